@@ -1,0 +1,89 @@
+//! Invariants: what a client must hold, one file each.
+//!
+//! **Invariant:** a pure function from the trace (and its parameters) to a verdict. It never reads the
+//! clock, the network or a file, so any old run can be judged again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use brownout_provider::document::At;
+use serde_json::Value;
+
+use crate::scenario::Scenario;
+use crate::trace::Trace;
+
+pub mod registry;
+
+/// An invariant with its parameters, ready to judge.
+pub trait Invariant: fmt::Debug + Send + Sync {
+    /// Which entry of the registry it is.
+    fn kind(&self) -> &'static InvariantKind;
+
+    /// Judges a trace.
+    fn check(&self, trace: &Trace) -> Judgement;
+
+    /// Reports what makes it impossible to exercise in this scenario, with the fault that would; the
+    /// scenario checker calls it before anything runs.
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        let _ = (scenario, at);
+    }
+}
+
+/// An entry of the registry: everything that `list`, `explain`, the schema and the docs say.
+pub struct InvariantKind {
+    /// The name in YAML, in reports and in the docs.
+    pub name: &'static str,
+    /// One sentence: what a client must do.
+    pub summary: &'static str,
+    /// The rule, exactly.
+    pub rule: &'static str,
+    /// What a run must meet for it to say anything.
+    pub exercised_by: &'static str,
+    /// Parameters with units, ranges and defaults: (name, text).
+    pub parameters: &'static [(&'static str, &'static str)],
+    /// Behaviour that must not be accused.
+    pub tolerates: &'static str,
+    /// What to change in a client, in general; an API file may say it better for its SDK.
+    pub cure: &'static str,
+    /// A piece of YAML that stands under `expect:` and is a test.
+    pub example: &'static str,
+    /// True when nothing is required and the bare word is legal.
+    pub bare: bool,
+    /// True when it reads which requests belong to one operation: no violation of it may then rest on a
+    /// guess.
+    pub needs_identity: bool,
+    /// True when it needs one living client, so that exec mode cannot exercise it.
+    pub needs_one_client: bool,
+    /// The JSON Schema of the parameters.
+    pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
+    /// Reads the parameters (`null` for the bare word) and reports all that is wrong with them.
+    pub parse: fn(&Value, &At<'_>) -> Option<Arc<dyn Invariant>>,
+}
+
+impl fmt::Debug for InvariantKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InvariantKind").field(&self.name).finish()
+    }
+}
+
+/// What an invariant says of a trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// How many situations of the kind it is about the run met.
+    pub exercised: u64,
+    /// The violations.
+    pub violations: Vec<Violation>,
+    /// Why it was not exercised, where it was not.
+    pub reason: Option<String>,
+}
+
+/// One violation, with the events that prove it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The operation it is about; `None` for one about the whole run.
+    pub operation: Option<Arc<str>>,
+    /// What was expected and what was seen, in one sentence.
+    pub message: String,
+    /// Event numbers (`seq`) that prove it, ascending.
+    pub evidence: Vec<u64>,
+}

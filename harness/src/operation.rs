@@ -1,0 +1,59 @@
+//! An operation as it is handed to a client, and what the client says became of it.
+
+use std::sync::Arc;
+
+use brownout_provider::event::Claim;
+use serde::Serialize;
+use serde_json::Value;
+
+/// One submit of one operation, as a client receives it (design section 7).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Operation {
+    /// The name, such as `op-0003`.
+    pub id: Arc<str>,
+    /// The number, from 1.
+    pub n: u64,
+    /// Which submit, from 1.
+    pub submit: u32,
+    /// The route to call.
+    pub call: Arc<str>,
+    /// The input.
+    pub input: Value,
+    /// When the caller gives up, in milliseconds from now.
+    pub deadline_ms: u64,
+    /// The base URL, with the operation's token inside.
+    pub url: String,
+    /// The API key to use.
+    pub api_key: String,
+}
+
+/// A client's claim about one submit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Succeeded, failed, or honestly unknown.
+    pub claim: Claim,
+    /// Free words for the report.
+    pub detail: String,
+    /// The provider that served it, where the client has several.
+    pub provider: Option<String>,
+}
+
+impl Outcome {
+    /// It was done.
+    #[must_use]
+    pub fn succeeded() -> Self {
+        Self { claim: Claim::Succeeded, detail: String::new(), provider: None }
+    }
+
+    /// It was not done, and why.
+    #[must_use]
+    pub fn failed(detail: impl Into<String>) -> Self {
+        Self { claim: Claim::Failed, detail: detail.into(), provider: None }
+    }
+
+    /// Nobody knows, and why.
+    #[must_use]
+    pub fn unknown(detail: impl Into<String>) -> Self {
+        Self { claim: Claim::Unknown, detail: detail.into(), provider: None }
+    }
+}

@@ -1,0 +1,104 @@
+//! A scenario, resolved: everything a run needs, with nothing left to look up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brownout_provider::api::Api;
+use brownout_provider::rule::Rule;
+use brownout_provider::seed::Seed;
+use serde_json::Value;
+
+use crate::invariant::Invariant;
+
+/// A scenario that can run.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The name.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// Words to choose it by.
+    pub tags: Vec<String>,
+    /// The seed.
+    pub seed: Seed,
+    /// The providers by name; one without a name of its own is `provider`.
+    pub providers: BTreeMap<Arc<str>, ProviderSpec>,
+    /// The rules in file order. A script has become rules that strike at exact coordinates.
+    pub rules: Vec<Rule>,
+    /// What the client is asked to do.
+    pub workload: Workload,
+    /// What is judged.
+    pub expect: Vec<Expectation>,
+    /// How long to wait at the end for work that is still pending, on the real clock.
+    pub drain: Duration,
+    /// The file's content as JSON, for the trace.
+    pub source: Value,
+}
+
+/// A provider of a scenario.
+#[derive(Clone, Debug)]
+pub struct ProviderSpec {
+    /// The API, with the scenario's own policies already in it.
+    pub api: Arc<Api>,
+    /// The API document as JSON, for the trace.
+    pub api_source: Value,
+    /// A fixed port, or any.
+    pub port: Option<u16>,
+}
+
+/// What the client is asked to do.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// The route that each operation calls; `None` in suite mode, where the command decides.
+    pub call: Option<Arc<str>>,
+    /// How many operations.
+    pub operations: u64,
+    /// True when the scenario itself says how many, so that exec mode does not cut it to 25.
+    pub exec_operations: Option<u64>,
+    /// How many may be outstanding.
+    pub concurrency: u64,
+    /// When operations are submitted.
+    pub arrival: Arrival,
+    /// The input, with templates still in it.
+    pub input: Value,
+    /// How often each operation is submitted.
+    pub submits: Submits,
+    /// When the caller gives up on an operation.
+    pub deadline: Duration,
+    /// Where requests carry the operation, instead of what the API says.
+    pub operation_id: Option<brownout_provider::api::Extractor>,
+    /// The driver mode that the scenario asks for.
+    pub mode: Option<brownout_provider::event::Mode>,
+    /// Suite mode: exit 0 claims success for every operation seen.
+    pub suite_exit_0_all_succeeded: bool,
+}
+
+/// When operations are submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// All as soon as `concurrency` lets them.
+    AtOnce,
+    /// One every so often.
+    Every(Duration),
+    /// So many at once, every so often.
+    Burst(u64, Duration),
+}
+
+/// How often each operation is submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submits {
+    /// How many times, at least 1.
+    pub times: u32,
+    /// How far apart; zero is at once.
+    pub apart: Duration,
+}
+
+/// An invariant that a scenario expects, with its parameters.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    /// The name.
+    pub name: &'static str,
+    /// The invariant.
+    pub invariant: Arc<dyn Invariant>,
+}

@@ -1,0 +1,130 @@
+//! The verdict: what a run says of a client, as data. Reports only ever see this and the trace.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::invariant::Violation;
+
+/// What is said of a scenario, and of a whole invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything expected was judged and held, as far as it was exercised.
+    Passed,
+    /// Nothing can be said.
+    Inconclusive,
+    /// An invariant failed.
+    Failed,
+}
+
+/// What is said of one invariant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InvariantVerdict {
+    /// It was exercised and held.
+    Passed,
+    /// It was violated.
+    Failed,
+    /// The run never met what it is about.
+    NotExercised,
+}
+
+/// One invariant of one run, judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvariantResult {
+    /// The name.
+    pub name: &'static str,
+    /// The verdict.
+    pub verdict: InvariantVerdict,
+    /// How many situations it was about.
+    pub exercised: u64,
+    /// Why it was not exercised.
+    pub reason: Option<String>,
+    /// The violations.
+    pub violations: Vec<Violation>,
+}
+
+/// Operations by what was claimed of them (submits, where there are several).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OperationCounts {
+    /// All.
+    pub total: u64,
+    /// Claimed succeeded.
+    pub succeeded: u64,
+    /// Claimed failed.
+    pub failed: u64,
+    /// Honestly unknown.
+    pub unknown: u64,
+    /// No claim by the client.
+    pub unclaimed: u64,
+}
+
+/// Money (or tokens) of one unit, in its smallest part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Money {
+    /// Live effects of billed kinds.
+    pub billed: i64,
+    /// Of these, one per operation, kind and subject that reached the client.
+    pub delivered: i64,
+    /// The difference.
+    pub wasted: i64,
+    /// Effects beyond the first of an operation: what "too much" means.
+    #[serde(skip)]
+    pub beyond_first: i64,
+}
+
+/// One run of one scenario with one seed, judged.
+#[derive(Clone, Debug)]
+pub struct ScenarioResult {
+    /// The scenario's name.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// The seed.
+    pub seed: u64,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why it is inconclusive.
+    pub reason: Option<String>,
+    /// The control run: `None` if it was left out, else whether it passed.
+    pub control: Option<ControlResult>,
+    /// SHA-256 over the drawn schedule, in hexadecimal.
+    pub schedule_hash: String,
+    /// Strikes by rule.
+    pub faults: BTreeMap<String, u64>,
+    /// Strikes by rule that stand outside the drawn schedule.
+    pub unscheduled: BTreeMap<String, u64>,
+    /// Operations by claim.
+    pub operations: OperationCounts,
+    /// Attempts on the wire.
+    pub requests: u64,
+    /// Retries.
+    pub retries: u64,
+    /// Effects by kind, live at the end.
+    pub effects: BTreeMap<String, u64>,
+    /// Money by unit.
+    pub money: BTreeMap<String, Money>,
+    /// How operations were recognised: how many requests by which way.
+    pub recognized: BTreeMap<String, u64>,
+    /// The invariants in the order of `expect`.
+    pub invariants: Vec<InvariantResult>,
+    /// Remarks for people: what was cut, what stands outside the schedule.
+    pub notes: Vec<String>,
+    /// The command that reproduces it.
+    pub reproduce: String,
+    /// Where the trace stands; `None` when it was kept in memory.
+    pub trace: Option<PathBuf>,
+    /// Wall time.
+    pub elapsed_ms: u64,
+}
+
+/// What came of the control run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlResult {
+    /// True when every operation succeeded by the client's own word.
+    pub passed: bool,
+    /// What went wrong.
+    pub reason: Option<String>,
+}

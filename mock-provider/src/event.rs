@@ -1,0 +1,643 @@
+//! The events of a trace: everything that invariants and reports ever see.
+//!
+//! A trace is JSON Lines, one event a line. This module is the format; it decides nothing.
+//! **Invariant:** a verdict reads nothing but these events, so whatever an invariant needs stands here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The version of the trace format, in every `run_started`.
+pub const TRACE_VERSION: u32 = 1;
+
+/// One line of a trace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The line's number in its trace, from 1; 0 until the recorder has numbered it.
+    #[serde(default)]
+    pub seq: u64,
+    /// Microseconds since the start of the run.
+    pub at_us: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+impl Event {
+    /// An event that the recorder has still to number.
+    #[must_use]
+    pub fn new(at_us: u64, kind: EventKind) -> Self {
+        Self { seq: 0, at_us, kind }
+    }
+}
+
+/// What an event says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each variant is documented at its payload")]
+pub enum EventKind {
+    RunStarted(Box<RunStarted>),
+    OperationSubmitted(OperationSubmitted),
+    RequestReceived(Box<RequestReceived>),
+    FaultInjected(FaultInjected),
+    RateLimited(RateLimited),
+    Idempotency(Idempotency),
+    EffectCommitted(EffectCommitted),
+    EffectReversed(EffectReversed),
+    ResponseSent(Box<ResponseSent>),
+    ConnectionEnded(ConnectionEnded),
+    OperationFinished(OperationFinished),
+    ClientOutput(ClientOutput),
+    ClientStarted(ClientStarted),
+    ClientEnded(ClientEnded),
+    StrayRequest(StrayRequest),
+    RunFinished(RunFinished),
+}
+
+/// The first event: everything needed to judge the run again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// [`TRACE_VERSION`].
+    pub version: u32,
+    /// The version of brownout that wrote the trace.
+    pub brownout: String,
+    /// The scenario as JSON, with what the command line changed already applied.
+    pub scenario: Value,
+    /// The API documents that the scenario names, as JSON, by the name used in the scenario.
+    pub apis: BTreeMap<String, Value>,
+    /// The scenario's file, as the user wrote it, or a word for one built in code.
+    pub file: String,
+    /// The seed of this run.
+    pub seed: u64,
+    /// `main` or `control`.
+    pub run: RunKind,
+    /// How the client was driven.
+    pub mode: Mode,
+    /// Which clock the run went by.
+    pub clock: ClockKind,
+    /// The command of the client under test, empty for one in process.
+    #[serde(default)]
+    pub command: Vec<String>,
+}
+
+/// Whether a run is judged or only shows that the client works in fair weather.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// The run that is judged.
+    Main,
+    /// The client in fair weather.
+    Control,
+}
+
+/// How a client under test is driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// One long-lived process that reads operations from its standard input.
+    Stdio,
+    /// One process per operation.
+    Exec,
+    /// One command that does what it likes; operations are those seen on the wire.
+    Suite,
+    /// A service.
+    Http,
+    /// A closure in this process.
+    InProcess,
+    /// Nobody is driven: the provider alone.
+    Serve,
+}
+
+/// Which clock a run goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockKind {
+    /// The machine's clock.
+    Real,
+    /// A paused clock that jumps from event to event.
+    Virtual,
+}
+
+/// The caller asked for an operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperationSubmitted {
+    /// The operation's name.
+    pub operation: Arc<str>,
+    /// Which submit, from 1.
+    pub submit: u32,
+    /// The operation's number, from 1.
+    pub n: u64,
+    /// The route that the operation calls.
+    pub call: Arc<str>,
+    /// The input, rendered.
+    pub input: Value,
+    /// When the caller gives up, in microseconds after this event.
+    pub deadline_us: u64,
+}
+
+/// How a request was assigned to an operation, strongest first (design section 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recognized {
+    /// By the token in the base URL.
+    Url,
+    /// By the token in the API key.
+    ApiKey,
+    /// By the extractor of scenario or API.
+    Extractor,
+    /// By an object that an earlier effect of the operation created.
+    Object,
+    /// By what the API's SDK says of itself.
+    Sdk,
+    /// It joined an operation by its fingerprint alone: a guess.
+    Guess,
+    /// Nothing said which operation it belongs to and it joined none: an operation of its own. That it
+    /// *is* another operation is a guess as well.
+    New,
+    /// It matches no route, so it belongs to no operation.
+    Unrouted,
+}
+
+/// The head of a request had been read at `at_us`, and its body soon after.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestReceived {
+    /// The request's number, unique within its provider. Other events name the request by it.
+    pub request: u64,
+    /// The provider's name.
+    pub provider: Arc<str>,
+    /// The route, or `None` if the path and method match none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<Arc<str>>,
+    /// The operation; `None` only without a route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Arc<str>>,
+    /// Which submit, from 1.
+    #[serde(default = "one")]
+    pub submit: u32,
+    /// Which attempt, from 1 per operation, submit, provider and route.
+    #[serde(default = "one")]
+    pub attempt: u32,
+    /// How it was recognised.
+    pub recognized: Recognized,
+    /// `client`, or `provider` for a repeat that a fault made (which is no attempt).
+    #[serde(default, skip_serializing_if = "Side::is_client")]
+    pub by: Side,
+    /// The method.
+    pub method: Arc<str>,
+    /// Path and query, without the operation token.
+    pub path: String,
+    /// True when the route declares an effect.
+    #[serde(default, rename = "unsafe", skip_serializing_if = "is_false")]
+    pub effectful: bool,
+    /// True when the API gives the route idempotency keys, whatever a fault does.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keyed: bool,
+    /// Headers worth keeping (user agent, content type, the SDK's own counters), never a credential.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The body's size in bytes.
+    #[serde(default)]
+    pub body_bytes: u64,
+    /// The first 16 bytes of the body's SHA-256, in hexadecimal.
+    #[serde(default)]
+    pub body_digest: Digest16,
+    /// The same over the canonical body (sorted keys, no white space, volatile fields left out).
+    #[serde(default)]
+    pub canonical_digest: Digest16,
+    /// The same over the `Authorization` header (or what the API uses for it); `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_digest: Option<Digest16>,
+    /// The idempotency key, unquoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Arc<str>>,
+    /// The tenant, where the scenario has tenants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Arc<str>>,
+    /// The connection's number, from 1.
+    #[serde(default)]
+    pub connection: u64,
+    /// True when an earlier request was answered on the connection.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reused: bool,
+    /// What the rules that depend on coordinates alone drew here, also where another rule took the
+    /// ending: `[rule, fault]`. The hash of the drawn schedule is made of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drawn: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// Client or provider: who did something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The client under test.
+    #[default]
+    Client,
+    /// The provider (or a gateway before it).
+    Provider,
+}
+
+impl Side {
+    /// True for the client.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    #[must_use]
+    pub fn is_client(&self) -> bool {
+        matches!(self, Self::Client)
+    }
+}
+
+/// A rule injected its fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultInjected {
+    /// The request it struck.
+    pub request: u64,
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The operation of that request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Arc<str>>,
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// The fault's name.
+    pub fault: Arc<str>,
+    /// Where in the life of the request it struck: `accept`, `before_commit`, `after_commit`,
+    /// `mid_body`, `throttling`, `head`, `chunk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Arc<str>>,
+    /// True when the strike stands in the drawn schedule.
+    #[serde(default)]
+    pub scheduled: bool,
+    /// What was drawn or injected, in a few words for people: `503`, `+120 ms`, `html_page`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// The provider's own limiter refused a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RateLimited {
+    /// The request.
+    pub request: u64,
+    /// What shares the limit: `api_key`, `global`, `route`.
+    pub scope: Arc<str>,
+    /// The limit's size.
+    pub limit: u64,
+    /// How long until the next request would pass, in microseconds.
+    pub retry_after_us: u64,
+}
+
+/// What the idempotency store did with a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// The request.
+    pub request: u64,
+    /// The key.
+    pub key: Arc<str>,
+    /// What happened.
+    pub state: KeyState,
+    /// The request that first brought the key, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_request: Option<u64>,
+}
+
+/// What became of an idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// The provider's own answer now stands under the key.
+    Stored,
+    /// The stored answer was given again.
+    Replayed,
+    /// The key came with another body.
+    Mismatch,
+    /// The first request with the key is still in progress.
+    InFlight,
+    /// A fault made the provider overlook the key.
+    Ignored,
+    /// The key had been forgotten by age.
+    Expired,
+}
+
+/// The provider committed a side effect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EffectCommitted {
+    /// The effect's number, unique within its provider, from 1.
+    pub effect: u64,
+    /// The request that caused it.
+    pub request: u64,
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The operation.
+    pub operation: Arc<str>,
+    /// Which submit.
+    #[serde(default = "one")]
+    pub submit: u32,
+    /// The kind that the API declares: `charge`, `generation`, …
+    pub kind: Arc<str>,
+    /// What it is about, where one request makes several: a line of a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Arc<str>>,
+    /// How much, in the smallest unit (cents, tokens).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<i64>,
+    /// The unit: a currency in lower case, or the API's own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Arc<str>>,
+    /// True when the API marks the kind as billed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub billed: bool,
+    /// The id of the object that stands for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<Arc<str>>,
+    /// `provider` when a fault's repeat of a request caused it.
+    #[serde(default, skip_serializing_if = "Side::is_client")]
+    pub by: Side,
+}
+
+/// An effect was undone (a refund, a void).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EffectReversed {
+    /// The effect.
+    pub effect: u64,
+    /// The request that undid it.
+    pub request: u64,
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The operation of that request.
+    pub operation: Arc<str>,
+}
+
+/// What an answer tells the client to do, in the API's classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// 1xx.
+    Informational,
+    /// 2xx.
+    Success,
+    /// 3xx.
+    Redirect,
+    /// Come back later.
+    Throttling,
+    /// Something went wrong that may heal.
+    Transient,
+    /// The same request will never succeed.
+    Permanent,
+}
+
+/// A retry hint as it stood in an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hint {
+    /// Where it stood: a header's name in lower case, or `body:` and a JSON pointer.
+    pub source: Arc<str>,
+    /// The text as written. Left out where it depends on the wall clock (dates, epochs).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// How long it asks the client to wait, in microseconds, if it is well-formed in this spelling of
+    /// the API's dialect; a wait of zero is well-formed. `None` for a malformed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_us: Option<u64>,
+    /// For a date or an epoch: the instant written, in microseconds since the start of the run
+    /// (negative: before it). Judged against this, less one second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_us: Option<i64>,
+}
+
+/// An answer is over: complete, or cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResponseSent {
+    /// The request it answers.
+    pub request: u64,
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The status.
+    pub status: u16,
+    /// What the API's classes say of it.
+    pub class: Class,
+    /// Every retry hint in it, the obeyed ones and the broken ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<Hint>,
+    /// The moment before the head was written.
+    pub head_at_us: u64,
+    /// The moment before the byte that completed the answer was written, or the moment it was cut.
+    pub end_at_us: u64,
+    /// True when it was delivered whole.
+    pub complete: bool,
+    /// `None` when the answer is usable or is no success at all; else why a client must not take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
+    /// Bytes of the body that were written.
+    #[serde(default)]
+    pub body_bytes: u64,
+    /// The rule whose fault made this answer; `None` for the provider's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Arc<str>>,
+    /// True when it came out of the idempotency store.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub replayed: bool,
+    /// A should-retry header, where the answer had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub should_retry: Option<bool>,
+    /// True for an answer that refuses only the *reuse* of a key (mismatch), not the content.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refuses_key: bool,
+    /// The effects that a whole and usable answer tells of: the one committed, replayed, or read back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<u64>,
+}
+
+/// A connection ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionEnded {
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The connection's number.
+    pub connection: u64,
+    /// The request that went down with it; `None` when none was open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<u64>,
+    /// Who ended it.
+    pub by: Side,
+    /// `fin`, `rst`, `stall`, or `bad_request` for bytes that were no HTTP.
+    pub how: Arc<str>,
+}
+
+/// What the client says became of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Claim {
+    /// It was done.
+    Succeeded,
+    /// It was not done.
+    Failed,
+    /// The client does not know: an honest answer.
+    Unknown,
+}
+
+/// Who wrote a claim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimBy {
+    /// The client itself.
+    #[default]
+    Client,
+    /// The driver, for a client that said nothing.
+    Driver,
+}
+
+/// A claim about an operation, or the driver's record that none came.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperationFinished {
+    /// The operation.
+    pub operation: Arc<str>,
+    /// Which submit.
+    #[serde(default = "one")]
+    pub submit: u32,
+    /// The claim; what the driver writes itself is `unknown`.
+    pub claim: Claim,
+    /// Who wrote it.
+    #[serde(default)]
+    pub by: ClaimBy,
+    /// The client's own words, redacted, or the driver's reason (`deadline`, `exited`, `signal 9`).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// The provider that the client says has served it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Arc<str>>,
+}
+
+/// A line of the client's output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientOutput {
+    /// `stdout` or `stderr` (`log` in process).
+    pub stream: Arc<str>,
+    /// The operation, where the process or task belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Arc<str>>,
+    /// The text, with every secret replaced by its mark.
+    pub text: String,
+    /// The marks in it: `api_key:plain`, `api_key:base64`, …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+}
+
+/// A process of the client under test started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientStarted {
+    /// The copy of the client, from 1.
+    pub client: u32,
+    /// The operating system's number of the process.
+    pub pid: u32,
+    /// The operation, in exec mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Arc<str>>,
+}
+
+/// A process of the client under test ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientEnded {
+    /// The copy of the client, from 1.
+    pub client: u32,
+    /// The operating system's number of the process.
+    pub pid: u32,
+    /// The exit code, unless a signal ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// True when the harness ended it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub killed: bool,
+    /// The operation, in exec mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Arc<str>>,
+}
+
+/// The client tried to reach something other than the mock, and the trap answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StrayRequest {
+    /// The host.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// True when an API file of the scenario names the host: the client called the real thing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub named: bool,
+    /// True when `--allow-network` let it through.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allowed: bool,
+}
+
+/// The last event of a run that ended in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunFinished {
+    /// `completed`, `interrupted`, or what went wrong.
+    pub reason: Arc<str>,
+}
+
+/// Sixteen bytes of a SHA-256, written as 32 hexadecimal digits (empty when unset).
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest16(pub [u8; 16]);
+
+impl Digest16 {
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest;
+        let full: [u8; 32] = sha2::Sha256::digest(bytes).into();
+        let mut short = [0; 16];
+        short.copy_from_slice(&full[..16]);
+        Self(short)
+    }
+}
+
+impl std::fmt::Debug for Digest16 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::fmt::Display for Digest16 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Serialize for Digest16 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0_u8; 32];
+        for (index, byte) in self.0.iter().enumerate() {
+            text[2 * index] = HEX[usize::from(byte >> 4)];
+            text[2 * index + 1] = HEX[usize::from(byte & 15)];
+        }
+        serializer.serialize_str(std::str::from_utf8(&text).expect("hexadecimal digits are UTF-8"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest16 {
+    /// Takes 32 hexadecimal digits; any other text stands for its own digest, so that a trace written
+    /// by hand may say `"body_digest": "a"`.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(Self::of(text.as_bytes()));
+        }
+        let mut bytes = [0_u8; 16];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16)
+                .map_err(serde::de::Error::custom)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}

@@ -1,0 +1,120 @@
+//! What the state machine tells the shell to do with one request.
+//!
+//! An [`Exchange`] is the whole dialogue between the pure provider and the shell that has the sockets:
+//! the shell carries out [`Next`], calls [`crate::provider::Provider::advance`] when a wait is over, and
+//! [`crate::provider::Provider::finish`] exactly once when nothing more will be written.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+/// Names one request (or one repeat of a request by a gateway) within a provider, from 1.
+pub type ExchangeId = u64;
+
+/// What happens with one request from here.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The number by which events and later calls name this request.
+    pub id: ExchangeId,
+    /// What to do now.
+    pub next: Next,
+    /// Requests that a fault makes out of this one (a gateway that repeats it). Nobody waits for their
+    /// answer: the shell drives each with `advance` until it is [`Next::Done`].
+    pub also: Vec<(ExchangeId, Next)>,
+}
+
+/// The next thing to do for an exchange.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// Wait until this time (microseconds since the start of the run), then call `advance`, whether or
+    /// not the client is still there.
+    Wait {
+        /// When to call `advance`.
+        until_us: u64,
+    },
+    /// Write this answer, then call `finish`.
+    Answer(Box<Answer>),
+    /// Write nothing and keep the connection until the client closes it, then call `finish`.
+    Silence,
+    /// Write nothing, end the connection this way, then call `finish`.
+    Drop(End),
+    /// Nobody waits for an answer and nothing is left to do.
+    Done,
+}
+
+/// An answer, and how its bytes go onto the wire.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code, 100 to 999.
+    pub status: u16,
+    /// All headers but `content-length`, `connection` and `date`, which the shell writes.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// How the bytes are paced and cut.
+    pub wire: Wire,
+}
+
+/// How the bytes of an answer go onto the wire; the default writes them at once and whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wire {
+    /// A pause between the head and the first byte of the body, in microseconds.
+    pub body_after_us: u64,
+    /// The body goes out in pieces.
+    pub pace: Option<Pace>,
+    /// The answer is cut short.
+    pub cut: Option<Cut>,
+}
+
+/// The body goes out in pieces of `bytes`, with `every_us` microseconds before each but the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Bytes a piece, at least 1.
+    pub bytes: usize,
+    /// The pause between two pieces, in microseconds.
+    pub every_us: u64,
+}
+
+/// The answer's head announces the whole body, and so many bytes of it follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Bytes of the body that are written (all, if the body is shorter).
+    pub after_bytes: u64,
+    /// What then happens to the connection.
+    pub then: End,
+}
+
+/// How the provider ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// An orderly close (FIN).
+    Fin,
+    /// A reset (RST), after everything written so far has been acknowledged.
+    Rst,
+    /// Nothing more is written and the connection stays open until the client closes it.
+    Stall,
+}
+
+/// What became of the answer, told by the shell when nothing more will be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// The moment before the first byte of the head was written; `None` if nothing was written.
+    pub head_at_us: Option<u64>,
+    /// The moment before the write of the byte that completed the answer; when it was not completed,
+    /// the moment the connection ended (by the client's close or by the provider's cut).
+    pub end_at_us: u64,
+    /// Bytes of the body that were written.
+    pub body_bytes: u64,
+    /// True when the whole answer was written.
+    pub complete: bool,
+    /// Who ended the connection under this exchange, if it ended: `None` while it lives on.
+    pub ended: Option<Ended>,
+}
+
+/// How a connection ended under an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Who did it.
+    pub by: crate::event::Side,
+    /// How.
+    pub how: End,
+}

@@ -1,0 +1,258 @@
+//! Faults: what can go wrong with a request, one file each, and the few actions they all come down to.
+//!
+//! A fault is parsed and checked once, and turns a [`Draw`] into an [`Action`] when its rule strikes.
+//! The provider knows actions only, never which fault asked for them; so a new fault is one new file
+//! and one line in [`registry`].
+//! **Invariant:** a fault decides from its parameters and its draw alone.
+
+pub mod registry;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::api::Api;
+use crate::document::At;
+use crate::exchange::End;
+use crate::seed::Draw;
+
+/// Which of the four groups a fault belongs to; the group says how faults that strike together combine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// All apply, and add up.
+    Delay,
+    /// All apply.
+    Provider,
+    /// The first applies.
+    Client,
+    /// The first in file order applies; the others did not strike.
+    Ending,
+}
+
+/// Where in the life of a request an ending strikes (design section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Point {
+    /// Before anything is answered or done.
+    Accept,
+    /// Where the limiter stands, before the idempotency look-up: for all that throttles.
+    Throttling,
+    /// After look-up and validation, before the work is done.
+    BeforeCommit,
+    /// The work is done, the provider's own answer is ready and kept, and nothing of it was written.
+    AfterCommit,
+    /// The work is done, and the head and a part of the body are written.
+    MidBody,
+}
+
+impl Point {
+    /// The word in YAML and in the trace.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Throttling => "throttling",
+            Self::BeforeCommit => "before_commit",
+            Self::AfterCommit => "after_commit",
+            Self::MidBody => "mid_body",
+        }
+    }
+}
+
+/// Where a delay is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DelayPoint {
+    /// Before the work is done; the key is in flight meanwhile.
+    BeforeCommit,
+    /// After the work is done and the provider's own answer is kept, before the head.
+    AfterCommit,
+    /// Between the head and the body.
+    Head,
+    /// Before each piece of the body but the first (the body is cut into [`CHUNKS`] pieces).
+    Chunk,
+}
+
+/// Into how many pieces a body is cut for a delay `at: chunk`.
+pub const CHUNKS: usize = 4;
+
+/// What a strike does: the whole language between faults and provider.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Waits.
+    Delay {
+        /// Where.
+        at: DelayPoint,
+        /// How long, in microseconds.
+        micros: u64,
+    },
+    /// The body drips out.
+    Drip {
+        /// Bytes a piece, at least 1.
+        bytes: u64,
+        /// The pause between pieces, in microseconds.
+        every_us: u64,
+    },
+    /// The idempotency key is accepted and overlooked: no look-up, nothing stored.
+    IgnoreKey,
+    /// A gateway repeats the request `times` more times, `apart_us` apart; the client gets the
+    /// original's answer.
+    Duplicate {
+        /// How many repeats, at least 1.
+        times: u32,
+        /// Microseconds between two of them.
+        apart_us: u64,
+    },
+    /// The request ends in another way than the provider's own answer.
+    End {
+        /// Where.
+        at: Point,
+        /// How.
+        ending: Ending,
+    },
+}
+
+/// How a fault ends a request.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// Another answer takes the place of the provider's own.
+    Answer(Substitute),
+    /// The provider answers that the key is still in progress (its own in-flight error). With
+    /// `for_us`, the key stays in progress that long from now, whoever asks.
+    InFlight {
+        /// How long the key stays in progress, in microseconds; 0 for this request alone.
+        for_us: u64,
+        /// A hint in the answer.
+        hint: Option<HintSpec>,
+    },
+    /// The provider's own answer, made unusable.
+    Malformed(Malformed),
+    /// Nothing is ever answered.
+    Hang,
+    /// The connection ends with nothing answered (`after_bytes` is `None`), or after the head and so
+    /// many bytes of the body.
+    Cut {
+        /// Bytes of the body that go out; `None` for nothing at all, not even the head.
+        after_bytes: Option<u64>,
+        /// How the connection ends.
+        then: End,
+    },
+}
+
+/// An answer that a fault puts in the place of the provider's own.
+#[derive(Clone, Debug)]
+pub struct Substitute {
+    /// The status.
+    pub status: u16,
+    /// Headers to add, in order; several of one name are legal.
+    pub headers: Vec<(String, String)>,
+    /// The body; without one, the API's own error body for this status.
+    pub body: Option<SubstituteBody>,
+    /// The retry hint.
+    pub hint: Option<HintSpec>,
+    /// True for an answer that stands for the provider's limiter, whatever its status.
+    pub throttling: bool,
+}
+
+/// The body of a [`Substitute`].
+#[derive(Clone, Debug)]
+pub enum SubstituteBody {
+    /// Written as JSON, with the JSON content type.
+    Json(Value),
+    /// Written as it is, with this content type.
+    Raw(&'static str, Bytes),
+}
+
+/// A retry hint, as a scenario asks for it: well-formed or one of the bad words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HintSpec {
+    /// `Retry-After` in whole seconds (rounded up).
+    Seconds(u64),
+    /// `Retry-After` as an HTTP-date so many microseconds from now (rounded up to a second).
+    HttpDate(u64),
+    /// `retry-after-ms`, from microseconds, rounded up.
+    MsHeader(u64),
+    /// The API's body field, or `/error/retry_after`, in seconds.
+    Body(u64),
+    /// The answer has no hint, even where the API would give one.
+    Missing,
+    /// `Retry-After: 0`.
+    Zero,
+    /// `Retry-After: -5`.
+    Negative,
+    /// `Retry-After: 1.5`.
+    Fraction,
+    /// `Retry-After: 1000000000000`.
+    Huge,
+    /// An HTTP-date an hour ago.
+    PastDate,
+    /// `Retry-After: soon`.
+    Garbage,
+    /// Two `Retry-After` headers that differ: 1 and 3.
+    TwoHeaders,
+    /// `Retry-After: 1` in the header and 5 in the body.
+    Contradictory,
+}
+
+/// A way of making an answer unusable, with all it needs: pure data to pure function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Which way.
+    pub kind: crate::malformed::Kind,
+    /// The field that the kind is about, as a JSON pointer, where it needs one.
+    pub field: Option<String>,
+    /// Random bits for kinds that make something up.
+    pub bits: u64,
+}
+
+/// A fault with its parameters, ready to strike.
+pub trait Fault: fmt::Debug + Send + Sync {
+    /// Which entry of the registry it is.
+    fn kind(&self) -> &'static FaultKind;
+
+    /// What it does when its rule strikes.
+    fn strike(&self, draw: &mut Draw) -> Action;
+
+    /// The point at which it strikes, for the checker; `None` for faults that strike at no one point.
+    fn point(&self) -> Option<Point> {
+        None
+    }
+
+    /// Its parameters in a few words for the schedule table and the trace: `503`, `after_commit`.
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    /// Reports what cannot work on this route of this API (`wrong_amount` where nothing is echoed).
+    fn check(&self, api: &Api, route: Option<&str>, at: &At<'_>) {
+        let _ = (api, route, at);
+    }
+}
+
+/// An entry of the registry: everything that `list`, `explain`, the schema and the docs say of a fault.
+pub struct FaultKind {
+    /// The name in YAML, in the trace and in the docs.
+    pub name: &'static str,
+    /// How it combines with others.
+    pub group: Group,
+    /// One sentence: what happens.
+    pub summary: &'static str,
+    /// Its parameters with units, ranges and defaults, one a line: `name: text`.
+    pub parameters: &'static [(&'static str, &'static str)],
+    /// What clients typically get wrong.
+    pub mistake: &'static str,
+    /// A piece of YAML that stands under `inject:` and is a test.
+    pub example: &'static str,
+    /// True when the bare word is legal (nothing is required).
+    pub bare: bool,
+    /// The JSON Schema of the parameters.
+    pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
+    /// Reads the parameters (`null` for the bare word) and reports all that is wrong with them.
+    pub parse: fn(&Value, &At<'_>) -> Option<Arc<dyn Fault>>,
+}
+
+impl fmt::Debug for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FaultKind").field(&self.name).finish()
+    }
+}

@@ -1,0 +1,25 @@
+//! The mock provider of brownout: a server that misbehaves on purpose, deterministically.
+//!
+//! Floors, from the bottom; a module imports only from its own floor and those below it:
+//!
+//! | floor | modules |
+//! |---|---|
+//! | words | `seed` `coordinates` `units` `request` `exchange` `event` `document` |
+//! | data | `api` `fault` `malformed` `rule` |
+//! | decisions | `plan` `ledger` `idempotency` `rate_limit` `recognition` |
+//! | state machine | `provider` |
+//! | shell | `shell` (the only place for sockets, clocks and hyper) |
+
+pub mod api;
+pub mod coordinates;
+pub mod document;
+pub mod event;
+pub mod exchange;
+pub mod fault;
+pub mod malformed;
+pub mod plan;
+pub mod provider;
+pub mod request;
+pub mod rule;
+pub mod seed;
+pub mod shell;

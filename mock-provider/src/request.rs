@@ -1,0 +1,24 @@
+//! A request as plain data: what the shell read from the wire, before anybody knows what it means.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+/// One HTTP request, read whole (or, for [`crate::provider::Provider::accept`], its head alone with an
+/// empty body).
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The connection's number, from 1, unique within a run and provider.
+    pub connection: u64,
+    /// True when an earlier request was answered on the same connection.
+    pub reused: bool,
+    /// The method as sent.
+    pub method: Method,
+    /// Path and query as sent, with any operation token still in front.
+    pub target: String,
+    /// The headers as sent.
+    pub headers: HeaderMap,
+    /// The body, after transfer decoding. Empty when there was none.
+    pub body: Bytes,
+    /// When the head had been read, in microseconds since the start of the run.
+    pub head_at_us: u64,
+}

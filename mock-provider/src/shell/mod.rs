@@ -1,0 +1,1 @@
+//! The shell of IO around the provider: clock, wire, server.

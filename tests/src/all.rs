@@ -1,0 +1,1 @@
+//! Tests of brownout from outside.

@@ -35,6 +35,9 @@ pub struct InvariantKind {
     pub name: &'static str,
     /// One sentence: what a client must do.
     pub summary: &'static str,
+    /// The end of the sentence for a manager, after "3 of 20 operations": `were lost`,
+    /// `were retried too often`. The order of the registry is the order of severity.
+    pub headline: &'static str,
     /// The rule, exactly.
     pub rule: &'static str,
     /// What a run must meet for it to say anything.

@@ -152,20 +152,12 @@ impl<'a> At<'a> {
     }
 
     /// Reports an error here: `at.error("…", |d| d.allowed(wrong, words).cure("…"))`.
-    pub fn error(
-        &self,
-        message: impl Into<String>,
-        more: impl FnOnce(Diagnostic) -> Diagnostic,
-    ) {
+    pub fn error(&self, message: impl Into<String>, more: impl FnOnce(Diagnostic) -> Diagnostic) {
         self.report(Severity::Error, message.into(), more);
     }
 
     /// Reports a note here.
-    pub fn note(
-        &self,
-        message: impl Into<String>,
-        more: impl FnOnce(Diagnostic) -> Diagnostic,
-    ) {
+    pub fn note(&self, message: impl Into<String>, more: impl FnOnce(Diagnostic) -> Diagnostic) {
         self.report(Severity::Note, message.into(), more);
     }
 

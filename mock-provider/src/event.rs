@@ -33,6 +33,16 @@ impl Event {
     }
 }
 
+/// Where events go: the recorder of a run, or a test's list.
+///
+/// Called by whoever makes events (the shell after each call into the provider, the driver), from the
+/// thread of the run; the order of the calls is the order of the trace.
+pub trait Sink: Send + Sync {
+    /// Takes events that belong together, in order. It never blocks for long and never fails: what
+    /// cannot be written is the sink's own business.
+    fn record(&self, events: Vec<Event>);
+}
+
 /// What an event says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

@@ -26,3 +26,4 @@ pub mod request;
 pub mod rule;
 pub mod seed;
 pub mod shell;
+pub mod units;

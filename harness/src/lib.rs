@@ -12,6 +12,7 @@
 
 pub mod invariant;
 pub mod operation;
+pub mod report;
 pub mod scenario;
 pub mod trace;
 pub mod verdict;

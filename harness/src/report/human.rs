@@ -1,0 +1,324 @@
+//! The report for people: first the sentence for a manager, last the command that shows it again.
+//!
+//! Knows nothing about terminals: it writes every style, and whoever prints strips them where nobody
+//! wants colour.
+//! **Invariant:** every violation is told with what was expected, what was seen, the cure and one
+//! command that reproduces it; the seed stands at the top and at the bottom.
+
+use std::fmt::Write as _;
+
+use super::amount::{amount, grouped};
+use super::group::{Group, InvariantSum, groups};
+use super::sentence::sentence;
+use super::style::Style;
+use super::{Entry, Format, Report, Story};
+use crate::invariant::registry;
+use crate::verdict::{InvariantResult, InvariantVerdict, ScenarioResult, Verdict};
+
+/// The format's entry in the registry.
+pub static FORMAT: Format = Format {
+    name: "human",
+    summary: "for people: timelines, cures, one command to repeat",
+    render,
+};
+
+/// How many failing seeds of one scenario are listed with their command.
+const LISTED_SEEDS: usize = 20;
+
+fn render(report: &Report) -> String {
+    let mut out = String::new();
+    line(&mut out, &of_verdict(report.verdict()).paint(sentence(report)).to_string());
+    let groups = groups(report);
+    if let Some(seeds) = seeds(report) {
+        let scenarios = plural(groups.len(), "scenario");
+        line(&mut out, &Style::Faint.paint(format!("{scenarios}, {seeds}")).to_string());
+    }
+    for group in &groups {
+        line(&mut out, "");
+        tell_group(&mut out, group);
+    }
+    if let Some(seeds) = seeds(report) {
+        line(&mut out, "");
+        line(&mut out, &Style::Faint.paint(seeds).to_string());
+    }
+    out
+}
+
+/// The whole story of the runs of one scenario.
+fn tell_group(out: &mut String, group: &Group<'_>) {
+    heading(out, group);
+    facts(out, group);
+    invariants(out, &group.invariants());
+    for note in group.notes() {
+        fact(out, "note", note);
+    }
+    if let Some(entry) = group.entries.iter().find(|entry| entry.result.verdict == Verdict::Failed)
+    {
+        violations(out, entry, group.entries.len() > 1);
+    }
+    ending(out, group);
+}
+
+fn heading(out: &mut String, group: &Group<'_>) {
+    let verdict = group.verdict();
+    let style = of_verdict(verdict);
+    let result = &group.first().result;
+    let count = group.entries.len();
+    let said = if count == 1 {
+        format!("{} (seed {}, {})", word(verdict), result.seed, seconds(result.elapsed_ms))
+    } else {
+        let ms = group.sum(|entry| entry.result.elapsed_ms);
+        format!("{} in {} of {count} seeds ({})", word(verdict), group.count(verdict), seconds(ms))
+    };
+    line(
+        out,
+        &format!(
+            "{} {}  {}  {}",
+            style.paint(mark(verdict)),
+            Style::Strong.paint(&result.name),
+            style.paint(said),
+            Style::Faint.paint(&result.file),
+        ),
+    );
+    if let Some(reason) = group.entries.iter().find_map(|entry| entry.result.reason.as_deref()) {
+        fact(out, "why", reason);
+    }
+}
+
+fn facts(out: &mut String, group: &Group<'_>) {
+    let operations = group.operations();
+    fact(
+        out,
+        "operations",
+        &format!(
+            "{}: {} claimed succeeded, {} failed, {} unknown, {} without a claim",
+            operations.total,
+            operations.succeeded,
+            operations.failed,
+            operations.unknown,
+            operations.unclaimed,
+        ),
+    );
+    let requests = group.sum(|entry| entry.result.requests);
+    let retries = group.sum(|entry| entry.result.retries);
+    let recognized = group.counts(|entry| &entry.result.recognized);
+    let recognized = match counted(recognized) {
+        Some(ways) => format!("; operations recognised by {ways}"),
+        None => String::new(),
+    };
+    fact(out, "requests", &format!("{requests}, of which {retries} retries{recognized}"));
+    if let Some(effects) = counted(group.counts(|entry| &entry.result.effects)) {
+        fact(out, "effects", &effects);
+    }
+    for (unit, money) in group.money() {
+        let text = format!(
+            "{} billed, {} delivered, {} wasted",
+            amount(unit, money.billed),
+            amount(unit, money.delivered),
+            amount(unit, money.wasted),
+        );
+        fact(out, "money", &text);
+    }
+    struck(out, group);
+    control(out, group);
+}
+
+fn struck(out: &mut String, group: &Group<'_>) {
+    let faults = counted(group.counts(|entry| &entry.result.faults));
+    fact(out, "faults", faults.as_deref().unwrap_or("none struck"));
+    if let Some(outside) = counted(group.counts(|entry| &entry.result.unscheduled)) {
+        fact(out, "", &format!("outside the drawn schedule: {outside}"));
+    }
+    let calm: Vec<String> = group
+        .entries
+        .iter()
+        .filter(|entry| entry.result.faults.values().all(|count| *count == 0))
+        .map(|entry| entry.result.seed.to_string())
+        .collect();
+    if group.entries.len() > 1 && !calm.is_empty() && calm.len() < group.entries.len() {
+        fact(out, "", &format!("none struck with seed {}", calm.join(", ")));
+    }
+}
+
+fn control(out: &mut String, group: &Group<'_>) {
+    let text = match &group.first().result.control {
+        None => "left out".to_owned(),
+        Some(control) if control.passed => "passed: the client works in fair weather".to_owned(),
+        Some(control) => format!(
+            "{}: {}",
+            Style::Doubt.paint("failed"),
+            control.reason.as_deref().unwrap_or("the client does not work in fair weather"),
+        ),
+    };
+    fact(out, "control", &text);
+}
+
+fn invariants(out: &mut String, sums: &[InvariantSum<'_>]) {
+    line(out, "");
+    let width = sums.iter().map(|one| one.name.len()).max().unwrap_or_default();
+    for one in sums {
+        let (style, mark, said) = match one.verdict {
+            InvariantVerdict::Passed => {
+                (Style::Good, "✓", format!("passed, exercised {}", times(one.exercised)))
+            }
+            InvariantVerdict::Failed => (
+                Style::Bad,
+                "✗",
+                format!(
+                    "failed, {}, exercised {}",
+                    plural(one.violations, "violation"),
+                    times(one.exercised)
+                ),
+            ),
+            InvariantVerdict::NotExercised => (
+                Style::Faint,
+                "-",
+                match one.reason {
+                    Some(reason) => format!("not exercised: {reason}"),
+                    None => "not exercised".to_owned(),
+                },
+            ),
+        };
+        line(out, &format!("  {} {:<width$}  {}", style.paint(mark), one.name, style.paint(said)));
+    }
+}
+
+/// The violations of one run, the first of each invariant in full.
+fn violations(out: &mut String, entry: &Entry, says_seed: bool) {
+    for invariant in &entry.result.invariants {
+        let Some(first) = invariant.violations.first() else { continue };
+        line(out, "");
+        let about = match &first.operation {
+            Some(operation) => format!(" · {operation}"),
+            None => String::new(),
+        };
+        let seed =
+            if says_seed { format!(" · seed {}", entry.result.seed) } else { String::new() };
+        line(out, &format!("  {}{about}{seed}", Style::Bad.paint(invariant.name)));
+        tell_violation(out, entry, invariant, &first.message);
+    }
+}
+
+fn tell_violation(out: &mut String, entry: &Entry, invariant: &InvariantResult, seen: &str) {
+    let kind = registry::find(invariant.name);
+    let story = entry.stories.iter().find(|story| story.invariant == invariant.name);
+    if let Some(kind) = kind {
+        fact(out, "expected", kind.summary);
+    }
+    fact(out, "seen", seen);
+    let timeline = story.map(|story: &Story| story.timeline.as_slice()).unwrap_or_default();
+    for step in timeline {
+        line(out, &format!("      {step}"));
+    }
+    let more = invariant.violations.len() - 1;
+    if more > 0 {
+        fact(out, "and", &format!("{more} more of the same kind"));
+    }
+    let cure = match story {
+        Some(story) => story.cure.as_str(),
+        None => kind.map_or("", |kind| kind.cure),
+    };
+    if !cure.is_empty() {
+        fact(out, "cure", &Style::Good.paint(cure).to_string());
+    }
+}
+
+/// The commands that repeat it, and where the trace stands.
+fn ending(out: &mut String, group: &Group<'_>) {
+    line(out, "");
+    let all: Vec<&ScenarioResult> = group.entries.iter().map(|entry| &entry.result).collect();
+    let failing: Vec<&ScenarioResult> =
+        all.iter().copied().filter(|result| result.verdict == Verdict::Failed).collect();
+    if let ([result], _) | ([], [result]) = (failing.as_slice(), all.as_slice()) {
+        if let Some(trace) = &result.trace {
+            fact(out, "trace", &trace.display().to_string());
+        }
+        fact(out, "again", &Style::Strong.paint(&result.reproduce).to_string());
+        return;
+    }
+    for result in failing.iter().take(LISTED_SEEDS) {
+        let broken: Vec<&str> = result
+            .invariants
+            .iter()
+            .filter(|one| one.verdict == InvariantVerdict::Failed)
+            .map(|one| one.name)
+            .collect();
+        fact(out, &format!("seed {}", result.seed), &broken.join(", "));
+        line(out, &format!("      {}", Style::Strong.paint(&result.reproduce)));
+    }
+    if failing.len() > LISTED_SEEDS {
+        fact(out, "and", &format!("{} more failing seeds", failing.len() - LISTED_SEEDS));
+    }
+}
+
+/// `seed 42`, or `seeds 42 to 61`; `None` when nothing ran.
+fn seeds(report: &Report) -> Option<String> {
+    let mut seeds: Vec<u64> = report.entries.iter().map(|entry| entry.result.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    let (first, last) = (seeds.first()?, seeds.last()?);
+    Some(if first == last {
+        format!("seed {first}")
+    } else {
+        format!("{} seeds from {first} to {last}", seeds.len())
+    })
+}
+
+/// `name 3, other 1`; `None` when there are none.
+fn counted<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Option<String> {
+    let text: Vec<String> =
+        counts.into_iter().map(|(name, count)| format!("{name} {count}")).collect();
+    (!text.is_empty()).then(|| text.join(", "))
+}
+
+fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{count} times"),
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// `0.8 s`, `1,204.0 s`.
+fn seconds(ms: u64) -> String {
+    let tenths = (ms + 50) / 100;
+    let whole = i64::try_from(tenths / 10).unwrap_or(i64::MAX);
+    format!("{}.{} s", grouped(whole), tenths % 10)
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "passed",
+        Verdict::Inconclusive => "inconclusive",
+        Verdict::Failed => "failed",
+    }
+}
+
+fn mark(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "✓",
+        Verdict::Inconclusive => "?",
+        Verdict::Failed => "✗",
+    }
+}
+
+const fn of_verdict(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Passed => Style::Good,
+        Verdict::Inconclusive => Style::Doubt,
+        Verdict::Failed => Style::Bad,
+    }
+}
+
+/// A name in the left column and what there is to say of it.
+fn fact(out: &mut String, name: &str, text: &str) {
+    line(out, &format!("    {} {text}", Style::Faint.paint(format_args!("{name:<10}"))));
+}
+
+fn line(out: &mut String, text: &str) {
+    writeln!(out, "{}", text.trim_end()).expect("a string takes every line");
+}

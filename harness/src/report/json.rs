@@ -1,0 +1,118 @@
+//! The report for other programs: one JSON document whose shape is a contract.
+//!
+//! **Invariant:** keys are only ever added, and `version` changes when the meaning of one does.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Entry, Format, Report};
+use crate::invariant::Violation;
+use crate::verdict::{InvariantResult, InvariantVerdict, Money, OperationCounts, Verdict};
+
+/// The format's entry in the registry.
+pub static FORMAT: Format = Format {
+    name: "json",
+    summary: "one document for other programs; its shape is a contract",
+    render,
+};
+
+/// The version of the document's shape.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    verdict: Verdict,
+    scenarios: Vec<ScenarioDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct ScenarioDocument<'a> {
+    name: &'a str,
+    file: &'a str,
+    seed: u64,
+    verdict: Verdict,
+    reason: Option<&'a str>,
+    control: Option<&'static str>,
+    schedule_hash: &'a str,
+    faults: &'a BTreeMap<String, u64>,
+    operations: &'a OperationCounts,
+    requests: u64,
+    retries: u64,
+    effects: &'a BTreeMap<String, u64>,
+    money: &'a BTreeMap<String, Money>,
+    invariants: Vec<InvariantDocument<'a>>,
+    reproduce: &'a str,
+    trace: Option<String>,
+    elapsed_ms: u64,
+}
+
+#[derive(Serialize)]
+struct InvariantDocument<'a> {
+    name: &'static str,
+    verdict: InvariantVerdict,
+    exercised: u64,
+    reason: Option<&'a str>,
+    violations: Vec<ViolationDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct ViolationDocument<'a> {
+    operation: Option<&'a str>,
+    message: &'a str,
+    evidence: &'a [u64],
+}
+
+fn render(report: &Report) -> String {
+    let document = Document {
+        version: VERSION,
+        verdict: report.verdict(),
+        scenarios: report.entries.iter().map(scenario).collect(),
+    };
+    let mut text = serde_json::to_string_pretty(&document)
+        .expect("strings, numbers and lists always make a JSON document");
+    text.push('\n');
+    text
+}
+
+fn scenario(entry: &Entry) -> ScenarioDocument<'_> {
+    let result = &entry.result;
+    ScenarioDocument {
+        name: &result.name,
+        file: &result.file,
+        seed: result.seed,
+        verdict: result.verdict,
+        reason: result.reason.as_deref(),
+        control: result.control.as_ref().map(|it| if it.passed { "passed" } else { "failed" }),
+        schedule_hash: &result.schedule_hash,
+        faults: &result.faults,
+        operations: &result.operations,
+        requests: result.requests,
+        retries: result.retries,
+        effects: &result.effects,
+        money: &result.money,
+        invariants: result.invariants.iter().map(invariant).collect(),
+        reproduce: &result.reproduce,
+        trace: result.trace.as_ref().map(|path| path.display().to_string()),
+        elapsed_ms: result.elapsed_ms,
+    }
+}
+
+fn invariant(result: &InvariantResult) -> InvariantDocument<'_> {
+    InvariantDocument {
+        name: result.name,
+        verdict: result.verdict,
+        exercised: result.exercised,
+        reason: result.reason.as_deref(),
+        violations: result.violations.iter().map(violation).collect(),
+    }
+}
+
+fn violation(one: &Violation) -> ViolationDocument<'_> {
+    ViolationDocument {
+        operation: one.operation.as_deref(),
+        message: &one.message,
+        evidence: &one.evidence,
+    }
+}

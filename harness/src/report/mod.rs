@@ -1,0 +1,61 @@
+//! Reports: what a verdict looks like to a person or to another program, one file a format.
+//!
+//! A report is told from [`Report`] alone; it knows neither clients nor providers nor the command line.
+//! **Invariant:** every format is a pure function from a [`Report`] to text, so each has snapshots.
+
+pub mod amount;
+pub mod group;
+pub mod human;
+pub mod json;
+pub mod registry;
+pub mod sentence;
+pub mod style;
+
+use crate::verdict::{ScenarioResult, Verdict};
+
+/// Everything that was run and judged in one invocation.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// One entry a scenario and seed, in the order of files and seeds.
+    pub entries: Vec<Entry>,
+}
+
+/// One judged run, with the stories of its violations.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The verdict, as data.
+    pub result: ScenarioResult,
+    /// One story for each invariant that failed, in the order of `expect`.
+    pub stories: Vec<Story>,
+}
+
+/// The first violation of an invariant as a person reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Story {
+    /// The invariant's name.
+    pub invariant: &'static str,
+    /// The lines of the operation's timeline; empty for a violation about the whole run.
+    pub timeline: Vec<String>,
+    /// What to change in the client.
+    pub cure: String,
+}
+
+/// A format of reports, as the registry knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Format {
+    /// The word after `--format`.
+    pub name: &'static str,
+    /// One sentence: who reads it.
+    pub summary: &'static str,
+    /// Writes the whole report, with a line break at the end.
+    pub render: fn(&Report) -> String,
+}
+
+impl Report {
+    /// The verdict of the invocation: failed before inconclusive before passed, and inconclusive when
+    /// nothing ran.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.entries.iter().map(|entry| entry.result.verdict).max().unwrap_or(Verdict::Inconclusive)
+    }
+}

@@ -4,7 +4,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | words | `seed` `coordinates` `units` `request` `exchange` `event` `document` |
+//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `event` `document` |
 //! | data | `api` `fault` `malformed` `rule` |
 //! | decisions | `plan` `ledger` `idempotency` `rate_limit` `recognition` |
 //! | state machine | `provider` |
@@ -24,6 +24,7 @@ pub mod provider;
 pub mod rate_limit;
 pub mod request;
 pub mod rule;
+pub mod schedule;
 pub mod seed;
 pub mod shell;
 pub mod units;

@@ -17,6 +17,7 @@ use crate::api::Api;
 use crate::document::At;
 use crate::exchange::End;
 use crate::seed::Draw;
+use crate::units::Scale;
 
 /// Which of the four groups a fault belongs to; the group says how faults that strike together combine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,10 +145,13 @@ pub enum Ending {
 pub struct Substitute {
     /// The status.
     pub status: u16,
-    /// Headers to add, in order; several of one name are legal.
+    /// Headers to add, in order; several of one name are legal. A `content-type` here takes the place of
+    /// the body's own.
     pub headers: Vec<(String, String)>,
     /// The body; without one, the API's own error body for this status.
     pub body: Option<SubstituteBody>,
+    /// The code in the API's own error body, where the fault names one; used only without `body`.
+    pub code: Option<String>,
     /// The retry hint.
     pub hint: Option<HintSpec>,
     /// True for an answer that stands for the provider's limiter, whatever its status.
@@ -221,6 +225,12 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// Its parameters in a few words for the schedule table and the trace: `503`, `after_commit`.
     fn detail(&self) -> String {
         String::new()
+    }
+
+    /// The same fault with every duration in it divided, as `scale` asks; `None` when it has none.
+    fn scaled(&self, scale: Scale) -> Option<Arc<dyn Fault>> {
+        let _ = scale;
+        None
     }
 
     /// Reports what cannot work on this route of this API (`wrong_amount` where nothing is echoed).

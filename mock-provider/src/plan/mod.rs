@@ -1,0 +1,279 @@
+//! The fault plan: all rules and the seed, and the decision which of them strike.
+//!
+//! Knows nothing about what a fault does, only which group it belongs to.
+//! **Invariant:** apart from `max_times`, `during` and what the request carries, a decision is a pure
+//! function of seed, rule name and coordinates; the other rules of a plan and the order of arrival
+//! change nothing about what a rule draws.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+use serde_json::Value;
+
+use crate::coordinates::Coordinates;
+use crate::fault::{Action, Fault, FaultKind, Group, Point};
+use crate::rule::{Rule, Selector, When};
+use crate::seed::{Draw, RuleKey, Seed};
+
+/// All rules and the seed, with the counts of a run.
+#[derive(Debug)]
+pub struct FaultPlan {
+    rules: Vec<Armed>,
+    /// Per route that some rule names, which rules can match there, in file order.
+    by_route: BTreeMap<Arc<str>, Vec<usize>>,
+    /// Which rules can match on every other route.
+    elsewhere: Vec<usize>,
+}
+
+/// A rule with what it needs at every request worked out once.
+#[derive(Debug)]
+struct Armed {
+    rule: Rule,
+    key: RuleKey,
+    scheduled: bool,
+    /// The name of each fault, and how many of that name stand before it in the list: what its
+    /// stream of random numbers is named by.
+    faults: Vec<(Arc<str>, u32)>,
+    struck: u64,
+}
+
+/// What a decision is taken on.
+#[derive(Debug)]
+pub struct Situation<'a> {
+    /// The coordinates.
+    pub at: Coordinates<'a>,
+    /// The operation's number, from 1; `None` for one that no workload submitted.
+    pub operation_number: Option<u64>,
+    /// The tenant.
+    pub tenant: Option<&'a str>,
+    /// The method.
+    pub method: &'a Method,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The body as a JSON value (form fields as an object of strings); `None` when unread or neither.
+    pub body: Option<&'a Value>,
+    /// Microseconds since the first request of the run.
+    pub since_first_us: u64,
+}
+
+/// Which rules strike at a situation.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// The drawn schedule here: `[rule, fault]` for every rule that depends on coordinates alone and
+    /// whose conditions and draw came true, also where another rule took the ending.
+    pub drawn: Vec<(Arc<str>, Arc<str>)>,
+    /// What strikes, in file order.
+    pub strikes: Vec<Strike>,
+}
+
+/// One fault of one rule strikes.
+#[derive(Debug)]
+pub struct Strike {
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// The fault.
+    pub fault: &'static FaultKind,
+    /// The fault's parameters in a few words.
+    pub detail: String,
+    /// True when it stands in the drawn schedule.
+    pub scheduled: bool,
+    /// What it does.
+    pub action: Action,
+}
+
+impl FaultPlan {
+    /// A plan of these rules under this seed.
+    #[must_use]
+    pub fn new(rules: Vec<Rule>, seed: Seed) -> Self {
+        let rules: Vec<Armed> = rules
+            .into_iter()
+            // A chance of 0 is no rule at all, so that it costs and changes nothing.
+            .filter(|rule| rule.when.chance_ppm != Some(0))
+            .map(|rule| Armed::new(rule, seed))
+            .collect();
+        let can_match = |route: Option<&str>| -> Vec<usize> {
+            let takes = |armed: &Armed| {
+                armed.rule.when.route.as_deref().is_none_or(|wanted| Some(wanted) == route)
+            };
+            (0..rules.len()).filter(|index| takes(&rules[*index])).collect()
+        };
+        let by_route = rules
+            .iter()
+            .filter_map(|armed| armed.rule.when.route.clone())
+            .map(|route| (Arc::clone(&route), can_match(Some(&route))))
+            .collect();
+        let elsewhere = can_match(None);
+        Self { rules, by_route, elsewhere }
+    }
+
+    /// True when some rule has an ending at `accept`, so that heads must be looked at before bodies.
+    #[must_use]
+    pub fn strikes_at_accept(&self) -> bool {
+        self.rules
+            .iter()
+            .flat_map(|armed| &armed.rule.faults)
+            .any(|fault| fault.point() == Some(Point::Accept))
+    }
+
+    /// True when [`FaultPlan::decide`] would end this request at `accept`; counts nothing. Asked when
+    /// only the head has been read, where a rule that looks at the body cannot match.
+    #[must_use]
+    pub fn ends_at_accept(&self, situation: &Situation<'_>) -> bool {
+        self.weigh(situation)
+            .0
+            .strikes
+            .iter()
+            .any(|strike| matches!(strike.action, Action::End { at: Point::Accept, .. }))
+    }
+
+    /// Decides, and counts the strikes of rules with `max_times`.
+    pub fn decide(&mut self, situation: &Situation<'_>) -> Decision {
+        let (decision, struck) = self.weigh(situation);
+        for index in struck {
+            self.rules[index].struck += 1;
+        }
+        decision
+    }
+
+    /// The decision, and the rules of which at least one fault strikes.
+    fn weigh(&self, situation: &Situation<'_>) -> (Decision, Vec<usize>) {
+        let mut decision = Decision::default();
+        let mut struck = Vec::new();
+        let mut taken = Taken::default();
+        for &index in self.by_route.get(situation.at.route).unwrap_or(&self.elsewhere) {
+            let armed = &self.rules[index];
+            let Some(draw) = armed.comes_true(situation) else { continue };
+            let before = decision.strikes.len();
+            armed.strike(&draw, &mut taken, &mut decision);
+            if decision.strikes.len() > before {
+                struck.push(index);
+            }
+        }
+        (decision, struck)
+    }
+}
+
+/// Which of the groups that only the first may take are taken.
+#[derive(Debug, Default)]
+struct Taken {
+    client: bool,
+    ending: bool,
+}
+
+impl Taken {
+    /// True when a fault of this group still strikes; takes the place.
+    fn admits(&mut self, group: Group) -> bool {
+        match group {
+            Group::Delay | Group::Provider => true,
+            Group::Client => !std::mem::replace(&mut self.client, true),
+            Group::Ending => !std::mem::replace(&mut self.ending, true),
+        }
+    }
+}
+
+impl Armed {
+    fn new(rule: Rule, seed: Seed) -> Self {
+        let names: Vec<&'static str> = rule.faults.iter().map(|fault| fault.kind().name).collect();
+        let faults = names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| {
+                let earlier = names[..index].iter().filter(|other| *other == name).count();
+                (Arc::from(*name), u32::try_from(earlier).unwrap_or(u32::MAX))
+            })
+            .collect();
+        Self {
+            key: RuleKey::new(seed, &rule.name),
+            scheduled: rule.when.is_scheduled(),
+            faults,
+            struck: 0,
+            rule,
+        }
+    }
+
+    /// The draw of this rule here, if all its conditions hold and its chance came true.
+    fn comes_true(&self, situation: &Situation<'_>) -> Option<Draw> {
+        let when = &self.rule.when;
+        if !holds(when, situation) || when.max_times.is_some_and(|most| self.struck >= most) {
+            return None;
+        }
+        let mut draw = self.key.draw(&situation.at);
+        when.chance_ppm.is_none_or(|chance| draw.happens(chance)).then_some(draw)
+    }
+
+    /// Adds what this rule drew and what of it strikes.
+    fn strike(&self, draw: &Draw, taken: &mut Taken, decision: &mut Decision) {
+        for (fault, (name, nth)) in self.rule.faults.iter().zip(&self.faults) {
+            if self.scheduled {
+                decision.drawn.push((Arc::clone(&self.rule.name), Arc::clone(name)));
+            }
+            let kind = fault.kind();
+            if taken.admits(kind.group) {
+                let action = fault.strike(&mut draw.fork(name, *nth));
+                decision.strikes.push(Strike {
+                    rule: Arc::clone(&self.rule.name),
+                    fault: kind,
+                    detail: detail(&**fault, &action),
+                    scheduled: self.scheduled,
+                    action,
+                });
+            }
+        }
+    }
+}
+
+/// What struck, in a few words: a drawn delay in milliseconds, else the fault's own parameters.
+fn detail(fault: &dyn Fault, action: &Action) -> String {
+    match action {
+        Action::Delay { micros, .. } => {
+            format!("+{}.{:03} ms", micros / 1000, micros % 1000).replace(".000 ms", " ms")
+        }
+        Action::Drip { .. } | Action::IgnoreKey | Action::Duplicate { .. } | Action::End { .. } => {
+            fault.detail()
+        }
+    }
+}
+
+/// True when all conditions but the counted and the drawn one hold; the cheapest are asked first.
+fn holds(when: &When, situation: &Situation<'_>) -> bool {
+    let is = |wanted: &Option<Arc<str>>, found: Option<&str>| {
+        wanted.as_deref().is_none_or(|wanted| Some(wanted) == found)
+    };
+    when.attempt.takes(u64::from(situation.at.attempt))
+        && when.submit.takes(u64::from(situation.at.submit))
+        && match situation.operation_number {
+            Some(number) => when.operation.takes(number),
+            None => when.operation == Selector::Any,
+        }
+        && is(&when.route, Some(situation.at.route))
+        && is(&when.provider, Some(situation.at.provider))
+        && is(&when.tenant, situation.tenant)
+        && when.method.as_deref().is_none_or(|wanted| wanted == situation.method.as_str())
+        && when.during_us.is_none_or(|(from, to)| (from..to).contains(&situation.since_first_us))
+        && when.headers.iter().all(|(name, wanted)| {
+            let mut values = situation.headers.get_all(name.as_str()).iter();
+            values.any(|value| value.as_bytes() == wanted.as_bytes())
+        })
+        && when.body.iter().all(|(field, wanted)| {
+            let found = situation.body.and_then(|body| in_body(body, field));
+            found.is_some_and(|found| same(wanted, found))
+        })
+}
+
+/// The value at a JSON pointer, or of the form field (or top-level field) of that name.
+fn in_body<'a>(body: &'a Value, field: &str) -> Option<&'a Value> {
+    if field.is_empty() || field.starts_with('/') { body.pointer(field) } else { body.get(field) }
+}
+
+/// Equal, where a form knows texts only: `amount: 1999` takes the field `amount=1999`.
+fn same(wanted: &Value, found: &Value) -> bool {
+    match (wanted, found) {
+        (Value::Number(number), Value::String(text)) => number.to_string() == *text,
+        (Value::Bool(truth), Value::String(text)) => truth.to_string() == *text,
+        _ => wanted == found,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,13 @@ pub struct Place {
     pub length: usize,
 }
 
+impl Default for Place {
+    /// The first character.
+    fn default() -> Self {
+        Self { line: 1, column: 1, length: 1 }
+    }
+}
+
 /// One problem of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -30,6 +37,8 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// Where in the document's tree: `faults[0].inject.latency`; empty for the document itself.
     pub path: String,
+    /// Where in the text, where the path does not say it (a syntax error).
+    pub place: Option<Place>,
     /// True when the key itself is wrong, not its value: the caret then marks the key.
     pub at_key: bool,
     /// One sentence fragment in lower case: what is wrong.
@@ -170,6 +179,7 @@ impl<'a> At<'a> {
         self.sink.push(more(Diagnostic {
             severity,
             path: self.path.clone(),
+            place: None,
             at_key: false,
             message,
             allowed: Vec::new(),

@@ -6,13 +6,16 @@
 //! |---|---|
 //! | data | `operation` `verdict` `scenario` `trace` |
 //! | judges | `invariant` `judge` |
-//! | drivers | `record` `drive` `run` |
+//! | drivers | `redact` `drive` `record` `run` |
 //! | reports | `report` |
 //! | command line | `cli` |
 
+pub mod drive;
 pub mod invariant;
 pub mod operation;
+pub mod redact;
 pub mod report;
+pub mod run;
 pub mod scenario;
 pub mod trace;
 pub mod verdict;

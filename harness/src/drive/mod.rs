@@ -1,0 +1,10 @@
+//! Drivers: one way each to hand operations to a client and to hear what became of them.
+//!
+//! **Invariant:** a driver records what it sees and judges nothing. Whatever the client does, a driver
+//! ends: every wait has a bound, and every process is ended with the run.
+
+pub mod claims;
+pub mod in_process;
+pub mod output;
+pub mod schedule;
+pub mod stop;

@@ -4,7 +4,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `event` `document` |
+//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `event` `document` `hint` |
 //! | data | `api` `fault` `malformed` `rule` |
 //! | decisions | `plan` `ledger` `idempotency` `rate_limit` `recognition` |
 //! | state machine | `provider` |
@@ -16,6 +16,7 @@ pub mod document;
 pub mod event;
 pub mod exchange;
 pub mod fault;
+pub mod hint;
 pub mod idempotency;
 pub mod ledger;
 pub mod malformed;

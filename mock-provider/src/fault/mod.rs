@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::document::At;
 use crate::exchange::End;
+pub use crate::hint::HintSpec;
 use crate::seed::Draw;
 use crate::units::Scale;
 
@@ -165,37 +166,6 @@ pub enum SubstituteBody {
     Json(Value),
     /// Written as it is, with this content type.
     Raw(&'static str, Bytes),
-}
-
-/// A retry hint, as a scenario asks for it: well-formed or one of the bad words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HintSpec {
-    /// `Retry-After` in whole seconds (rounded up).
-    Seconds(u64),
-    /// `Retry-After` as an HTTP-date so many microseconds from now (rounded up to a second).
-    HttpDate(u64),
-    /// `retry-after-ms`, from microseconds, rounded up.
-    MsHeader(u64),
-    /// The API's body field, or `/error/retry_after`, in seconds.
-    Body(u64),
-    /// The answer has no hint, even where the API would give one.
-    Missing,
-    /// `Retry-After: 0`.
-    Zero,
-    /// `Retry-After: -5`.
-    Negative,
-    /// `Retry-After: 1.5`.
-    Fraction,
-    /// `Retry-After: 1000000000000`.
-    Huge,
-    /// An HTTP-date an hour ago.
-    PastDate,
-    /// `Retry-After: soon`.
-    Garbage,
-    /// Two `Retry-After` headers that differ: 1 and 3.
-    TwoHeaders,
-    /// `Retry-After: 1` in the header and 5 in the body.
-    Contradictory,
 }
 
 /// A way of making an answer unusable, with all it needs: pure data to pure function.

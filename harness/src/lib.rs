@@ -10,6 +10,8 @@
 //! | reports | `report` |
 //! | command line | `cli` |
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod drive;
 pub mod invariant;
 pub mod operation;

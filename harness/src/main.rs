@@ -1,1 +1,7 @@
-fn main() {}
+//! The command `brownout`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    brownout::cli::main()
+}

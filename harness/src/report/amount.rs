@@ -32,21 +32,19 @@ pub fn amount(unit: &str, value: i64) -> String {
         return format!("{} {unit}", grouped(value));
     }
     let lower = unit.to_ascii_lowercase();
-    let places: u32 = if NO_DECIMALS.contains(&lower.as_str()) {
-        0
+    let (part, width) = if NO_DECIMALS.contains(&lower.as_str()) {
+        (1, 0)
     } else if THREE_DECIMALS.contains(&lower.as_str()) {
-        3
+        (1_000, 3)
     } else {
-        2
+        (100, 2)
     };
     let unit = unit.to_ascii_uppercase();
-    if places == 0 {
+    if part == 1 {
         return format!("{} {unit}", grouped(value));
     }
-    let part = 10_u64.pow(places);
     let sign = if value < 0 { "-" } else { "" };
     let (whole, rest) = (value.unsigned_abs() / part, value.unsigned_abs() % part);
-    let width = usize::try_from(places).expect("three at most");
     format!("{sign}{}.{rest:0width$} {unit}", digits_grouped(whole))
 }
 

@@ -54,7 +54,7 @@ fn tell_group(out: &mut String, group: &Group<'_>) {
     }
     if let Some(entry) = group.entries.iter().find(|entry| entry.result.verdict == Verdict::Failed)
     {
-        violations(out, entry, group.entries.len() > 1);
+        violations(out, entry, group.entries.len());
     }
     ending(out, group);
 }
@@ -183,8 +183,8 @@ fn invariants(out: &mut String, sums: &[InvariantSum<'_>]) {
     }
 }
 
-/// The violations of one run, the first of each invariant in full.
-fn violations(out: &mut String, entry: &Entry, says_seed: bool) {
+/// The violations of one run, the first of each invariant in full; with several seeds it says which.
+fn violations(out: &mut String, entry: &Entry, seeds: usize) {
     for invariant in &entry.result.invariants {
         let Some(first) = invariant.violations.first() else { continue };
         line(out, "");
@@ -193,7 +193,7 @@ fn violations(out: &mut String, entry: &Entry, says_seed: bool) {
             None => String::new(),
         };
         let seed =
-            if says_seed { format!(" · seed {}", entry.result.seed) } else { String::new() };
+            if seeds > 1 { format!(" · seed {}", entry.result.seed) } else { String::new() };
         line(out, &format!("  {}{about}{seed}", Style::Bad.paint(invariant.name)));
         tell_violation(out, entry, invariant, &first.message);
     }

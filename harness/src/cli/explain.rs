@@ -1,0 +1,70 @@
+//! `brownout explain NAME`: all that is known of one fault, invariant, API or scenario.
+//!
+//! **Invariant:** everything comes from the registries, so whatever `list` names can be explained.
+
+use clap::Args;
+
+use brownout_provider::document::Diagnostics;
+use brownout_provider::fault::registry as faults;
+
+use super::exit::Exit;
+use super::reference;
+use super::refusal::Refusal;
+use super::terminal::Terminal;
+use crate::invariant::registry as invariants;
+
+/// Explains a fault, an invariant, an API or a scenario by its name.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  brownout explain reset
+  brownout explain no_double_charges
+  brownout explain payments")]
+pub struct ExplainArguments {
+    /// The name, as it stands in a scenario or in `brownout list`.
+    name: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Nothing has this name.
+pub fn run(arguments: &ExplainArguments, terminal: Terminal) -> Result<Exit, Refusal> {
+    let found = explanations(&arguments.name);
+    if found.is_empty() {
+        return Err(Refusal::usage(unknown(&arguments.name)));
+    }
+    terminal.out(&found.join("\n"));
+    Ok(Exit::Passed)
+}
+
+/// Everything of this name, one text each: an API and a scenario may share one.
+fn explanations(name: &str) -> Vec<String> {
+    let fault = faults::find(name).map(reference::fault);
+    let invariant = invariants::find(name).map(reference::invariant);
+    [fault, invariant].into_iter().flatten().collect()
+}
+
+fn names() -> Vec<&'static str> {
+    faults::FAULTS
+        .iter()
+        .map(|kind| kind.name)
+        .chain(invariants::INVARIANTS.iter().map(|kind| kind.name))
+        .collect()
+}
+
+fn unknown(name: &str) -> String {
+    let mut meant = None;
+    let diagnostics = Diagnostics::new();
+    diagnostics.root().error("", |diagnostic| {
+        let diagnostic = diagnostic.allowed(name, names());
+        meant.clone_from(&diagnostic.did_you_mean);
+        diagnostic
+    });
+    match meant {
+        Some(meant) => format!(
+            "nothing is named `{name}`; did you mean `{meant}`? `brownout list` shows all names"
+        ),
+        None => format!("nothing is named `{name}`; `brownout list` shows all names"),
+    }
+}

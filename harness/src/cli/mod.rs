@@ -1,0 +1,111 @@
+//! The command line: raw arguments become resolved ones, a command runs, a report is printed.
+//!
+//! One file a command. Only this module and its children print.
+//! **Invariant:** every message that refuses says what to do instead, and the exit code says how it went
+//! (0 passed, 1 failed, 2 inconclusive, 3 wrong scenario or command line, 4 the harness could not run).
+
+pub mod executable;
+pub mod exit;
+pub mod explain;
+pub mod list;
+pub mod out_dir;
+pub mod progress;
+pub mod reference;
+pub mod refusal;
+pub mod run;
+pub mod sources;
+pub mod terminal;
+
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand};
+
+use exit::Exit;
+use refusal::Refusal;
+use terminal::Terminal;
+
+/// A chaos harness for the code that calls APIs.
+///
+/// A mock provider misbehaves on purpose, exactly as a seeded scenario says; the harness drives your client
+/// against it and then judges it: did it charge twice, lose work, lie about the outcome, retry too much, or
+/// retry too soon?
+#[derive(Debug, Parser)]
+#[command(
+    name = "brownout",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = EXAMPLES
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  brownout demo
+      Watch a careless client charge twice and a careful one hold.
+  brownout run scenarios/payments -- python3 my_client.py
+      Drive a client, one process per operation, through every scenario of a folder.
+  brownout run scenarios/openai --mode suite -- pytest
+      Run a test suite once against the mock and judge what it did on the wire.
+  brownout run scenarios/payments/lost-response.yaml --seeds 20 -- ./client
+      Try twenty seeds; each failing one is printed with the command that repeats it.
+
+Exit codes:
+  0 passed   1 failed   2 inconclusive   3 wrong scenario or command line   4 could not run";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(list::ListArguments),
+    Explain(explain::ExplainArguments),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let terminal = Terminal::new();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(terminal, &error).into(),
+    };
+    match dispatch(arguments.command, terminal) {
+        Ok(exit) => exit.into(),
+        Err(refusal) => {
+            if !refusal.message.is_empty() {
+                terminal.err(&format!("\x1b[1;31merror\x1b[0m: {refusal}\n"));
+            }
+            refusal.exit.into()
+        }
+    }
+}
+
+fn dispatch(command: Command, terminal: Terminal) -> Result<Exit, Refusal> {
+    match command {
+        Command::List(arguments) => list::run(&arguments, terminal),
+        Command::Explain(arguments) => explain::run(&arguments, terminal),
+    }
+}
+
+/// Prints what clap has to say: help and version are no mistake, the rest is exit 3.
+fn usage(terminal: Terminal, error: &clap::Error) -> Exit {
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        terminal.err(&text);
+        Exit::Usage
+    } else {
+        terminal.out(&text);
+        Exit::Passed
+    }
+}

@@ -1,0 +1,113 @@
+//! The reference pages of faults and invariants, written from the registries.
+//!
+//! **Invariant:** nothing about a fault or an invariant is written here; a new entry of a registry has its
+//! place in the reference, in `list` and in `explain` at once.
+
+use std::fmt::Write as _;
+
+use brownout_provider::fault::registry::FAULTS;
+use brownout_provider::fault::{FaultKind, Group};
+
+use crate::invariant::InvariantKind;
+use crate::invariant::registry::INVARIANTS;
+
+/// The page of all faults, in Markdown.
+#[must_use]
+pub fn faults() -> String {
+    let mut page = String::from(
+        "# Faults\n\n\
+         Written by `brownout list faults --markdown`; do not edit.\n\n\
+         A fault stands under `inject:` of a rule, as `name` or as `name: {parameters}`.\n\
+         Delays and provider faults all apply; of the endings the first in file order applies.\n",
+    );
+    for kind in FAULTS {
+        page.push('\n');
+        page.push_str(&fault(kind));
+    }
+    page
+}
+
+/// The page of all invariants, in Markdown.
+#[must_use]
+pub fn invariants() -> String {
+    let mut page = String::from(
+        "# Invariants\n\n\
+         Written by `brownout list invariants --markdown`; do not edit.\n\n\
+         An invariant stands under `expect:`, as `name` or as `name: {parameters}`.\n\
+         It is passed, failed, or not exercised when the run never met what it is about.\n",
+    );
+    for kind in INVARIANTS {
+        page.push('\n');
+        page.push_str(&invariant(kind));
+    }
+    page
+}
+
+/// All that is known of one fault, in Markdown.
+#[must_use]
+pub fn fault(kind: &FaultKind) -> String {
+    let mut text = format!("## {}\n\n{}\n\n", kind.name, sentence(kind.summary));
+    fact(&mut text, "Group", group(kind.group));
+    fact(&mut text, "Bare word", if kind.bare { "legal" } else { "not legal" });
+    parameters(&mut text, kind.parameters);
+    fact(&mut text, "What clients get wrong", kind.mistake);
+    example(&mut text, "inject", kind.example);
+    text
+}
+
+/// All that is known of one invariant, in Markdown.
+#[must_use]
+pub fn invariant(kind: &InvariantKind) -> String {
+    let mut text = format!("## {}\n\n{}\n\n", kind.name, sentence(kind.summary));
+    fact(&mut text, "Rule", kind.rule);
+    fact(&mut text, "Exercised by", kind.exercised_by);
+    fact(&mut text, "Never accused", kind.tolerates);
+    parameters(&mut text, kind.parameters);
+    if kind.needs_one_client {
+        fact(&mut text, "Modes", "needs one living client, so exec mode cannot exercise it");
+    }
+    fact(&mut text, "Cure", kind.cure);
+    example(&mut text, "expect", kind.example);
+    text
+}
+
+/// How faults of a group combine, in a few words.
+#[must_use]
+pub const fn group(group: Group) -> &'static str {
+    match group {
+        Group::Delay => "delay: all apply and add up",
+        Group::Provider => "provider: all apply",
+        Group::Client => "client: the first applies",
+        Group::Ending => "ending: the first in file order applies",
+    }
+}
+
+fn fact(text: &mut String, name: &str, what: &str) {
+    if !what.is_empty() {
+        writeln!(text, "- **{name}:** {}", sentence(what)).expect("a string takes every line");
+    }
+}
+
+fn parameters(text: &mut String, parameters: &[(&str, &str)]) {
+    if parameters.is_empty() {
+        return;
+    }
+    text.push_str("- **Parameters:**\n");
+    for (name, what) in parameters {
+        writeln!(text, "  - `{name}`: {}", sentence(what)).expect("a string takes every line");
+    }
+}
+
+fn example(text: &mut String, key: &str, yaml: &str) {
+    if yaml.is_empty() {
+        return;
+    }
+    writeln!(text, "\n```yaml\n# under {key}:\n{}\n```", yaml.trim_end())
+        .expect("a string takes every line");
+}
+
+/// The text with a full stop.
+fn sentence(text: &str) -> String {
+    let text = text.trim();
+    if text.ends_with(['.', '!', '?', ':']) { text.to_owned() } else { format!("{text}.") }
+}

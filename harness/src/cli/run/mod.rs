@@ -1,0 +1,3 @@
+//! `brownout run`.
+
+pub mod arguments;

@@ -4,7 +4,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `event` `document` `hint` |
+//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `event` `document` `hint` `template` |
 //! | data | `api` `fault` `malformed` `rule` |
 //! | decisions | `plan` `ledger` `idempotency` `rate_limit` `recognition` |
 //! | state machine | `provider` |
@@ -28,4 +28,5 @@ pub mod rule;
 pub mod schedule;
 pub mod seed;
 pub mod shell;
+pub mod template;
 pub mod units;

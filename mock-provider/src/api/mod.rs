@@ -1,8 +1,84 @@
-//! The API of a provider, as data.
+//! The API of a provider, as data: routes, bodies, errors and policies.
+//!
+//! An API is a YAML file, shipped or the user's own: [`raw`] mirrors the file, [`resolve`] turns it into
+//! the types here, with everything looked up and every template compiled.
+//! **Invariant:** no vendor is named in code. What a vendor does stands in its file.
+
+mod call;
+mod error;
+mod load;
+mod need;
+mod pointer;
+mod policy;
+pub mod raw;
+mod resolve;
+mod route;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+use serde_json::{Map, Value};
+
+pub use call::{Call, Encoding, canonical, decode, encode, read_form, without_mark, write_form};
+pub use error::{ErrorContext, ErrorSpec, Errors, Standard, Which};
+pub use load::{from_value, load, names, shipped};
+pub use need::{FieldRule, Kind, Need, brief, same};
+pub use pointer::Pointer;
+pub use policy::{
+    Auth, Classes, HeaderTemplate, HintDialect, HintForm, IdempotencyPolicy, KeyCarrier, KeyScope,
+    LimitAlgorithm, LimitScope, LimitState, RateLimitPolicy, Refusal, Stores, usual_class,
+};
+pub use route::{
+    CONTEXT_NAMES, Context, Creates, Discriminator, EffectDraft, EffectSpec, IdSpec, Lists,
+    Pattern, Rendered, RequestTemplate, Route, Segment, Source, SuccessSpec, Uses,
+};
+
+use crate::event::Class;
+use crate::template::{Template, TemplateError};
 
 /// An API: routes, bodies, errors and policies.
-#[derive(Debug)]
-pub struct Api {}
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Its name.
+    pub name: Arc<str>,
+    /// One sentence.
+    pub summary: String,
+    /// The hosts of the real thing, lower case: a request to one of them went past the mock.
+    pub hosts: Vec<String>,
+    /// How a client shows who it is; `None` where nobody asks.
+    pub auth: Option<Auth>,
+    /// How requests are encoded.
+    pub encoding: Encoding,
+    /// The routes, in file order.
+    pub routes: Vec<Arc<Route>>,
+    /// Where a request carries its operation: the first that is present counts.
+    pub operation_id: Vec<Extractor>,
+    /// What the API's SDK says of itself.
+    pub sdk: Sdk,
+    /// How idempotency keys are treated; `None` where the API has none.
+    pub idempotency: Option<IdempotencyPolicy>,
+    /// The limit on requests; `None` for no limit.
+    pub rate_limit: Option<RateLimitPolicy>,
+    /// The headers in which every answer tells of the limiter; templates over
+    /// [`LimitState::value`].
+    pub limit_headers: Vec<HeaderTemplate>,
+    /// The errors.
+    pub errors: Errors,
+    /// Which answers mean what.
+    pub classes: Classes,
+    /// How retry hints are spelled.
+    pub hint: HintDialect,
+    /// Headers of every answer; templates that know `request_id` and `now`.
+    pub headers: Vec<HeaderTemplate>,
+    /// True when `headers` or a route asks for `request_id`, so that it is worth drawing.
+    pub wants_request_id: bool,
+    /// Environment variables that point an unmodified program at the mock; templates that know `url`
+    /// (with the operation's token in it), `key` (likewise), `token` and `seed`.
+    pub client_env: Vec<(String, Template)>,
+    /// What to change in this vendor's SDK, by invariant.
+    pub cures: BTreeMap<String, String>,
+}
 
 /// Where a request carries the name of its operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,4 +93,171 @@ pub enum Extractor {
     Query(String),
     /// The `traceparent` header.
     Traceparent,
+}
+
+/// What an API's SDK says of itself in its requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sdk {
+    /// A header that is the same in all attempts of one call.
+    pub call_id: Option<http::HeaderName>,
+    /// A header that counts the retries of one call, from 0.
+    pub retry_count: Option<http::HeaderName>,
+}
+
+/// A request, read: its route and what it asks for.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The route; `None` where none matches.
+    pub route: Option<Arc<Route>>,
+    /// What it asks for.
+    pub call: Call,
+}
+
+impl Api {
+    /// The route of that name.
+    #[must_use]
+    pub fn route_named(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| &*route.name == name)
+    }
+
+    /// Reads a request: its route and what it asks for. `target` is the path and query without any
+    /// operation token. The body of a form has the types that the route says.
+    #[must_use]
+    pub fn read(&self, method: &Method, target: &str, headers: &HeaderMap, body: &[u8]) -> Reading {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut body = self.encoding.read(body);
+        let found = self.route(method, path, headers, body.as_ref());
+        let (route, path) = match found {
+            None => (None, Value::Null),
+            Some((route, parameters)) => {
+                let parameters = parameters.into_iter().map(|(name, text)| {
+                    (name.to_owned(), Value::String(decode(text.as_bytes(), false)))
+                });
+                (Some(Arc::clone(route)), Value::Object(parameters.collect()))
+            }
+        };
+        if let (Encoding::Form, Some(route), Some(body)) = (self.encoding, &route, &mut body) {
+            route.type_fields(body);
+        }
+        let query =
+            if query.is_empty() { Value::Object(Map::new()) } else { read_form(query.as_bytes()) };
+        Reading { route, call: Call { path, query, body } }
+    }
+
+    /// The route of a request and the parameters of its path, still encoded. `path` has no query.
+    #[must_use]
+    pub fn route<'a>(
+        &'a self,
+        method: &Method,
+        path: &'a str,
+        headers: &HeaderMap,
+        body: Option<&Value>,
+    ) -> Option<(&'a Arc<Route>, Vec<(&'a str, &'a str)>)> {
+        self.routes.iter().find_map(|route| {
+            if route.method != *method {
+                return None;
+            }
+            let parameters = route.pattern.matches(path)?;
+            let told_apart = route.discriminators.iter().all(|one| match one {
+                Discriminator::Header(name, value) => {
+                    headers.get(name).is_some_and(|found| found.as_bytes() == value.as_bytes())
+                }
+                Discriminator::Body(pointer, value) => {
+                    body.and_then(|body| pointer.find(body)).is_some_and(|found| same(found, value))
+                }
+            });
+            told_apart.then_some((route, parameters))
+        })
+    }
+
+    /// The canonical bytes of a body: of a value with sorted keys and without white space and volatile
+    /// fields, else the bytes as they are.
+    #[must_use]
+    pub fn canonical<'b>(&self, reading: &Reading, body: &'b [u8]) -> std::borrow::Cow<'b, [u8]> {
+        match &reading.call.body {
+            Some(value) => {
+                let volatile = reading.route.as_ref().map_or(&[][..], |route| &route.volatile);
+                canonical(value, volatile).into()
+            }
+            None => body.into(),
+        }
+    }
+
+    /// The class of an answer.
+    #[must_use]
+    pub fn class(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Class {
+        self.classes.of(status, headers, body)
+    }
+
+    /// Adds the headers that every answer has.
+    ///
+    /// # Errors
+    ///
+    /// When a header asks for something that is not there.
+    pub fn add_headers(
+        &self,
+        request_id: &str,
+        now_s: u64,
+        out: &mut HeaderMap,
+    ) -> Result<(), TemplateError> {
+        if self.headers.is_empty() {
+            return Ok(());
+        }
+        let (request_id, now) = (Value::from(request_id), Value::from(now_s));
+        route::write_headers(&self.headers, &[("request_id", &request_id), ("now", &now)], out)
+    }
+
+    /// Adds the headers that tell of the limiter.
+    ///
+    /// # Errors
+    ///
+    /// When a header asks for something that is not there.
+    pub fn add_limit_headers(
+        &self,
+        state: &LimitState,
+        out: &mut HeaderMap,
+    ) -> Result<(), TemplateError> {
+        let value = state.value();
+        let Value::Object(fields) = &value else { return Ok(()) };
+        let names: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        route::write_headers(&self.limit_headers, &names, out)
+    }
+
+    /// The environment that points an unmodified program at the mock.
+    ///
+    /// # Errors
+    ///
+    /// When a variable asks for something that is not there.
+    pub fn environment(
+        &self,
+        environment: &Environment<'_>,
+    ) -> Result<Vec<(String, String)>, TemplateError> {
+        let values = [environment.url, environment.key, environment.token].map(Value::from);
+        let seed = Value::from(environment.seed);
+        let names =
+            [("url", &values[0]), ("key", &values[1]), ("token", &values[2]), ("seed", &seed)];
+        self.client_env
+            .iter()
+            .map(|(name, template)| Ok((name.clone(), template.text(&names)?)))
+            .collect()
+    }
+
+    /// What to change in this vendor's SDK so that the invariant holds.
+    #[must_use]
+    pub fn cure(&self, invariant: &str) -> Option<&str> {
+        self.cures.get(invariant).map(String::as_str)
+    }
+}
+
+/// What the variables of [`Api::environment`] are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Environment<'a> {
+    /// The base URL, with the operation's token in exec mode.
+    pub url: &'a str,
+    /// The dummy key, with the operation's token in exec mode where the API allows it.
+    pub key: &'a str,
+    /// The operation's token with its tilde (`~op-0003.1`), or nothing.
+    pub token: &'a str,
+    /// The run's seed.
+    pub seed: u64,
 }

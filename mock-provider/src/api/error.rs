@@ -1,0 +1,218 @@
+//! The errors of an API, ready to render.
+//!
+//! Every API has the standard ones; a file may change each and add its own.
+//! **Invariant:** every status can be rendered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue};
+use serde_json::Value;
+
+use super::policy::{HeaderTemplate, Refusal};
+use super::route::{Rendered, write_headers};
+use crate::template::{Template, TemplateError, Tree};
+
+/// The errors that the provider itself speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standard {
+    /// The request is not as the API demands.
+    InvalidRequest,
+    /// No key, or one that the API does not know.
+    Unauthorized,
+    /// There is no such object.
+    NotFound,
+    /// There is no such route.
+    UnknownRoute,
+    /// The state of the object does not allow it.
+    Conflict,
+    /// The first request with the idempotency key is still in progress.
+    InFlight,
+    /// The idempotency key came with another body.
+    KeyMismatch,
+    /// An idempotency key is required.
+    KeyMissing,
+    /// Too many requests.
+    RateLimited,
+    /// Something went wrong.
+    ServerError,
+}
+
+/// A standard error as every API has it: its name, status, code and message.
+pub(super) struct StandardText {
+    pub(super) standard: Standard,
+    pub(super) name: &'static str,
+    pub(super) status: u16,
+    pub(super) message: &'static str,
+}
+
+const fn text(
+    standard: Standard,
+    name: &'static str,
+    status: u16,
+    message: &'static str,
+) -> StandardText {
+    StandardText { standard, name, status, message }
+}
+
+pub(super) const STANDARD: [StandardText; 10] = [
+    text(Standard::InvalidRequest, "invalid_request", 400, "the request is not valid"),
+    text(Standard::Unauthorized, "unauthorized", 401, "no API key was given, or it is not valid"),
+    text(Standard::NotFound, "not_found", 404, "there is no such object"),
+    text(Standard::UnknownRoute, "unknown_route", 404, "there is no such path"),
+    text(Standard::Conflict, "conflict", 409, "the state of the object does not allow it"),
+    text(
+        Standard::InFlight,
+        "in_flight",
+        409,
+        "a request with this idempotency key is still in progress",
+    ),
+    text(
+        Standard::KeyMismatch,
+        "key_mismatch",
+        422,
+        "this idempotency key was used for another request",
+    ),
+    text(Standard::KeyMissing, "key_missing", 400, "an idempotency key is required"),
+    text(Standard::RateLimited, "rate_limited", 429, "too many requests"),
+    text(Standard::ServerError, "server_error", 500, "something went wrong"),
+];
+
+impl Standard {
+    /// Its name in an API file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        STANDARD.iter().find(|one| one.standard == self).map_or("", |one| one.name)
+    }
+}
+
+/// Which error is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which<'a> {
+    /// A standard one.
+    Standard(Standard),
+    /// One of the API's own, by name.
+    Named(&'a str),
+    /// One by name, perhaps with another status.
+    Refusal(&'a Refusal),
+    /// The one for this status.
+    Status(u16),
+}
+
+/// One error.
+#[derive(Clone, Debug)]
+pub struct ErrorSpec {
+    /// The status.
+    pub status: u16,
+    /// What a program reads.
+    pub code: Value,
+    /// What people read; may use `field`, `key` and `route`.
+    pub message: Template,
+    /// Further values that the body can ask for by name.
+    pub values: Vec<(String, Value)>,
+    /// Headers of its own.
+    pub headers: Vec<HeaderTemplate>,
+    /// A body of its own instead of the common one.
+    pub body: Option<Tree>,
+}
+
+/// All errors of an API.
+#[derive(Clone, Debug)]
+pub struct Errors {
+    pub(super) body: Tree,
+    pub(super) named: BTreeMap<Arc<str>, ErrorSpec>,
+    /// The name of the error for a status.
+    pub(super) statuses: BTreeMap<u16, Arc<str>>,
+    /// The name of the error for the other statuses below 500.
+    pub(super) other_4xx: Arc<str>,
+    /// The name of the error for all other statuses.
+    pub(super) other: Arc<str>,
+}
+
+/// What an error can speak of; all of it may be left out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ErrorContext<'a> {
+    /// A message instead of the error's own.
+    pub message: Option<&'a str>,
+    /// The field that is wrong.
+    pub field: Option<&'a str>,
+    /// The idempotency key.
+    pub key: Option<&'a str>,
+    /// The route's name.
+    pub route: Option<&'a str>,
+    /// Letters and digits that belong to this request alone.
+    pub request_id: Option<&'a str>,
+}
+
+/// The names that the body of an error knows, beside the values of its own.
+pub(super) const ERROR_NAMES: [&str; 7] =
+    ["code", "message", "status", "field", "key", "route", "request_id"];
+
+impl Errors {
+    /// The error that is meant. A name that the API does not know means its server error.
+    #[must_use]
+    pub fn find(&self, which: Which<'_>) -> &ErrorSpec {
+        let name = match which {
+            Which::Standard(standard) => standard.name(),
+            Which::Named(name) => name,
+            Which::Refusal(refusal) => &refusal.error,
+            Which::Status(status) => {
+                self.statuses.get(&status).unwrap_or(if (400..500).contains(&status) {
+                    &self.other_4xx
+                } else {
+                    &self.other
+                })
+            }
+        };
+        self.named
+            .get(name)
+            .or_else(|| self.named.get(Standard::ServerError.name()))
+            .expect("resolving puts every standard error there")
+    }
+
+    /// The names of all errors.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.named.keys().map(|name| &**name)
+    }
+
+    /// Renders an error.
+    ///
+    /// # Errors
+    ///
+    /// When its body asks for something that is not there.
+    pub fn render(
+        &self,
+        which: Which<'_>,
+        context: &ErrorContext<'_>,
+    ) -> Result<Rendered, TemplateError> {
+        let spec = self.find(which);
+        let status = match which {
+            Which::Status(status) => status,
+            Which::Refusal(refusal) => refusal.status.unwrap_or(spec.status),
+            Which::Standard(_) | Which::Named(_) => spec.status,
+        };
+        let word = |text: Option<&str>| text.map_or(Value::Null, Value::from);
+        let (field, key, route) = (word(context.field), word(context.key), word(context.route));
+        let request_id = word(context.request_id);
+        let status_value = Value::from(status);
+        let mut names: Vec<(&str, &Value)> = vec![
+            ("status", &status_value),
+            ("field", &field),
+            ("key", &key),
+            ("route", &route),
+            ("request_id", &request_id),
+            ("code", &spec.code),
+        ];
+        let message = match context.message {
+            Some(message) => Value::from(message),
+            None => Value::String(spec.message.text(&names)?),
+        };
+        names.push(("message", &message));
+        names.extend(spec.values.iter().map(|(name, value)| (name.as_str(), value)));
+        let body = spec.body.as_ref().unwrap_or(&self.body).render(&names)?;
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        write_headers(&spec.headers, &names, &mut headers)?;
+        Ok(Rendered { status, headers, body: Some(body) })
+    }
+}

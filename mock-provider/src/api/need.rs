@@ -1,0 +1,204 @@
+//! What must hold of a field: of a request before it is served, of an answer before it is taken.
+//!
+//! Knows nothing of routes. **Invariant:** a check says what is wrong in words that need no context but
+//! the field's name.
+
+use serde_json::Value;
+
+/// What must hold of one field of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Need {
+    /// There is something, and it is not `null`.
+    Present,
+    /// Of this type.
+    Kind(Kind),
+    /// One of these.
+    In(Vec<Value>),
+    /// Exactly this.
+    Equals(Value),
+}
+
+/// The type of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Text that is not empty.
+    String,
+    /// Text, perhaps empty.
+    Text,
+    /// A whole number.
+    Integer,
+    /// Any number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A list.
+    List,
+    /// An object.
+    Object,
+}
+
+impl Kind {
+    /// All, by their words.
+    pub const ALL: [(&'static str, Self); 7] = [
+        ("string", Self::String),
+        ("text", Self::Text),
+        ("integer", Self::Integer),
+        ("number", Self::Number),
+        ("boolean", Self::Boolean),
+        ("list", Self::List),
+        ("object", Self::Object),
+    ];
+
+    /// The word in an API file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
+    /// True when `value` is of this type.
+    #[must_use]
+    pub fn holds(self, value: &Value) -> bool {
+        match self {
+            Self::String => value.as_str().is_some_and(|text| !text.is_empty()),
+            Self::Text => value.is_string(),
+            Self::Integer => value.is_i64() || value.is_u64(),
+            Self::Number => value.is_number(),
+            Self::Boolean => value.is_boolean(),
+            Self::List => value.is_array(),
+            Self::Object => value.is_object(),
+        }
+    }
+
+    /// A form knows text only: the value that the text stands for under this type, if it does.
+    #[must_use]
+    pub fn from_text(self, text: &str) -> Option<Value> {
+        match self {
+            Self::Integer => text
+                .parse::<i64>()
+                .map(Value::from)
+                .or_else(|_| text.parse::<u64>().map(Value::from))
+                .ok(),
+            Self::Number => {
+                serde_json::from_str::<serde_json::Number>(text).map(Value::Number).ok()
+            }
+            Self::Boolean => text.parse::<bool>().map(Value::Bool).ok(),
+            Self::String | Self::Text | Self::List | Self::Object => None,
+        }
+    }
+}
+
+impl Need {
+    /// Checks what stands in the field.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it: `is missing`, `is 7, not "ok"`.
+    pub fn check(&self, found: Option<&Value>) -> Result<(), String> {
+        let Some(found) = found else {
+            return Err("is missing".to_owned());
+        };
+        match self {
+            Self::Present if found.is_null() => Err("is null".to_owned()),
+            Self::Present => Ok(()),
+            Self::Kind(kind) if kind.holds(found) => Ok(()),
+            Self::Kind(kind) => Err(format!("is {}, not {}", brief(found), article(*kind))),
+            Self::In(values) if values.iter().any(|value| same(value, found)) => Ok(()),
+            Self::In(values) => {
+                let values: Vec<_> = values.iter().map(brief).collect();
+                Err(format!("is {}, not one of {}", brief(found), values.join(", ")))
+            }
+            Self::Equals(value) if same(value, found) => Ok(()),
+            Self::Equals(value) => Err(format!("is {}, not {}", brief(found), brief(value))),
+        }
+    }
+}
+
+fn article(kind: Kind) -> &'static str {
+    match kind {
+        Kind::String => "a string that is not empty",
+        Kind::Text => "a string",
+        Kind::Integer => "an integer",
+        Kind::Number => "a number",
+        Kind::Boolean => "true or false",
+        Kind::List => "a list",
+        Kind::Object => "an object",
+    }
+}
+
+/// A value in a few characters.
+#[must_use]
+pub fn brief(value: &Value) -> String {
+    const MOST: usize = 40;
+    let text = value.to_string();
+    if text.chars().count() <= MOST {
+        return text;
+    }
+    text.chars().take(MOST).chain("…".chars()).collect()
+}
+
+/// True when two values are the same to a lenient reader: a form has no numbers, so `"1999"` is 1999.
+#[must_use]
+pub fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::String(text), Value::Number(_) | Value::Bool(_)) => *text == other.to_string(),
+        (Value::Number(_) | Value::Bool(_), Value::String(text)) => *text == one.to_string(),
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        _ => one == other,
+    }
+}
+
+/// What an API demands of one field of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldRule {
+    /// True when the field must be there.
+    pub required: bool,
+    /// Its type.
+    pub kind: Option<Kind>,
+    /// The smallest number.
+    pub min: Option<i64>,
+    /// The largest number.
+    pub max: Option<i64>,
+    /// The only values.
+    pub one_of: Option<Vec<Value>>,
+    /// What the API says when the rule does not hold, instead of the usual words.
+    pub message: Option<String>,
+}
+
+impl FieldRule {
+    /// Checks what stands in the field.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in words that follow the field's name.
+    pub fn check(&self, found: Option<&Value>) -> Result<(), String> {
+        let found = match found {
+            None | Some(Value::Null) if self.required => {
+                return Err(self.message.clone().unwrap_or_else(|| "is required".to_owned()));
+            }
+            None | Some(Value::Null) => return Ok(()),
+            Some(found) => found,
+        };
+        let wrong = self.wrong(found);
+        wrong.map_or(Ok(()), |wrong| Err(self.message.clone().unwrap_or(wrong)))
+    }
+
+    fn wrong(&self, found: &Value) -> Option<String> {
+        if let Some(kind) = self.kind.filter(|kind| !kind.holds(found)) {
+            return Some(format!("must be {}", article(kind)));
+        }
+        let number = found.as_i64();
+        if let Some(min) = self.min.filter(|min| number.is_some_and(|number| number < *min)) {
+            return Some(format!("must be at least {min}"));
+        }
+        let over = found.as_u64().map(|number| i64::try_from(number).unwrap_or(i64::MAX));
+        if let Some(max) = self.max.filter(|max| number.or(over).is_some_and(|it| it > *max)) {
+            return Some(format!("must be at most {max}"));
+        }
+        let values = self.one_of.as_ref()?;
+        if values.iter().any(|value| same(value, found)) {
+            return None;
+        }
+        let values: Vec<_> = values.iter().map(brief).collect();
+        Some(format!("must be one of {}", values.join(", ")))
+    }
+}

@@ -1,0 +1,396 @@
+//! The policies of an API, ready to use: keys, limits, hints, classes of answers.
+//!
+//! Data and small look-ups only; the machines that act on them stand on higher floors.
+//! **Invariant:** nothing here knows a vendor; all of it comes from an API file or a scenario.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+
+use super::pointer::Pointer;
+use crate::event::Class;
+use crate::template::Template;
+
+/// How a client shows who it is.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    /// The header that carries the key.
+    pub header: HeaderName,
+    /// The word before the key (`Bearer`), if any; compared without regard to case.
+    pub scheme: Option<String>,
+    /// True when an operation's token may stand behind the key: `KEY~op-0003.1`.
+    pub token_in_key: bool,
+    /// True when a request without a key is refused.
+    pub required: bool,
+    /// A key of the right shape that opens nothing.
+    pub dummy: String,
+}
+
+impl Auth {
+    /// The key of a request, with any operation token still behind it.
+    #[must_use]
+    pub fn credential<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        let text = headers.get(&self.header)?.to_str().ok()?.trim();
+        let key = match &self.scheme {
+            None => text,
+            Some(scheme) => {
+                let (word, key) = text.split_once(' ')?;
+                if !word.eq_ignore_ascii_case(scheme) {
+                    return None;
+                }
+                key.trim()
+            }
+        };
+        (!key.is_empty()).then_some(key)
+    }
+
+    /// The key without the operation token, and the token.
+    #[must_use]
+    pub fn split<'k>(&self, key: &'k str) -> (&'k str, Option<&'k str>) {
+        match key.split_once('~') {
+            Some((key, token)) if self.token_in_key => (key, Some(token)),
+            Some(_) | None => (key, None),
+        }
+    }
+}
+
+/// Where an idempotency key stands in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyCarrier {
+    /// A header.
+    Header(HeaderName),
+    /// A field of the body.
+    Field(Pointer),
+}
+
+/// What shares one name space of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyScope {
+    /// All routes of one account.
+    Account,
+    /// One route of one account.
+    Route,
+}
+
+/// Which of the provider's own answers stand under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stores {
+    /// Successes only; after an error the key is free.
+    Success,
+    /// Every answer given once the work began, errors too.
+    All,
+}
+
+/// An answer of the API's own that refuses something: one of its named errors, perhaps with another
+/// status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error's name in the API file.
+    pub error: Arc<str>,
+    /// A status instead of the error's own.
+    pub status: Option<u16>,
+}
+
+/// How an API treats idempotency keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyPolicy {
+    /// Where the key stands.
+    pub carrier: KeyCarrier,
+    /// True when a request without a key is refused on routes that take one.
+    pub required: bool,
+    /// What shares a name space.
+    pub scope: KeyScope,
+    /// How long a key is remembered, in microseconds since it was first seen.
+    pub retention_us: u64,
+    /// A key that comes back with another body.
+    pub mismatch: Refusal,
+    /// A key whose first request is still in progress.
+    pub in_flight: Refusal,
+    /// No key where one is required.
+    pub missing: Refusal,
+    /// The status of a replay, if not that of the first answer.
+    pub replay_status: Option<u16>,
+    /// Headers that mark a replay.
+    pub replay_headers: Vec<(HeaderName, HeaderValue)>,
+    /// What is stored.
+    pub stores: Stores,
+    /// True when a key in quotes equals the bare one.
+    pub quoted_equals_bare: bool,
+    /// The longest key in characters.
+    pub max_length: usize,
+}
+
+impl IdempotencyPolicy {
+    /// The key of a request, unquoted where quotes do not count; `None` without one.
+    #[must_use]
+    pub fn key<'r>(&self, headers: &'r HeaderMap, body: Option<&'r Value>) -> Option<&'r str> {
+        let text = match &self.carrier {
+            KeyCarrier::Header(name) => headers.get(name)?.to_str().ok()?.trim(),
+            KeyCarrier::Field(pointer) => pointer.find(body?)?.as_str()?,
+        };
+        let text = if self.quoted_equals_bare { unquoted(text) } else { text };
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+fn unquoted(text: &str) -> &str {
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
+}
+
+/// What shares a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitScope {
+    /// All requests with one key.
+    ApiKey,
+    /// All requests.
+    Global,
+    /// All requests to one route.
+    Route,
+}
+
+impl LimitScope {
+    /// The word in YAML and in the trace.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Global => "global",
+            Self::Route => "route",
+        }
+    }
+}
+
+/// By which rule a limiter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitAlgorithm {
+    /// Tokens that drop into a bucket at a steady rate.
+    TokenBucket,
+}
+
+/// A limit on requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimitPolicy {
+    /// By which rule.
+    pub algorithm: LimitAlgorithm,
+    /// Requests in one period, at least 1.
+    pub limit: u32,
+    /// The period in microseconds, at least 1.
+    pub per_us: u64,
+    /// The most requests at once, at least 1.
+    pub burst: u32,
+    /// What shares it.
+    pub scope: LimitScope,
+}
+
+/// What headers say of a limiter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitState {
+    /// The limit.
+    pub limit: u64,
+    /// Requests that would pass right now.
+    pub remaining: u64,
+    /// Until the limiter is fresh again, in microseconds.
+    pub reset_us: u64,
+    /// The limiter's period in microseconds.
+    pub window_us: u64,
+    /// Now, in whole seconds since 1970, by the clock that the client has.
+    pub now_s: u64,
+}
+
+impl LimitState {
+    /// The names that header templates and bodies use: `limit`, `remaining`, `reset_s`, `reset_ms`,
+    /// `reset_epoch_s`, `reset_duration` (`6m0s`, `12ms`) and `window_s`.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        let reset_s = self.reset_us.div_ceil(1_000_000);
+        serde_json::json!({
+            "limit": self.limit,
+            "remaining": self.remaining,
+            "reset_s": reset_s,
+            "reset_ms": self.reset_us.div_ceil(1_000),
+            "reset_epoch_s": self.now_s.saturating_add(reset_s),
+            "reset_duration": duration_text(self.reset_us.div_ceil(1_000)),
+            "window_s": self.window_us.div_ceil(1_000_000),
+        })
+    }
+}
+
+/// A duration as Go prints it: `12ms`, `1.5s`, `6m0s`, `1h0m0s`.
+fn duration_text(millis: u64) -> String {
+    if millis < 1_000 {
+        return if millis == 0 { "0s".to_owned() } else { format!("{millis}ms") };
+    }
+    let (seconds, rest) = (millis / 1_000, millis % 1_000);
+    let fraction = match rest {
+        0 => String::new(),
+        _ => format!(".{rest:03}").trim_end_matches('0').to_owned(),
+    };
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}{fraction}s"),
+        (0, _) => format!("{minutes}m{seconds}{fraction}s"),
+        (_, _) => format!("{hours}h{minutes}m{seconds}{fraction}s"),
+    }
+}
+
+/// How a retry hint is spelled in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HintForm {
+    /// As RFC 9110 says: whole seconds or an HTTP-date.
+    RetryAfter,
+    /// Seconds, perhaps with a fraction.
+    Seconds,
+    /// Whole milliseconds.
+    Milliseconds,
+}
+
+/// Where and how an API spells retry hints. `Retry-After` always belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HintDialect {
+    /// The headers, the one that the API itself writes first.
+    pub headers: Vec<(HeaderName, HintForm)>,
+    /// A field of the body, in seconds.
+    pub body: Option<Pointer>,
+}
+
+/// Which answers mean what.
+#[derive(Clone, Debug)]
+pub struct Classes {
+    /// The class of each status from 100 to 999.
+    pub(super) statuses: Vec<Class>,
+    /// Fields of the body whose value outranks the status.
+    pub(super) codes: Vec<(Pointer, Vec<(Value, Class)>)>,
+    /// A header whose `true` or `false` outranks status and code.
+    pub should_retry: Option<HeaderName>,
+}
+
+impl Classes {
+    /// The class of a status by itself.
+    #[must_use]
+    pub fn of_status(&self, status: u16) -> Class {
+        usize::from(status)
+            .checked_sub(100)
+            .and_then(|index| self.statuses.get(index))
+            .copied()
+            .unwrap_or(Class::Permanent)
+    }
+
+    /// What the should-retry header of an answer says.
+    #[must_use]
+    pub fn should_retry(&self, headers: &HeaderMap) -> Option<bool> {
+        match headers.get(self.should_retry.as_ref()?)?.as_bytes() {
+            b"true" => Some(true),
+            b"false" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The class of an answer: of its status, unless a code in the body or the should-retry header
+    /// outranks it. A success is a success whatever its body says; whether it is usable is another
+    /// question.
+    #[must_use]
+    pub fn of(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Class {
+        let by_status = self.of_status(status);
+        if status < 400 {
+            return by_status;
+        }
+        let by_code = self.of_code(body).unwrap_or(by_status);
+        match (self.should_retry(headers), by_code) {
+            (Some(false), _) => Class::Permanent,
+            (Some(true), Class::Permanent) => Class::Transient,
+            (Some(true) | None, class) => class,
+        }
+    }
+
+    fn of_code(&self, body: &[u8]) -> Option<Class> {
+        if self.codes.is_empty() {
+            return None;
+        }
+        let body: Value = serde_json::from_slice(body).ok()?;
+        self.codes.iter().find_map(|(pointer, values)| {
+            let found = pointer.find(&body)?;
+            values.iter().find(|(value, _)| value == found).map(|(_, class)| *class)
+        })
+    }
+}
+
+/// The class of a status where an API says nothing else.
+#[must_use]
+pub fn usual_class(status: u16) -> Class {
+    match status {
+        ..=199 => Class::Informational,
+        200..=299 => Class::Success,
+        300..=399 => Class::Redirect,
+        429 => Class::Throttling,
+        408 | 409 | 425 | 500..=599 => Class::Transient,
+        400..=499 | 600.. => Class::Permanent,
+    }
+}
+
+/// A header whose value is a template.
+pub type HeaderTemplate = (HeaderName, Template);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_spelled_as_go_spells_them() {
+        let cases = [
+            (0, "0s"),
+            (12, "12ms"),
+            (1_000, "1s"),
+            (1_500, "1.5s"),
+            (360_000, "6m0s"),
+            (3_600_000, "1h0m0s"),
+            (90_061_001, "25h1m1.001s"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(duration_text(millis), text);
+        }
+    }
+
+    #[test]
+    fn a_key_in_quotes_is_the_bare_key_only_where_the_api_says_so() {
+        let refusal = Refusal { error: "x".into(), status: None };
+        let mut policy = IdempotencyPolicy {
+            carrier: KeyCarrier::Header(HeaderName::from_static("idempotency-key")),
+            required: false,
+            scope: KeyScope::Account,
+            retention_us: 1,
+            mismatch: refusal.clone(),
+            in_flight: refusal.clone(),
+            missing: refusal,
+            replay_status: None,
+            replay_headers: Vec::new(),
+            stores: Stores::Success,
+            quoted_equals_bare: true,
+            max_length: 255,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("idempotency-key", HeaderValue::from_static("\"k-1\""));
+        assert_eq!(policy.key(&headers, None), Some("k-1"));
+        policy.quoted_equals_bare = false;
+        assert_eq!(policy.key(&headers, None), Some("\"k-1\""));
+        headers.insert("idempotency-key", HeaderValue::from_static("  "));
+        assert_eq!(policy.key(&headers, None), None);
+    }
+
+    #[test]
+    fn the_operation_token_is_taken_off_the_key() {
+        let auth = Auth {
+            header: http::header::AUTHORIZATION,
+            scheme: Some("Bearer".to_owned()),
+            token_in_key: true,
+            required: true,
+            dummy: String::new(),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("bearer sk_1~op-0003.2"));
+        let key = auth.credential(&headers).unwrap();
+        assert_eq!(auth.split(key), ("sk_1", Some("op-0003.2")));
+        headers.insert("authorization", HeaderValue::from_static("Basic abc"));
+        assert_eq!(auth.credential(&headers), None);
+    }
+}

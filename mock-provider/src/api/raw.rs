@@ -1,0 +1,1 @@
+//! The API file as its author writes it.

@@ -26,8 +26,8 @@ pub use load::{from_value, load, names, shipped};
 pub use need::{FieldRule, Kind, Need, brief, same};
 pub use pointer::Pointer;
 pub use policy::{
-    Auth, Classes, HeaderTemplate, HintDialect, HintForm, IdempotencyPolicy, KeyCarrier, KeyScope,
-    LimitAlgorithm, LimitScope, LimitState, RateLimitPolicy, Refusal, Stores, usual_class,
+    Auth, Classes, HeaderTemplate, IdempotencyPolicy, KeyCarrier, KeyScope, LimitAlgorithm,
+    LimitScope, LimitState, RateLimitPolicy, Refusal, Stores, usual_class,
 };
 pub use route::{
     CONTEXT_NAMES, Context, Creates, Discriminator, EffectDraft, EffectSpec, IdSpec, Lists,
@@ -67,8 +67,8 @@ pub struct Api {
     pub errors: Errors,
     /// Which answers mean what.
     pub classes: Classes,
-    /// How retry hints are spelled.
-    pub hint: HintDialect,
+    /// How retry hints are spelled beside `Retry-After`.
+    pub hint: crate::hint::Dialect,
     /// Headers of every answer; templates that know `request_id` and `now`.
     pub headers: Vec<HeaderTemplate>,
     /// True when `headers` or a route asks for `request_id`, so that it is worth drawing.

@@ -234,26 +234,6 @@ fn duration_text(millis: u64) -> String {
     }
 }
 
-/// How a retry hint is spelled in a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HintForm {
-    /// As RFC 9110 says: whole seconds or an HTTP-date.
-    RetryAfter,
-    /// Seconds, perhaps with a fraction.
-    Seconds,
-    /// Whole milliseconds.
-    Milliseconds,
-}
-
-/// Where and how an API spells retry hints. `Retry-After` always belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HintDialect {
-    /// The headers, the one that the API itself writes first.
-    pub headers: Vec<(HeaderName, HintForm)>,
-    /// A field of the body, in seconds.
-    pub body: Option<Pointer>,
-}
-
 /// Which answers mean what.
 #[derive(Clone, Debug)]
 pub struct Classes {

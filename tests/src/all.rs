@@ -1,1 +1,3 @@
 //! Tests of brownout from outside.
+mod brownout;
+mod clients;

@@ -1,0 +1,327 @@
+//! Real clients against the built program: unmodified SDKs, and clients written by hand.
+//!
+//! How often each SDK tries and what that costs was measured against another faulty server before; here
+//! brownout must count the same. Needs the Python environment that `tests/run` makes.
+//! **Invariant:** nothing here knows how brownout works inside; all is read from its JSON document.
+
+use std::ffi::OsString;
+
+use serde_json::Value;
+
+use crate::brownout::{Run, effects, failed, python, run, verdict};
+
+/// A program of `tests/clients`, run by the locked Python.
+fn client(file: &str) -> Vec<OsString> {
+    vec![python(), format!("tests/clients/{file}").into()]
+}
+
+/// The hand-written clients need no package; they run with the Python of the lock file all the same.
+fn behaviour(scenario: &str, file: &str) -> Run {
+    behaviour_with(scenario, file, &[])
+}
+
+fn behaviour_with(scenario: &str, file: &str, environment: &[(&str, &str)]) -> Run {
+    let scenario = format!("tests/behaviour/{scenario}.yaml");
+    run(&[&scenario, "--no-control"], &client(file), environment)
+}
+
+/// What a client did in one run, in the terms in which SDKs are compared.
+#[derive(Debug, PartialEq, Eq)]
+struct Counts {
+    attempts: u64,
+    effects: u64,
+    claim: &'static str,
+}
+
+fn counts(run: &Run) -> Counts {
+    let entry = run.only();
+    let claims = ["succeeded", "failed", "unknown", "unclaimed"];
+    let claim = claims.into_iter().find(|claim| entry["operations"][claim] == 1);
+    Counts {
+        attempts: entry["requests"].as_u64().expect("requests are counted"),
+        effects: effects(entry),
+        claim: claim.unwrap_or("not one operation"),
+    }
+}
+
+fn check(run: &Run, attempts: u64, effects: u64, claim: &'static str) {
+    assert_eq!(counts(run), Counts { attempts, effects, claim }, "{}", run.printed);
+}
+
+fn check_verdict(run: &Run, invariant: &str, expected: &str) {
+    assert_eq!(verdict(run.only(), invariant), expected, "{invariant}:\n{}", run.printed);
+}
+
+#[test]
+fn openai_pays_three_times_for_an_answer_that_is_always_lost() {
+    for scenario in ["openai-reset-after-commit", "openai-500-after-commit"] {
+        let run = behaviour(scenario, "openai_chat.py");
+        check(&run, 3, 3, "failed");
+        check_verdict(&run, "no_double_charges", "failed");
+        check_verdict(&run, "honest_failures", "failed");
+        assert_eq!(run.code, Some(1));
+    }
+}
+
+#[test]
+fn openai_reports_plain_success_after_one_lost_answer_and_two_effects() {
+    let run = behaviour("openai-500-then-ok", "openai_chat.py");
+    check(&run, 2, 2, "succeeded");
+    check_verdict(&run, "no_double_charges", "failed");
+}
+
+#[test]
+fn openai_with_a_short_time_out_pays_three_times_for_silence() {
+    let run =
+        behaviour_with("openai-hang-after-commit", "openai_chat.py", &[("CHAT_TIMEOUT", "1.5")]);
+    check(&run, 3, 3, "failed");
+    check_verdict(&run, "no_double_charges", "failed");
+    check_verdict(&run, "client_timeout", "passed");
+}
+
+#[test]
+fn openai_waits_for_all_three_spellings_of_a_hint() {
+    for spelling in ["seconds", "date", "ms"] {
+        let run = behaviour(&format!("openai-hint-{spelling}"), "openai_chat.py");
+        check(&run, 2, 1, "succeeded");
+        check_verdict(&run, "honors_retry_after", "passed");
+        assert_eq!(run.code, Some(0), "{}", run.printed);
+    }
+}
+
+#[test]
+fn openai_gives_up_at_once_when_the_hint_is_longer_than_two_minutes() {
+    check(&behaviour("openai-hint-huge", "openai_chat.py"), 1, 0, "failed");
+}
+
+#[test]
+fn openai_obeys_should_retry_over_the_status() {
+    check(&behaviour("openai-should-retry-false", "openai_chat.py"), 1, 0, "failed");
+    check(&behaviour("openai-should-retry-true", "openai_chat.py"), 2, 1, "succeeded");
+}
+
+#[test]
+fn both_packages_take_a_200_without_an_answer_for_success() {
+    for (api, file) in [("openai", "openai_chat.py"), ("stripe", "stripe_charge.py")] {
+        for kind in ["empty-object", "error-in-200"] {
+            let run = behaviour(&format!("{api}-{kind}"), file);
+            check(&run, 1, 1, "succeeded");
+            check_verdict(&run, "rejects_malformed_responses", "failed");
+        }
+    }
+}
+
+#[test]
+fn html_under_the_media_type_of_json_raises_in_both_packages() {
+    check(&behaviour("openai-html-as-json", "openai_chat.py"), 1, 1, "failed");
+    check(&behaviour("stripe-html-as-json", "stripe_charge.py"), 1, 1, "failed");
+}
+
+#[test]
+fn a_body_cut_short_is_retried_by_openai_and_not_by_stripe() {
+    check(&behaviour("openai-cut-body", "openai_chat.py"), 3, 3, "failed");
+    check(&behaviour("stripe-cut-body", "stripe_charge.py"), 1, 1, "failed");
+}
+
+#[test]
+fn stripe_tries_three_times_and_pays_once_on_an_honest_provider() {
+    for scenario in ["stripe-reset-after-commit", "stripe-500-after-commit"] {
+        let run = behaviour(scenario, "stripe_charge.py");
+        check(&run, 3, 1, "failed");
+        check_verdict(&run, "no_double_charges", "passed");
+        check_verdict(&run, "honest_failures", "failed");
+    }
+}
+
+#[test]
+fn stripe_with_a_short_time_out_tries_three_times_and_pays_once() {
+    let run = behaviour_with(
+        "stripe-hang-after-commit",
+        "stripe_charge.py",
+        &[("STRIPE_TIMEOUT", "1.5")],
+    );
+    check(&run, 3, 1, "failed");
+    check_verdict(&run, "no_double_charges", "passed");
+}
+
+#[test]
+fn stripe_pays_three_times_where_the_provider_overlooks_the_key() {
+    let run = behaviour("stripe-ignored-key", "stripe_charge.py");
+    check(&run, 3, 3, "failed");
+    check_verdict(&run, "no_double_charges", "failed");
+}
+
+#[test]
+fn stripe_never_retries_a_429() {
+    let run = behaviour("stripe-429", "stripe_charge.py");
+    check(&run, 1, 0, "failed");
+    check_verdict(&run, "honors_retry_after", "passed");
+}
+
+// ---------------------------------------------------------------------------------------------------
+// Suite mode: a whole program or test suite, its operations recognised on the wire.
+
+fn suite(scenario: &str, command: &[OsString]) -> Run {
+    let scenario = format!("tests/behaviour/{scenario}.yaml");
+    run(&[&scenario, "--mode", "suite"], command, &[])
+}
+
+fn pytest(file: &str) -> Vec<OsString> {
+    let words = ["-m", "pytest", "-q", "-p", "no:cacheprovider"];
+    let mut command = vec![python()];
+    command.extend(words.map(OsString::from));
+    command.push(format!("tests/clients/shop/{file}").into());
+    command
+}
+
+#[test]
+fn a_script_with_openai_is_caught_paying_twice_by_what_the_package_says_of_its_retries() {
+    let run = suite("openai-suite", &client("openai_batch.py"));
+    let entry = run.only();
+    assert_eq!((entry["requests"].as_u64(), effects(entry)), (Some(8), 8), "{}", run.printed);
+    assert_eq!(failed(entry), ["no_double_charges"], "{}", run.printed);
+    assert_eq!(run.code, Some(1), "{}", run.printed);
+}
+
+#[test]
+fn a_script_with_stripe_passes_because_the_package_sends_one_key() {
+    let run = suite("stripe-suite", &client("stripe_batch.py"));
+    let entry = run.only();
+    assert_eq!((entry["requests"].as_u64(), effects(entry)), (Some(8), 4), "{}", run.printed);
+    assert_eq!(run.code, Some(0), "{}", run.printed);
+}
+
+#[test]
+fn a_pytest_suite_of_a_shop_runs_unchanged_and_is_judged() {
+    let till = suite("payments-suite", &pytest("test_checkout.py"));
+    assert_eq!(effects(till.only()), 4, "{}", till.printed);
+    assert_eq!(till.code, Some(0), "{}", till.printed);
+
+    let words = suite("openai-suite", &pytest("test_describe.py"));
+    assert_eq!(effects(words.only()), 6, "{}", words.printed);
+    assert_eq!(failed(words.only()), ["no_double_charges"], "{}", words.printed);
+}
+
+// ---------------------------------------------------------------------------------------------------
+// The shipped scenarios: a correct client passes each, and each flawed one is caught.
+
+fn check_all_passed(run: &Run) {
+    for entry in run.entries() {
+        let told = (entry["verdict"].as_str(), entry["control"].as_str());
+        assert!(
+            entry["verdict"] == "passed" && entry["control"] != "failed",
+            "{} with seed {}: {told:?}\n{}",
+            entry["name"],
+            entry["seed"],
+            run.printed
+        );
+    }
+    assert_eq!(run.code, Some(0), "{}", run.printed);
+}
+
+#[test]
+fn the_careful_client_is_green_on_every_payments_scenario_over_twenty_seeds() {
+    let run = run(&["scenarios/payments", "--seeds", "20"], &client("careful.py"), &[]);
+    assert_eq!(run.entries().len(), 7 * 20);
+    check_all_passed(&run);
+}
+
+#[test]
+fn the_careful_client_is_as_careful_in_one_long_lived_process() {
+    let run = run(&["scenarios/payments", "--mode", "stdio"], &client("careful_stdio.py"), &[]);
+    assert_eq!(run.entries().len(), 7);
+    check_all_passed(&run);
+}
+
+#[test]
+fn careful_programs_around_the_packages_pass_every_scenario_of_their_api() {
+    for (folder, file) in
+        [("scenarios/openai", "openai_careful.py"), ("scenarios/stripe", "stripe_careful.py")]
+    {
+        let run = run(&[folder], &client(file), &[]);
+        assert_eq!(run.entries().len(), 7);
+        check_all_passed(&run);
+    }
+}
+
+/// Which invariants fail for a client, for every scenario of a folder.
+fn caught(folder: &str, file: &str) -> (Run, Vec<(String, Vec<String>)>) {
+    let run = run(&[folder, "--no-control"], &client(file), &[]);
+    let name = |entry: &Value| entry["name"].as_str().expect("an entry has a name").to_owned();
+    let failures =
+        |entry: &Value| failed(entry).into_iter().map(str::to_owned).collect::<Vec<String>>();
+    let mut table: Vec<(String, Vec<String>)> = run
+        .entries()
+        .iter()
+        .map(|entry| (name(entry), failures(entry)))
+        .filter(|(_, failures)| !failures.is_empty())
+        .collect();
+    table.sort();
+    (run, table)
+}
+
+fn check_caught(folder: &str, file: &str, expected: &[(&str, &[&str])]) {
+    let (run, table) = caught(folder, file);
+    let table: Vec<(&str, Vec<&str>)> = table
+        .iter()
+        .map(|(scenario, failed)| (scenario.as_str(), failed.iter().map(String::as_str).collect()))
+        .collect();
+    let expected: Vec<(&str, Vec<&str>)> =
+        expected.iter().map(|(scenario, failed)| (*scenario, failed.to_vec())).collect();
+    assert_eq!(table, expected, "{}", run.printed);
+}
+
+#[test]
+fn the_naive_call_loses_orders() {
+    check_caught(
+        "scenarios/payments",
+        "naive_call.py",
+        &[
+            ("payments-calm", &["idempotency_key_present"]),
+            ("payments-lost-response", &["honest_failures", "idempotency_key_present"]),
+            ("payments-malformed-200", &["no_lost_operations"]),
+            ("payments-outage", &["no_lost_operations"]),
+            ("payments-rate-limit", &["no_lost_operations"]),
+        ],
+    );
+}
+
+#[test]
+fn the_client_that_swallows_everything_claims_what_never_happened() {
+    check_caught(
+        "scenarios/payments",
+        "swallow_everything.py",
+        &[
+            ("payments-outage", &["no_phantom_success"]),
+            ("payments-permanent-error", &["no_phantom_success"]),
+        ],
+    );
+}
+
+#[test]
+fn the_fixed_delay_ignores_what_it_is_told_and_charges_twice() {
+    check_caught(
+        "scenarios/payments",
+        "fixed_delay.py",
+        &[
+            ("payments-lost-response", &["no_double_charges"]),
+            ("payments-rate-limit", &["honors_retry_after"]),
+        ],
+    );
+}
+
+#[test]
+fn the_drawn_schedule_is_the_same_at_any_concurrency_and_in_a_second_run() {
+    let hash = |concurrency: &str| {
+        let run = run(
+            &["scenarios/payments/lost-response.yaml", "--concurrency", concurrency],
+            &client("careful.py"),
+            &[],
+        );
+        run.only()["schedule_hash"].as_str().expect("an entry has its hash").to_owned()
+    };
+    assert_eq!(hash("1"), hash("8"));
+    let twice =
+        run(&["scenarios/payments/lost-response.yaml", "--twice"], &client("careful.py"), &[]);
+    assert_eq!(twice.code, Some(0), "{}", twice.printed);
+}

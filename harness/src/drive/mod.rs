@@ -5,6 +5,7 @@
 
 pub mod claims;
 pub mod in_process;
+pub mod loopback;
 pub mod output;
 pub mod schedule;
 pub mod stop;

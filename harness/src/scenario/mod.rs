@@ -1,5 +1,7 @@
 //! A scenario, resolved: everything a run needs, with nothing left to look up.
 
+pub mod shipped;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,108 @@
+//! A plain HTTP client over loopback TCP, for clients that are built in.
+//!
+//! One connection a call, no retries, no redirects: whoever calls decides what a failure means.
+//! **Invariant:** a call ends within its time-out, whatever the provider does.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER};
+use http::{Method, Request, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+/// A call with a JSON body.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The whole address.
+    pub url: &'a str,
+    /// The API key, sent as a bearer token.
+    pub api_key: &'a str,
+    /// The idempotency key, if the client uses one.
+    pub idempotency_key: Option<&'a str>,
+    /// The body.
+    pub body: &'a Value,
+    /// How long the client waits for the whole answer.
+    pub timeout: Duration,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// How long the provider asked the client to wait.
+    pub retry_after: Option<Duration>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why no whole answer came.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The time is over.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The address is no address.
+    #[error("`{0}` is no address of a provider")]
+    Address(String),
+    /// There was no connection, or it broke.
+    #[error("the connection broke: {0}")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Sends a POST request and waits for the whole answer.
+///
+/// # Errors
+/// See [`CallError`].
+pub async fn post(call: Call<'_>) -> Result<Answer, CallError> {
+    tokio::time::timeout(call.timeout, exchange(call)).await.map_err(|_| CallError::TimedOut)?
+}
+
+async fn exchange(call: Call<'_>) -> Result<Answer, CallError> {
+    let no_address = || CallError::Address(call.url.to_owned());
+    let uri: Uri = call.url.parse().map_err(|_| no_address())?;
+    let authority = uri.authority().ok_or_else(no_address)?.as_str().to_owned();
+    let stream = TcpStream::connect(&authority).await.map_err(|it| CallError::Broken(it.into()))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|it| CallError::Broken(it.into()))?;
+    let request = request(call, &uri, &authority).map_err(|_| no_address())?;
+    let answer = async {
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body })
+    };
+    // Both halves run in this task, so that dropping the call drops its connection too.
+    let mut connection = std::pin::pin!(connection);
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        biased;
+        done = &mut answer => done.map_err(|it: hyper::Error| CallError::Broken(it.into())),
+        _ended = &mut connection => answer.await.map_err(|it| CallError::Broken(it.into())),
+    }
+}
+
+fn request(call: Call<'_>, uri: &Uri, host: &str) -> Result<Request<Full<Bytes>>, http::Error> {
+    let path = uri.path_and_query().map_or("/", |it| it.as_str());
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header(HOST, host)
+        .header(AUTHORIZATION, format!("Bearer {}", call.api_key))
+        .header(CONTENT_TYPE, "application/json");
+    if let Some(key) = call.idempotency_key {
+        request = request.header("idempotency-key", key);
+    }
+    request.body(Full::new(Bytes::from(call.body.to_string())))
+}
+
+/// The wait that an answer asks for: milliseconds where it says them, else whole seconds.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    number("retry-after-ms")
+        .map(Duration::from_millis)
+        .or_else(|| number(RETRY_AFTER.as_str()).map(Duration::from_secs))
+}

@@ -1,0 +1,105 @@
+//! The scenarios that come with brownout, inside the program.
+//!
+//! So that a name is enough where there is no copy of the project at hand.
+//! **Invariant:** every file of the project's `scenarios/` stands here, word for word.
+
+/// A scenario inside the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shipped {
+    /// The path below `scenarios/`: `payments/demo.yaml`.
+    pub path: &'static str,
+    /// The text of the file.
+    pub text: &'static str,
+}
+
+macro_rules! shipped {
+    ($path:literal) => {
+        Shipped { path: $path, text: include_str!(concat!("../../../scenarios/", $path)) }
+    };
+}
+
+/// Every shipped scenario.
+pub static SCENARIOS: &[Shipped] = &[
+    shipped!("payments/calm.yaml"),
+    shipped!("payments/demo.yaml"),
+    shipped!("payments/hang.yaml"),
+    shipped!("payments/lost-response.yaml"),
+    shipped!("payments/malformed-200.yaml"),
+    shipped!("payments/outage.yaml"),
+    shipped!("payments/permanent-error.yaml"),
+    shipped!("payments/rate-limit.yaml"),
+    shipped!("stripe/calm.yaml"),
+    shipped!("stripe/hang.yaml"),
+    shipped!("stripe/lost-response.yaml"),
+    shipped!("stripe/malformed-200.yaml"),
+    shipped!("stripe/outage.yaml"),
+    shipped!("stripe/permanent-error.yaml"),
+    shipped!("stripe/rate-limit.yaml"),
+    shipped!("openai/calm.yaml"),
+    shipped!("openai/hang.yaml"),
+    shipped!("openai/lost-response.yaml"),
+    shipped!("openai/malformed-200.yaml"),
+    shipped!("openai/outage.yaml"),
+    shipped!("openai/permanent-error.yaml"),
+    shipped!("openai/rate-limit.yaml"),
+];
+
+impl Shipped {
+    /// The scenario's name, as its file says it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.value_of("name")
+    }
+
+    /// Its summary.
+    #[must_use]
+    pub fn summary(&self) -> &'static str {
+        self.value_of("summary")
+    }
+
+    /// The rest of the line that begins with `key:`; shipped files write name and summary on one line.
+    fn value_of(&self, key: &str) -> &'static str {
+        self.text
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+            .map_or("", str::trim)
+    }
+}
+
+/// The scenario of that name, or at that path.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Shipped> {
+    let path = name.strip_prefix("scenarios/").unwrap_or(name);
+    SCENARIOS.iter().find(|shipped| shipped.name() == name || shipped.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_shipped_under_a_name_of_its_own() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+        let mut there = BTreeSet::new();
+        for folder in fs::read_dir(&root).expect("the folder is there").flatten() {
+            if !folder.path().is_dir() {
+                continue;
+            }
+            for file in fs::read_dir(folder.path()).expect("readable").flatten() {
+                let path = file.path();
+                let below = path.strip_prefix(&root).expect("below the root");
+                there.insert(below.to_str().expect("UTF-8").to_owned());
+            }
+        }
+        let shipped: BTreeSet<String> =
+            SCENARIOS.iter().map(|shipped| shipped.path.to_owned()).collect();
+        assert_eq!(shipped, there);
+        let names: BTreeSet<&str> = SCENARIOS.iter().map(Shipped::name).collect();
+        assert_eq!(names.len(), SCENARIOS.len());
+        assert!(SCENARIOS.iter().all(|it| !it.name().is_empty() && !it.summary().is_empty()));
+    }
+}

@@ -1,0 +1,97 @@
+//! The one clock: everything in both crates learns the time and waits through it.
+//!
+//! It reads tokio's clock, so that a runtime with paused time gives virtual time to all who ask.
+//! **Invariant:** no other module names a source of time.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// The clock of one run: microseconds since its start, and the wall clock for dates.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+    wall_start_us: u64,
+}
+
+impl Clock {
+    /// A clock that starts now, on the machine's own time (or on tokio's, where that is paused).
+    ///
+    /// # Panics
+    /// If the machine's wall clock stands before 1970.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one module that reads the time")]
+    pub fn real() -> Self {
+        let wall =
+            SystemTime::now().duration_since(UNIX_EPOCH).expect("the wall clock stands after 1970");
+        Self { start: Instant::now(), wall_start_us: micros(wall) }
+    }
+
+    /// Microseconds since the start of the run.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one module that reads the time")]
+    pub fn now_us(&self) -> u64 {
+        micros(Instant::now().saturating_duration_since(self.start))
+    }
+
+    /// The wall clock at the start of the run, in microseconds since 1970.
+    #[must_use]
+    pub fn wall_start_us(&self) -> u64 {
+        self.wall_start_us
+    }
+
+    /// The wall clock at a moment of the run, in microseconds since 1970.
+    #[must_use]
+    pub fn wall_at_us(&self, at_us: u64) -> u64 {
+        self.wall_start_us.saturating_add(at_us)
+    }
+
+    /// Waits until so many microseconds since the start of the run; returns at once if they are over.
+    pub async fn sleep_until_us(&self, until_us: u64) {
+        tokio::time::sleep_until(self.start + Duration::from_micros(until_us)).await;
+    }
+
+    /// Waits that long.
+    pub async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    /// Waits for a future, but only until so many microseconds since the start of the run; `None` when
+    /// it was not ready by then.
+    pub async fn until_us<F: Future>(&self, until_us: u64, future: F) -> Option<F::Output> {
+        let deadline = self.start + Duration::from_micros(until_us);
+        tokio::time::timeout_at(deadline, future).await.ok()
+    }
+
+    /// Waits for a future, but only that long; `None` when it was not ready by then.
+    pub async fn within<F: Future>(&self, duration: Duration, future: F) -> Option<F::Output> {
+        tokio::time::timeout(duration, future).await.ok()
+    }
+}
+
+/// A duration in whole microseconds.
+fn micros(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_goes_by_the_paused_clock_to_the_microsecond() {
+        let clock = Clock::real();
+        clock.sleep_until_us(3_600_000_000).await;
+        assert_eq!(clock.now_us(), 3_600_000_000);
+        clock.sleep_until_us(5).await;
+        assert_eq!(clock.now_us(), 3_600_000_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_ready_in_time_is_none() {
+        let clock = Clock::real();
+        assert_eq!(clock.until_us(2_000, std::future::pending::<()>()).await, None);
+        assert_eq!(clock.now_us(), 2_000);
+        assert_eq!(clock.within(Duration::from_secs(1), async { 7 }).await, Some(7));
+    }
+}

@@ -1,0 +1,174 @@
+//! What all connections of a server share: the state machine under its lock, the sink, the clock, and
+//! the count of what is under way.
+//!
+//! **Invariant:** events reach the sink under the same lock under which they were made, so the order of
+//! the trace is the order of the decisions.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::event::Sink;
+use crate::exchange::{ExchangeId, Next};
+use crate::shell::clock::Clock;
+use crate::shell::handler::Handler;
+
+/// How many quiet looks in a row [`Core::idle`] wants. Between two of them the runtime asks the kernel
+/// once, so bytes that a client wrote before it ended are accepted, read and handled by then.
+const QUIET_LOOKS: u32 = 6;
+
+/// What all connections of a server share.
+pub(super) struct Core<H> {
+    /// The clock of the run.
+    pub(super) clock: Clock,
+    /// True when the state machine wants to see heads before bodies are read.
+    pub(super) wants_heads: bool,
+    handler: Mutex<H>,
+    sink: Arc<dyn Sink>,
+    busy: AtomicUsize,
+    stopping: AtomicBool,
+    changed: Notify,
+    tasks: Mutex<JoinSet<()>>,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl<H: Handler> Core<H> {
+    pub(super) fn new(handler: H, clock: Clock, sink: Arc<dyn Sink>) -> Self {
+        Self {
+            clock,
+            wants_heads: handler.wants_heads(),
+            handler: Mutex::new(handler),
+            sink,
+            busy: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            changed: Notify::new(),
+            tasks: Mutex::new(JoinSet::new()),
+            panic: Mutex::new(None),
+        }
+    }
+
+    /// Calls into the state machine and passes its events on.
+    pub(super) fn call<T>(&self, ask: impl FnOnce(&mut H) -> T) -> T {
+        let mut handler = lock(&self.handler);
+        let answer = ask(&mut handler);
+        let events = handler.take_events();
+        if !events.is_empty() {
+            self.sink.record(events);
+        }
+        answer
+    }
+
+    /// Waits until this time and asks again, until something other than a wait comes out. The provider
+    /// plans a finite number of waits, so this ends.
+    pub(super) async fn drive(&self, id: ExchangeId, mut next: Next) -> Next {
+        while let Next::Wait { until_us } = next {
+            self.clock.sleep_until_us(until_us).await;
+            next = self.call(|handler| handler.advance(id, self.clock.now_us()));
+        }
+        next
+    }
+
+    /// Runs a task that belongs to no connection and lives until it is done or the server shuts down.
+    pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        let busy = Busy::new(Arc::clone(self));
+        let mut tasks = lock(&self.tasks);
+        while let Some(ended) = tasks.try_join_next() {
+            self.note(ended);
+        }
+        tasks.spawn(async move {
+            let _busy = busy;
+            task.await;
+        });
+    }
+
+    /// Keeps the panic of a task for the one who shuts the server down.
+    pub(super) fn note(&self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            lock(&self.panic).get_or_insert(error.into_panic());
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// The panic of a task, if one panicked.
+    pub(super) fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        lock(&self.panic).take()
+    }
+
+    /// True when nothing is pending, open or spawned.
+    pub(super) fn is_idle(&self) -> bool {
+        self.busy.load(Ordering::Acquire) == 0 && lock(&self.handler).pending() == 0
+    }
+
+    /// Waits until nothing is pending, open or spawned, nor on its way through the kernel.
+    pub(super) async fn idle(&self) {
+        let mut quiet = 0;
+        while quiet < QUIET_LOOKS {
+            let changed = self.changed.notified();
+            if lock(&self.panic).is_some() {
+                return;
+            }
+            if self.is_idle() {
+                quiet += 1;
+                tokio::task::yield_now().await;
+            } else {
+                quiet = 0;
+                changed.await;
+            }
+        }
+    }
+
+    /// Wakes those who wait for [`Core::idle`], to look again.
+    pub(super) fn look_again(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// From here on connections that end were ended by the provider.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// True once the server shuts down.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Ends all spawned tasks.
+    pub(super) async fn end_tasks(&self) {
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        tasks.abort_all();
+        while let Some(ended) = tasks.join_next().await {
+            self.note(ended);
+        }
+    }
+}
+
+/// Something is under way as long as this lives.
+pub(super) struct Busy<H: Handler> {
+    core: Arc<Core<H>>,
+}
+
+impl<H: Handler> Busy<H> {
+    pub(super) fn new(core: Arc<Core<H>>) -> Self {
+        core.busy.fetch_add(1, Ordering::AcqRel);
+        Self { core }
+    }
+}
+
+impl<H: Handler> Drop for Busy<H> {
+    fn drop(&mut self) {
+        if self.core.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.core.changed.notify_waiters();
+        }
+    }
+}
+
+/// Locks, also after a panic: the panic itself is reported by the one who shuts the server down, and
+/// until then connections must still be told apart.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,66 @@
+//! What the shell needs of the state machine behind it.
+//!
+//! **Invariant:** a mirror of the methods of [`Provider`], so that the wire can be tested against a
+//! scripted double; it adds no behaviour.
+
+use crate::event::{Event, Side};
+use crate::exchange::{End, Exchange, ExchangeId, Finish, Next};
+use crate::provider::Provider;
+use crate::request::Request;
+
+/// A state machine that a [`crate::shell::server::Server`] can stand before. The methods are those of
+/// [`Provider`], where each is described.
+#[expect(missing_docs, reason = "each method is documented at Provider")]
+pub trait Handler: Send + 'static {
+    fn wants_heads(&self) -> bool;
+    fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange>;
+    fn handle(&mut self, request: Request, now_us: u64) -> Exchange;
+    fn advance(&mut self, id: ExchangeId, now_us: u64) -> Next;
+    fn finish(&mut self, id: ExchangeId, finish: Finish);
+    fn connection_ended(&mut self, connection: u64, by: Side, how: End, at_us: u64);
+    fn bad_request(&mut self, connection: u64, at_us: u64);
+    /// A request's body was larger than the shell holds, and was answered 413 by the shell.
+    fn too_large(&mut self, connection: u64, at_us: u64) {
+        self.bad_request(connection, at_us);
+    }
+    fn pending(&self) -> usize;
+    fn take_events(&mut self) -> Vec<Event>;
+}
+
+impl Handler for Provider {
+    fn wants_heads(&self) -> bool {
+        Self::wants_heads(self)
+    }
+
+    fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange> {
+        Self::accept(self, head, now_us)
+    }
+
+    fn handle(&mut self, request: Request, now_us: u64) -> Exchange {
+        Self::handle(self, request, now_us)
+    }
+
+    fn advance(&mut self, id: ExchangeId, now_us: u64) -> Next {
+        Self::advance(self, id, now_us)
+    }
+
+    fn finish(&mut self, id: ExchangeId, finish: Finish) {
+        Self::finish(self, id, finish);
+    }
+
+    fn connection_ended(&mut self, connection: u64, by: Side, how: End, at_us: u64) {
+        Self::connection_ended(self, connection, by, how, at_us);
+    }
+
+    fn bad_request(&mut self, connection: u64, at_us: u64) {
+        Self::bad_request(self, connection, at_us);
+    }
+
+    fn pending(&self) -> usize {
+        Self::pending(self)
+    }
+
+    fn take_events(&mut self) -> Vec<Event> {
+        Self::take_events(self)
+    }
+}

@@ -1,0 +1,200 @@
+//! The server: a listener on the loopback interface, and the life and end of all that comes in.
+//!
+//! **Invariant:** it listens on 127.0.0.1 alone and never on a port that another program holds.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::event::Sink;
+use crate::provider::Provider;
+use crate::shell::clock::Clock;
+use crate::shell::connection;
+use crate::shell::core::Core;
+use crate::shell::handler::Handler;
+
+/// How long accepting pauses when the machine refuses it for a while (no descriptor left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// A provider that listens.
+///
+/// Dropping it ends it as well, but does not wait for its tasks; see [`Server::shutdown`].
+pub struct Server<H: Handler = Provider> {
+    core: Arc<Core<H>>,
+    addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    accepting: JoinHandle<()>,
+}
+
+/// Why a provider could not begin to listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Another program holds the port.
+    #[error("port `{port}` is in use; choose another one, or leave it out for one that is free")]
+    PortInUse {
+        /// The port that was asked for.
+        port: u16,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The port belongs to the system.
+    #[error("port `{port}` is not open to this user; choose one from 1024 on, or leave it out")]
+    PortForbidden {
+        /// The port that was asked for.
+        port: u16,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Something else.
+    #[error("cannot listen on `127.0.0.1:{port}`")]
+    Listen {
+        /// The port that was asked for, 0 for any.
+        port: u16,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ServeError {
+    fn of(port: u16, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            Self::PortInUse { port, source }
+        } else if source.kind() == io::ErrorKind::PermissionDenied {
+            Self::PortForbidden { port, source }
+        } else {
+            Self::Listen { port, source }
+        }
+    }
+}
+
+impl<H: Handler> Server<H> {
+    /// Begins to listen on this port of 127.0.0.1, or on any free one, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// If the port cannot be had.
+    pub async fn start(
+        handler: H,
+        port: Option<u16>,
+        clock: Clock,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Self, ServeError> {
+        let port = port.unwrap_or(0);
+        let (listener, addr) = listen(port).await.map_err(|source| ServeError::of(port, source))?;
+        let core = Arc::new(Core::new(handler, clock, sink));
+        let (stop, stopped) = oneshot::channel();
+        let accepting = tokio::spawn(accept(Arc::clone(&core), listener, stopped));
+        Ok(Self { core, addr, stop: Some(stop), accepting })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Asks or tells the state machine something, between two requests.
+    pub fn with<T>(&self, ask: impl FnOnce(&mut H) -> T) -> T {
+        self.core.call(ask)
+    }
+
+    /// True when no work is pending, and no exchange is open that has still something to write.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.core.is_idle()
+    }
+
+    /// Waits until [`Server::is_idle`], also for requests that a client wrote before it ended and that
+    /// are still on their way. An exchange that only waits for its client to close (a hang) is idle.
+    ///
+    /// Has no bound of its own: a drip of a week takes a week.
+    pub async fn idle(&self) {
+        self.core.idle().await;
+    }
+
+    /// Ends it: no new connections, open ones are closed, and what is still open is finished as ended
+    /// by the provider.
+    ///
+    /// # Panics
+    /// If a connection's task has panicked, with that panic.
+    pub async fn shutdown(mut self) {
+        self.core.stop();
+        if let Some(stop) = self.stop.take() {
+            // The task that accepts ends before it is told only by a panic, which comes to light below.
+            let _ = stop.send(());
+        }
+        let accepting = (&mut self.accepting).await;
+        self.core.note(accepting);
+        self.core.end_tasks().await;
+        if let Some(panic) = self.core.take_panic() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl<H: Handler> Drop for Server<H> {
+    fn drop(&mut self) {
+        self.core.stop();
+        self.accepting.abort();
+    }
+}
+
+impl<H: Handler> fmt::Debug for Server<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
+
+async fn listen(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let addr = listener.local_addr()?;
+    Ok((listener, addr))
+}
+
+/// Accepts connections until it is told to stop, then ends them.
+async fn accept<H: Handler>(
+    core: Arc<Core<H>>,
+    listener: TcpListener,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut connections = JoinSet::new();
+    let mut number = 0_u64;
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut stopped => break,
+            Some(ended) = connections.join_next() => core.note(ended),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    number += 1;
+                    no_delay(&stream);
+                    connections.spawn(connection::serve(Arc::clone(&core), stream, number));
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a connection could not be accepted");
+                    core.clock.sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    connections.abort_all();
+    while let Some(ended) = connections.join_next().await {
+        core.note(ended);
+    }
+}
+
+/// Small answers go out at once.
+fn no_delay(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection was gone before it was served");
+    }
+}

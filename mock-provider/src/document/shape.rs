@@ -143,35 +143,33 @@ impl<'s> Shape<'s> {
         value: &mut Value,
         change: &dyn Fn(&str, &str) -> Option<String>,
     ) {
-        for form in self.forms(schema) {
-            match value {
-                Value::String(text) => {
-                    let format = form.get("format").and_then(Value::as_str);
-                    if let Some(changed) = format.and_then(|format| change(format, text)) {
-                        *text = changed;
-                        return;
-                    }
+        let forms = self.forms(schema);
+        match value {
+            Value::String(text) => {
+                let formats = forms.iter().filter_map(|form| form.get("format")?.as_str());
+                if let Some(changed) = formats.filter_map(|format| change(format, text)).next() {
+                    *text = changed;
                 }
-                Value::Array(list) => {
-                    if let Some(items) = form.get("items") {
-                        for element in list {
-                            self.map_strings_of(items, element, change);
-                        }
-                        return;
-                    }
-                }
-                Value::Object(map) => {
-                    let properties = form.get("properties");
-                    let others = form.get("additionalProperties");
-                    for (key, element) in map {
-                        let known = properties.and_then(|known| known.get(key.as_str()));
-                        if let Some(schema) = known.or(others) {
-                            self.map_strings_of(schema, element, change);
-                        }
-                    }
-                }
-                Value::Null | Value::Bool(_) | Value::Number(_) => {}
             }
+            Value::Array(list) => {
+                if let Some(items) = forms.iter().find_map(|form| form.get("items")) {
+                    for element in list {
+                        self.map_strings_of(items, element, change);
+                    }
+                }
+            }
+            Value::Object(map) => {
+                for (key, element) in map {
+                    let known = |form: &&'s Value| form.get("properties")?.get(key.as_str());
+                    let other = |form: &&'s Value| form.get("additionalProperties");
+                    let schema =
+                        forms.iter().find_map(known).or_else(|| forms.iter().find_map(other));
+                    if let Some(schema) = schema {
+                        self.map_strings_of(schema, element, change);
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 

@@ -18,7 +18,6 @@ use crate::document::At;
 use crate::exchange::End;
 pub use crate::hint::HintSpec;
 use crate::seed::Draw;
-use crate::units::Scale;
 
 /// Which of the four groups a fault belongs to; the group says how faults that strike together combine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -195,12 +194,6 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// Its parameters in a few words for the schedule table and the trace: `503`, `after_commit`.
     fn detail(&self) -> String {
         String::new()
-    }
-
-    /// The same fault with every duration in it divided, as `scale` asks; `None` when it has none.
-    fn scaled(&self, scale: Scale) -> Option<Arc<dyn Fault>> {
-        let _ = scale;
-        None
     }
 
     /// Reports what cannot work on this route of this API (`wrong_amount` where nothing is echoed).

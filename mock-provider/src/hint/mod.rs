@@ -17,7 +17,7 @@ pub use write::write;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::units::{Period, Scale};
+use crate::units::Period;
 
 /// A retry hint, as a scenario asks for it: well-formed or one of the bad words. Every length of time
 /// is in microseconds.
@@ -52,27 +52,6 @@ pub enum HintSpec {
 }
 
 impl HintSpec {
-    /// The same hint with its length of time divided; the bad words stay as they are.
-    #[must_use]
-    pub fn scaled(&self, scale: Scale) -> Self {
-        let scaled = |micros: u64| Period::from_micros(micros).scaled(scale).micros();
-        match self {
-            Self::Seconds(micros) => Self::Seconds(scaled(*micros)),
-            Self::HttpDate(micros) => Self::HttpDate(scaled(*micros)),
-            Self::MsHeader(micros) => Self::MsHeader(scaled(*micros)),
-            Self::Body(micros) => Self::Body(scaled(*micros)),
-            Self::Missing
-            | Self::Zero
-            | Self::Negative
-            | Self::Fraction
-            | Self::Huge
-            | Self::PastDate
-            | Self::Garbage
-            | Self::TwoHeaders
-            | Self::Contradictory => self.clone(),
-        }
-    }
-
     /// True when the hint stands in the body, at least in part.
     #[must_use]
     pub const fn is_in_body(&self) -> bool {

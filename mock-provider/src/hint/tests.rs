@@ -249,15 +249,6 @@ fn a_wrong_form_is_refused_with_the_cure() {
     }
 }
 
-#[test]
-fn scale_divides_waits_and_rounds_whole_seconds_up() {
-    let scale = Scale { numerator: 1, denominator: 60 };
-    let scaled = HintSpec::Seconds(90_000_000).scaled(scale);
-    assert_eq!(written(&scaled, &dialect()).0, ["retry-after: 2"]);
-    assert_eq!(HintSpec::MsHeader(60_000).scaled(scale), HintSpec::MsHeader(1_000));
-    assert_eq!(HintSpec::Garbage.scaled(scale), HintSpec::Garbage);
-}
-
 proptest! {
     #[test]
     fn what_is_written_is_read_back_as_the_same_wait(

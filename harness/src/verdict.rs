@@ -88,6 +88,9 @@ pub struct ScenarioResult {
     pub verdict: Verdict,
     /// Why it is inconclusive.
     pub reason: Option<String>,
+    /// True when it is inconclusive for this alone: the scenario has fault rules and none struck. With
+    /// many seeds such a run is shown and does not count.
+    pub no_strike: bool,
     /// The control run: `None` if it was left out, else whether it passed.
     pub control: Option<ControlResult>,
     /// SHA-256 over the drawn schedule, in hexadecimal.

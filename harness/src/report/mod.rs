@@ -27,6 +27,9 @@ pub struct Entry {
     pub result: ScenarioResult,
     /// One story for each invariant that failed, in the order of `expect`.
     pub stories: Vec<Story>,
+    /// True when it is inconclusive only because no rule struck with this seed, while one struck with
+    /// another: it is shown, and does not count.
+    pub excused: bool,
 }
 
 /// The first violation of an invariant as a person reads it.
@@ -51,11 +54,19 @@ pub struct Format {
     pub render: fn(&Report) -> String,
 }
 
+impl Entry {
+    /// The verdict, where it counts.
+    #[must_use]
+    pub fn counted(&self) -> Option<Verdict> {
+        (!self.excused).then_some(self.result.verdict)
+    }
+}
+
 impl Report {
     /// The verdict of the invocation: failed before inconclusive before passed, and inconclusive when
     /// nothing ran.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.entries.iter().map(|entry| entry.result.verdict).max().unwrap_or(Verdict::Inconclusive)
+        self.entries.iter().filter_map(Entry::counted).max().unwrap_or(Verdict::Inconclusive)
     }
 }

@@ -90,7 +90,7 @@ fn inconclusive(report: &Report) -> String {
     let doubtful: Vec<_> = report
         .entries
         .iter()
-        .filter(|entry| entry.result.verdict == Verdict::Inconclusive)
+        .filter(|entry| entry.counted() == Some(Verdict::Inconclusive))
         .collect();
     let Some(first) = doubtful.first() else {
         return "nothing ran, so nothing can be said about this client".to_owned();

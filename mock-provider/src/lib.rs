@@ -23,6 +23,7 @@ pub mod malformed;
 pub mod plan;
 pub mod provider;
 pub mod rate_limit;
+pub mod recognition;
 pub mod request;
 pub mod rule;
 pub mod schedule;

@@ -1,0 +1,264 @@
+//! Answers on their way out: the provider's own, its refusals, and what faults put in their place.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde_json::Value;
+
+use super::Provider;
+use super::open::{Open, Own, Planned, Stage};
+use super::struck::Mark;
+use crate::api::{ErrorContext, Rendered, Which};
+use crate::exchange::{Answer, Cut, End, Next, Wire};
+use crate::fault::{Ending, Malformed, Point, Substitute, SubstituteBody};
+use crate::hint::{self, HintSpec};
+use crate::malformed;
+
+impl Provider {
+    /// The provider's own answer is ready: sends it, unless a fault has its word here.
+    pub(super) fn reply(&mut self, open: &mut Open, own: Own, now_us: u64) -> Next {
+        match open.struck.ending.clone() {
+            Some((mark, Point::AfterCommit | Point::MidBody, ending)) => {
+                self.emit_strike(open, &mark, now_us);
+                self.end(open, &mark, ending, Some(own), now_us)
+            }
+            Some(_) | None => self.send(open, own, None, Wire::default(), now_us),
+        }
+    }
+
+    /// Ends a request in another way than with the provider's own answer, which is at hand where the
+    /// work has been done.
+    pub(super) fn end(
+        &mut self,
+        open: &mut Open,
+        mark: &Mark,
+        ending: Ending,
+        own: Option<Own>,
+        now_us: u64,
+    ) -> Next {
+        let rule = Some(Arc::clone(&mark.rule));
+        match ending {
+            Ending::Answer(substitute) => {
+                let throttling = substitute.throttling;
+                let answer = self.substitute(open, substitute, now_us);
+                let next = self.send(open, answer, rule, Wire::default(), now_us);
+                if let Some(planned) = &mut open.planned {
+                    planned.throttling = throttling;
+                }
+                next
+            }
+            Ending::InFlight { hint, .. } => {
+                let api = Arc::clone(&self.api);
+                let which = match &api.idempotency {
+                    Some(policy) => Which::Refusal(&policy.in_flight),
+                    None => Which::Standard(crate::api::Standard::InFlight),
+                };
+                let answer = self.refuse(open, which, hint.as_ref(), now_us);
+                self.send(open, answer, rule, Wire::default(), now_us)
+            }
+            Ending::Malformed(how) => {
+                let own = own.unwrap_or_else(|| self.preview(open, now_us));
+                let answer = self.mangle(open, &how, own);
+                self.send(open, answer, rule, Wire::default(), now_us)
+            }
+            Ending::Hang => {
+                // Before the work the key stays in flight until the client closes.
+                open.stage = Stage::Handed { free_at_close: own.is_none() };
+                match own {
+                    Some(own) if mark.at == Point::MidBody.name() => {
+                        let cut = Cut { after_bytes: half(&own.body), then: End::Stall };
+                        self.send(open, own, rule, cut.into(), now_us)
+                    }
+                    Some(_) | None => Next::Silence,
+                }
+            }
+            Ending::Cut { after_bytes: None, then: End::Stall } => Next::Silence,
+            Ending::Cut { after_bytes: None, then } => Next::Drop(then),
+            Ending::Cut { after_bytes: Some(after_bytes), then } => {
+                let own = own.unwrap_or_else(|| self.preview(open, now_us));
+                self.send(open, own, rule, Cut { after_bytes, then }.into(), now_us)
+            }
+        }
+    }
+
+    /// Hands an answer to the shell, paced and delayed as the strikes say.
+    fn send(
+        &mut self,
+        open: &mut Open,
+        own: Own,
+        rule: Option<Arc<str>>,
+        mut wire: Wire,
+        now_us: u64,
+    ) -> Next {
+        wire.body_after_us = open.struck.head.total_us;
+        wire.pace = open.struck.pace(own.body.len());
+        let mut marks = std::mem::take(&mut open.struck.head.marks);
+        marks.append(&mut open.struck.chunk.marks);
+        marks.extend(open.struck.drip.take().map(|(mark, _)| mark));
+        for mark in marks {
+            self.emit_strike(open, &mark, now_us);
+        }
+        if !matches!(open.stage, Stage::Handed { .. }) {
+            open.stage = Stage::Handed { free_at_close: false };
+        }
+        let answer = Answer {
+            status: own.status,
+            headers: own.headers.clone(),
+            body: own.body.clone(),
+            wire,
+        };
+        open.planned = Some(Planned::of(&answer, &own, rule));
+        Next::Answer(Box::new(answer))
+    }
+
+    /// One of the API's errors.
+    pub(super) fn refuse(
+        &self,
+        open: &Open,
+        which: Which<'_>,
+        hint: Option<&HintSpec>,
+        now_us: u64,
+    ) -> Own {
+        self.refuse_with(open, which, &ErrorContext::default(), hint, now_us)
+    }
+
+    pub(super) fn refuse_with(
+        &self,
+        open: &Open,
+        which: Which<'_>,
+        context: &ErrorContext<'_>,
+        hint: Option<&HintSpec>,
+        now_us: u64,
+    ) -> Own {
+        let rendered = self.error(open, which, context);
+        let Rendered { status, mut headers, mut body } = rendered;
+        self.add_headers(open, &mut headers, now_us);
+        if let Some(hint) = hint {
+            let wall = self.wall(now_us);
+            hint::write(hint, &self.api.hint, wall, &mut headers, body.as_mut());
+        }
+        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        Own { status, headers, body, effects: Arc::from([]), replayed: false, refuses_key: false }
+    }
+
+    fn error(&self, open: &Open, which: Which<'_>, context: &ErrorContext<'_>) -> Rendered {
+        let request_id = self.api.wants_request_id.then(|| self.request_id(open));
+        let context = ErrorContext {
+            key: open.key.as_deref(),
+            route: open.place.as_ref().map(|place| &*place.route.name),
+            request_id: request_id.as_deref(),
+            ..*context
+        };
+        self.api.errors.render(which, &context).unwrap_or_else(|error| {
+            // An error body that does not fit must not hide the error itself.
+            let mut headers = HeaderMap::new();
+            let json = HeaderValue::from_static("application/json");
+            headers.insert(header::CONTENT_TYPE, json);
+            let status = match which {
+                Which::Status(status) => status,
+                Which::Standard(_) | Which::Named(_) | Which::Refusal(_) => {
+                    self.api.errors.find(which).status
+                }
+            };
+            let body = serde_json::json!({"error": {"message": error.to_string()}});
+            Rendered { status, headers, body: Some(body) }
+        })
+    }
+
+    /// What a fault answers in the provider's place.
+    fn substitute(&self, open: &Open, substitute: Substitute, now_us: u64) -> Own {
+        let Substitute { status, headers: extra, body, hint, .. } = substitute;
+        let mut headers = HeaderMap::new();
+        let (mut value, raw) = match body {
+            Some(SubstituteBody::Json(value)) => {
+                let json = HeaderValue::from_static("application/json");
+                headers.insert(header::CONTENT_TYPE, json);
+                (Some(value), Bytes::new())
+            }
+            Some(SubstituteBody::Raw(media_type, bytes)) => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+                (None, bytes)
+            }
+            None if status < 400 => (None, Bytes::new()),
+            None => {
+                let error = self.error(open, Which::Status(status), &ErrorContext::default());
+                headers = error.headers;
+                (error.body, Bytes::new())
+            }
+        };
+        self.add_headers(open, &mut headers, now_us);
+        for (name, text) in extra {
+            if let (Ok(name), Ok(text)) = (HeaderName::try_from(name), HeaderValue::try_from(text))
+            {
+                headers.append(name, text);
+            }
+        }
+        if let Some(hint) = hint {
+            hint::write(&hint, &self.api.hint, self.wall(now_us), &mut headers, value.as_mut());
+        }
+        let body = value.map_or(raw, |value| Bytes::from(value.to_string()));
+        Own { status, headers, body, effects: Arc::from([]), replayed: false, refuses_key: false }
+    }
+
+    /// The provider's own answer, made unusable.
+    fn mangle(&self, open: &Open, how: &Malformed, own: Own) -> Own {
+        let route = open.place.as_ref().map(|place| &place.route);
+        let needs: Vec<&str> = route
+            .iter()
+            .flat_map(|route| &route.needs)
+            .map(|(pointer, _)| pointer.as_str())
+            .collect();
+        let echoes: Vec<&str> = route
+            .iter()
+            .flat_map(|route| &route.echoes)
+            .map(|(pointer, _)| pointer.as_str())
+            .collect();
+        let error = self.error(open, Which::Status(500), &ErrorContext::default());
+        let error = Bytes::from(error.body.unwrap_or(Value::Null).to_string());
+        let answer =
+            malformed::Own { body: &own.body, needs: &needs, echoes: &echoes, error: &error };
+        let mangled = malformed::mangle(how, &answer);
+        let mut headers = own.headers;
+        if let Some(media_type) = mangled.content_type {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        }
+        Own { headers, body: mangled.body, ..own }
+    }
+
+    /// The headers that every answer has.
+    pub(super) fn add_headers(&self, open: &Open, headers: &mut HeaderMap, now_us: u64) {
+        let request_id =
+            if self.api.wants_request_id { self.request_id(open) } else { String::new() };
+        // A header that asks for something that is not there is left out: the answer counts more.
+        let _ = self.api.add_headers(&request_id, self.epoch_s(now_us), headers);
+        if let Some(limit) = &open.limit {
+            let _ = self.api.add_limit_headers(limit, headers);
+        }
+    }
+
+    /// Letters and digits that belong to this request alone, the same in every run of a seed.
+    pub(super) fn request_id(&self, open: &Open) -> String {
+        const LENGTH: usize = 16;
+        match &open.place {
+            Some(place) => {
+                let mut draw = open.ids.draw(&self.coordinates(place));
+                // The object's id is drawn from the same stream: step past its first number.
+                let _ = draw.bits();
+                draw.alphanumeric(LENGTH)
+            }
+            None => format!("{:0LENGTH$}", open.id),
+        }
+    }
+}
+
+impl From<Cut> for Wire {
+    fn from(cut: Cut) -> Self {
+        Self { cut: Some(cut), ..Self::default() }
+    }
+}
+
+/// Half of a body, for a hang in the middle of it.
+fn half(body: &Bytes) -> u64 {
+    u64::try_from(body.len() / 2).unwrap_or(0)
+}

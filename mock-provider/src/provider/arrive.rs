@@ -1,0 +1,506 @@
+//! From the first byte to the point where the work would begin: whose request it is, what strikes it,
+//! and what the limiter, the idempotency store and the API's checks say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::open::{Open, Own, Place, Stage, Work};
+use super::struck::Struck;
+use super::{Provider, RuleKey};
+use crate::api::{ErrorContext, KeyScope, LimitScope, Reading, Standard, Which};
+use crate::coordinates::Coordinates;
+use crate::event::{
+    Class, Digest16, EventKind, Idempotency, KeyState, RateLimited, Recognized, RequestReceived,
+    Side,
+};
+use crate::exchange::{Exchange, ExchangeId, Next};
+use crate::fault::{Ending, Point};
+use crate::hint::HintSpec;
+use crate::idempotency::{self, LookUp};
+use crate::plan::{Decision, Situation};
+use crate::recognition::{Evidence, Recognition};
+use crate::request::Request;
+
+/// Headers that are worth keeping in a trace; none of them carries a credential.
+const KEPT_HEADERS: [&str; 3] = ["user-agent", "content-type", "x-request-id"];
+
+/// The longest header value that a trace keeps, in bytes.
+const KEPT_BYTES: usize = 200;
+
+/// A request as far as it could be read, before anything was counted.
+struct Read {
+    /// Path and query without the operation token.
+    target: String,
+    reading: Reading,
+    /// The key that the client showed, with any operation token still behind it.
+    credential: Option<Arc<str>>,
+    account: Arc<str>,
+    key: Option<Arc<str>>,
+    body_digest: Digest16,
+    canonical_digest: Digest16,
+}
+
+impl Provider {
+    /// A head has been read. Asked only when [`Provider::wants_heads`]; `Some` when a fault at `accept`
+    /// strikes and the operation can be told from the head alone, and then the body is never read.
+    pub fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange> {
+        let read = self.read(head);
+        let route = read.reading.route.clone()?;
+        let recognition = self.recognizer.peek(&self.evidence(head, &read))?;
+        let counted =
+            (Arc::clone(&recognition.operation), recognition.submit, Arc::clone(&route.name));
+        let attempt = self.attempts.get(&counted).copied().unwrap_or(0) + 1;
+        let since = now_us.saturating_sub(self.first_request_us.unwrap_or(head.head_at_us));
+        let situation = Situation {
+            at: Coordinates {
+                provider: &self.name,
+                route: &route.name,
+                operation: &recognition.operation,
+                submit: recognition.submit,
+                attempt,
+            },
+            operation_number: recognition.number,
+            tenant: None,
+            method: &head.method,
+            headers: &head.headers,
+            body: None,
+            since_first_us: since,
+        };
+        self.plan.ends_at_accept(&situation).then(|| self.take(head, read, now_us))
+    }
+
+    /// A request has been read whole.
+    pub fn handle(&mut self, request: Request, now_us: u64) -> Exchange {
+        let read = self.read(&request);
+        self.take(&request, read, now_us)
+    }
+
+    fn read(&self, request: &Request) -> Read {
+        let (_, rest) = self.recognizer.strip(&request.target);
+        let target = rest.into_owned();
+        let (headers, body) = (&request.headers, &request.body);
+        let reading = self.api.read(&request.method, &target, headers, body);
+        let credential =
+            self.api.auth.as_ref().and_then(|auth| auth.credential(headers)).map(Arc::<str>::from);
+        let account = match (&self.api.auth, &credential) {
+            (Some(auth), Some(key)) => auth.split(key).0.into(),
+            (None, _) | (_, None) => "".into(),
+        };
+        let keyed = reading.route.as_ref().is_some_and(|route| route.keyed);
+        let key = self
+            .api
+            .idempotency
+            .as_ref()
+            .filter(|_| keyed)
+            .and_then(|policy| policy.key(headers, reading.call.body.as_ref()))
+            .map(Arc::from);
+        let body_digest = Digest16::of(body);
+        let canonical = self.api.canonical(&reading, body);
+        let canonical_digest =
+            if *canonical == **body { body_digest } else { Digest16::of(&canonical) };
+        Read { target, credential, account, key, body_digest, canonical_digest, reading }
+    }
+
+    fn evidence<'a>(&self, request: &'a Request, read: &'a Read) -> Evidence<'a> {
+        let token = read
+            .credential
+            .as_deref()
+            .and_then(|key| self.api.auth.as_ref().and_then(|auth| auth.split(key).1));
+        Evidence {
+            target: &request.target,
+            rest: &read.target,
+            key_token: token,
+            method: &request.method,
+            headers: &request.headers,
+            call: &read.reading.call,
+            canonical: read.canonical_digest,
+        }
+    }
+
+    /// Counts the request, decides what strikes it, and takes it as far as it goes at once.
+    fn take(&mut self, request: &Request, read: Read, now_us: u64) -> Exchange {
+        let id = self.take_id();
+        self.first_request_us.get_or_insert(request.head_at_us);
+        let recognition = read
+            .reading
+            .route
+            .is_some()
+            .then(|| self.recognizer.recognize(&self.evidence(request, &read), id));
+        let place = self.place(&read.reading, recognition.as_ref());
+        let decision = match (&place, &recognition) {
+            (Some(place), Some(recognition)) => {
+                self.decide(request, &read, place, recognition.number, now_us)
+            }
+            (None, _) | (_, None) => Decision::default(),
+        };
+        let recognized =
+            recognition.as_ref().map_or(Recognized::Unrouted, |recognition| recognition.how);
+        self.emit_received(
+            id,
+            request,
+            &read,
+            (place.as_ref(), recognized),
+            decision.drawn.clone(),
+        );
+        let mut open = Open {
+            id,
+            connection: request.connection,
+            fingerprint: fingerprint(place.as_ref(), &read),
+            place,
+            call: Arc::new(read.reading.call),
+            account: read.account,
+            key: read.key,
+            slot: None,
+            by: Side::Client,
+            ids: self.ids,
+            struck: Struck::fold(decision),
+            stage: Stage::Handed { free_at_close: false },
+            planned: None,
+            gone: false,
+            limit: None,
+        };
+        self.sort_out_throttling(&mut open);
+        let also = self.repeats(&mut open, now_us);
+        let next = self.arrive(&mut open, read.credential.is_some(), now_us);
+        let next = self.keep(open, next, now_us);
+        Exchange { id, next, also }
+    }
+
+    fn place(&mut self, reading: &Reading, recognition: Option<&Recognition>) -> Option<Place> {
+        let (route, recognition) = (reading.route.as_ref()?, recognition?);
+        let counted =
+            (Arc::clone(&recognition.operation), recognition.submit, Arc::clone(&route.name));
+        let attempt = self.attempts.entry(counted).or_insert(0);
+        *attempt = attempt.saturating_add(1);
+        Some(Place {
+            route: Arc::clone(route),
+            operation: Arc::clone(&recognition.operation),
+            submit: recognition.submit,
+            attempt: *attempt,
+        })
+    }
+
+    fn decide(
+        &mut self,
+        request: &Request,
+        read: &Read,
+        place: &Place,
+        number: Option<u64>,
+        now_us: u64,
+    ) -> Decision {
+        let situation = Situation {
+            at: Coordinates {
+                provider: &self.name,
+                route: &place.route.name,
+                operation: &place.operation,
+                submit: place.submit,
+                attempt: place.attempt,
+            },
+            operation_number: number,
+            tenant: None,
+            method: &request.method,
+            headers: &request.headers,
+            body: read.reading.call.body.as_ref(),
+            since_first_us: now_us.saturating_sub(self.first_request_us.unwrap_or(now_us)),
+        };
+        self.plan.decide(&situation)
+    }
+
+    /// Every answer of the class throttling strikes where the limiter stands, unless it says that the
+    /// work is done.
+    fn sort_out_throttling(&self, open: &mut Open) {
+        if let Some((mark, point @ Point::BeforeCommit, Ending::Answer(substitute))) =
+            &mut open.struck.ending
+            && self.api.classes.of_status(substitute.status) == Class::Throttling
+        {
+            *point = Point::Throttling;
+            mark.at = Point::Throttling.name();
+        }
+    }
+
+    /// Opens the repeats that a gateway makes of this request.
+    fn repeats(&mut self, open: &mut Open, now_us: u64) -> Vec<(ExchangeId, Next)> {
+        let at_accept = matches!(&open.struck.ending, Some((_, Point::Accept, _)));
+        if at_accept || open.place.is_none() {
+            return Vec::new();
+        }
+        let mut also = Vec::new();
+        for (mark, times, apart_us) in std::mem::take(&mut open.struck.duplicates) {
+            self.emit_strike(open, &mark, now_us);
+            for nth in 1..=times {
+                let id = self.take_id();
+                let until_us = now_us.saturating_add(apart_us.saturating_mul(u64::from(nth)));
+                let repeat = Open {
+                    id,
+                    connection: open.connection,
+                    place: open.place.clone(),
+                    call: Arc::clone(&open.call),
+                    account: Arc::clone(&open.account),
+                    key: open.key.clone(),
+                    fingerprint: open.fingerprint,
+                    slot: None,
+                    by: Side::Provider,
+                    ids: RuleKey::new(self.seed, &format!("#ids of repeat {}", also.len() + 1)),
+                    struck: Struck {
+                        ignore_key: open.struck.ignore_key.clone(),
+                        ..Struck::default()
+                    },
+                    stage: Stage::Arrive,
+                    planned: None,
+                    gone: false,
+                    limit: None,
+                };
+                self.open.insert(id, repeat);
+                self.pending += 1;
+                also.push((id, Next::Wait { until_us }));
+            }
+        }
+        also
+    }
+
+    /// A gateway's repeat arrives.
+    pub(super) fn arrive_again(&mut self, open: &mut Open, now_us: u64) -> Next {
+        if let Some(place) = open.place.clone() {
+            let event = RequestReceived {
+                by: Side::Provider,
+                key: open.key.clone(),
+                body_digest: open.fingerprint,
+                canonical_digest: open.fingerprint,
+                connection: open.connection,
+                ..self.received(open.id, &place, Recognized::Url)
+            };
+            self.emit(now_us, EventKind::RequestReceived(Box::new(event)));
+        }
+        let work = self.settle(open, now_us);
+        self.work(open, work, now_us)
+    }
+
+    fn arrive(&mut self, open: &mut Open, authenticated: bool, now_us: u64) -> Next {
+        if let Some((mark, Point::Accept, ending)) = open.struck.ending.clone() {
+            self.emit_strike(open, &mark, now_us);
+            return self.end(open, &mark, ending, None, now_us);
+        }
+        if open.place.is_none() {
+            let own = self.refuse(open, Which::Standard(Standard::UnknownRoute), None, now_us);
+            return self.reply(open, own, now_us);
+        }
+        let demanded = self.api.auth.as_ref().is_some_and(|auth| auth.required);
+        if demanded && !authenticated {
+            let own = self.refuse(open, Which::Standard(Standard::Unauthorized), None, now_us);
+            return self.reply(open, own, now_us);
+        }
+        if let Some((mark, Point::Throttling, ending)) = open.struck.ending.clone() {
+            self.emit_strike(open, &mark, now_us);
+            return self.end(open, &mark, ending, None, now_us);
+        }
+        if let Some(own) = self.limit(open, now_us) {
+            return self.reply(open, own, now_us);
+        }
+        let work = self.settle(open, now_us);
+        for mark in std::mem::take(&mut open.struck.before.marks) {
+            self.emit_strike(open, &mark, now_us);
+        }
+        match open.struck.before.total_us {
+            0 => self.work(open, work, now_us),
+            micros => {
+                open.stage = Stage::Work(work);
+                self.pending += 1;
+                Next::Wait { until_us: now_us.saturating_add(micros) }
+            }
+        }
+    }
+
+    /// What the provider's own limiter says; `Some` when it refuses.
+    fn limit(&mut self, open: &mut Open, now_us: u64) -> Option<Own> {
+        let (bucket, scope, _) = self.limiter.as_mut()?;
+        let scope = *scope;
+        let route = open.place.as_ref().map(|place| Arc::clone(&place.route.name));
+        let who = match scope {
+            LimitScope::ApiKey => Arc::clone(&open.account),
+            LimitScope::Global => "".into(),
+            LimitScope::Route => route.unwrap_or_default(),
+        };
+        let admission = bucket.admit(&who, now_us);
+        open.limit = Some(self.limit_state(admission, now_us));
+        if admission.admitted {
+            return None;
+        }
+        let event = RateLimited {
+            request: open.id,
+            scope: scope.name().into(),
+            limit: admission.limit,
+            retry_after_us: admission.retry_after_us,
+        };
+        self.emit(now_us, EventKind::RateLimited(event));
+        let hint = HintSpec::Seconds(admission.retry_after_us);
+        Some(self.refuse(open, Which::Standard(Standard::RateLimited), Some(&hint), now_us))
+    }
+
+    /// Looks the key up and checks the request: what the provider will do.
+    fn settle(&mut self, open: &mut Open, now_us: u64) -> Work {
+        if let Some(work) = self.look_up(open, now_us) {
+            return work;
+        }
+        let Some(place) = open.place.clone() else { return Work::Commit };
+        match place.route.validate(&open.call) {
+            Ok(()) => Work::Commit,
+            Err((field, message)) => {
+                if let Some(slot) = open.slot.take() {
+                    self.store.free(slot, open.id, now_us);
+                }
+                let context = ErrorContext {
+                    message: Some(&message),
+                    field: Some(&field),
+                    ..ErrorContext::default()
+                };
+                let which = Which::Standard(Standard::InvalidRequest);
+                Work::Settled(self.refuse_with(open, which, &context, None, now_us))
+            }
+        }
+    }
+
+    /// What the idempotency store says; `None` when the work is to be done.
+    fn look_up(&mut self, open: &mut Open, now_us: u64) -> Option<Work> {
+        let api = Arc::clone(&self.api);
+        let policy = api.idempotency.as_ref()?;
+        let place = open.place.clone().filter(|place| place.route.keyed)?;
+        let Some(key) = open.key.clone() else {
+            return policy.required.then(|| {
+                Work::Settled(self.refuse(open, Which::Refusal(&policy.missing), None, now_us))
+            });
+        };
+        if let Some(mark) = open.struck.ignore_key.clone() {
+            self.emit_strike(open, &mark, now_us);
+            self.emit_key(open.id, &key, KeyState::Ignored, None, now_us);
+            return None;
+        }
+        let slot = match policy.scope {
+            KeyScope::Account => idempotency::slot(&[&open.account], &key),
+            KeyScope::Route => idempotency::slot(&[&open.account, &place.route.name], &key),
+        };
+        match self.store.look_up(slot, open.fingerprint, open.id, now_us) {
+            LookUp::New { expired } => {
+                open.slot = Some(slot);
+                if expired {
+                    self.emit_key(open.id, &key, KeyState::Expired, None, now_us);
+                }
+                None
+            }
+            LookUp::InFlight { first } => {
+                self.emit_key(open.id, &key, KeyState::InFlight, Some(first), now_us);
+                let own = self.refuse(open, Which::Refusal(&policy.in_flight), None, now_us);
+                Some(Work::Settled(own))
+            }
+            LookUp::Mismatch { first } => {
+                self.emit_key(open.id, &key, KeyState::Mismatch, Some(first), now_us);
+                let own = self.refuse(open, Which::Refusal(&policy.mismatch), None, now_us);
+                Some(Work::Settled(Own { refuses_key: true, ..own }))
+            }
+            LookUp::Replay { first, answer } => {
+                self.emit_key(open.id, &key, KeyState::Replayed, Some(first), now_us);
+                let mut own = Own { replayed: true, ..answer };
+                own.status = policy.replay_status.unwrap_or(own.status);
+                for (name, value) in &policy.replay_headers {
+                    own.headers.insert(name.clone(), value.clone());
+                }
+                Some(Work::Settled(own))
+            }
+        }
+    }
+
+    pub(super) fn emit_key(
+        &mut self,
+        request: ExchangeId,
+        key: &Arc<str>,
+        state: KeyState,
+        first_request: Option<ExchangeId>,
+        now_us: u64,
+    ) {
+        let event = Idempotency { request, key: Arc::clone(key), state, first_request };
+        self.emit(now_us, EventKind::Idempotency(event));
+    }
+
+    fn received(&self, id: ExchangeId, place: &Place, how: Recognized) -> RequestReceived {
+        RequestReceived {
+            request: id,
+            provider: Arc::clone(&self.name),
+            route: Some(Arc::clone(&place.route.name)),
+            operation: Some(Arc::clone(&place.operation)),
+            submit: place.submit,
+            attempt: place.attempt,
+            recognized: how,
+            by: Side::Client,
+            method: place.route.method.as_str().into(),
+            path: place.route.pattern.as_str().to_owned(),
+            effectful: place.route.is_effectful(),
+            keyed: place.route.keyed,
+            headers: BTreeMap::new(),
+            body_bytes: 0,
+            body_digest: Digest16::default(),
+            canonical_digest: Digest16::default(),
+            auth_digest: None,
+            key: None,
+            tenant: None,
+            connection: 0,
+            reused: false,
+            drawn: Vec::new(),
+        }
+    }
+
+    fn emit_received(
+        &mut self,
+        id: ExchangeId,
+        request: &Request,
+        read: &Read,
+        (place, how): (Option<&Place>, Recognized),
+        drawn: Vec<(Arc<str>, Arc<str>)>,
+    ) {
+        let headers = KEPT_HEADERS
+            .iter()
+            .copied()
+            .chain(self.api.sdk.call_id.iter().map(http::HeaderName::as_str))
+            .chain(self.api.sdk.retry_count.iter().map(http::HeaderName::as_str))
+            .filter_map(|name| {
+                let text = request.headers.get(name)?.to_str().ok()?;
+                let end = text.floor_char_boundary(KEPT_BYTES);
+                Some((name.to_owned(), text[..end].to_owned()))
+            })
+            .collect();
+        let event = RequestReceived {
+            request: id,
+            provider: Arc::clone(&self.name),
+            route: place.map(|place| Arc::clone(&place.route.name)),
+            operation: place.map(|place| Arc::clone(&place.operation)),
+            submit: place.map_or(1, |place| place.submit),
+            attempt: place.map_or(1, |place| place.attempt),
+            recognized: how,
+            by: Side::Client,
+            method: request.method.as_str().into(),
+            path: read.target.clone(),
+            effectful: place.is_some_and(|place| place.route.is_effectful()),
+            keyed: place.is_some_and(|place| place.route.keyed),
+            headers,
+            body_bytes: u64::try_from(request.body.len()).unwrap_or(u64::MAX),
+            body_digest: read.body_digest,
+            canonical_digest: read.canonical_digest,
+            auth_digest: read.credential.as_deref().map(|key| Digest16::of(key.as_bytes())),
+            key: read.key.clone(),
+            tenant: None,
+            connection: request.connection,
+            reused: request.reused,
+            drawn,
+        };
+        self.emit(request.head_at_us, EventKind::RequestReceived(Box::new(event)));
+    }
+}
+
+/// What two requests with one key must have in common: the route, the path and the canonical body.
+fn fingerprint(place: Option<&Place>, read: &Read) -> Digest16 {
+    let route = place.map_or("", |place| &place.route.name);
+    let path = read.target.split_once('?').map_or(&*read.target, |(path, _)| path);
+    let mut bytes = Vec::with_capacity(96);
+    for part in [route.as_bytes(), b"\0", path.as_bytes(), b"\0", &read.canonical_digest.0] {
+        bytes.extend_from_slice(part);
+    }
+    Digest16::of(&bytes)
+}

@@ -1,0 +1,101 @@
+//! The end of a request: what really went onto the wire, told to the trace.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Provider;
+use super::open::{Open, Planned, Stage};
+use crate::event::{Class, EventKind, ResponseSent};
+use crate::exchange::{End, ExchangeId, Finish};
+use crate::hint;
+
+impl Provider {
+    /// Nothing more will be written for this exchange. Called exactly once for each exchange that a
+    /// client sent: after its answer, silence or drop, or as soon as the client has closed (also in the
+    /// middle of a wait; `advance` is still called when that wait is over, and its answer thrown away).
+    pub fn finish(&mut self, id: ExchangeId, finish: Finish) {
+        let Some(mut open) = self.open.remove(&id) else { return };
+        let mut whole = false;
+        if let (Some(planned), Some(head_at_us)) = (open.planned.take(), finish.head_at_us) {
+            let event = self.response(&open, &planned, head_at_us, finish);
+            whole = event.complete && event.class == Class::Success;
+            self.emit(finish.end_at_us, EventKind::ResponseSent(Box::new(event)));
+        }
+        if let Some(ended) = finish.ended {
+            let how = ended.how.name().into();
+            self.emit_connection_end(open.connection, Some(id), ended.by, how, finish.end_at_us);
+        }
+        self.recognizer.ended(id, whole);
+        match open.stage {
+            Stage::Arrive | Stage::Work(_) | Stage::Reply(_) => {
+                open.gone = true;
+                self.open.insert(id, open);
+            }
+            Stage::Handed { .. } => self.give_back_at_close(&mut open, finish.end_at_us),
+        }
+    }
+
+    fn response(
+        &self,
+        open: &Open,
+        planned: &Planned,
+        head_at_us: u64,
+        finish: Finish,
+    ) -> ResponseSent {
+        let class = if planned.throttling {
+            Class::Throttling
+        } else {
+            self.api.class(planned.status, &planned.headers, &planned.body)
+        };
+        let written = usize::try_from(finish.body_bytes).unwrap_or(usize::MAX);
+        let delivered = &planned.body[..written.min(planned.body.len())];
+        let unusable = match (&open.place, class) {
+            (Some(place), Class::Success) => place.route.usable(delivered, &open.call).err(),
+            _ => None,
+        };
+        let tells = class == Class::Success && unusable.is_none();
+        ResponseSent {
+            request: open.id,
+            provider: Arc::clone(&self.name),
+            status: planned.status,
+            class,
+            hints: self.hints(planned, class, head_at_us),
+            head_at_us,
+            end_at_us: finish.end_at_us,
+            complete: finish.complete,
+            unusable,
+            body_bytes: finish.body_bytes,
+            rule: planned.rule.clone(),
+            replayed: planned.replayed,
+            should_retry: self.api.classes.should_retry(&planned.headers),
+            refuses_key: planned.refuses_key,
+            effects: if tells { planned.effects.to_vec() } else { Vec::new() },
+        }
+    }
+
+    /// Every retry hint in the answer. The provider's own successes have none unless a header says so,
+    /// which spares them the reading of their bodies.
+    fn hints(&self, planned: &Planned, class: Class, head_at_us: u64) -> Vec<crate::event::Hint> {
+        let plain = planned.rule.is_none()
+            && class == Class::Success
+            && !planned.headers.contains_key(http::header::RETRY_AFTER);
+        if plain {
+            return Vec::new();
+        }
+        let body: Option<Value> = serde_json::from_slice(&planned.body).ok();
+        hint::read(&planned.headers, body.as_ref(), &self.api.hint, self.wall(head_at_us))
+    }
+}
+
+impl End {
+    /// The word in the trace.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::Rst => "rst",
+            Self::Stall => "stall",
+        }
+    }
+}

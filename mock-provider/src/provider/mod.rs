@@ -1,0 +1,302 @@
+//! The provider as a pure state machine: a request and a time go in, an exchange and events come out.
+//!
+//! The life of a request, and who speaks when:
+//!
+//! ```text
+//! accept ─ authenticate ─ rate limit ─ idempotency look-up ─ validate ─ COMMIT ─ render ─ head ─ body
+//! └ arrive.rs ───────────────────────────────────────────┘ └ work.rs ───────┘ └ answer.rs ────────┘
+//! ```
+//!
+//! **Invariant:** no IO, no clock, no async; the same calls give the same exchanges and events.
+
+mod answer;
+mod arrive;
+mod finish;
+mod open;
+mod struck;
+mod work;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::api::{Api, Extractor, LimitScope, LimitState};
+use crate::coordinates::Coordinates;
+use crate::event::{ConnectionEnded, Event, EventKind, FaultInjected, Side};
+use crate::exchange::{End, ExchangeId, Next};
+use crate::hint::Wall;
+use crate::idempotency::IdempotencyStore;
+use crate::ledger::Ledger;
+use crate::plan::FaultPlan;
+use crate::rate_limit::{Admission, TokenBucket, TokenBucketPolicy};
+use crate::recognition::{Recognizer, Submitted};
+use crate::rule::Rule;
+use crate::seed::{RuleKey, Seed};
+
+use open::{Open, Own, Place, Stage};
+use struck::Mark;
+
+/// What a provider is made of.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Its name in the scenario.
+    pub name: Arc<str>,
+    /// Its API, with the scenario's own policies in it.
+    pub api: Arc<Api>,
+    /// All rules of the scenario; those that name another provider never match. Empty for a control
+    /// run.
+    pub rules: Vec<Rule>,
+    /// The seed of the run.
+    pub seed: Seed,
+    /// The wall clock's time at microsecond 0 of the run, by the clock that the client has.
+    pub wall_at_start: SystemTime,
+    /// Where requests carry their operation, instead of what the API says.
+    pub operation_id: Option<Extractor>,
+    /// False for a control run, which has no limits.
+    pub limits: bool,
+}
+
+/// One provider of a run: its API, ledger, idempotency store, limiter and its part of the fault plan.
+pub struct Provider {
+    name: Arc<str>,
+    api: Arc<Api>,
+    plan: FaultPlan,
+    wants_heads: bool,
+    wall_at_start: SystemTime,
+    recognizer: Recognizer,
+    store: IdempotencyStore<Own>,
+    limiter: Option<(TokenBucket, LimitScope, u64)>,
+    ledger: Ledger,
+    /// How many attempts each operation, submit and route has seen.
+    attempts: BTreeMap<(Arc<str>, u32, Arc<str>), u32>,
+    open: BTreeMap<ExchangeId, Open>,
+    /// Open requests whose work is still to be done.
+    pending: usize,
+    last_id: ExchangeId,
+    first_request_us: Option<u64>,
+    seed: Seed,
+    ids: RuleKey,
+    events: Vec<Event>,
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider")
+            .field("name", &self.name)
+            .field("open", &self.open.len())
+            .field("pending", &self.pending)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Provider {
+    /// A provider with an empty ledger.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let Setup { name, api, rules, seed, wall_at_start, operation_id, limits } = setup;
+        let plan = FaultPlan::new(rules, seed);
+        let limiter = api.rate_limit.filter(|_| limits).map(|policy| {
+            let bucket = TokenBucket::new(TokenBucketPolicy {
+                limit: policy.limit,
+                per_us: policy.per_us,
+                burst: policy.burst,
+            });
+            (bucket, policy.scope, policy.per_us)
+        });
+        let retention_us = api.idempotency.as_ref().map_or(0, |policy| policy.retention_us);
+        Self {
+            wants_heads: plan.strikes_at_accept(),
+            plan,
+            recognizer: Recognizer::new(&api, operation_id),
+            store: IdempotencyStore::new(retention_us),
+            limiter,
+            ledger: Ledger::default(),
+            attempts: BTreeMap::new(),
+            open: BTreeMap::new(),
+            pending: 0,
+            last_id: 0,
+            first_request_us: None,
+            ids: RuleKey::new(seed, "#ids"),
+            seed,
+            events: Vec::new(),
+            wall_at_start,
+            name,
+            api,
+        }
+    }
+
+    /// Makes a submitted operation known, so that requests can be told to belong to it.
+    pub fn register(&mut self, submitted: &Submitted) {
+        self.recognizer.submitted(submitted);
+    }
+
+    /// Its name in the scenario.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Its API.
+    #[must_use]
+    pub fn api(&self) -> &Arc<Api> {
+        &self.api
+    }
+
+    /// True when the plan has faults at `accept`.
+    #[must_use]
+    pub fn wants_heads(&self) -> bool {
+        self.wants_heads
+    }
+
+    /// A wait of this exchange is over.
+    pub fn advance(&mut self, id: ExchangeId, now_us: u64) -> Next {
+        let Some(mut open) = self.open.remove(&id) else { return Next::Done };
+        let next = match std::mem::replace(&mut open.stage, Stage::Handed { free_at_close: false })
+        {
+            Stage::Arrive => {
+                self.pending -= 1;
+                self.arrive_again(&mut open, now_us)
+            }
+            Stage::Work(work) => {
+                self.pending -= 1;
+                self.work(&mut open, work, now_us)
+            }
+            Stage::Reply(own) => self.reply(&mut open, own, now_us),
+            handed @ Stage::Handed { .. } => {
+                open.stage = handed;
+                Next::Done
+            }
+        };
+        self.keep(open, next, now_us)
+    }
+
+    /// A connection ended while no request was open on it.
+    pub fn connection_ended(&mut self, connection: u64, by: Side, how: End, at_us: u64) {
+        let how = how.name().into();
+        self.emit_connection_end(connection, None, by, how, at_us);
+    }
+
+    /// Bytes came that are no HTTP, and were answered 400 by the shell.
+    pub fn bad_request(&mut self, connection: u64, at_us: u64) {
+        self.emit_connection_end(connection, None, Side::Provider, "bad_request".into(), at_us);
+    }
+
+    /// A body was larger than the shell holds, and was answered 413 by the shell.
+    pub fn too_large(&mut self, connection: u64, at_us: u64) {
+        self.emit_connection_end(connection, None, Side::Provider, "too_large".into(), at_us);
+    }
+
+    /// Exchanges whose work is still to be done, and repeats that are still to come: a run is over only
+    /// when this is 0.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// How many idempotency keys take up memory.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.store.len()
+    }
+
+    /// The events since the last call, in order.
+    #[must_use]
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Puts a request back into the table unless it is over: a client that has gone gets no answer, and
+    /// nobody waits for the answer to a gateway's repeat.
+    fn keep(&mut self, mut open: Open, next: Next, now_us: u64) -> Next {
+        let nobody_waits = open.gone || !open.by.is_client();
+        match next {
+            Next::Wait { .. } => {}
+            Next::Answer(_) | Next::Silence | Next::Drop(_) | Next::Done if nobody_waits => {
+                self.give_back_at_close(&mut open, now_us);
+                return Next::Done;
+            }
+            Next::Answer(_) | Next::Silence | Next::Drop(_) | Next::Done => {}
+        }
+        self.open.insert(open.id, open);
+        next
+    }
+
+    /// Frees the key of a request that hung before its work was done.
+    fn give_back_at_close(&mut self, open: &mut Open, now_us: u64) {
+        if matches!(open.stage, Stage::Handed { free_at_close: true })
+            && let Some(slot) = open.slot.take()
+        {
+            self.store.free(slot, open.id, now_us);
+        }
+    }
+
+    fn take_id(&mut self) -> ExchangeId {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn wall(&self, now_us: u64) -> Wall {
+        Wall { at_start: self.wall_at_start, now_us }
+    }
+
+    /// Whole seconds since 1970 by the clock that the client has.
+    fn epoch_s(&self, now_us: u64) -> u64 {
+        let now = self.wall(now_us).now();
+        now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    fn limit_state(&self, admission: Admission, now_us: u64) -> LimitState {
+        LimitState {
+            limit: admission.limit,
+            remaining: admission.remaining,
+            reset_us: admission.reset_us,
+            window_us: self.limiter.as_ref().map_or(0, |(_, _, per_us)| *per_us),
+            now_s: self.epoch_s(now_us),
+        }
+    }
+
+    fn coordinates<'a>(&'a self, place: &'a Place) -> Coordinates<'a> {
+        Coordinates {
+            provider: &self.name,
+            route: &place.route.name,
+            operation: &place.operation,
+            submit: place.submit,
+            attempt: place.attempt,
+        }
+    }
+
+    fn emit(&mut self, at_us: u64, kind: EventKind) {
+        self.events.push(Event::new(at_us, kind));
+    }
+
+    fn emit_strike(&mut self, open: &Open, mark: &Mark, at_us: u64) {
+        let event = FaultInjected {
+            request: open.id,
+            provider: Arc::clone(&self.name),
+            operation: open.place.as_ref().map(|place| Arc::clone(&place.operation)),
+            rule: Arc::clone(&mark.rule),
+            fault: mark.fault.into(),
+            at: Some(mark.at.into()),
+            scheduled: mark.scheduled,
+            detail: mark.detail.clone(),
+        };
+        self.emit(at_us, EventKind::FaultInjected(event));
+    }
+
+    fn emit_connection_end(
+        &mut self,
+        connection: u64,
+        request: Option<ExchangeId>,
+        by: Side,
+        how: Arc<str>,
+        at_us: u64,
+    ) {
+        let provider = Arc::clone(&self.name);
+        let event = ConnectionEnded { provider, connection, request, by, how };
+        self.emit(at_us, EventKind::ConnectionEnded(event));
+    }
+}
+
+#[cfg(test)]
+mod tests;

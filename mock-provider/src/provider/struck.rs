@@ -1,0 +1,120 @@
+//! What the strikes on one request come down to, sorted by where in its life they act.
+//!
+//! Knows nothing of APIs or answers. **Invariant:** folding loses nothing: every strike of a decision
+//! ends up in exactly one place, and is told to the trace when its place is reached.
+
+use std::sync::Arc;
+
+use crate::exchange::Pace;
+use crate::fault::{Action, CHUNKS, DelayPoint, Ending, Point};
+use crate::plan::{Decision, Strike};
+
+/// The strikes on one request, folded.
+#[derive(Debug, Default)]
+pub(super) struct Struck {
+    /// Delays before the work, in microseconds, and the marks of those that asked for them.
+    pub(super) before: Delay,
+    /// Delays after the work, before the head.
+    pub(super) after: Delay,
+    /// Delays between head and body.
+    pub(super) head: Delay,
+    /// Delays before each piece of the body but the first.
+    pub(super) chunk: Delay,
+    /// The body drips.
+    pub(super) drip: Option<(Mark, Pace)>,
+    /// The key is overlooked.
+    pub(super) ignore_key: Option<Mark>,
+    /// A gateway repeats the request: (mark, times, microseconds apart).
+    pub(super) duplicates: Vec<(Mark, u32, u64)>,
+    /// The request ends in another way than the provider's own answer.
+    pub(super) ending: Option<(Mark, Point, Ending)>,
+}
+
+/// Delays that are spent at one place.
+#[derive(Debug, Default)]
+pub(super) struct Delay {
+    pub(super) total_us: u64,
+    pub(super) marks: Vec<Mark>,
+}
+
+/// Who struck: what an event says of a strike.
+#[derive(Clone, Debug)]
+pub(super) struct Mark {
+    pub(super) rule: Arc<str>,
+    pub(super) fault: &'static str,
+    pub(super) detail: String,
+    pub(super) scheduled: bool,
+    pub(super) at: &'static str,
+}
+
+impl Struck {
+    /// Sorts the strikes of a decision. Delays add up; of drips the slowest wins; the decision holds one
+    /// ending at most.
+    pub(super) fn fold(decision: Decision) -> Self {
+        let mut struck = Self::default();
+        for strike in decision.strikes {
+            struck.take(strike);
+        }
+        struck
+    }
+
+    fn take(&mut self, strike: Strike) {
+        let mark = |at, detail| Mark {
+            rule: Arc::clone(&strike.rule),
+            fault: strike.fault.name,
+            detail,
+            scheduled: strike.scheduled,
+            at,
+        };
+        match strike.action {
+            Action::Delay { at, micros } => {
+                let (delay, name) = match at {
+                    DelayPoint::BeforeCommit => (&mut self.before, "before_commit"),
+                    DelayPoint::AfterCommit => (&mut self.after, "after_commit"),
+                    DelayPoint::Head => (&mut self.head, "head"),
+                    DelayPoint::Chunk => (&mut self.chunk, "chunk"),
+                };
+                delay.total_us = delay.total_us.saturating_add(micros);
+                delay.marks.push(mark(name, format!("+{}", in_words(micros))));
+            }
+            Action::Drip { bytes, every_us } => {
+                let pace =
+                    Pace { bytes: usize::try_from(bytes).unwrap_or(usize::MAX).max(1), every_us };
+                self.drip = Some((mark("mid_body", strike.detail.clone()), pace));
+            }
+            Action::IgnoreKey => {
+                self.ignore_key = Some(mark("before_commit", strike.detail.clone()));
+            }
+            Action::Duplicate { times, apart_us } => {
+                let mark = mark("accept", strike.detail.clone());
+                self.duplicates.push((mark, times, apart_us));
+            }
+            Action::End { at, ending } => {
+                let mark = mark(at.name(), strike.detail.clone());
+                self.ending = Some((mark, at, ending));
+            }
+        }
+    }
+
+    /// How the body is paced, for a body of `length` bytes.
+    pub(super) fn pace(&self, length: usize) -> Option<Pace> {
+        match &self.drip {
+            Some((_, pace)) => Some(*pace),
+            None if self.chunk.total_us > 0 => {
+                Some(Pace { bytes: length.div_ceil(CHUNKS).max(1), every_us: self.chunk.total_us })
+            }
+            None => None,
+        }
+    }
+}
+
+/// A duration for people: `120 ms`, `2 s`, `350 us`.
+pub(super) fn in_words(micros: u64) -> String {
+    if micros >= 1_000_000 && micros.is_multiple_of(1_000_000) {
+        format!("{} s", micros / 1_000_000)
+    } else if micros >= 1_000 {
+        format!("{}.{:03} ms", micros / 1_000, micros % 1_000).replace(".000", "")
+    } else {
+        format!("{micros} us")
+    }
+}

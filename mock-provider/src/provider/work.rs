@@ -1,0 +1,290 @@
+//! The work itself: what the route does, told to the ledger and kept under the key.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::Provider;
+use super::open::{Open, Own, Place, Stage, Work};
+use crate::api::{Context, EffectDraft, ErrorContext, Rendered, Standard, Stores, Which};
+use crate::event::{EffectCommitted, EffectReversed, EventKind, KeyState};
+use crate::exchange::Next;
+use crate::fault::{Ending, Point};
+use crate::ledger::{EffectId, Object};
+use crate::template::TemplateError;
+
+/// What a request would do, worked out before anything is changed.
+struct Draft {
+    rendered: Rendered,
+    /// The object made: its id, collection and value.
+    made: Option<(Arc<str>, Arc<str>, Value)>,
+    /// The object used: its id, its effect, and what it becomes.
+    used: Option<(String, Option<EffectId>, Option<Value>)>,
+    effects: Vec<EffectDraft>,
+    /// Effects of objects that are read back.
+    told: Vec<EffectId>,
+}
+
+/// Why a request does nothing.
+enum Refused {
+    /// One of the API's errors.
+    Error(Arc<str>),
+    /// A standard error.
+    Standard(Standard),
+    /// The API file asks for something that is not there.
+    Template(TemplateError),
+}
+
+impl From<TemplateError> for Refused {
+    fn from(error: TemplateError) -> Self {
+        Self::Template(error)
+    }
+}
+
+impl Provider {
+    /// The time of the work has come.
+    pub(super) fn work(&mut self, open: &mut Open, work: Work, now_us: u64) -> Next {
+        if let Some((mark, Point::BeforeCommit, ending)) = open.struck.ending.clone() {
+            self.emit_strike(open, &mark, now_us);
+            self.leave_unfinished(open, &ending, now_us);
+            return self.end(open, &mark, ending, None, now_us);
+        }
+        let own = match work {
+            Work::Settled(own) => own,
+            Work::Commit => self.commit(open, now_us),
+        };
+        for mark in std::mem::take(&mut open.struck.after.marks) {
+            self.emit_strike(open, &mark, now_us);
+        }
+        match open.struck.after.total_us {
+            0 => self.reply(open, own, now_us),
+            micros => {
+                open.stage = Stage::Reply(own);
+                // Counted so that `advance` counts it down; the work itself is done.
+                Next::Wait { until_us: now_us.saturating_add(micros) }
+            }
+        }
+    }
+
+    /// An ending before the work frees the key at once, but for a hang, which frees it when the client
+    /// closes, and for a key that is held.
+    fn leave_unfinished(&mut self, open: &mut Open, ending: &Ending, now_us: u64) {
+        let Some(slot) = open.slot else { return };
+        match ending {
+            Ending::Hang => return,
+            Ending::InFlight { for_us, .. } if *for_us > 0 => {
+                self.store.hold(slot, now_us.saturating_add(*for_us));
+            }
+            Ending::InFlight { .. }
+            | Ending::Answer(_)
+            | Ending::Malformed(_)
+            | Ending::Cut { .. } => {}
+        }
+        open.slot = None;
+        self.store.free(slot, open.id, now_us);
+    }
+
+    /// Does what the route does, and gives the provider's own answer.
+    fn commit(&mut self, open: &mut Open, now_us: u64) -> Own {
+        let Some(place) = open.place.clone() else {
+            return self.refuse(open, Which::Standard(Standard::UnknownRoute), None, now_us);
+        };
+        let (own, keep) = match self.draft(open, &place, now_us) {
+            Ok(draft) => (self.carry_out(open, &place, draft, now_us), true),
+            Err(refused) => {
+                let own = self.explain(open, &refused, now_us);
+                let all = self.api.idempotency.as_ref().map(|policy| policy.stores);
+                (own, all == Some(Stores::All))
+            }
+        };
+        if let Some(slot) = open.slot.take() {
+            if keep {
+                self.store.store(slot, open.id, own.clone());
+                if let Some(key) = open.key.clone() {
+                    self.emit_key(open.id, &key, KeyState::Stored, None, now_us);
+                }
+                if let Some((_, Point::AfterCommit, Ending::InFlight { for_us, .. })) =
+                    &open.struck.ending
+                {
+                    self.store.hold(slot, now_us.saturating_add(*for_us));
+                }
+            } else {
+                self.store.free(slot, open.id, now_us);
+            }
+        }
+        own
+    }
+
+    /// The answer that the work would have, with nothing done: for an answer that looks fine although
+    /// nothing happened.
+    pub(super) fn preview(&self, open: &Open, now_us: u64) -> Own {
+        let Some(place) = &open.place else {
+            return self.refuse(open, Which::Standard(Standard::UnknownRoute), None, now_us);
+        };
+        match self.draft(open, place, now_us) {
+            Ok(draft) => self.own(open, draft.rendered, Vec::new(), now_us),
+            Err(refused) => self.explain(open, &refused, now_us),
+        }
+    }
+
+    fn explain(&self, open: &Open, refused: &Refused, now_us: u64) -> Own {
+        match refused {
+            Refused::Error(name) => self.refuse(open, Which::Named(name), None, now_us),
+            Refused::Standard(error) => self.refuse(open, Which::Standard(*error), None, now_us),
+            Refused::Template(error) => {
+                let message = format!("the API file does not fit this request: {error}");
+                let context = ErrorContext { message: Some(&message), ..ErrorContext::default() };
+                let which = Which::Standard(Standard::InvalidRequest);
+                self.refuse_with(open, which, &context, None, now_us)
+            }
+        }
+    }
+
+    /// Works out what the request does, and changes nothing.
+    fn draft(&self, open: &Open, place: &Place, now_us: u64) -> Result<Draft, Refused> {
+        let route = &place.route;
+        let mut context = Context::new(&open.call, self.epoch_s(now_us));
+        if self.api.wants_request_id {
+            context.request_id = self.request_id(open).into();
+        }
+        if let Some(limit) = &open.limit {
+            context.rate_limit = limit.value();
+        }
+        let mut told = Vec::new();
+        let target;
+        let mut used = None;
+        if let Some(uses) = &route.uses {
+            let id = route.used_id(&context)?.unwrap_or_default();
+            let object = self
+                .ledger
+                .get(&uses.collection, &id)
+                .ok_or(Refused::Standard(Standard::NotFound))?;
+            if !uses.allows(&object.value) {
+                return Err(Refused::Error(Arc::clone(&uses.otherwise)));
+            }
+            target = object.value.clone();
+            context.target = &target;
+            context.object = &target;
+            told.extend(object.effect);
+            let changed = route.changed_object(&context)?;
+            used = Some((id, object.effect, changed));
+        }
+        if let Some(lists) = &route.lists {
+            context.objects = self.list(lists, &open.call, &mut told);
+        }
+        let value;
+        let mut made = None;
+        if let Some(creates) = &route.creates {
+            let id = creates.id.make(&mut open.ids.draw(&self.coordinates(place)));
+            context.id = Value::from(&*id);
+            value = route.new_object(&context)?.unwrap_or_default();
+            context.object = &value;
+            made = Some((id, Arc::clone(&creates.collection), value.clone()));
+        } else if let Some((_, _, Some(changed))) = &used {
+            value = changed.clone();
+            context.object = &value;
+        }
+        let effects = route.effects(&context)?;
+        let rendered = route.success(&context)?;
+        Ok(Draft { rendered, made, used, effects, told })
+    }
+
+    fn list(
+        &self,
+        lists: &crate::api::Lists,
+        call: &crate::api::Call,
+        told: &mut Vec<EffectId>,
+    ) -> Value {
+        let mut objects: Vec<_> = self
+            .ledger
+            .list(&lists.collection)
+            .filter(|object| lists.takes(call, &object.value))
+            .collect();
+        if lists.newest_first {
+            objects.reverse();
+        }
+        objects.truncate(lists.limit(call));
+        told.extend(objects.iter().filter_map(|object| object.effect));
+        Value::Array(objects.into_iter().map(|object| object.value.clone()).collect())
+    }
+
+    /// Changes the ledger as the draft says.
+    fn carry_out(&mut self, open: &Open, place: &Place, draft: Draft, now_us: u64) -> Own {
+        let Draft { rendered, made, used, effects, mut told } = draft;
+        let object = made.as_ref().map(|(id, _, _)| Arc::clone(id));
+        let mut committed = Vec::with_capacity(effects.len());
+        for effect in effects {
+            let id = self.ledger.commit();
+            committed.push(id);
+            self.emit_effect(open, place, (id, effect), object.clone(), now_us);
+        }
+        if let Some((id, old_effect, changed)) = used {
+            if let Some(entry) = self.ledger.get_mut(&id) {
+                if let Some(changed) = changed {
+                    entry.value = changed;
+                }
+                entry.effect = entry.effect.or(committed.first().copied());
+            }
+            if place.route.reverses
+                && let Some(effect) = old_effect
+                && self.ledger.reverse(effect)
+            {
+                let event = EffectReversed {
+                    effect,
+                    request: open.id,
+                    provider: Arc::clone(&self.name),
+                    operation: Arc::clone(&place.operation),
+                };
+                self.emit(now_us, EventKind::EffectReversed(event));
+            }
+        }
+        if let Some((id, collection, value)) = made {
+            self.recognizer.created(&id, &place.operation, place.submit);
+            let effect = committed.first().copied();
+            self.ledger.put(id, Object { collection, value, effect });
+        }
+        told.extend(committed);
+        self.own(open, rendered, told, now_us)
+    }
+
+    fn emit_effect(
+        &mut self,
+        open: &Open,
+        place: &Place,
+        (effect, draft): (EffectId, EffectDraft),
+        object: Option<Arc<str>>,
+        now_us: u64,
+    ) {
+        let billed = place.route.effect.as_ref().is_some_and(|effect| effect.billed);
+        let event = EffectCommitted {
+            effect,
+            request: open.id,
+            provider: Arc::clone(&self.name),
+            operation: Arc::clone(&place.operation),
+            submit: place.submit,
+            kind: draft.kind,
+            subject: draft.subject,
+            amount: draft.amount,
+            unit: draft.unit,
+            billed,
+            object,
+            by: open.by,
+        };
+        self.emit(now_us, EventKind::EffectCommitted(event));
+    }
+
+    /// An answer of the API, with the headers that every answer has.
+    pub(super) fn own(
+        &self,
+        open: &Open,
+        rendered: Rendered,
+        effects: Vec<EffectId>,
+        now_us: u64,
+    ) -> Own {
+        let Rendered { status, mut headers, body } = rendered;
+        self.add_headers(open, &mut headers, now_us);
+        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        Own { status, headers, body, effects: effects.into(), replayed: false, refuses_key: false }
+    }
+}

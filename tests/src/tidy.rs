@@ -1,0 +1,157 @@
+//! The shape of the code, held by a test: floors, openings, lengths, and words that do not belong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floors of each package, lowest first; modules on one line share a floor. ARCHITECTURE.md says
+/// what stands on them.
+const FLOORS: [(&str, &[&[&str]]); 2] = [
+    (
+        "mock-provider/src",
+        &[
+            &["seed", "coordinates", "units", "request", "exchange", "event", "document", "template"],
+            &["api", "fault", "malformed", "hint", "rule"],
+            &["plan", "ledger", "idempotency", "rate_limit", "recognition"],
+            &["provider"],
+            &["shell"],
+        ],
+    ),
+    (
+        "harness/src",
+        &[
+            &["operation", "verdict", "scenario", "trace", "invariant"],
+            &["judge", "timeline"],
+            &["record", "redact", "drive", "run", "harness"],
+            &["report"],
+            &["demo", "cli"],
+        ],
+    ),
+];
+
+/// No file of code is longer, so that each can be read in one sitting.
+const LONGEST_FILE: usize = 900;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
+}
+
+fn files_below(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a source folder can be read") {
+        let path = entry.expect("an entry can be read").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.is_dir() {
+            if !name.starts_with('.') && name != "target" && name != "__pycache__" {
+                files_below(&path, ending, found);
+            }
+        } else if name.ends_with(ending) {
+            found.push(path);
+        }
+    }
+}
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    files_below(&root().join(folder), ".rs", &mut found);
+    found.sort();
+    assert!(!found.is_empty(), "no sources below {folder}");
+    found
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("a source file is UTF-8");
+            (path, text)
+        })
+        .collect()
+}
+
+/// The first part of a file's path below `src`: the module that it belongs to.
+fn module_of(path: &Path, folder: &str) -> String {
+    let below = path.strip_prefix(root().join(folder)).expect("it was found there");
+    let first = below.components().next().expect("a file has a name");
+    first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+}
+
+fn floor_of(floors: &[&[&str]], module: &str) -> Option<usize> {
+    floors.iter().position(|floor| floor.contains(&module))
+}
+
+#[test]
+fn imports_only_point_down() {
+    let mut wrong = Vec::new();
+    for (folder, floors) in FLOORS {
+        for (path, text) in sources(folder) {
+            let module = module_of(&path, folder);
+            if module == "lib" || module == "main" {
+                continue;
+            }
+            let Some(own) = floor_of(floors, &module) else {
+                wrong.push(format!("{folder}: `{module}` stands on no floor"));
+                continue;
+            };
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for (index, _) in code.match_indices("crate::") {
+                let rest = &code[index + "crate::".len()..];
+                let used: String =
+                    rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if floor_of(floors, &used).is_some_and(|floor| floor > own) {
+                    wrong.push(format!("{}: uses `{used}` from above", path.display()));
+                }
+            }
+        }
+    }
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_can_be_read_in_one_sitting() {
+    let mut wrong = Vec::new();
+    for folder in ["mock-provider/src", "harness/src", "tests/src"] {
+        for (path, text) in sources(folder) {
+            if !text.starts_with("//!") {
+                wrong.push(format!("{}: does not begin with `//!`", path.display()));
+            }
+            if text.lines().count() > LONGEST_FILE {
+                wrong.push(format!("{}: longer than {LONGEST_FILE} lines", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn sockets_and_hyper_stand_in_the_shell_and_in_drivers_only() {
+    let mut wrong = Vec::new();
+    for (folder, allowed) in [
+        ("mock-provider/src", &["shell"][..]),
+        ("harness/src", &["drive", "demo"][..]),
+    ] {
+        for (path, text) in sources(folder) {
+            let module = module_of(&path, folder);
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let code: String = code
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .collect::<Vec<_>>()
+                .join("\n");
+            let names = ["hyper::", "TcpStream", "TcpListener"];
+            if !allowed.contains(&module.as_str()) && names.iter().any(|name| code.contains(name)) {
+                wrong.push(format!("{}: knows of sockets or hyper", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_unfinished_is_left_lying_about() {
+    let words = [concat!("FIX", "ME"), concat!("XX", "X:"), concat!("todo", "!("), concat!("#[ign", "ore")];
+    let mut wrong = Vec::new();
+    for folder in ["mock-provider/src", "harness/src", "tests/src"] {
+        for (path, text) in sources(folder) {
+            for word in words.iter().filter(|word| text.contains(**word)) {
+                wrong.push(format!("{}: {word}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -12,7 +12,12 @@ use serde_json::Value;
 use crate::scenario::Scenario;
 use crate::trace::Trace;
 
+mod at_most_one_effect;
+mod bounded_retries;
+mod no_double_charges;
+mod no_lost_operations;
 pub mod registry;
+mod support;
 
 /// An invariant with its parameters, ready to judge.
 pub trait Invariant: fmt::Debug + Send + Sync {

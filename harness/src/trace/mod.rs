@@ -1,5 +1,635 @@
 //! A trace in compact form, as invariants read it.
+//!
+//! [`build::TraceBuilder`] makes it, fed event by event by the recorder while a run goes on or by
+//! [`read`] from a file. Texts are interned, digests take sixteen bytes, and a request with its answer
+//! takes a few hundred bytes, so that a long run can be judged in memory.
+//! What several invariants mean by the same word (a retry, a wait, an ambiguous end, …) stands in
+//! [`reading`], each word in one place. This module knows nothing about invariants.
+//! **Invariant:** a trace never changes after it is built, and everything in it comes from the events.
 
-/// A run, ready to be judged.
-#[derive(Debug)]
-pub struct Trace {}
+pub mod build;
+pub mod names;
+pub mod outage;
+pub mod read;
+pub mod reading;
+pub mod regroup;
+
+use brownout_provider::event::{
+    Claim, ClaimBy, Class, ClockKind, Digest16, KeyState, Mode, Recognized, RunKind, RunStarted,
+    Side,
+};
+use serde_json::Value;
+
+pub use names::{Name, Names};
+
+/// The place of a request in [`Trace::requests`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub(crate) u32);
+
+/// The place of an operation in [`Trace::operations`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OperationId(pub(crate) u32);
+
+/// The place of a submit in [`Trace::submits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SubmitId(pub(crate) u32);
+
+/// The place of an effect in [`Trace::effects`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EffectId(pub(crate) u32);
+
+/// A run, ready to be judged. Times are microseconds since the start of the run, and `seq` is always
+/// the number of an event, by which a violation names its evidence.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// The first event: scenario, APIs, seed, mode, clock.
+    pub run: Box<RunStarted>,
+    /// How the run ended; `None` when its last event is missing.
+    pub end: Option<RunEnd>,
+    /// The latest time of any event.
+    pub last_at_us: u64,
+    /// Why reading a file stopped before its end, in a sentence for people.
+    pub cut: Option<String>,
+    pub(crate) names: Names,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) submits: Vec<Submit>,
+    pub(crate) claims: Vec<ClaimMade>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) by_operation: Vec<RequestId>,
+    pub(crate) chain: Vec<Neighbours>,
+    pub(crate) strikes: Vec<Strike>,
+    pub(crate) hints: Vec<Hint>,
+    pub(crate) drawn: Vec<Drawn>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) effects_by_operation: Vec<EffectId>,
+    pub(crate) tells: Vec<(RequestId, EffectId)>,
+    /// Which operation undid an effect of which: (who undid, whose effect), sorted.
+    pub(crate) reversals: Vec<(OperationId, OperationId)>,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) strays: Vec<Stray>,
+    pub(crate) clients: Vec<ClientRun>,
+    pub(crate) routes: Vec<RouteSeen>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// `completed`, `interrupted`, or what went wrong.
+    pub reason: Name,
+}
+
+/// One operation: what a caller wanted done once.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Its name, such as `op-0003`.
+    pub name: Name,
+    pub(crate) submits: (u32, u32),
+    pub(crate) requests: (u32, u32),
+    pub(crate) effects: (u32, u32),
+}
+
+/// One submit of an operation, driven or only seen on the wire.
+#[derive(Clone, Debug)]
+pub struct Submit {
+    /// The operation.
+    pub operation: OperationId,
+    /// Which submit, from 1.
+    pub number: u32,
+    /// The caller's request; `None` for a submit that was only seen on the wire.
+    pub submitted: Option<Submitted>,
+    pub(crate) claims: (u32, u32),
+}
+
+/// A caller asked for an operation.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// How long after `at_us` the caller gives up.
+    pub deadline_us: u64,
+    /// The route that it calls.
+    pub call: Name,
+    input: Box<str>,
+}
+
+impl Submitted {
+    /// The input as the client got it.
+    #[must_use]
+    pub fn input(&self) -> Value {
+        serde_json::from_str(&self.input).unwrap_or_default()
+    }
+
+    /// When the caller gives up.
+    #[must_use]
+    pub fn gives_up_at_us(&self) -> u64 {
+        self.at_us.saturating_add(self.deadline_us)
+    }
+}
+
+/// A claim about a submit, or the driver's record that none came.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimMade {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// What was claimed.
+    pub claim: Claim,
+    /// By the client, or by the driver for a client that said nothing.
+    pub by: ClaimBy,
+    /// The client's own words, or the driver's reason.
+    pub detail: Option<Name>,
+    /// The provider that the client says has served it.
+    pub provider: Option<Name>,
+}
+
+/// One request: an attempt of the client, or a repeat that a fault made.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The event of its arrival.
+    pub seq: u32,
+    /// The provider's own number for it.
+    pub number: u64,
+    /// When its head had been read.
+    pub at_us: u64,
+    /// The provider.
+    pub provider: Name,
+    /// The route; `None` if it matches none.
+    pub route: Option<Name>,
+    /// The operation; `None` only without a route.
+    pub operation: Option<OperationId>,
+    /// Which submit, from 1.
+    pub submit: u32,
+    /// Which attempt, as the provider counted it.
+    pub attempt: u32,
+    /// How it was assigned to its operation.
+    pub recognized: Recognized,
+    /// `provider` for a repeat that a fault made, which is no attempt.
+    pub by: Side,
+    /// The method.
+    pub method: Name,
+    /// True when the route declares an effect: an *unsafe* request.
+    pub effectful: bool,
+    /// True when the API gives the route idempotency keys, whatever a fault does.
+    pub keyed: bool,
+    /// The idempotency key, unquoted.
+    pub key: Option<Name>,
+    /// The digest of the credential, as a text that only compares.
+    pub auth: Option<Name>,
+    /// The canonical body.
+    pub canonical: Digest16,
+    /// Method, path, query, canonical body and credential together: two requests with one `call` ask
+    /// for the very same thing.
+    pub call: Digest16,
+    /// The connection's number.
+    pub connection: u64,
+    /// True when an earlier request was answered on the connection.
+    pub reused: bool,
+    /// True when it carries `Expect`.
+    pub expects: bool,
+    /// True when method, path, query and every byte of the body are those of the attempt before.
+    pub same_bytes: bool,
+    /// What the idempotency store did with it.
+    pub key_state: Option<KeyState>,
+    /// True when the provider's own limiter refused it.
+    pub limited: bool,
+    /// The answer, whole or cut; `None` when not one byte was answered.
+    pub response: Option<Response>,
+    /// The end of its connection, if that ended under it.
+    pub ended: Option<Ended>,
+}
+
+/// An answer, whole or cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Response {
+    /// The event.
+    pub seq: u32,
+    /// The status.
+    pub status: u16,
+    /// What the API's classes say of it.
+    pub class: Class,
+    /// The moment before the head was written.
+    pub head_at_us: u64,
+    /// The moment before the byte that completed it was written, or the moment it was cut.
+    pub end_at_us: u64,
+    /// True when it was delivered whole.
+    pub complete: bool,
+    /// Why a client must not take it for a success, where that is so.
+    pub unusable: Option<Name>,
+    /// The rule whose fault made it; `None` for the provider's own answer.
+    pub rule: Option<Name>,
+    /// True when it came out of the idempotency store.
+    pub replayed: bool,
+    /// A should-retry header, where it had one.
+    pub should_retry: Option<bool>,
+    /// True when it refuses only the reuse of a key, not the content.
+    pub refuses_key: bool,
+}
+
+/// The end of a connection under a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// Who ended it.
+    pub by: Side,
+    /// `fin`, `rst`, `stall` or `bad_request`.
+    pub how: Name,
+}
+
+/// The neighbours of an attempt in its count per operation, submit, provider and route.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Neighbours {
+    pub(crate) previous: Option<RequestId>,
+    pub(crate) next: Option<RequestId>,
+    /// See [`reading`]: a repeat that the client's transport made on its own.
+    pub(crate) transport_repeat: bool,
+}
+
+/// A rule injected its fault.
+#[derive(Clone, Copy, Debug)]
+pub struct Strike {
+    /// The event.
+    pub seq: u32,
+    /// The request it struck; `None` when the trace does not hold that request.
+    pub request: Option<RequestId>,
+    /// The rule.
+    pub rule: Name,
+    /// The fault.
+    pub fault: Name,
+    /// Where in the life of the request it struck.
+    pub at: Option<Name>,
+    /// What was injected, in a few words.
+    pub detail: Option<Name>,
+    /// True when it stands in the drawn schedule.
+    pub scheduled: bool,
+}
+
+/// A retry hint in an answer.
+#[derive(Clone, Debug)]
+pub struct Hint {
+    /// The request that was answered.
+    pub request: RequestId,
+    /// A header's name in lower case, or `body:` and a JSON pointer.
+    pub source: Name,
+    /// The text as written, unless it depends on the wall clock.
+    pub text: Option<Name>,
+    /// The wait it asks for; `None` for a malformed one.
+    pub wait_us: Option<u64>,
+    /// For a date or an epoch: the instant written.
+    pub until_us: Option<i64>,
+}
+
+/// What one rule drew at one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawn {
+    /// The request.
+    pub request: RequestId,
+    /// The rule.
+    pub rule: Name,
+    /// The fault.
+    pub fault: Name,
+}
+
+/// A side effect that the provider committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Effect {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// The request that caused it, where the trace holds it.
+    pub request: Option<RequestId>,
+    /// The provider.
+    pub provider: Name,
+    /// The operation.
+    pub operation: OperationId,
+    /// Which submit.
+    pub submit: u32,
+    /// The kind that the API declares.
+    pub kind: Name,
+    /// What it is about, where one request makes several.
+    pub subject: Option<Name>,
+    /// How much, in the smallest unit; 0 where the API names no amount.
+    pub amount: i64,
+    /// The unit.
+    pub unit: Option<Name>,
+    /// True when the API marks the kind as billed.
+    pub billed: bool,
+    /// `provider` when a fault's repeat caused it.
+    pub by: Side,
+    /// How it was undone.
+    pub reversed: Option<Reversal>,
+}
+
+impl Effect {
+    /// True while it has not been undone.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.reversed.is_none()
+    }
+}
+
+/// An effect was undone.
+#[derive(Clone, Copy, Debug)]
+pub struct Reversal {
+    /// The event.
+    pub seq: u32,
+    /// The operation whose request did it.
+    pub operation: OperationId,
+}
+
+/// A line of the client's output, cut to a length that people read.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The event.
+    pub seq: u32,
+    /// `stdout`, `stderr` or `log`.
+    pub stream: Name,
+    /// The operation, where the process or task belongs to one.
+    pub operation: Option<OperationId>,
+    /// The text, with every secret replaced by its mark.
+    pub text: Box<str>,
+    /// The marks in it: `api_key:plain`, `api_key:base64`, …
+    pub secrets: Vec<Name>,
+}
+
+/// The client tried to reach something other than the mock.
+#[derive(Clone, Debug)]
+pub struct Stray {
+    /// The event.
+    pub seq: u32,
+    /// The host.
+    pub host: Box<str>,
+    /// The port.
+    pub port: u16,
+    /// True when an API file of the scenario names the host.
+    pub named: bool,
+    /// True when it was let through on purpose.
+    pub allowed: bool,
+}
+
+/// A process (or, in process, a copy) of the client started.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientRun {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// The copy of the client, from 1.
+    pub client: u32,
+    /// The operation, in exec mode.
+    pub operation: Option<OperationId>,
+}
+
+/// What the trace shows of a route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RouteSeen {
+    pub(crate) route: Name,
+    pub(crate) effectful: bool,
+    pub(crate) reverses: bool,
+}
+
+impl Trace {
+    /// The text of a name.
+    #[must_use]
+    pub fn text(&self, name: Name) -> &str {
+        self.names.text(name)
+    }
+
+    /// The name of a text, if the trace holds it.
+    #[must_use]
+    pub fn name(&self, text: &str) -> Option<Name> {
+        self.names.find(text)
+    }
+
+    /// All operations, in the order in which they first appear.
+    pub fn operations(&self) -> impl Iterator<Item = (OperationId, &Operation)> {
+        (0..).map(OperationId).zip(&self.operations)
+    }
+
+    /// One operation.
+    #[must_use]
+    pub fn operation(&self, id: OperationId) -> &Operation {
+        &self.operations[place(id.0)]
+    }
+
+    /// An operation's name as text.
+    #[must_use]
+    pub fn operation_name(&self, id: OperationId) -> &str {
+        self.text(self.operation(id).name)
+    }
+
+    /// The operation of that name.
+    #[must_use]
+    pub fn find_operation(&self, name: &str) -> Option<OperationId> {
+        let name = self.name(name)?;
+        self.operations().find(|(_, operation)| operation.name == name).map(|(id, _)| id)
+    }
+
+    /// All submits, by operation and number.
+    pub fn submits(&self) -> impl Iterator<Item = (SubmitId, &Submit)> {
+        (0..).map(SubmitId).zip(&self.submits)
+    }
+
+    /// The submits of an operation.
+    pub fn submits_of(&self, id: OperationId) -> impl Iterator<Item = (SubmitId, &Submit)> {
+        let (from, to) = self.operation(id).submits;
+        (from..to).map(SubmitId).zip(&self.submits[place(from)..place(to)])
+    }
+
+    /// The claims about a submit, in order, the client's and the driver's.
+    #[must_use]
+    pub fn claims(&self, submit: &Submit) -> &[ClaimMade] {
+        &self.claims[place(submit.claims.0)..place(submit.claims.1)]
+    }
+
+    /// All requests, in the order in which they arrived, those that a fault made included.
+    pub fn requests(&self) -> impl Iterator<Item = (RequestId, &Request)> {
+        (0..).map(RequestId).zip(&self.requests)
+    }
+
+    /// One request.
+    #[must_use]
+    pub fn request(&self, id: RequestId) -> &Request {
+        &self.requests[place(id.0)]
+    }
+
+    /// The requests of an operation, in the order in which they arrived, those that a fault made
+    /// included.
+    pub fn requests_of(
+        &self,
+        id: OperationId,
+    ) -> impl DoubleEndedIterator<Item = (RequestId, &Request)> {
+        let (from, to) = self.operation(id).requests;
+        self.by_operation[place(from)..place(to)].iter().map(|id| (*id, self.request(*id)))
+    }
+
+    /// The attempts of an operation: its requests without those that a fault made.
+    pub fn attempts_of(
+        &self,
+        id: OperationId,
+    ) -> impl DoubleEndedIterator<Item = (RequestId, &Request)> {
+        self.requests_of(id).filter(|(_, request)| request.by.is_client())
+    }
+
+    /// The attempt before this one of the same operation, submit, provider and route.
+    #[must_use]
+    pub fn previous(&self, id: RequestId) -> Option<RequestId> {
+        self.chain[place(id.0)].previous
+    }
+
+    /// The attempt after this one of the same operation, submit, provider and route.
+    #[must_use]
+    pub fn next(&self, id: RequestId) -> Option<RequestId> {
+        self.chain[place(id.0)].next
+    }
+
+    /// The attempts per operation, submit, provider and route, each list in order of arrival.
+    pub fn chains(&self) -> impl Iterator<Item = Vec<RequestId>> {
+        self.requests()
+            .filter(|(id, request)| {
+                request.by.is_client()
+                    && request.operation.is_some()
+                    && self.previous(*id).is_none()
+            })
+            .map(|(first, _)| std::iter::successors(Some(first), |id| self.next(*id)).collect())
+    }
+
+    /// All strikes, by request.
+    #[must_use]
+    pub fn strikes(&self) -> &[Strike] {
+        &self.strikes
+    }
+
+    /// The strikes at a request, in order.
+    #[must_use]
+    pub fn strikes_at(&self, id: RequestId) -> &[Strike] {
+        run_of(&self.strikes, |strike| strike.request, Some(id))
+    }
+
+    /// The retry hints in the answer to a request.
+    #[must_use]
+    pub fn hints(&self, id: RequestId) -> &[Hint] {
+        run_of(&self.hints, |hint| hint.request, id)
+    }
+
+    /// What the rules drew, by request.
+    #[must_use]
+    pub fn drawn(&self) -> &[Drawn] {
+        &self.drawn
+    }
+
+    /// All effects, in the order in which they were committed.
+    pub fn effects(&self) -> impl Iterator<Item = (EffectId, &Effect)> {
+        (0..).map(EffectId).zip(&self.effects)
+    }
+
+    /// One effect.
+    #[must_use]
+    pub fn effect(&self, id: EffectId) -> &Effect {
+        &self.effects[place(id.0)]
+    }
+
+    /// The effects of an operation, in the order in which they were committed.
+    pub fn effects_of(&self, id: OperationId) -> impl Iterator<Item = (EffectId, &Effect)> {
+        let (from, to) = self.operation(id).effects;
+        self.effects_by_operation[place(from)..place(to)].iter().map(|id| (*id, self.effect(*id)))
+    }
+
+    /// The effects that the answer to a request tells of.
+    pub fn told_by(&self, id: RequestId) -> impl Iterator<Item = EffectId> {
+        run_of(&self.tells, |(request, _)| *request, id).iter().map(|(_, effect)| *effect)
+    }
+
+    /// The client's output.
+    #[must_use]
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// What the client sent elsewhere.
+    #[must_use]
+    pub fn strays(&self) -> &[Stray] {
+        &self.strays
+    }
+
+    /// Processes of the client, in the order in which they started.
+    #[must_use]
+    pub fn clients(&self) -> &[ClientRun] {
+        &self.clients
+    }
+
+    /// True for the run that is judged.
+    #[must_use]
+    pub fn is_main(&self) -> bool {
+        self.run.run == RunKind::Main
+    }
+
+    /// True when the run ended in order, so that what is missing will never come.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.cut.is_none() && self.end.is_some_and(|end| self.text(end.reason) == "completed")
+    }
+
+    /// The clock that the run went by.
+    #[must_use]
+    pub fn clock(&self) -> ClockKind {
+        self.run.clock
+    }
+
+    /// How the client was driven.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.run.mode
+    }
+
+    /// Roughly the bytes that it takes in memory, without the scenario and the client's output.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        fn of<T>(list: &[T]) -> usize {
+            size_of_val(list)
+        }
+        let inputs: usize = self
+            .submits
+            .iter()
+            .filter_map(|submit| submit.submitted.as_ref())
+            .map(|submitted| submitted.input.len())
+            .sum();
+        self.names.bytes()
+            + inputs
+            + of(&self.operations)
+            + of(&self.submits)
+            + of(&self.claims)
+            + of(&self.requests)
+            + of(&self.by_operation)
+            + of(&self.chain)
+            + of(&self.strikes)
+            + of(&self.hints)
+            + of(&self.drawn)
+            + of(&self.effects)
+            + of(&self.effects_by_operation)
+            + of(&self.tells)
+            + of(&self.clients)
+    }
+}
+
+/// A stored place as an index; lists of a trace are shorter than 2^32.
+fn place(number: u32) -> usize {
+    usize::try_from(number).expect("32 bits fit into a usize on every supported machine")
+}
+
+/// The part of a sorted list with this key.
+fn run_of<T, K: Ord>(list: &[T], key: impl Fn(&T) -> K, wanted: K) -> &[T] {
+    let from = list.partition_point(|one| key(one) < wanted);
+    let to = from + list[from..].partition_point(|one| key(one) == wanted);
+    &list[from..to]
+}

@@ -1,0 +1,193 @@
+//! `at_most_one_effect`: an operation has at most one effect of a kind, over everything that happened.
+//!
+//! The general form of `no_double_charges`, which asks the same of every kind.
+//! **Invariant:** counts what stands in the ledger at the end; who sent what, and why, plays no part.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support::{counted, events_of, listed, schema, unlikely};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::{Effect, EffectId, Name, OperationId, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "at_most_one_effect",
+    summary: "An operation has at most one live effect of the given kind.",
+    headline: "were done more than once",
+    rule: "The committed effects of the kind, less those that were undone, are at most one per operation \
+           and subject, and at most as many per operation as its input has items; over all attempts, \
+           submits, providers and restarts.",
+    exercised_by: "An operation with such an effect that had two or more attempts, submits or \
+                   deliveries, or whose answer was lost after the commit.",
+    parameters: &[("kind", "the kind of effect, as the API names it; required")],
+    tolerates: "Two operations with equal input; a duplicate that was undone by a refund; a batch with \
+                one effect for each of its items.",
+    cure: "Send one idempotency key per operation and repeat it with every attempt, also after a restart; \
+           without keys, read back whether the work was done before you try again.",
+    example: "at_most_one_effect: {kind: notification}",
+    bare: false,
+    needs_identity: true,
+    needs_one_client: false,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    /// The kind of effect, as the API names it.
+    kind: String,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    Some(Arc::new(AtMostOneEffect { kind: raw.kind }))
+}
+
+#[derive(Debug)]
+struct AtMostOneEffect {
+    kind: String,
+}
+
+impl Invariant for AtMostOneEffect {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        judge(trace, Some(&self.kind))
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        let kinds: Vec<&str> = scenario
+            .providers
+            .values()
+            .flat_map(|provider| &provider.api.routes)
+            .filter_map(|route| route.effect.as_ref())
+            .map(|effect| &*effect.kind)
+            .collect();
+        if !kinds.contains(&self.kind.as_str()) {
+            at.key("kind").error(
+                format!("no route of this scenario has an effect of kind `{}`", self.kind),
+                |problem| problem.allowed(&self.kind, kinds),
+            );
+        }
+        check_scenario(scenario, at, KIND.name);
+    }
+}
+
+/// Remarks that nothing in this scenario tempts a client to do something twice.
+pub(super) fn check_scenario(scenario: &Scenario, at: &At<'_>, name: &str) {
+    let means = super::support::means(scenario);
+    if !means.failure && !means.hang && scenario.workload.submits.times < 2 {
+        let why = "nothing here makes a client send anything twice";
+        unlikely(at, name, why, "inject: {reset: {at: after_commit}}");
+    }
+}
+
+/// Judges every kind of effect, or one.
+pub(super) fn judge(trace: &Trace, kind: Option<&str>) -> Judgement {
+    let wanted = kind.map(|kind| trace.name(kind));
+    let (mut exercised, mut violations) = (0, Vec::new());
+    for (id, _) in trace.operations() {
+        let effects: Vec<(EffectId, &Effect)> = trace
+            .effects_of(id)
+            .filter(|(_, effect)| wanted.is_none_or(|wanted| wanted == Some(effect.kind)))
+            .collect();
+        if (kind.is_none() || !effects.is_empty()) && is_tempted(trace, id, &effects) {
+            exercised += 1;
+        }
+        violations.extend(too_many(trace, id, &effects));
+    }
+    let why_not = "no operation was attempted twice, and no answer was lost after its commit";
+    Judgement::new(exercised, violations, why_not)
+}
+
+/// True when something happened that makes careless clients do their work twice.
+fn is_tempted(trace: &Trace, id: OperationId, effects: &[(EffectId, &Effect)]) -> bool {
+    trace.requests_of(id).filter(|(_, request)| request.effectful).count() > 1
+        || trace.submits_of(id).count() > 1
+        || effects.iter().any(|(effect, _)| !trace.was_told(*effect))
+}
+
+/// One violation for each kind and subject of which too many effects are live, and one for each kind of
+/// which there are more than the input has items.
+fn too_many(trace: &Trace, id: OperationId, effects: &[(EffectId, &Effect)]) -> Vec<Violation> {
+    let mut by_subject = BTreeMap::<(Name, Option<Name>), Vec<&Effect>>::new();
+    let mut by_kind = BTreeMap::<Name, Vec<&Effect>>::new();
+    for (_, effect) in effects.iter().filter(|(_, effect)| effect.is_live()) {
+        by_subject.entry((effect.kind, effect.subject)).or_default().push(effect);
+        if effect.subject.is_some() {
+            by_kind.entry(effect.kind).or_default().push(effect);
+        }
+    }
+    let mut violations = Vec::new();
+    for ((kind, subject), live) in &by_subject {
+        let allowed = in_one_request(live);
+        if live.len() > allowed {
+            let about = subject.map_or(String::new(), |one| format!(" for `{}`", trace.text(one)));
+            violations.push(violation(trace, id, *kind, live, &format!("{allowed}{about}")));
+        }
+    }
+    for (kind, live) in &by_kind {
+        let Some(items) = trace.items(id) else { continue };
+        let allowed = items.max(in_one_request(live));
+        if live.len() > allowed && violations.is_empty() {
+            let items = format!("{allowed}, the number of items in the input");
+            violations.push(violation(trace, id, *kind, live, &items));
+        }
+    }
+    violations
+}
+
+/// The most of these effects that one request caused: what the request itself asked for, at least 1.
+fn in_one_request(effects: &[&Effect]) -> usize {
+    let mut by_request = BTreeMap::new();
+    for effect in effects {
+        *by_request.entry((effect.request, effect.by)).or_insert(0_usize) += 1;
+    }
+    by_request.into_values().max().unwrap_or(1)
+}
+
+fn violation(
+    trace: &Trace,
+    id: OperationId,
+    kind: Name,
+    live: &[&Effect],
+    allowed: &str,
+) -> Violation {
+    let requests: Vec<_> = live.iter().filter_map(|effect| effect.request).collect();
+    let keys: Vec<_> = requests.iter().map(|one| trace.request(*one).key).collect();
+    let keys = match keys.split_first() {
+        Some((None, rest)) if rest.iter().all(Option::is_none) => "; no request carried a key",
+        Some((Some(_), rest)) if !rest.is_empty() && rest.iter().all(|key| *key == keys[0]) => {
+            "; all carried the same key, which the provider overlooked"
+        }
+        Some((_, [_, ..])) => "; the requests carried different keys",
+        Some(_) | None => "",
+    };
+    let by: Vec<String> = requests.iter().map(|one| caused_by(trace, *one)).collect();
+    let message = format!(
+        "expected at most {allowed}, found {} live: caused by {}{keys}",
+        counted(live.len(), &format!("`{}`", trace.text(kind))),
+        listed(&by),
+    );
+    let evidence = live.iter().map(|effect| effect.seq);
+    let evidence: Vec<u32> =
+        evidence.chain(requests.iter().flat_map(|one| events_of(trace, *one))).collect();
+    Violation::new(trace, id, message, evidence)
+}
+
+fn caused_by(trace: &Trace, id: crate::trace::RequestId) -> String {
+    let request = trace.request(id);
+    let words = trace.request_in_words(request);
+    if request.by.is_client() { words } else { format!("a gateway's repeat of {words}") }
+}

@@ -1,0 +1,141 @@
+//! `bounded_retries`: an operation is not tried for ever.
+//!
+//! **Invariant:** counts attempts in a row; a complete success, or a request that was mended after a
+//! permanent answer, begins a new row.
+
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::units::Period;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support::{counted, means, schema, unlikely};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::reading::in_words;
+use crate::trace::{RequestId, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "bounded_retries",
+    summary: "An operation is attempted at most so many times, within a limited time.",
+    headline: "were retried too often",
+    rule: "1 + retries is at most `max_attempts` per operation, submit, provider and route (5 retries are \
+           `max_attempts: 6`), and from the first attempt to the last it takes at most `max_elapsed`.",
+    exercised_by: "An operation of which an attempt failed.",
+    parameters: &[
+        ("max_attempts", "attempts in a row, at least 1; required"),
+        (
+            "max_elapsed",
+            "the time from the first attempt to the last, such as `30s`; default no limit",
+        ),
+    ],
+    tolerates: "Repeats that the HTTP stack makes by itself on a connection that was closed under it, \
+                polls, followed redirects.",
+    cure: "Give the retry loop a number of attempts and a total time, and count the attempts of every \
+           layer: three attempts of an SDK inside three of your own are nine.",
+    example: "bounded_retries: {max_attempts: 5, max_elapsed: 30s}",
+    bare: false,
+    needs_identity: true,
+    needs_one_client: false,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    /// Attempts in a row, the first one included.
+    #[schemars(range(min = 1))]
+    max_attempts: u32,
+    /// The time from the first attempt to the last.
+    max_elapsed: Option<Period>,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    if raw.max_attempts == 0 {
+        at.key("max_attempts").error("`max_attempts` is 0", |problem| {
+            problem.cure("use at least 1, the first attempt")
+        });
+        return None;
+    }
+    Some(Arc::new(BoundedRetries {
+        max_attempts: usize::try_from(raw.max_attempts).unwrap_or(usize::MAX),
+        max_elapsed_us: raw.max_elapsed.map(Period::micros),
+    }))
+}
+
+#[derive(Debug)]
+struct BoundedRetries {
+    max_attempts: usize,
+    max_elapsed_us: Option<u64>,
+}
+
+impl Invariant for BoundedRetries {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for chain in trace.chains() {
+            exercised += usize::from(chain.iter().any(|id| trace.failed(*id)));
+            violations.extend(rows(trace, &chain).iter().filter_map(|row| self.judge(trace, row)));
+        }
+        Judgement::new(exercised, violations, "no attempt failed")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        if !means(scenario).failure {
+            let fault = "inject: {status: {code: 503}}";
+            unlikely(at, KIND.name, "no rule of this scenario makes an attempt fail", fault);
+        }
+    }
+}
+
+impl BoundedRetries {
+    fn judge(&self, trace: &Trace, row: &[RequestId]) -> Option<Violation> {
+        let [first, .., last] = row else { return None };
+        let (first, last) = (trace.request(*first), trace.request(*last));
+        let route = first.route.map_or("", |route| trace.text(route));
+        let elapsed = last.at_us.saturating_sub(first.at_us);
+        let evidence = row.iter().map(|id| trace.request(*id).seq);
+        let operation = first.operation?;
+        if row.len() > self.max_attempts {
+            let message = format!(
+                "expected at most {} of `{route}`, found {} within {}",
+                counted(self.max_attempts, "attempt"),
+                row.len(),
+                in_words(elapsed)
+            );
+            return Some(Violation::new(trace, operation, message, evidence));
+        }
+        let most = self.max_elapsed_us?;
+        if elapsed <= most.saturating_add(trace.upper_slack_us()) {
+            return None;
+        }
+        let message = format!(
+            "expected the last attempt of `{route}` within {} of the first, found it after {}",
+            in_words(most),
+            in_words(elapsed)
+        );
+        Some(Violation::new(trace, operation, message, evidence))
+    }
+}
+
+/// The rows of attempts in a chain: a first attempt and the retries that follow it, without those that
+/// the transport made.
+fn rows(trace: &Trace, chain: &[RequestId]) -> Vec<Vec<RequestId>> {
+    let mut rows: Vec<Vec<RequestId>> = Vec::new();
+    for id in chain.iter().filter(|id| !trace.is_transport_repeat(**id)) {
+        match rows.last_mut() {
+            Some(row) if trace.is_retry(*id) && !trace.is_mended(*id) => row.push(*id),
+            Some(_) | None => rows.push(vec![*id]),
+        }
+    }
+    rows
+}

@@ -1,0 +1,161 @@
+//! `no_lost_operations`: every operation that a caller asked for is accounted for.
+//!
+//! **Invariant:** a claim that the driver wrote is silence of the client.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::event::{Claim, ClaimBy, Class};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support::{events_of, is_driven, means, schema, unlikely};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::{OperationId, Submit, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "no_lost_operations",
+    summary: "Every operation gets a claim by the client, and what it claims done is done.",
+    headline: "were lost",
+    rule: "The client itself makes a claim about every submitted operation, and each that it claims \
+           `succeeded` has its effect. With `all: true`, the form for queues and batches, every operation \
+           that was not permanently rejected for its own content has its effect by the end.",
+    exercised_by: "Any strike of a fault, or a refusal by the provider's own limiter.",
+    parameters: &[(
+        "all",
+        "true: every operation must be done by the end, not only accounted for; default false",
+    )],
+    tolerates: "An operation that was permanently rejected and is reported as failed.",
+    cure: "Catch every way in which a call can end (an error status, a lost connection, a body that \
+           cannot be read, your own deadline) and report each; to lose no work, try again what may be \
+           tried again, with one idempotency key.",
+    example: "no_lost_operations: {all: true}",
+    bare: true,
+    needs_identity: true,
+    needs_one_client: false,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    /// True: every operation must be done by the end, not only accounted for.
+    all: Option<bool>,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    Some(Arc::new(NoLostOperations { all: raw.all.unwrap_or(false) }))
+}
+
+#[derive(Debug)]
+struct NoLostOperations {
+    all: bool,
+}
+
+impl Invariant for NoLostOperations {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let struck: BTreeSet<Option<OperationId>> = trace
+            .strikes()
+            .iter()
+            .filter_map(|strike| strike.request)
+            .chain(trace.requests().filter(|(_, request)| request.limited).map(|(id, _)| id))
+            .map(|id| trace.request(id).operation)
+            .collect();
+        let mut violations = Vec::new();
+        for (id, _) in trace.operations() {
+            let silent = trace.submits_of(id).filter_map(|(_, submit)| silence(trace, submit));
+            let before = violations.len();
+            violations.extend(silent);
+            violations.extend(empty_claim(trace, id));
+            if self.all && violations.len() == before {
+                violations.extend(undone(trace, id));
+            }
+        }
+        Judgement::new(struck.len(), violations, "no fault struck")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        let means = means(scenario);
+        if !means.strikes && !means.failure {
+            let fault = "inject: {status: {code: 503}}";
+            unlikely(at, KIND.name, "no rule of this scenario injects a fault", fault);
+        }
+    }
+}
+
+/// The client said nothing about a submit.
+fn silence(trace: &Trace, submit: &Submit) -> Option<Violation> {
+    let submitted = submit.submitted.as_ref()?;
+    if !is_driven(trace) || !trace.is_whole() || trace.final_claim(submit).is_some() {
+        return None;
+    }
+    let by_driver = trace.claims(submit).iter().find(|claim| claim.by == ClaimBy::Driver);
+    let reason = by_driver
+        .and_then(|claim| claim.detail)
+        .map_or(String::new(), |detail| format!("; the driver noted `{}`", trace.text(detail)));
+    let message = format!("expected a claim by the client, found none{reason}");
+    let evidence = [Some(submitted.seq), by_driver.map(|claim| claim.seq)];
+    Some(Violation::new(trace, submit.operation, message, evidence.into_iter().flatten()))
+}
+
+/// The client claimed success for something that was not done.
+fn empty_claim(trace: &Trace, id: OperationId) -> Option<Violation> {
+    if is_done(trace, id) || !trace.is_settled(id) {
+        return None;
+    }
+    let claim = trace
+        .submits_of(id)
+        .filter_map(|(_, submit)| trace.final_claim(submit))
+        .find(|claim| claim.claim == Claim::Succeeded)?;
+    let message = "the client claimed `succeeded`, and the operation was never done";
+    Some(Violation::new(trace, id, message, attempts_and(trace, id, claim.seq)))
+}
+
+/// The operation was not done by the end, and nothing about it forbade it.
+fn undone(trace: &Trace, id: OperationId) -> Option<Violation> {
+    let rejected = trace.attempts_of(id).any(|(_, request)| {
+        request.response.is_some_and(|response| {
+            response.complete && response.class == Class::Permanent && !response.refuses_key
+        })
+    });
+    let asked_for = trace.submits_of(id).find_map(|(_, submit)| submit.submitted.as_ref());
+    let counts = asked_for.is_some() || (!is_driven(trace) && trace.wants_effect(id));
+    if !counts || rejected || is_done(trace, id) || !trace.is_whole() {
+        return None;
+    }
+    let attempts = trace.attempts_of(id).count();
+    let message = format!(
+        "expected the operation to be done by the end, found no effect of it after {}",
+        super::support::counted(attempts, "request")
+    );
+    let submitted = asked_for.map(|submitted| submitted.seq);
+    let evidence = attempts_and(trace, id, None).chain(submitted);
+    Some(Violation::new(trace, id, message, evidence))
+}
+
+/// True when the operation has its effect, or for a read its usable answer.
+fn is_done(trace: &Trace, id: OperationId) -> bool {
+    if trace.wants_effect(id) {
+        return trace.took_effect(id);
+    }
+    trace.attempts_of(id).any(|(request, _)| trace.confirms(request))
+}
+
+fn attempts_and(
+    trace: &Trace,
+    id: OperationId,
+    more: impl Into<Option<u32>>,
+) -> impl Iterator<Item = u32> {
+    trace.attempts_of(id).flat_map(|(id, _)| events_of(trace, id)).chain(more.into())
+}

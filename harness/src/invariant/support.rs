@@ -1,0 +1,218 @@
+//! What the files of the invariants share: verdicts in few words, parameters, and what the faults of a
+//! scenario can bring about.
+//!
+//! **Invariant:** nothing here judges; it says only what was asked of it.
+
+use std::sync::Arc;
+
+use brownout_provider::coordinates::Coordinates;
+use brownout_provider::document::{At, decode};
+use brownout_provider::event::{Class, Mode};
+use brownout_provider::exchange::End;
+use brownout_provider::fault::{Action, Ending, Group, HintSpec, Point};
+use brownout_provider::seed::RuleKey;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Invariant, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::{OperationId, RequestId, Trace};
+
+/// The parameters of an invariant that has none.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoParameters {}
+
+/// Reads the parameters of an invariant that has none.
+pub(super) fn bare(
+    value: &Value,
+    at: &At<'_>,
+    invariant: impl Invariant + 'static,
+) -> Option<Arc<dyn Invariant>> {
+    decode::<NoParameters>(value, at)?;
+    Some(Arc::new(invariant))
+}
+
+/// The schema of parameters.
+pub(super) fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+impl Judgement {
+    /// What came out; `why_not` is the reason when nothing exercised the invariant and nothing broke it.
+    pub(super) fn new(exercised: usize, violations: Vec<Violation>, why_not: &str) -> Self {
+        let exercised = exercised.max(violations.len());
+        let reason = (exercised == 0).then(|| why_not.to_owned());
+        Self { exercised: u64::try_from(exercised).unwrap_or(u64::MAX), violations, reason }
+    }
+}
+
+impl Violation {
+    /// A violation about an operation; evidence is put in order.
+    pub(super) fn new(
+        trace: &Trace,
+        operation: OperationId,
+        message: impl Into<String>,
+        evidence: impl IntoIterator<Item = u32>,
+    ) -> Self {
+        Self {
+            operation: Some(trace.operation_name(operation).into()),
+            ..Self::of_run(message, evidence)
+        }
+    }
+
+    /// A violation about the whole run.
+    pub(super) fn of_run(
+        message: impl Into<String>,
+        evidence: impl IntoIterator<Item = u32>,
+    ) -> Self {
+        let mut evidence: Vec<u64> = evidence.into_iter().map(u64::from).collect();
+        evidence.sort_unstable();
+        evidence.dedup();
+        Self { operation: None, message: message.into(), evidence }
+    }
+}
+
+/// The events of an attempt: its arrival, and its answer or the end of its connection.
+pub(super) fn events_of(trace: &Trace, id: RequestId) -> impl Iterator<Item = u32> {
+    let request = trace.request(id);
+    let response = request.response.map(|response| response.seq);
+    let ended = request.ended.map(|ended| ended.seq);
+    [Some(request.seq), response, ended].into_iter().flatten()
+}
+
+/// True where a driver hands operations to the client and waits for its claims, so that no claim is
+/// silence. A suite is asked for nothing.
+pub(super) fn is_driven(trace: &Trace) -> bool {
+    match trace.mode() {
+        Mode::Stdio | Mode::Exec | Mode::Http | Mode::InProcess => true,
+        Mode::Suite | Mode::Serve => false,
+    }
+}
+
+/// What the faults and policies of a scenario can bring about, whatever the client does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Means {
+    /// Some rule strikes.
+    pub(super) strikes: bool,
+    /// An attempt fails.
+    pub(super) failure: bool,
+    /// The work is done, and its answer is lost.
+    pub(super) lost_answer: bool,
+    /// A permanent answer.
+    pub(super) permanent: bool,
+    /// A success that no client may take.
+    pub(super) unusable: bool,
+    /// A well-formed hint above zero.
+    pub(super) hint: bool,
+    /// A hint that is malformed, zero, in the past or absurd.
+    pub(super) bad_hint: bool,
+    /// An answer that never comes, or comes in drops.
+    pub(super) hang: bool,
+    /// The longest delay that was drawn once, in microseconds.
+    pub(super) delay_us: u64,
+}
+
+/// What a scenario can bring about. Each fault is asked once what it does.
+pub(super) fn means(scenario: &Scenario) -> Means {
+    let mut means = Means::default();
+    let coordinates = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
+    for rule in scenario.rules.iter().filter(|rule| rule.when.chance_ppm != Some(0)) {
+        let draw = RuleKey::new(scenario.seed, &rule.name).draw(&coordinates);
+        for fault in &rule.faults {
+            means.strikes = true;
+            means.failure |= fault.kind().group == Group::Ending;
+            means.add(scenario, &fault.strike(&mut draw.clone()));
+        }
+    }
+    if scenario.providers.values().any(|provider| provider.api.rate_limit.is_some()) {
+        means.failure = true;
+        means.hint = true;
+    }
+    means
+}
+
+impl Means {
+    fn add(&mut self, scenario: &Scenario, action: &Action) {
+        match action {
+            Action::Delay { micros, .. } => self.delay_us = self.delay_us.max(*micros),
+            Action::Drip { .. } => self.hang = true,
+            Action::IgnoreKey | Action::Duplicate { .. } => {}
+            Action::End { at, ending } => {
+                self.lost_answer |= matches!(at, Point::AfterCommit | Point::MidBody);
+                self.add_ending(scenario, ending);
+            }
+        }
+    }
+
+    fn add_ending(&mut self, scenario: &Scenario, ending: &Ending) {
+        match ending {
+            Ending::Answer(answer) => {
+                for provider in scenario.providers.values() {
+                    let class = provider.api.classes.of_status(answer.status);
+                    self.permanent |= class == Class::Permanent && !answer.throttling;
+                    self.unusable |= class == Class::Success;
+                }
+                // A body may hold a code that outranks the status.
+                self.permanent |= answer.body.is_some() && answer.status >= 400;
+                self.add_hint(answer.hint.as_ref());
+                // An API may add a hint of its own to what it refuses.
+                self.hint |= answer.throttling && answer.hint.is_none();
+            }
+            Ending::InFlight { hint, .. } => self.add_hint(hint.as_ref()),
+            Ending::Malformed(_) => self.unusable = true,
+            Ending::Hang => self.hang = true,
+            Ending::Cut { after_bytes, then } => {
+                self.unusable |= after_bytes.is_some();
+                self.hang |= *then == End::Stall;
+            }
+        }
+    }
+
+    fn add_hint(&mut self, hint: Option<&HintSpec>) {
+        match hint {
+            None | Some(HintSpec::Missing) => {}
+            Some(
+                HintSpec::Zero
+                | HintSpec::Negative
+                | HintSpec::Fraction
+                | HintSpec::Huge
+                | HintSpec::PastDate
+                | HintSpec::Garbage,
+            ) => self.bad_hint = true,
+            Some(_) => self.hint = true,
+        }
+    }
+}
+
+/// Reports that this scenario cannot exercise an invariant; `fault` is the piece of YAML that would.
+pub(super) fn cannot(at: &At<'_>, name: &str, why: &str, fault: &str) {
+    at.error(format!("`{name}` cannot be exercised: {why}"), |problem| {
+        problem.cure(format!("add a rule such as `{fault}`, or leave `{name}` out"))
+    });
+}
+
+/// Remarks that only a client that goes wrong by itself would exercise an invariant here.
+pub(super) fn unlikely(at: &At<'_>, name: &str, why: &str, fault: &str) {
+    at.note(format!("`{name}` may stay without a verdict: {why}"), |problem| {
+        problem.cure(format!("add a rule such as `{fault}` to be sure"))
+    });
+}
+
+/// A number and its noun: `1 attempt`, `2 attempts`.
+pub(super) fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// A list in words: `1`, `1 and 2`, `1, 2 and 3`.
+pub(super) fn listed<T: std::fmt::Display>(items: &[T]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.to_string(),
+        [first @ .., last] => {
+            let first: Vec<String> = first.iter().map(ToString::to_string).collect();
+            format!("{} and {last}", first.join(", "))
+        }
+    }
+}

@@ -1,0 +1,505 @@
+//! Builds a [`Trace`] event by event: while a run goes on, or from a file.
+//!
+//! **Invariant:** the same events in the same order give the same trace, whoever pushed them; an event
+//! that names something unknown (a request, an effect) is kept as far as it makes sense and never
+//! panics, because traces are read from files that anybody may have edited.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use brownout_provider::event::{
+    ClientOutput, ClientStarted, ConnectionEnded, Digest16, EffectCommitted, EffectReversed, Event,
+    EventKind, FaultInjected, Idempotency, OperationFinished, OperationSubmitted, RequestReceived,
+    ResponseSent, RunStarted, StrayRequest,
+};
+
+use super::{
+    ClaimMade, ClientRun, Drawn, Effect, EffectId, Ended, Hint, Name, Names, Neighbours, Operation,
+    OperationId, Output, Request, RequestId, Response, Reversal, RouteSeen, RunEnd, Stray, Strike,
+    Submit, Submitted, Trace, place, reading,
+};
+
+/// A line of output is kept up to so many characters; its marks are all kept.
+const OUTPUT_CHARACTERS: usize = 400;
+
+/// So many lines of output are kept; after that only those with a secret in them.
+const OUTPUT_LINES: usize = 100_000;
+
+/// A trace that is being built.
+#[derive(Debug, Default)]
+pub struct TraceBuilder {
+    names: Names,
+    run: Option<Box<RunStarted>>,
+    end: Option<RunEnd>,
+    last_at_us: u64,
+    lines: u64,
+    operations: Vec<Name>,
+    operation_by_name: BTreeMap<Name, OperationId>,
+    submits: BTreeMap<(OperationId, u32), SubmitSoFar>,
+    providers: BTreeSet<Name>,
+    requests: Vec<Request>,
+    request_by_number: BTreeMap<(Name, u64), RequestId>,
+    latest: BTreeMap<Chain, Digest16>,
+    strikes: Vec<Strike>,
+    hints: Vec<Hint>,
+    drawn: Vec<Drawn>,
+    effects: Vec<Effect>,
+    effect_by_number: BTreeMap<(Name, u64), EffectId>,
+    tells: Vec<(RequestId, EffectId)>,
+    outputs: Vec<Output>,
+    strays: Vec<Stray>,
+    clients: Vec<ClientRun>,
+    routes: BTreeMap<Name, RouteSeen>,
+}
+
+/// Operation, submit, provider and route: what attempts are counted by.
+type Chain = (OperationId, u32, Name, Name);
+
+#[derive(Debug, Default)]
+struct SubmitSoFar {
+    submitted: Option<Submitted>,
+    claims: Vec<ClaimMade>,
+}
+
+impl TraceBuilder {
+    /// An empty trace.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next event. One without a number takes the number of its line, counted from 1.
+    pub fn push(&mut self, event: &Event) {
+        self.lines += 1;
+        self.last_at_us = self.last_at_us.max(event.at_us);
+        let stamp = Stamp {
+            seq: u32::try_from(if event.seq == 0 { self.lines } else { event.seq })
+                .unwrap_or(u32::MAX),
+            at_us: event.at_us,
+        };
+        match &event.kind {
+            EventKind::RunStarted(run) => self.run = Some(run.clone()),
+            EventKind::OperationSubmitted(submitted) => self.submitted(stamp, submitted),
+            EventKind::RequestReceived(request) => self.request(stamp, request),
+            EventKind::FaultInjected(fault) => self.fault(stamp, fault),
+            EventKind::RateLimited(limited) => self.limited(limited.request),
+            EventKind::Idempotency(idempotency) => self.idempotency(idempotency),
+            EventKind::EffectCommitted(effect) => self.committed(stamp, effect),
+            EventKind::EffectReversed(reversed) => self.reversed(stamp, reversed),
+            EventKind::ResponseSent(response) => self.response(stamp, response),
+            EventKind::ConnectionEnded(ended) => self.ended(stamp, ended),
+            EventKind::OperationFinished(finished) => self.finished(stamp, finished),
+            EventKind::ClientOutput(output) => self.output(stamp, output),
+            EventKind::ClientStarted(started) => self.started(stamp, started),
+            EventKind::ClientEnded(_) => {}
+            EventKind::StrayRequest(stray) => self.stray(stamp, stray),
+            EventKind::RunFinished(finished) => {
+                let reason = self.names.intern(&finished.reason);
+                self.end = Some(RunEnd { seq: stamp.seq, at_us: stamp.at_us, reason });
+            }
+        }
+    }
+
+    /// The trace so far, with everything worked out that needs the whole of it; `None` without a
+    /// `run_started`.
+    #[must_use]
+    pub fn finish(mut self) -> Option<Trace> {
+        let run = self.run.take()?;
+        let (submits, claims, of_operation) = flatten(self.submits);
+        let mut trace = Trace {
+            run,
+            end: self.end,
+            last_at_us: self.last_at_us,
+            cut: None,
+            names: self.names,
+            operations: self
+                .operations
+                .iter()
+                .map(|name| Operation {
+                    name: *name,
+                    submits: (0, 0),
+                    requests: (0, 0),
+                    effects: (0, 0),
+                })
+                .collect(),
+            submits,
+            claims,
+            chain: vec![Neighbours::default(); self.requests.len()],
+            by_operation: Vec::new(),
+            requests: self.requests,
+            strikes: self.strikes,
+            hints: self.hints,
+            drawn: self.drawn,
+            effects: self.effects,
+            effects_by_operation: Vec::new(),
+            tells: self.tells,
+            reversals: Vec::new(),
+            outputs: self.outputs,
+            strays: self.strays,
+            clients: self.clients,
+            routes: self.routes.into_values().collect(),
+        };
+        for (operation, range) in of_operation {
+            trace.operations[place(operation.0)].submits = range;
+        }
+        trace.strikes.sort_by_key(|strike| (strike.request, strike.seq));
+        trace.hints.sort_by_key(|hint| hint.request);
+        trace.drawn.sort_by_key(|drawn| drawn.request);
+        trace.tells.sort_unstable();
+        trace.tells.dedup();
+        index(&mut trace);
+        Some(trace)
+    }
+
+    fn operation(&mut self, name: &str) -> OperationId {
+        let name = self.names.intern(name);
+        *self.operation_by_name.entry(name).or_insert_with(|| {
+            self.operations.push(name);
+            OperationId(number(self.operations.len() - 1))
+        })
+    }
+
+    fn submit(&mut self, operation: OperationId, submit: u32) -> &mut SubmitSoFar {
+        self.submits.entry((operation, submit)).or_default()
+    }
+
+    fn find(&self, provider: &str, request: u64) -> Option<RequestId> {
+        let provider = self.names.find(provider)?;
+        self.request_by_number.get(&(provider, request)).copied()
+    }
+
+    /// The request of that number, for the few events that do not name a provider: the latest one.
+    fn find_latest(&mut self, request: u64) -> Option<&mut Request> {
+        let ids =
+            self.providers.iter().filter_map(|name| self.request_by_number.get(&(*name, request)));
+        let latest = *ids.max()?;
+        self.requests.get_mut(place(latest.0))
+    }
+
+    fn text(&mut self, text: &str) -> Option<Name> {
+        (!text.is_empty()).then(|| self.names.intern(text))
+    }
+
+    fn submitted(&mut self, stamp: Stamp, event: &OperationSubmitted) {
+        let operation = self.operation(&event.operation);
+        let call = self.names.intern(&event.call);
+        self.submit(operation, event.submit).submitted = Some(Submitted {
+            seq: stamp.seq,
+            at_us: stamp.at_us,
+            deadline_us: event.deadline_us,
+            call,
+            input: event.input.to_string().into(),
+        });
+    }
+
+    fn request(&mut self, stamp: Stamp, event: &RequestReceived) {
+        let id = RequestId(number(self.requests.len()));
+        let provider = self.names.intern(&event.provider);
+        let route = event.route.as_deref().map(|route| self.names.intern(route));
+        let operation = event.operation.as_deref().map(|operation| self.operation(operation));
+        if let Some(operation) = operation {
+            self.submit(operation, event.submit);
+        }
+        if let Some(route) = route {
+            let seen = RouteSeen { route, effectful: false, reverses: false };
+            self.routes.entry(route).or_insert(seen).effectful |= event.effectful;
+        }
+        let auth = event.auth_digest.map(|digest| self.names.intern(&digest.to_string()));
+        let call = Digest16::of(
+            format!(
+                "{}\n{}\n{}\n{:?}",
+                event.method, event.path, event.canonical_digest, event.auth_digest
+            )
+            .as_bytes(),
+        );
+        for (rule, fault) in &event.drawn {
+            let (rule, fault) = (self.names.intern(rule), self.names.intern(fault));
+            self.drawn.push(Drawn { request: id, rule, fault });
+        }
+        self.providers.insert(provider);
+        self.request_by_number.insert((provider, event.request), id);
+        let mut request = Request {
+            seq: stamp.seq,
+            number: event.request,
+            at_us: stamp.at_us,
+            provider,
+            route,
+            operation,
+            submit: event.submit,
+            attempt: event.attempt,
+            recognized: event.recognized,
+            by: event.by,
+            method: self.names.intern(&event.method),
+            effectful: event.effectful,
+            keyed: event.keyed,
+            key: event.key.as_deref().map(|key| self.names.intern(key)),
+            auth,
+            canonical: event.canonical_digest,
+            call,
+            connection: event.connection,
+            reused: event.reused,
+            expects: event.headers.contains_key("expect"),
+            same_bytes: false,
+            key_state: None,
+            limited: false,
+            response: None,
+            ended: None,
+        };
+        request.same_bytes = self.repeats_bytes(&request, event);
+        self.requests.push(request);
+    }
+
+    /// True when the attempt has method, target and body of the one before; remembers it as the latest.
+    fn repeats_bytes(&mut self, request: &Request, event: &RequestReceived) -> bool {
+        let (Some(operation), Some(route), true) =
+            (request.operation, request.route, request.by.is_client())
+        else {
+            return false;
+        };
+        let bytes = Digest16::of(
+            format!("{}\n{}\n{}", event.method, event.path, event.body_digest).as_bytes(),
+        );
+        let chain = (operation, request.submit, request.provider, route);
+        self.latest.insert(chain, bytes) == Some(bytes)
+    }
+
+    fn fault(&mut self, stamp: Stamp, event: &FaultInjected) {
+        let strike = Strike {
+            seq: stamp.seq,
+            request: self.find(&event.provider, event.request),
+            rule: self.names.intern(&event.rule),
+            fault: self.names.intern(&event.fault),
+            at: event.at.as_deref().map(|at| self.names.intern(at)),
+            detail: self.text(&event.detail),
+            scheduled: event.scheduled,
+        };
+        self.strikes.push(strike);
+    }
+
+    fn limited(&mut self, request: u64) {
+        if let Some(request) = self.find_latest(request) {
+            request.limited = true;
+        }
+    }
+
+    fn idempotency(&mut self, event: &Idempotency) {
+        if let Some(request) = self.find_latest(event.request) {
+            request.key_state = Some(event.state);
+        }
+    }
+
+    fn committed(&mut self, stamp: Stamp, event: &EffectCommitted) {
+        let id = EffectId(number(self.effects.len()));
+        let request = self.find(&event.provider, event.request);
+        let provider = self.names.intern(&event.provider);
+        let operation = self.operation(&event.operation);
+        self.submit(operation, event.submit);
+        self.effect_by_number.insert((provider, event.effect), id);
+        let effect = Effect {
+            seq: stamp.seq,
+            at_us: stamp.at_us,
+            request,
+            provider,
+            operation,
+            submit: event.submit,
+            kind: self.names.intern(&event.kind),
+            subject: event.subject.as_deref().map(|subject| self.names.intern(subject)),
+            amount: event.amount.unwrap_or(0),
+            unit: event.unit.as_deref().map(|unit| self.names.intern(unit)),
+            billed: event.billed,
+            by: event.by,
+            reversed: None,
+        };
+        self.effects.push(effect);
+    }
+
+    fn reversed(&mut self, stamp: Stamp, event: &EffectReversed) {
+        let operation = self.operation(&event.operation);
+        let request = self.find(&event.provider, event.request);
+        if let Some(route) = request.and_then(|id| self.requests[place(id.0)].route)
+            && let Some(seen) = self.routes.get_mut(&route)
+        {
+            seen.reverses = true;
+        }
+        let provider = self.names.intern(&event.provider);
+        let effect = self.effect_by_number.get(&(provider, event.effect));
+        if let Some(effect) = effect.and_then(|id| self.effects.get_mut(place(id.0))) {
+            effect.reversed.get_or_insert(Reversal { seq: stamp.seq, operation });
+        }
+    }
+
+    fn response(&mut self, stamp: Stamp, event: &ResponseSent) {
+        let Some(id) = self.find(&event.provider, event.request) else { return };
+        let provider = self.requests[place(id.0)].provider;
+        for hint in &event.hints {
+            let hint = Hint {
+                request: id,
+                source: self.names.intern(&hint.source),
+                text: hint.text.as_deref().map(|text| self.names.intern(text)),
+                wait_us: hint.wait_us,
+                until_us: hint.until_us,
+            };
+            self.hints.push(hint);
+        }
+        let told = event
+            .effects
+            .iter()
+            .filter_map(|effect| self.effect_by_number.get(&(provider, *effect)));
+        self.tells.extend(told.map(|effect| (id, *effect)));
+        let response = Response {
+            seq: stamp.seq,
+            status: event.status,
+            class: event.class,
+            head_at_us: event.head_at_us,
+            end_at_us: event.end_at_us,
+            complete: event.complete,
+            unusable: event.unusable.as_deref().map(|why| self.names.intern(why)),
+            rule: event.rule.as_deref().map(|rule| self.names.intern(rule)),
+            replayed: event.replayed,
+            should_retry: event.should_retry,
+            refuses_key: event.refuses_key,
+        };
+        self.requests[place(id.0)].response = Some(response);
+    }
+
+    fn ended(&mut self, stamp: Stamp, event: &ConnectionEnded) {
+        let Some(id) = event.request.and_then(|request| self.find(&event.provider, request)) else {
+            return;
+        };
+        let how = self.names.intern(&event.how);
+        self.requests[place(id.0)].ended =
+            Some(Ended { seq: stamp.seq, at_us: stamp.at_us, by: event.by, how });
+    }
+
+    fn finished(&mut self, stamp: Stamp, event: &OperationFinished) {
+        let operation = self.operation(&event.operation);
+        let claim = ClaimMade {
+            seq: stamp.seq,
+            at_us: stamp.at_us,
+            claim: event.claim,
+            by: event.by,
+            detail: self.text(&event.detail),
+            provider: event.provider.as_deref().map(|provider| self.names.intern(provider)),
+        };
+        self.submit(operation, event.submit).claims.push(claim);
+    }
+
+    fn output(&mut self, stamp: Stamp, event: &ClientOutput) {
+        if self.outputs.len() >= OUTPUT_LINES && event.secrets.is_empty() {
+            return;
+        }
+        let output = Output {
+            seq: stamp.seq,
+            stream: self.names.intern(&event.stream),
+            operation: event.operation.as_deref().map(|operation| self.operation(operation)),
+            text: event.text.chars().take(OUTPUT_CHARACTERS).collect::<String>().into(),
+            secrets: event.secrets.iter().map(|mark| self.names.intern(mark)).collect(),
+        };
+        self.outputs.push(output);
+    }
+
+    fn started(&mut self, stamp: Stamp, event: &ClientStarted) {
+        let operation = event.operation.as_deref().map(|operation| self.operation(operation));
+        let run = ClientRun { seq: stamp.seq, at_us: stamp.at_us, client: event.client, operation };
+        self.clients.push(run);
+    }
+
+    fn stray(&mut self, stamp: Stamp, event: &StrayRequest) {
+        self.strays.push(Stray {
+            seq: stamp.seq,
+            host: event.host.as_str().into(),
+            port: event.port,
+            named: event.named,
+            allowed: event.allowed,
+        });
+    }
+}
+
+/// Number and time of an event.
+#[derive(Clone, Copy)]
+struct Stamp {
+    seq: u32,
+    at_us: u64,
+}
+
+/// Where the submits of each operation stand: from (inclusive), to (exclusive).
+type Ranges = BTreeMap<OperationId, (u32, u32)>;
+
+/// Submits and claims as flat lists, and where the submits of each operation stand.
+fn flatten(
+    submits: BTreeMap<(OperationId, u32), SubmitSoFar>,
+) -> (Vec<Submit>, Vec<ClaimMade>, Ranges) {
+    let (mut flat, mut claims, mut ranges) = (Vec::new(), Vec::new(), Ranges::new());
+    for ((operation, submit), so_far) in submits {
+        let from = number(claims.len());
+        claims.extend(so_far.claims);
+        let at = number(flat.len());
+        ranges.entry(operation).or_insert((at, at)).1 = at + 1;
+        flat.push(Submit {
+            operation,
+            number: submit,
+            submitted: so_far.submitted,
+            claims: (from, number(claims.len())),
+        });
+    }
+    (flat, claims, ranges)
+}
+
+/// Works out everything that follows from the requests and effects: which belong to which operation,
+/// which attempt follows which, and which repeats were the transport's own.
+pub(super) fn index(trace: &mut Trace) {
+    let mut order: Vec<RequestId> = trace.requests().map(|(id, _)| id).collect();
+    order.retain(|id| trace.request(*id).operation.is_some());
+    order.sort_by_key(|id| {
+        let request = trace.request(*id);
+        (request.operation, request.at_us, request.seq)
+    });
+    let mut effects: Vec<EffectId> = trace.effects().map(|(id, _)| id).collect();
+    effects.sort_by_key(|id| (trace.effect(*id).operation, trace.effect(*id).seq));
+    for number_of in 0..number(trace.operations.len()) {
+        let id = OperationId(number_of);
+        let requests = range(&order, |request| trace.request(*request).operation, Some(id));
+        let effects = range(&effects, |effect| trace.effect(*effect).operation, id);
+        let operation = &mut trace.operations[place(number_of)];
+        operation.requests = requests;
+        operation.effects = effects;
+    }
+    link(trace, &order);
+    trace.by_operation = order;
+    trace.effects_by_operation = effects;
+    let undone = trace.effects.iter();
+    trace.reversals =
+        undone.filter_map(|one| Some((one.reversed?.operation, one.operation))).collect();
+    trace.reversals.sort_unstable();
+    trace.reversals.dedup();
+    reading::mark_transport_repeats(trace);
+}
+
+/// Links each attempt with its neighbours of the same operation, submit, provider and route.
+fn link(trace: &mut Trace, order: &[RequestId]) {
+    let mut latest = BTreeMap::<Chain, RequestId>::new();
+    trace.chain.fill(Neighbours::default());
+    for id in order {
+        let request = trace.request(*id);
+        let (Some(operation), Some(route), true) =
+            (request.operation, request.route, request.by.is_client())
+        else {
+            continue;
+        };
+        let chain = (operation, request.submit, request.provider, route);
+        if let Some(previous) = latest.insert(chain, *id) {
+            trace.chain[place(previous.0)].next = Some(*id);
+            trace.chain[place(id.0)].previous = Some(previous);
+        }
+    }
+}
+
+/// Where the elements with this key stand in a sorted list.
+fn range<T, K: Ord>(list: &[T], key: impl Fn(&T) -> K, wanted: K) -> (u32, u32) {
+    let from = list.partition_point(|one| key(one) < wanted);
+    let to = from + list[from..].partition_point(|one| key(one) == wanted);
+    (number(from), number(to))
+}
+
+fn number(length: usize) -> u32 {
+    u32::try_from(length).expect("a trace has fewer than 2^32 of anything")
+}

@@ -1,0 +1,1 @@
+//! Outages: windows of time in which a rule with an ending struck without fail.

@@ -1,0 +1,438 @@
+//! What the invariants mean by their common words, each word in one place.
+//!
+//! - **retry**: an attempt whose predecessor (same operation, submit, provider, route) did not deliver a
+//!   complete success. A poll after a success, a followed redirect, the repeat after a 1xx or a 417, and
+//!   a 401 followed by another credential are attempts and no retries.
+//! - **wait**: from the moment before the head was written that ended the attempt before (from the byte
+//!   that completed the body, where only the body carries the hint; from the client's close, where it
+//!   hung up; from the attempt's own arrival, where nothing was answered) to the moment after the next
+//!   request's head had been read. Counted so, no wait looks shorter than the client made it.
+//! - **slack**: what a lower bound on a wait gives away, because timers of real runtimes fire early.
+//! - **reaction**: how long what happens elsewhere needs to reach a client that lives on a real clock.
+//! - **ambiguous end**: no answer, a cut one, an unusable success, 408, 409 in progress, 425, 5xx; the
+//!   work may or may not have been done. Every other end is **definite**.
+//! - **transport repeat**: once an operation, the same bytes and key again after a request on a reused
+//!   connection that ended before one byte was answered. HTTP stacks do this below their callers.
+//! - **usable answer**: a success that a client may take for one.
+//! - **final claim**: the client's first `succeeded` or `failed`, else its last `unknown`.
+//!
+//! **Invariant:** each reading is a pure function of the trace, and where the trace leaves something
+//! open it reads in favour of the client.
+
+use brownout_provider::event::{Claim, ClaimBy, Class, ClockKind, KeyState, Side};
+use serde_json::Value;
+
+use super::{
+    ClaimMade, EffectId, Hint, Name, OperationId, Request, RequestId, Response, Submit, Trace,
+    place,
+};
+
+/// What a lower bound on a wait gives away on the real clock: timers were measured to fire up to 0.8 ms
+/// early.
+const SLACK_US: u64 = 2_000;
+
+/// What an upper bound on time gives away on the real clock.
+const UPPER_SLACK_US: u64 = 1_000_000;
+
+/// How long what happens elsewhere needs to reach a client on the real clock.
+const REACTION_US: u64 = 250_000;
+
+/// A date or an epoch has whole seconds, so a client may be early by one.
+const DATE_GRAIN_US: u64 = 1_000_000;
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A success that the client may take for one.
+    Usable,
+    /// No failure and no end of the matter either: a redirect, a 1xx, a 417.
+    PassedOn,
+    /// A complete answer that is no success: the work was not done.
+    Rejected,
+    /// Nobody but the provider knows whether the work was done.
+    Ambiguous,
+}
+
+impl Trace {
+    /// How much too early a request may come and still be in time.
+    #[must_use]
+    pub fn slack_us(&self) -> u64 {
+        on_real_clock(self, SLACK_US)
+    }
+
+    /// How much an upper bound on time may be overstepped.
+    #[must_use]
+    pub fn upper_slack_us(&self) -> u64 {
+        on_real_clock(self, UPPER_SLACK_US)
+    }
+
+    /// How long what happens elsewhere needs to reach the client.
+    #[must_use]
+    pub fn reaction_us(&self) -> u64 {
+        on_real_clock(self, REACTION_US)
+    }
+
+    /// How an attempt ended, seen from the end of the trace.
+    #[must_use]
+    pub fn fate(&self, id: RequestId) -> Fate {
+        self.request(id).response.map_or(Fate::Ambiguous, |response| self.fate_of(id, &response))
+    }
+
+    fn fate_of(&self, id: RequestId, response: &Response) -> Fate {
+        match response.class {
+            Class::Success if response.unusable.is_none() => Fate::Usable,
+            Class::Success => Fate::Ambiguous,
+            Class::Informational
+            | Class::Redirect
+            | Class::Throttling
+            | Class::Transient
+            | Class::Permanent
+                if !response.complete =>
+            {
+                Fate::Ambiguous
+            }
+            Class::Informational | Class::Redirect => Fate::PassedOn,
+            Class::Throttling | Class::Transient | Class::Permanent => match response.status {
+                417 => Fate::PassedOn,
+                408 | 425 | 500..=599 => Fate::Ambiguous,
+                409 if response.class != Class::Permanent
+                    || self.request(id).key_state == Some(KeyState::InFlight) =>
+                {
+                    Fate::Ambiguous
+                }
+                _ => Fate::Rejected,
+            },
+        }
+    }
+
+    /// How an attempt had ended when the client sent its next request at `at_us`; `None` while it was
+    /// still in flight.
+    #[must_use]
+    pub fn fate_at(&self, id: RequestId, at_us: u64) -> Option<Fate> {
+        let request = self.request(id);
+        match request.response {
+            Some(response) if response.class == Class::Success => {
+                let over = response.end_at_us <= at_us;
+                over.then(|| self.fate_of(id, &response))
+            }
+            // A client acts on the head of a failure and need not read the rest.
+            Some(response) if response.head_at_us <= at_us => Some(self.fate_of(id, &response)),
+            Some(_) | None => {
+                request.ended.is_some_and(|ended| ended.at_us <= at_us).then_some(Fate::Ambiguous)
+            }
+        }
+    }
+
+    /// True when the attempt failed: it is over, and neither a usable success nor passed on.
+    #[must_use]
+    pub fn failed(&self, id: RequestId) -> bool {
+        let request = self.request(id);
+        (request.response.is_some() || request.ended.is_some())
+            && matches!(self.fate(id), Fate::Rejected | Fate::Ambiguous)
+    }
+
+    /// When the attempt was over: its answer complete or its connection ended, whichever was first.
+    #[must_use]
+    pub fn over_at_us(&self, id: RequestId) -> Option<u64> {
+        let request = self.request(id);
+        let answered = request.response.map(|response| response.end_at_us);
+        let ended = request.ended.map(|ended| ended.at_us);
+        answered.into_iter().chain(ended).min()
+    }
+
+    /// True for a retry.
+    #[must_use]
+    pub fn is_retry(&self, id: RequestId) -> bool {
+        let Some(before) = self.previous(id) else { return false };
+        let (previous, this) = (self.request(before), self.request(id));
+        match self.fate_at(before, this.at_us) {
+            // Two in flight together: the same thing asked for again is a retry (hedging), another
+            // thing is work of its own.
+            None => previous.call == this.call,
+            Some(Fate::Usable) => false,
+            Some(Fate::PassedOn) => {
+                previous.response.is_some_and(|one| one.status == 417) && this.expects
+            }
+            Some(Fate::Rejected) => {
+                let unauthorized = previous.response.is_some_and(|one| one.status == 401);
+                !(unauthorized && previous.auth != this.auth)
+            }
+            Some(Fate::Ambiguous) => true,
+        }
+    }
+
+    /// True for a retry that asks for something else after a complete permanent answer: the client
+    /// mended its request (or took a new key) and did not simply try again.
+    #[must_use]
+    pub fn is_mended(&self, id: RequestId) -> bool {
+        let Some(before) = self.previous(id) else { return false };
+        let (previous, this) = (self.request(before), self.request(id));
+        let permanent =
+            previous.response.is_some_and(|one| one.complete && one.class == Class::Permanent);
+        permanent && (previous.call != this.call || previous.key != this.key)
+    }
+
+    /// True for a repeat that the client's transport made on its own.
+    #[must_use]
+    pub fn is_transport_repeat(&self, id: RequestId) -> bool {
+        self.chain[place(id.0)].transport_repeat
+    }
+
+    /// How long the client waited between an attempt that ended without a hint and a later one.
+    #[must_use]
+    pub fn waited_us(&self, before: RequestId, next: RequestId) -> u64 {
+        let at_us = self.request(next).at_us;
+        at_us.saturating_sub(self.wait_begins_us(before, at_us))
+    }
+
+    /// From when a wait that ended at `at_us` counts.
+    fn wait_begins_us(&self, before: RequestId, at_us: u64) -> u64 {
+        let request = self.request(before);
+        let closed = request.ended.filter(|ended| ended.by == Side::Client && ended.at_us <= at_us);
+        match (request.response, closed) {
+            // Of a success that was never whole the client waits for the rest until it hangs up.
+            (Some(response), Some(closed))
+                if response.class == Class::Success && !response.complete =>
+            {
+                closed.at_us
+            }
+            (Some(response), _) if response.head_at_us <= at_us => response.head_at_us,
+            (_, Some(closed)) => closed.at_us,
+            (_, None) => request.at_us,
+        }
+    }
+
+    /// The well-formed hint that allows the earliest next attempt, and that instant. `Retry-After` and
+    /// its kin outrank the fields of a rate limit; a hint of zero asks for nothing and allows it at once.
+    #[must_use]
+    pub fn earliest_allowed(&self, id: RequestId) -> Option<(&Hint, u64)> {
+        let response = self.request(id).response?;
+        let well_formed: Vec<(&Hint, u64)> = self
+            .hints(id)
+            .iter()
+            .filter_map(|hint| Some((hint, self.allowed_at_us(hint, &response)?)))
+            .collect();
+        let outranked = well_formed.iter().any(|(hint, _)| !self.is_limit_field(hint.source));
+        well_formed
+            .into_iter()
+            .filter(|(hint, _)| !(outranked && self.is_limit_field(hint.source)))
+            .min_by_key(|(_, at_us)| *at_us)
+    }
+
+    fn allowed_at_us(&self, hint: &Hint, response: &Response) -> Option<u64> {
+        let in_body = self.text(hint.source).starts_with("body:");
+        // A field of a body that was cut never arrived.
+        if in_body && !response.complete {
+            return None;
+        }
+        let wait_us = hint.wait_us?;
+        let from_us = if in_body { response.end_at_us } else { response.head_at_us };
+        Some(match hint.until_us {
+            Some(until_us) => u64::try_from(until_us).unwrap_or(0).saturating_sub(DATE_GRAIN_US),
+            None => from_us.saturating_add(wait_us),
+        })
+    }
+
+    fn is_limit_field(&self, source: Name) -> bool {
+        self.text(source).contains("ratelimit")
+    }
+
+    /// The client's final claim about a submit: its first `succeeded` or `failed`, which nothing can
+    /// take back, else its last `unknown`.
+    #[must_use]
+    pub fn final_claim(&self, submit: &Submit) -> Option<&ClaimMade> {
+        let mut by_client = self.claims(submit).iter().filter(|claim| claim.by == ClaimBy::Client);
+        let mut last = None;
+        by_client
+            .find(|claim| {
+                last = Some(*claim);
+                claim.claim != Claim::Unknown
+            })
+            .or(last)
+    }
+
+    /// True when an operation asks for a side effect: its route declares one, or it sent a request to
+    /// one that does.
+    #[must_use]
+    pub fn wants_effect(&self, id: OperationId) -> bool {
+        self.attempts_of(id).any(|(_, request)| request.effectful)
+            || self.submits_of(id).any(|(_, submit)| {
+                submit.submitted.as_ref().is_some_and(|submitted| self.is_unsafe(submitted.call))
+            })
+    }
+
+    /// True for a route that declares an effect, or undoes one.
+    #[must_use]
+    pub fn is_unsafe(&self, route: Name) -> bool {
+        self.routes.iter().any(|seen| seen.route == route && (seen.effectful || seen.reverses))
+            || self.declared(route, &["effect", "effects", "reverses"])
+    }
+
+    /// True for a route that undoes effects.
+    #[must_use]
+    pub fn is_reversal(&self, route: Name) -> bool {
+        self.routes.iter().any(|seen| seen.route == route && seen.reverses)
+            || self.declared(route, &["reverses"])
+    }
+
+    /// True when some API of the run declares one of these of a route.
+    fn declared(&self, route: Name, keys: &[&str]) -> bool {
+        let route = self.text(route);
+        self.run.apis.values().any(|api| {
+            let declared = api.get("routes").and_then(|routes| routes.get(route));
+            declared.is_some_and(|one| {
+                keys.iter().any(|key| one.get(key).is_some_and(|it| !it.is_null()))
+            })
+        })
+    }
+
+    /// True when this answer entitles the client to believe that the operation is done: usable, and for
+    /// an operation that wants an effect either the answer to an unsafe request or a read that shows
+    /// the effect.
+    #[must_use]
+    pub fn confirms(&self, id: RequestId) -> bool {
+        let request = self.request(id);
+        let Some(operation) = request.operation else { return false };
+        if self.fate(id) != Fate::Usable {
+            return false;
+        }
+        if !self.wants_effect(operation) {
+            return true;
+        }
+        let mut told = self.told_by(id).peekable();
+        match told.peek() {
+            None => request.effectful || request.route.is_some_and(|route| self.is_reversal(route)),
+            Some(_) => told.any(|effect| self.effect(effect).operation == operation),
+        }
+    }
+
+    /// True when some usable answer told the client of this effect.
+    #[must_use]
+    pub fn was_told(&self, effect: EffectId) -> bool {
+        let operation = self.effect(effect).operation;
+        self.attempts_of(operation).any(|(id, _)| {
+            self.fate(id) == Fate::Usable && self.told_by(id).any(|told| told == effect)
+        })
+    }
+
+    /// True when the operation ended as it was asked to: a live effect, one undone by another operation
+    /// (at the wish of that one's input), or an effect of another operation that this one undid.
+    #[must_use]
+    pub fn took_effect(&self, id: OperationId) -> bool {
+        self.effects_of(id)
+            .any(|(_, effect)| effect.reversed.is_none_or(|reversal| reversal.operation != id))
+            || self.undid(id).any(|whose| whose != id)
+            || self.reverses_by_wish(id)
+    }
+
+    /// The operations of which this one undid an effect.
+    fn undid(&self, id: OperationId) -> impl Iterator<Item = OperationId> {
+        super::run_of(&self.reversals, |(who, _)| *who, id).iter().map(|(_, whose)| *whose)
+    }
+
+    /// True when the operation's own input asks it to undo something, and it did.
+    fn reverses_by_wish(&self, id: OperationId) -> bool {
+        let wished = self.submits_of(id).any(|(_, submit)| {
+            submit.submitted.as_ref().is_some_and(|submitted| self.is_reversal(submitted.call))
+        });
+        wished && self.undid(id).next().is_some()
+    }
+
+    /// True when nothing that the trace does not hold can still change what became of the operation:
+    /// the run ended in order, or all its requests were over when the trace broke off.
+    #[must_use]
+    pub fn is_settled(&self, id: OperationId) -> bool {
+        self.is_whole() || self.requests_of(id).all(|(id, _)| self.over_at_us(id).is_some())
+    }
+
+    /// True when a process of the client started between two moments: a restart, if it is not the first.
+    #[must_use]
+    pub fn restarted_between(&self, operation: OperationId, from_us: u64, to_us: u64) -> bool {
+        self.clients.iter().any(|client| {
+            (from_us..=to_us).contains(&client.at_us)
+                && client.operation.is_none_or(|one| one == operation)
+        })
+    }
+
+    /// How many items the input of an operation asks for: the length of the longest list in it.
+    #[must_use]
+    pub fn items(&self, id: OperationId) -> Option<usize> {
+        self.submits_of(id)
+            .filter_map(|(_, submit)| longest_list(&submit.submitted.as_ref()?.input()))
+            .max()
+    }
+
+    /// A request in words: `attempt 2 of create_charge`.
+    #[must_use]
+    pub fn request_in_words(&self, request: &Request) -> String {
+        let route = request.route.map_or("an unknown route", |route| self.text(route));
+        format!("attempt {} of `{route}`", request.attempt)
+    }
+}
+
+/// Marks the repeats that the client's transport made on its own: once an operation.
+pub(super) fn mark_transport_repeats(trace: &mut Trace) {
+    let repeats: Vec<RequestId> = trace
+        .operations()
+        .filter_map(|(operation, _)| {
+            trace
+                .attempts_of(operation)
+                .map(|(id, _)| id)
+                .find(|id| repeats_lost_request(trace, *id))
+        })
+        .collect();
+    for id in repeats {
+        trace.chain[place(id.0)].transport_repeat = true;
+    }
+}
+
+fn repeats_lost_request(trace: &Trace, id: RequestId) -> bool {
+    let Some(before) = trace.previous(id) else { return false };
+    let (previous, this) = (trace.request(before), trace.request(id));
+    previous.reused
+        && previous.response.is_none()
+        && previous.ended.is_some_and(|ended| ended.by == Side::Provider)
+        && this.same_bytes
+        && previous.key == this.key
+}
+
+fn on_real_clock(trace: &Trace, value: u64) -> u64 {
+    match trace.clock() {
+        ClockKind::Real => value,
+        ClockKind::Virtual => 0,
+    }
+}
+
+fn longest_list(value: &Value) -> Option<usize> {
+    match value {
+        Value::Array(list) => list.iter().filter_map(longest_list).chain([list.len()]).max(),
+        Value::Object(fields) => fields.values().filter_map(longest_list).max(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+/// Microseconds as people read them: `0.4 s`, `12 ms`, `90 µs`.
+#[must_use]
+pub fn in_words(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..100_000 => {
+            let tenths = micros / 100;
+            if tenths.is_multiple_of(10) {
+                format!("{} ms", tenths / 10)
+            } else {
+                format!("{}.{} ms", tenths / 10, tenths % 10)
+            }
+        }
+        100_000..60_000_000 => {
+            let hundredths = micros / 10_000;
+            let (whole, rest) = (hundredths / 100, hundredths % 100);
+            match rest {
+                0 => format!("{whole} s"),
+                rest if rest.is_multiple_of(10) => format!("{whole}.{} s", rest / 10),
+                rest => format!("{whole}.{rest:02} s"),
+            }
+        }
+        _ => format!("{} s", micros / 1_000_000),
+    }
+}

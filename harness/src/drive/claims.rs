@@ -165,6 +165,12 @@ impl Ledger {
         }
     }
 
+    /// True when the submit was made.
+    #[must_use]
+    pub fn knows(&self, operation: &Arc<str>, submit: u32) -> bool {
+        self.submits.contains_key(&(Arc::clone(operation), submit))
+    }
+
     /// Every submit that has neither a claim nor been given up, in order.
     #[must_use]
     pub fn still_open(&self) -> Vec<(Arc<str>, u32)> {

@@ -4,8 +4,16 @@
 //! ends: every wait has a bound, and every process is ended with the run.
 
 pub mod claims;
+pub mod exec;
+pub mod family;
 pub mod in_process;
 pub mod loopback;
 pub mod output;
+pub mod plan;
+pub mod process;
+pub mod scene;
 pub mod schedule;
+pub mod stdio;
 pub mod stop;
+pub mod suite;
+pub mod trap;

@@ -1,0 +1,219 @@
+//! Exec mode: one program per submit; its exit code or its last line is the claim.
+//!
+//! **Invariant:** a program that is late, or dies of a signal, makes no claim.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use tokio::sync::mpsc::Receiver;
+
+use super::claims::{ExitWord, Statement, exit_word};
+use super::process::{End, Launcher, Notice, Process};
+use super::scene::Scene;
+use super::schedule::{Due, Schedule, Slot};
+use crate::operation::Operation;
+use crate::run::RunError;
+
+/// How many operations a run has unless something else is said: starting a program takes its time.
+pub const OPERATIONS: u64 = 25;
+
+/// Drives one program per submit through a schedule.
+///
+/// # Errors
+///
+/// When a program cannot be started or an operation not be rendered.
+pub async fn drive(
+    scene: &Scene,
+    schedule: Schedule,
+    launcher: &mut Launcher,
+    notices: &mut Receiver<Notice>,
+) -> Result<(), RunError> {
+    let mut driver = Driver { scene, schedule, running: BTreeMap::new() };
+    let result = driver.run(launcher, notices).await;
+    driver.end(notices).await;
+    result
+}
+
+struct Driver<'a> {
+    scene: &'a Scene,
+    schedule: Schedule,
+    running: BTreeMap<u64, Running>,
+}
+
+/// A program that works on one submit.
+struct Running {
+    process: Process,
+    slot: Slot,
+    operation: Operation,
+    late_us: u64,
+    is_late: bool,
+    /// The outcome line, as long as it is the last line of standard output.
+    outcome: Option<(String, Statement)>,
+    outcome_seen: bool,
+}
+
+/// What happens next.
+enum Step {
+    Stopped,
+    Notice(Option<Notice>),
+    Time,
+}
+
+impl Driver<'_> {
+    async fn run(
+        &mut self,
+        launcher: &mut Launcher,
+        notices: &mut Receiver<Notice>,
+    ) -> Result<(), RunError> {
+        while !self.schedule.is_over() {
+            let now_us = self.scene.clock.now_us();
+            let mut wake = now_us.saturating_add(3_600_000_000);
+            match self.schedule.due(now_us) {
+                Due::Now(slot) => {
+                    self.start(slot, launcher)?;
+                    continue;
+                }
+                Due::At(at_us) => wake = wake.min(at_us),
+                Due::Blocked | Due::Done => {}
+            }
+            let late =
+                self.running.values().filter(|one| !one.is_late).map(|one| one.late_us).min();
+            wake = wake.min(late.unwrap_or(u64::MAX));
+            let step = tokio::select! {
+                biased;
+                () = self.scene.stop.stopped() => Step::Stopped,
+                notice = notices.recv() => Step::Notice(notice),
+                () = self.scene.clock.sleep_until_us(wake) => Step::Time,
+            };
+            match step {
+                Step::Stopped | Step::Notice(None) => return Ok(()),
+                Step::Notice(Some(notice)) => self.notice(notice),
+                Step::Time => self.end_late(),
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, slot: Slot, launcher: &mut Launcher) -> Result<(), RunError> {
+        let operation = self.scene.operation(slot)?;
+        let mut environment = self.scene.environment(Some(&operation))?;
+        let text = serde_json::to_string(&operation).map_err(|error| RunError::System {
+            what: "write an operation as JSON",
+            source: io::Error::from(error),
+        })?;
+        environment.push(("BROWNOUT_OPERATION".to_owned(), text));
+        environment.push(("BROWNOUT_OPERATION_ID".to_owned(), operation.id.as_ref().to_owned()));
+        let now_us = self.scene.clock.now_us();
+        // The program cannot call the mock before this thread is free again, so the record comes first
+        // whichever order the two stand in; this one leaves no submit on record that never started.
+        let process = launcher.start(&environment, false)?;
+        self.scene.submitted(&operation, now_us);
+        self.schedule.submitted(slot, now_us);
+        self.scene.started(&process, Some(&operation.id));
+        let running = Running {
+            slot,
+            late_us: self.scene.late_us(now_us),
+            is_late: false,
+            outcome: None,
+            outcome_seen: false,
+            operation,
+            process,
+        };
+        self.running.insert(running.process.number, running);
+        Ok(())
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Line { process, stream, text } => self.line(process, stream, text),
+            Notice::Ended { process, end } => {
+                if let Some(running) = self.running.remove(&process) {
+                    self.ended(running, end);
+                }
+            }
+        }
+    }
+
+    fn line(&mut self, process: u64, stream: &'static str, text: String) {
+        let Some(running) = self.running.get_mut(&process) else {
+            // Something that the program left running.
+            return self.scene.said(stream, None, &text);
+        };
+        let id = &running.operation.id;
+        if stream != "stdout" || text.trim().is_empty() {
+            return self.scene.said(stream, Some(id), &text);
+        }
+        if let Some((earlier, _)) = running.outcome.take() {
+            self.scene.said(stream, Some(id), &earlier);
+        }
+        match Statement::from_outcome_line(&text) {
+            Some(statement) => {
+                running.outcome_seen = true;
+                running.outcome = Some((text, statement));
+            }
+            None => self.scene.said(stream, Some(id), &text),
+        }
+    }
+
+    fn ended(&mut self, running: Running, end: End) {
+        let id = &running.operation.id;
+        let submit = running.slot.submit;
+        self.scene.ended(&running.process, end, Some(id));
+        self.schedule.finished(running.slot);
+        match (exit_word(end.code, end.signal), running.outcome) {
+            (ExitWord::Claim(claim), outcome) if !end.killed => {
+                let exit = end.code.map_or(String::new(), |code| format!("exit code {code}"));
+                let mut statement = outcome.map_or(
+                    Statement { operation: None, submit, claim, detail: exit, provider: None },
+                    |(_, statement)| statement,
+                );
+                statement.submit = submit;
+                self.scene.claimed(id, &statement);
+            }
+            (word, outcome) => {
+                if let Some((line, _)) = outcome {
+                    self.scene.said("stdout", Some(id), &line);
+                }
+                let why = match word {
+                    ExitWord::Signal(signal) if signal > 0 => format!("signal {signal}"),
+                    ExitWord::Signal(_) | ExitWord::Claim(_) => "ended by the harness".to_owned(),
+                };
+                let seen = if running.outcome_seen {
+                    "an outcome line was seen"
+                } else {
+                    "no outcome line"
+                };
+                self.scene.silent(id, submit, &format!("{why}; {seen}"));
+            }
+        }
+    }
+
+    /// Ends every program whose deadline has passed.
+    fn end_late(&mut self) {
+        let now_us = self.scene.clock.now_us();
+        for running in self.running.values_mut() {
+            if !running.is_late && running.late_us <= now_us {
+                running.is_late = true;
+                let seen = if running.outcome_seen {
+                    "an outcome line was seen"
+                } else {
+                    "no outcome line"
+                };
+                let id = &running.operation.id;
+                self.scene.silent(id, running.slot.submit, &format!("deadline; {seen}"));
+                running.process.end();
+            }
+        }
+    }
+
+    /// Ends every program that still runs, and hears them out. Each end comes within a bound.
+    async fn end(&mut self, notices: &mut Receiver<Notice>) {
+        for running in self.running.values() {
+            running.process.end();
+        }
+        while !self.running.is_empty() {
+            let Some(notice) = notices.recv().await else { return };
+            self.notice(notice);
+        }
+    }
+}

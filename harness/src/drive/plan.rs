@@ -1,0 +1,220 @@
+//! The operations of a workload, one by one: names, numbers, inputs, addresses.
+//!
+//! **Invariant:** a pure function of the workload, the place in it and the submit: the same operation is
+//! the same in every run, mode and process.
+
+use std::sync::Arc;
+
+use brownout_provider::template::{Template, TemplateError};
+use serde_json::{Map, Value};
+
+use super::schedule::{Slot, micros};
+use crate::operation::Operation;
+use crate::run::RunError;
+use crate::scenario::Workload;
+
+/// The operations of a run.
+#[derive(Debug)]
+pub struct Plan {
+    call: Arc<str>,
+    input: Tree,
+    /// What is added to an operation's place to give its number: 0 in a main run.
+    raise: u64,
+    deadline_us: u64,
+}
+
+/// Where a client is sent.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// The mock's base URL, without a token and without a slash at its end.
+    pub url: String,
+    /// The API key.
+    pub key: String,
+    /// True when the API allows an operation's token behind the key.
+    pub token_in_key: bool,
+}
+
+impl Address {
+    /// The token of a submit, with its tilde: `~op-0003.1`.
+    #[must_use]
+    pub fn token(operation: &str, submit: u32) -> String {
+        format!("~{operation}.{submit}")
+    }
+
+    /// The base URL with a token in it.
+    #[must_use]
+    pub fn url_with(&self, token: &str) -> String {
+        format!("{}/{token}", self.url)
+    }
+
+    /// The key with a token in it, where the API allows it.
+    #[must_use]
+    pub fn key_with(&self, token: &str) -> String {
+        if self.token_in_key { format!("{}{token}", self.key) } else { self.key.clone() }
+    }
+}
+
+impl Plan {
+    /// The plan of a workload that calls `call`. In a control run `raise` keeps the inputs apart from
+    /// those of the main run.
+    ///
+    /// # Errors
+    ///
+    /// When a template of the input is not written as templates are.
+    pub fn new(workload: &Workload, call: &Arc<str>, raise: u64) -> Result<Self, RunError> {
+        let input = Tree::compile(&workload.input).map_err(|error| failed(&error))?;
+        Ok(Self { call: Arc::clone(call), input, raise, deadline_us: micros(workload.deadline) })
+    }
+
+    /// When the caller gives up, in microseconds after the submit.
+    #[must_use]
+    pub fn deadline_us(&self) -> u64 {
+        self.deadline_us
+    }
+
+    /// The operation at a place.
+    ///
+    /// # Errors
+    ///
+    /// When a template of the input cannot be rendered.
+    pub fn operation(&self, slot: Slot, address: &Address) -> Result<Operation, RunError> {
+        let id = format!("op-{:04}", slot.index);
+        let n = slot.index + self.raise;
+        let (number, submit) = (Value::from(n), Value::from(slot.submit));
+        let input = self
+            .input
+            .render(&[("n", &number), ("submit", &submit)])
+            .map_err(|error| failed(&error))?;
+        let token = Address::token(&id, slot.submit);
+        Ok(Operation {
+            url: address.url_with(&token),
+            api_key: address.key_with(&token),
+            id: Arc::from(id),
+            n,
+            submit: slot.submit,
+            call: Arc::clone(&self.call),
+            input,
+            deadline_ms: self.deadline_us / 1_000,
+        })
+    }
+}
+
+fn failed(error: &TemplateError) -> RunError {
+    RunError::Template { what: "the input of an operation".to_owned(), reason: error.to_string() }
+}
+
+/// A value whose texts are templates.
+#[derive(Debug)]
+enum Tree {
+    Constant(Value),
+    Text(Template),
+    List(Vec<Tree>),
+    Object(Vec<(String, Tree)>),
+}
+
+impl Tree {
+    fn compile(value: &Value) -> Result<Self, TemplateError> {
+        Ok(match value {
+            Value::String(text) => Self::Text(Template::compile(text)?),
+            Value::Array(items) => {
+                Self::List(items.iter().map(Self::compile).collect::<Result<_, _>>()?)
+            }
+            Value::Object(fields) => Self::Object(
+                fields
+                    .iter()
+                    .map(|(name, value)| Ok((name.clone(), Self::compile(value)?)))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Self::Constant(value.clone()),
+        })
+    }
+
+    fn render(&self, names: &[(&str, &Value)]) -> Result<Value, TemplateError> {
+        Ok(match self {
+            Self::Constant(value) => value.clone(),
+            Self::Text(template) => template.value(names)?,
+            Self::List(items) => {
+                Value::Array(items.iter().map(|item| item.render(names)).collect::<Result<_, _>>()?)
+            }
+            Self::Object(fields) => {
+                let mut map = Map::new();
+                for (name, value) in fields {
+                    map.insert(name.clone(), value.render(names)?);
+                }
+                Value::Object(map)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::scenario::{Arrival, Submits};
+
+    fn workload(input: Value) -> Workload {
+        Workload {
+            call: Some(Arc::from("create_charge")),
+            operations: 3,
+            exec_operations: None,
+            concurrency: 1,
+            arrival: Arrival::AtOnce,
+            input,
+            submits: Submits { times: 1, apart: Duration::ZERO },
+            deadline: Duration::from_secs(30),
+            operation_id: None,
+            mode: None,
+            suite_exit_0_all_succeeded: false,
+        }
+    }
+
+    fn address(token_in_key: bool) -> Address {
+        Address { url: "http://127.0.0.1:9".to_owned(), key: "sk_test".to_owned(), token_in_key }
+    }
+
+    #[test]
+    fn an_operation_is_named_numbered_and_addressed() {
+        let workload = workload(
+            json!({"order": "order-{{ n }}", "n": "{{ n }}", "tags": ["s{{ submit }}", 1]}),
+        );
+        let call = Arc::from("create_charge");
+        let plan = Plan::new(&workload, &call, 0).expect("good templates");
+        let operation =
+            plan.operation(Slot { index: 3, submit: 2 }, &address(true)).expect("it renders");
+        assert_eq!(
+            serde_json::to_value(&operation).expect("plain data"),
+            json!({
+                "id": "op-0003", "n": 3, "submit": 2, "call": "create_charge",
+                "input": {"order": "order-3", "n": 3, "tags": ["s2", 1]},
+                "deadline_ms": 30_000,
+                "url": "http://127.0.0.1:9/~op-0003.2", "api_key": "sk_test~op-0003.2",
+            })
+        );
+    }
+
+    #[test]
+    fn a_control_run_has_inputs_of_its_own_and_the_same_names() {
+        let plan = Plan::new(&workload(json!("{{ n }}")), &Arc::from("c"), 1_000_000);
+        let operation = plan
+            .expect("good templates")
+            .operation(Slot { index: 1, submit: 1 }, &address(false))
+            .expect("it renders");
+        assert_eq!((&*operation.id, operation.n), ("op-0001", 1_000_001));
+        assert_eq!(operation.input, json!(1_000_001));
+        assert_eq!(operation.api_key, "sk_test");
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_an_error_of_the_scenario() {
+        let plan = Plan::new(&workload(json!("{{ nobody }}")), &Arc::from("c"), 0);
+        let error = plan
+            .expect("good templates")
+            .operation(Slot { index: 1, submit: 1 }, &address(false))
+            .expect_err("nobody is not there");
+        assert_eq!(error.exit_code(), 3);
+    }
+}

@@ -1,0 +1,213 @@
+//! What every driver works with: the clock, the recorder, the mock's address, the operations.
+//!
+//! **Invariant:** everything that a driver writes into the trace goes through here, so that no secret
+//! gets there unmarked and no claim is counted twice.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use brownout_provider::api::{Api, Environment};
+use brownout_provider::event::{
+    Claim, ClaimBy, ClientEnded, ClientStarted, Event, EventKind, OperationFinished,
+    OperationSubmitted, Sink,
+};
+use brownout_provider::shell::clock::Clock;
+
+use super::claims::{Effect, Ledger, Statement};
+use super::output::Output;
+use super::plan::{Address, Plan};
+use super::process::{End, Process};
+use super::schedule::Slot;
+use super::stop::Stop;
+use crate::operation::Operation;
+use crate::run::RunError;
+
+/// The number of the one copy of the client.
+pub const CLIENT: u32 = 1;
+
+/// The surroundings of a driver.
+pub struct Scene {
+    /// The clock of the run.
+    pub clock: Clock,
+    /// Where events go.
+    pub sink: Arc<dyn Sink>,
+    /// Ends the run early.
+    pub stop: Stop,
+    /// Where the client is sent.
+    pub address: Address,
+    /// The API, whose own variables point an unmodified program at the mock.
+    pub api: Arc<Api>,
+    /// The seed of the run.
+    pub seed: u64,
+    /// Variables that every program of the run gets, whatever the operation.
+    pub variables: Vec<(String, String)>,
+    /// The operations; `None` in suite mode.
+    pub plan: Option<Plan>,
+    /// Told of each submit before it is on record.
+    pub on_submit: Box<dyn Fn(&Operation) + Send + Sync>,
+    /// What became of the submits.
+    pub claims: Mutex<Ledger>,
+    /// The client's output.
+    pub output: Mutex<Output>,
+}
+
+impl fmt::Debug for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scene").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Scene {
+    /// Writes an event that happens now.
+    pub fn record(&self, kind: EventKind) {
+        self.sink.record(vec![Event::new(self.clock.now_us(), kind)]);
+    }
+
+    /// The operation at a place of the workload.
+    ///
+    /// # Errors
+    ///
+    /// When its input cannot be rendered.
+    ///
+    /// # Panics
+    ///
+    /// In suite mode, which has no workload.
+    pub fn operation(&self, slot: Slot) -> Result<Operation, RunError> {
+        let plan = self.plan.as_ref().expect("only suite mode has no plan, and never asks for one");
+        plan.operation(slot, &self.address)
+    }
+
+    /// When a submit made at `at_us` is late.
+    #[must_use]
+    pub fn late_us(&self, at_us: u64) -> u64 {
+        at_us.saturating_add(self.plan.as_ref().map_or(u64::MAX, Plan::deadline_us))
+    }
+
+    /// Puts a submit on record.
+    pub fn submitted(&self, operation: &Operation, at_us: u64) {
+        (self.on_submit)(operation);
+        lock(&self.claims).open(&operation.id, operation.submit);
+        let kind = EventKind::OperationSubmitted(OperationSubmitted {
+            operation: Arc::clone(&operation.id),
+            submit: operation.submit,
+            n: operation.n,
+            call: Arc::clone(&operation.call),
+            input: operation.input.clone(),
+            deadline_us: self.plan.as_ref().map_or(u64::MAX, Plan::deadline_us),
+        });
+        self.sink.record(vec![Event::new(at_us, kind)]);
+    }
+
+    /// Takes a claim of the client. It is put on record unless it changes nothing.
+    pub fn claimed(&self, operation: &Arc<str>, statement: &Statement) -> Effect {
+        let effect = lock(&self.claims).claim(operation, statement.submit, statement.claim);
+        if effect != Effect::Nothing {
+            let detail = lock(&self.output).redact(&statement.detail);
+            let provider =
+                statement.provider.as_ref().map(|name| Arc::from(lock(&self.output).redact(name)));
+            self.record(EventKind::OperationFinished(OperationFinished {
+                operation: Arc::clone(operation),
+                submit: statement.submit,
+                claim: statement.claim,
+                by: ClaimBy::Client,
+                detail,
+                provider,
+            }));
+        }
+        effect
+    }
+
+    /// Puts on record that the client said nothing about a submit; true if that was not known before.
+    pub fn silent(&self, operation: &Arc<str>, submit: u32, why: &str) -> bool {
+        let news = lock(&self.claims).give_up(operation, submit);
+        if news {
+            self.record(EventKind::OperationFinished(OperationFinished {
+                operation: Arc::clone(operation),
+                submit,
+                claim: Claim::Unknown,
+                by: ClaimBy::Driver,
+                detail: why.to_owned(),
+                provider: None,
+            }));
+        }
+        news
+    }
+
+    /// Keeps a line of the client's output.
+    pub fn said(&self, stream: &'static str, operation: Option<&Arc<str>>, line: &str) {
+        let event = lock(&self.output).line(stream, operation, line);
+        if let Some(kind) = event {
+            self.record(kind);
+        }
+    }
+
+    /// Says how much output was not kept; called once, at the end.
+    pub fn output_is_over(&self) {
+        let note = lock(&self.output).remainder();
+        if let Some(kind) = note {
+            self.record(kind);
+        }
+    }
+
+    /// A program of the client runs.
+    pub fn started(&self, process: &Process, operation: Option<&Arc<str>>) {
+        self.record(EventKind::ClientStarted(ClientStarted {
+            client: CLIENT,
+            pid: process.pid,
+            operation: operation.map(Arc::clone),
+        }));
+    }
+
+    /// A program of the client has ended.
+    pub fn ended(&self, process: &Process, end: End, operation: Option<&Arc<str>>) {
+        self.record(EventKind::ClientEnded(ClientEnded {
+            client: CLIENT,
+            pid: process.pid,
+            code: end.code,
+            signal: end.signal,
+            killed: end.killed,
+            operation: operation.map(Arc::clone),
+        }));
+    }
+
+    /// The environment of a program that works on one operation, or on all.
+    ///
+    /// # Errors
+    ///
+    /// When a variable of the API cannot be rendered.
+    pub fn environment(
+        &self,
+        operation: Option<&Operation>,
+    ) -> Result<Vec<(String, String)>, RunError> {
+        let token = operation.map_or(String::new(), |one| Address::token(&one.id, one.submit));
+        let (url, key) = match operation {
+            Some(operation) => (operation.url.as_str(), operation.api_key.as_str()),
+            None => (self.address.url.as_str(), self.address.key.as_str()),
+        };
+        let own = Environment { url, key, token: &token, seed: self.seed };
+        let mut variables = self.api.environment(&own).map_err(|error| RunError::Template {
+            what: format!("the variables of the API `{}`", self.api.name),
+            reason: error.to_string(),
+        })?;
+        variables.extend(self.variables.iter().cloned());
+        variables.push(("BROWNOUT_URL".to_owned(), url.to_owned()));
+        variables.push(("BROWNOUT_API_KEY".to_owned(), key.to_owned()));
+        variables.push(("BROWNOUT_CLIENT".to_owned(), CLIENT.to_string()));
+        Ok(variables)
+    }
+}
+
+/// How an end is told in a few words.
+#[must_use]
+pub fn end_in_words(end: End) -> String {
+    match (end.code, end.signal) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// Every change under these locks is one step, so the data is whole even if a holder panicked.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,301 @@
+//! Stdio mode: one long-lived program that reads operations from its standard input, a JSON line each,
+//! and answers with a JSON line each.
+//!
+//! **Invariant:** an operation's clock starts when its whole line is in the pipe; a late operation is on
+//! record as silent and ends nothing but itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc::Receiver;
+
+use super::claims::{Effect, Statement};
+use super::process::{End, Launcher, Notice, Process};
+use super::scene::{Scene, end_in_words};
+use super::schedule::{Due, Schedule, Slot};
+use crate::operation::Operation;
+use crate::run::RunError;
+
+/// How long a program has to end after its standard input was closed.
+const EXIT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a submit got no claim when the client leaves its standard input unread.
+const UNREAD: &str = "the client does not read its standard input";
+
+/// Drives one program through a schedule.
+///
+/// # Errors
+///
+/// When the program cannot be started or an operation not be rendered.
+pub async fn drive(
+    scene: &Scene,
+    schedule: Schedule,
+    launcher: &mut Launcher,
+    notices: &mut Receiver<Notice>,
+) -> Result<(), RunError> {
+    let mut process = launcher.start(&scene.environment(None)?, true)?;
+    scene.started(&process, None);
+    let stdin = process.stdin.take();
+    let mut driver = Driver {
+        scene,
+        schedule,
+        process,
+        stdin,
+        writing: None,
+        late: BTreeSet::new(),
+        slots: BTreeMap::new(),
+        closed_us: None,
+    };
+    let result = driver.run(notices).await;
+    driver.end(notices).await;
+    result
+}
+
+struct Driver<'a> {
+    scene: &'a Scene,
+    schedule: Schedule,
+    process: Process,
+    /// `None` once it was closed, or the client has closed it.
+    stdin: Option<pipe::Sender>,
+    /// The line that is on its way.
+    writing: Option<Writing>,
+    /// When which submit is late.
+    late: BTreeSet<(u64, Slot)>,
+    /// The submits by what the client calls them.
+    slots: BTreeMap<(Arc<str>, u32), Slot>,
+    /// When standard input was closed because all was said.
+    closed_us: Option<u64>,
+}
+
+struct Writing {
+    slot: Slot,
+    operation: Operation,
+    line: Vec<u8>,
+    written: usize,
+    began_us: u64,
+}
+
+/// What happens next.
+enum Step {
+    Stopped,
+    Notice(Option<Notice>),
+    Writable,
+    Time,
+}
+
+impl Driver<'_> {
+    /// Hands out operations and takes claims until all is said, the program ends, or the run is stopped.
+    async fn run(&mut self, notices: &mut Receiver<Notice>) -> Result<(), RunError> {
+        loop {
+            self.submit_due()?;
+            let wake = self.wake_us();
+            let step = tokio::select! {
+                biased;
+                () = self.scene.stop.stopped() => Step::Stopped,
+                notice = notices.recv() => Step::Notice(notice),
+                () = writable(self.stdin.as_ref(), self.writing.is_some()) => Step::Writable,
+                () = self.scene.clock.sleep_until_us(wake) => Step::Time,
+            };
+            match step {
+                Step::Stopped | Step::Notice(None) => return Ok(()),
+                Step::Notice(Some(Notice::Line { stream, text, .. })) => self.line(stream, &text),
+                Step::Notice(Some(Notice::Ended { end, .. })) => {
+                    self.scene.ended(&self.process, end, None);
+                    self.give_up(&end_in_words(end))?;
+                    self.process.pid = 0;
+                    return Ok(());
+                }
+                Step::Writable => self.write()?,
+                Step::Time => {
+                    if self.time_passes()? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// When to wake up if nothing else happens.
+    fn wake_us(&self) -> u64 {
+        let now_us = self.scene.clock.now_us();
+        // Far enough to be no limit, near enough for every timer.
+        let mut wake = now_us.saturating_add(3_600_000_000);
+        if let Some((late_us, _)) = self.late.first() {
+            wake = wake.min(*late_us);
+        }
+        match &self.writing {
+            Some(writing) => wake = wake.min(self.scene.late_us(writing.began_us)),
+            None => {
+                if let Due::At(at_us) = self.schedule.due(now_us) {
+                    wake = wake.min(at_us);
+                }
+            }
+        }
+        if let Some(closed_us) = self.closed_us {
+            wake = wake.min(closed_us.saturating_add(super::schedule::micros(EXIT_WITHIN)));
+        }
+        wake
+    }
+
+    /// Writes lines as long as something is due, and closes standard input when all is said.
+    fn submit_due(&mut self) -> Result<(), RunError> {
+        while self.writing.is_none() && self.stdin.is_some() {
+            let now_us = self.scene.clock.now_us();
+            let Due::Now(slot) = self.schedule.due(now_us) else { break };
+            let operation = self.scene.operation(slot)?;
+            let mut line = serde_json::to_vec(&operation).map_err(|error| RunError::System {
+                what: "write an operation as JSON",
+                source: io::Error::from(error),
+            })?;
+            line.push(b'\n');
+            self.writing = Some(Writing { slot, operation, line, written: 0, began_us: now_us });
+            self.write()?;
+        }
+        if self.schedule.is_over() && self.closed_us.is_none() {
+            self.stdin = None;
+            self.closed_us = Some(self.scene.clock.now_us());
+        }
+        Ok(())
+    }
+
+    /// Writes what the pipe takes of the line on its way.
+    fn write(&mut self) -> Result<(), RunError> {
+        let (Some(stdin), Some(writing)) = (&self.stdin, &mut self.writing) else { return Ok(()) };
+        while writing.written < writing.line.len() {
+            match stdin.try_write(&writing.line[writing.written..]) {
+                Ok(written) => writing.written += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(_) => {
+                    self.stdin = None;
+                    return self.give_up("the client has closed its standard input");
+                }
+            }
+        }
+        if let Some(writing) = self.writing.take() {
+            // Nothing else runs between the last byte and this record, so it stands before all that
+            // the client makes of it.
+            self.submit(writing.slot, &writing.operation);
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, slot: Slot, operation: &Operation) {
+        let now_us = self.scene.clock.now_us();
+        self.scene.submitted(operation, now_us);
+        self.schedule.submitted(slot, now_us);
+        self.late.insert((self.scene.late_us(now_us), slot));
+        self.slots.insert((Arc::clone(&operation.id), operation.submit), slot);
+    }
+
+    /// A line of the client: a claim, or output.
+    fn line(&mut self, stream: &'static str, text: &str) {
+        let statement = if stream == "stdout" { Statement::from_stdio(text) } else { None };
+        let taken = statement.is_some_and(|statement| self.claim(&statement));
+        if !taken {
+            self.scene.said(stream, None, text);
+        }
+    }
+
+    /// True when the claim was taken.
+    fn claim(&mut self, statement: &Statement) -> bool {
+        let name = statement.operation.as_deref().unwrap_or_default();
+        let operation: Arc<str> = Arc::from(name);
+        match self.scene.claimed(&operation, statement) {
+            Effect::Nothing => false,
+            Effect::Replaces => true,
+            Effect::First => {
+                if let Some(slot) = self.slots.get(&(operation, statement.submit)) {
+                    self.finished(*slot);
+                }
+                true
+            }
+        }
+    }
+
+    fn finished(&mut self, slot: Slot) {
+        self.schedule.finished(slot);
+        self.late.retain(|(_, one)| *one != slot);
+    }
+
+    /// Puts late submits on record; true when the program has had its time to end.
+    fn time_passes(&mut self) -> Result<bool, RunError> {
+        let now_us = self.scene.clock.now_us();
+        while let Some((late_us, slot)) = self.late.first().copied() {
+            if late_us > now_us {
+                break;
+            }
+            self.late.pop_first();
+            let operation = self.scene.operation(slot)?;
+            if self.scene.silent(&operation.id, slot.submit, "deadline") {
+                self.schedule.finished(slot);
+            }
+        }
+        if let Some(writing) = &self.writing
+            && self.scene.late_us(writing.began_us) <= now_us
+        {
+            self.give_up(UNREAD)?;
+            self.stdin = None;
+        }
+        let exit_us = super::schedule::micros(EXIT_WITHIN);
+        Ok(self.closed_us.is_some_and(|closed_us| closed_us.saturating_add(exit_us) <= now_us))
+    }
+
+    /// Nobody will work on what is left: puts every submit without a claim on record, also those that
+    /// were never handed over, because the caller wanted them done.
+    fn give_up(&mut self, why: &str) -> Result<(), RunError> {
+        self.writing = None;
+        for (operation, submit) in super::scene::lock(&self.scene.claims).still_open() {
+            self.scene.silent(&operation, submit, why);
+            if let Some(slot) = self.slots.get(&(operation, submit)).copied() {
+                self.finished(slot);
+            }
+        }
+        // The rest arrives at once: waiting for its time would change nothing.
+        while let Due::Now(slot) = self.schedule.due(u64::MAX) {
+            let operation = self.scene.operation(slot)?;
+            self.submit(slot, &operation);
+            self.scene.silent(&operation.id, slot.submit, why);
+            self.finished(slot);
+        }
+        Ok(())
+    }
+
+    /// Ends the program if it still runs, and hears it out.
+    async fn end(&mut self, notices: &mut Receiver<Notice>) {
+        self.stdin = None;
+        if self.process.pid == 0 {
+            return;
+        }
+        self.process.end();
+        // The end comes within a bound of its own, whatever the program does.
+        while let Some(notice) = notices.recv().await {
+            match notice {
+                Notice::Line { stream, text, .. } => self.line(stream, &text),
+                Notice::Ended { end, .. } => {
+                    self.scene.ended(&self.process, end, None);
+                    self.silence_the_rest(end);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn silence_the_rest(&self, end: End) {
+        let open = super::scene::lock(&self.scene.claims).still_open();
+        for (operation, submit) in open {
+            self.scene.silent(&operation, submit, &end_in_words(end));
+        }
+    }
+}
+
+/// Waits until the pipe takes more; for ever when there is nothing to write.
+async fn writable(stdin: Option<&pipe::Sender>, wanted: bool) {
+    match stdin {
+        // An error shows itself at the next write.
+        Some(stdin) if wanted => drop(stdin.writable().await),
+        _ => std::future::pending().await,
+    }
+}

@@ -1,0 +1,159 @@
+//! Suite mode: the command runs once and does what it likes; operations are those seen on the wire.
+//!
+//! **Invariant:** its exit code makes no claim unless the scenario says so.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use brownout_provider::event::{Claim, Event, EventKind, Sink};
+use tokio::sync::mpsc::Receiver;
+
+use super::claims::{Effect, Statement};
+use super::process::{End, Launcher, Notice, Process};
+use super::scene::{Scene, lock};
+use super::schedule::micros;
+use crate::run::RunError;
+
+/// How long a suite may do nothing that can be seen (no request, no output), at least.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// How long a suite may run at all.
+const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// Passes events on and remembers which operations they named and when the last one came.
+pub struct Seen {
+    sink: Arc<dyn Sink>,
+    last_us: AtomicU64,
+    operations: Mutex<BTreeSet<Arc<str>>>,
+}
+
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seen").field("last_us", &self.last_us).finish_non_exhaustive()
+    }
+}
+
+impl Seen {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new(sink: Arc<dyn Sink>) -> Self {
+        Self { sink, last_us: AtomicU64::new(0), operations: Mutex::new(BTreeSet::new()) }
+    }
+}
+
+impl Sink for Seen {
+    fn record(&self, events: Vec<Event>) {
+        for event in &events {
+            self.last_us.fetch_max(event.at_us, Ordering::Relaxed);
+            if let EventKind::RequestReceived(request) = &event.kind
+                && let Some(operation) = &request.operation
+            {
+                lock(&self.operations).insert(Arc::clone(operation));
+            }
+        }
+        self.sink.record(events);
+    }
+}
+
+/// Runs the command once. With `exit_0_succeeds` its exit code 0 claims success for every operation that
+/// was seen.
+///
+/// # Errors
+///
+/// When the command cannot be started.
+pub async fn drive(
+    scene: &Scene,
+    seen: &Seen,
+    exit_0_succeeds: bool,
+    launcher: &mut Launcher,
+    notices: &mut Receiver<Notice>,
+) -> Result<(), RunError> {
+    let process = launcher.start(&scene.environment(None)?, false)?;
+    scene.started(&process, None);
+    let quiet_us = micros(QUIET).max(scene.plan.as_ref().map_or(0, super::plan::Plan::deadline_us));
+    let end = run(scene, seen, &process, quiet_us, notices).await;
+    scene.ended(&process, end, None);
+    if exit_0_succeeds && end.code == Some(0) && !end.killed {
+        let operations = lock(&seen.operations).clone();
+        for operation in operations {
+            claim(
+                scene,
+                &operation,
+                &Statement {
+                    operation: None,
+                    submit: 1,
+                    claim: Claim::Succeeded,
+                    detail: "exit code 0".to_owned(),
+                    provider: None,
+                },
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Listens until the command has ended, by itself or because it was ended.
+async fn run(
+    scene: &Scene,
+    seen: &Seen,
+    process: &Process,
+    quiet_us: u64,
+    notices: &mut Receiver<Notice>,
+) -> End {
+    let mut heard_us = scene.clock.now_us();
+    let last_us = heard_us.saturating_add(micros(LONGEST));
+    let mut ending = false;
+    loop {
+        let quiet_since_us = heard_us.max(seen.last_us.load(Ordering::Relaxed));
+        let wake = if ending { u64::MAX } else { last_us.min(quiet_since_us + quiet_us) };
+        tokio::select! {
+            biased;
+            () = scene.stop.stopped(), if !ending => {
+                ending = true;
+                process.end();
+            }
+            notice = notices.recv() => match notice {
+                Some(Notice::Line { stream, text, .. }) => {
+                    heard_us = scene.clock.now_us();
+                    line(scene, stream, &text);
+                }
+                Some(Notice::Ended { end, .. }) => return end,
+                None => return End::default(),
+            },
+            () = scene.clock.sleep_until_us(wake), if !ending => {
+                let quiet_since_us = heard_us.max(seen.last_us.load(Ordering::Relaxed));
+                let now_us = scene.clock.now_us();
+                if now_us >= last_us || now_us >= quiet_since_us + quiet_us {
+                    ending = true;
+                    scene.said("brownout", None, "the command made no request and wrote nothing for too long, and was ended");
+                    process.end();
+                }
+            }
+        }
+    }
+}
+
+/// A line of the command: a claim about an operation, or output.
+fn line(scene: &Scene, stream: &'static str, text: &str) {
+    let statement = if stream == "stdout" { Statement::from_outcome_line(text) } else { None };
+    let taken = statement.is_some_and(|statement| match &statement.operation {
+        Some(name) => claim(scene, &Arc::from(name.as_str()), &statement),
+        None => false,
+    });
+    if !taken {
+        scene.said(stream, None, text);
+    }
+}
+
+/// Takes a claim about an operation that nobody submitted.
+fn claim(scene: &Scene, operation: &Arc<str>, statement: &Statement) -> bool {
+    {
+        let mut claims = lock(&scene.claims);
+        if !claims.knows(operation, statement.submit) {
+            claims.open(operation, statement.submit);
+        }
+    }
+    scene.claimed(operation, statement) != Effect::Nothing
+}

@@ -8,7 +8,7 @@ use std::io;
 use tokio::sync::mpsc::Receiver;
 
 use super::claims::{ExitWord, Statement, exit_word};
-use super::process::{End, Launcher, Notice, Process};
+use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::Scene;
 use super::schedule::{Due, Schedule, Slot};
 use crate::operation::Operation;
@@ -106,7 +106,7 @@ impl Driver<'_> {
         let now_us = self.scene.clock.now_us();
         // The program cannot call the mock before this thread is free again, so the record comes first
         // whichever order the two stand in; this one leaves no submit on record that never started.
-        let process = launcher.start(&environment, false)?;
+        let process = launcher.start(&environment, Input::Empty)?;
         self.scene.submitted(&operation, now_us);
         self.schedule.submitted(slot, now_us);
         self.scene.started(&process, Some(&operation.id));

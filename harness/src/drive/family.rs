@@ -44,7 +44,17 @@ pub struct Family {
     /// `NAME=value`, unique to the run, in the environment of everything it starts.
     marker: Vec<u8>,
     groups: Mutex<BTreeSet<i32>>,
-    owns_process: bool,
+    orphans: Orphans,
+}
+
+/// What is done with processes that lost their parent and carry no marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphans {
+    /// This process does nothing but run brownout: it becomes the parent of every orphan below it, and
+    /// ends each.
+    Adopt,
+    /// This process has other business, so an orphan may be somebody else's.
+    Leave,
 }
 
 /// A process as `/proc/PID/stat` shows it.
@@ -58,15 +68,15 @@ struct Entry {
 
 impl Family {
     /// A family whose members carry the environment variable `name` with this value, which no other
-    /// run's members carry. With `owns_process` this process becomes the parent of every orphan.
+    /// run's members carry.
     #[must_use]
-    pub fn new(name: &str, value: &str, owns_process: bool) -> Self {
+    pub fn new(name: &str, value: &str, orphans: Orphans) -> Self {
         house().runs += 1;
-        if owns_process {
+        if orphans == Orphans::Adopt {
             adopt_orphans();
         }
         let marker = format!("{name}={value}").into_bytes();
-        Self { marker, groups: Mutex::new(BTreeSet::new()), owns_process }
+        Self { marker, groups: Mutex::new(BTreeSet::new()), orphans }
     }
 
     /// Starts a child in a process group of its own. Its end must be told by [`Family::reaped`].
@@ -118,8 +128,8 @@ impl Family {
             .filter(|entry| entry.pid != me && !entry.zombie && self.is_marked(entry.pid))
             .map(|entry| entry.pid)
             .collect();
-        let orphans = self.owns_process && house.runs == 1;
-        let known = if orphans { Some(&house.children) } else { None };
+        let alone = self.orphans == Orphans::Adopt && house.runs == 1;
+        let known = if alone { Some(&house.children) } else { None };
         let ours = members(&entries, me, &marked, &groups, known);
         for entry in entries.iter().filter(|entry| ours.contains(&entry.pid)) {
             let pid = Pid::from_raw(entry.pid);

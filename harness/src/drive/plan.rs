@@ -172,8 +172,12 @@ mod tests {
         }
     }
 
-    fn address(token_in_key: bool) -> Address {
-        Address { url: "http://127.0.0.1:9".to_owned(), key: "sk_test".to_owned(), token_in_key }
+    fn address() -> Address {
+        Address {
+            url: "http://127.0.0.1:9".to_owned(),
+            key: "sk_test".to_owned(),
+            token_in_key: true,
+        }
     }
 
     #[test]
@@ -184,7 +188,7 @@ mod tests {
         let call = Arc::from("create_charge");
         let plan = Plan::new(&workload, &call, 0).expect("good templates");
         let operation =
-            plan.operation(Slot { index: 3, submit: 2 }, &address(true)).expect("it renders");
+            plan.operation(Slot { index: 3, submit: 2 }, &address()).expect("it renders");
         assert_eq!(
             serde_json::to_value(&operation).expect("plain data"),
             json!({
@@ -201,7 +205,7 @@ mod tests {
         let plan = Plan::new(&workload(json!("{{ n }}")), &Arc::from("c"), 1_000_000);
         let operation = plan
             .expect("good templates")
-            .operation(Slot { index: 1, submit: 1 }, &address(false))
+            .operation(Slot { index: 1, submit: 1 }, &Address { token_in_key: false, ..address() })
             .expect("it renders");
         assert_eq!((&*operation.id, operation.n), ("op-0001", 1_000_001));
         assert_eq!(operation.input, json!(1_000_001));
@@ -213,7 +217,7 @@ mod tests {
         let plan = Plan::new(&workload(json!("{{ nobody }}")), &Arc::from("c"), 0);
         let error = plan
             .expect("good templates")
-            .operation(Slot { index: 1, submit: 1 }, &address(false))
+            .operation(Slot { index: 1, submit: 1 }, &address())
             .expect_err("nobody is not there");
         assert_eq!(error.exit_code(), 3);
     }

@@ -69,6 +69,15 @@ pub struct End {
     pub killed: bool,
 }
 
+/// What a program has as its standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A pipe that the driver writes to.
+    Pipe,
+    /// Nothing.
+    Empty,
+}
+
 /// A running program.
 #[derive(Debug)]
 pub struct Process {
@@ -119,46 +128,43 @@ impl Launcher {
     pub fn start(
         &mut self,
         environment: &[(String, String)],
-        with_stdin: bool,
+        input: Input,
     ) -> Result<Process, RunError> {
-        let system = |what| move |source| RunError::System { what, source };
         let program = self.command.first().map_or("", String::as_str);
         let mut command = Command::new(program);
         command.args(self.command.iter().skip(1));
         command.envs(environment.iter().map(|(name, value)| (name, value)));
-        let (out, out_writer) = io::pipe().map_err(system("make a pipe"))?;
-        let (err, err_writer) = io::pipe().map_err(system("make a pipe"))?;
+        let (out, out_writer) = output_pipe()?;
+        let (err, err_writer) = output_pipe()?;
         command.stdout(out_writer).stderr(err_writer).stdin(Stdio::null());
         let mut stdin = None;
-        if with_stdin {
-            let (reader, writer) = io::pipe().map_err(system("make a pipe"))?;
+        if input == Input::Pipe {
+            let (reader, writer) = io::pipe().map_err(no_pipe)?;
             command.stdin(reader);
-            let sender =
-                pipe::Sender::from_owned_fd(writer.into()).map_err(system("open a pipe"))?;
-            stdin = Some(sender);
+            stdin = Some(pipe::Sender::from_owned_fd(writer.into()).map_err(no_pipe)?);
         }
         let child = self.family.spawn(command).map_err(|error| spawn_error(program, &error))?;
         self.last += 1;
         let number = self.last;
-        let (drain, draining) = watch::channel(false);
-        let mut drained = Vec::new();
-        for (stream, reader) in [("stdout", out), ("stderr", err)] {
-            let receiver =
-                pipe::Receiver::from_owned_fd(reader.into()).map_err(system("open a pipe"))?;
-            let (done, wait) = oneshot::channel();
-            let pump = Pump {
-                process: number,
-                stream,
-                receiver,
-                lines: Lines::default(),
-                buffer: vec![0; CHUNK],
-                notices: self.notices.clone(),
-            };
-            tokio::spawn(pump.run(draining.clone(), done));
-            drained.push(wait);
-        }
         let pid = child.id().unwrap_or(0);
         let kill = Arc::new(Notify::new());
+        let (drain, draining) = watch::channel(false);
+        let drained = [("stdout", out), ("stderr", err)]
+            .into_iter()
+            .map(|(stream, receiver)| {
+                let (done, wait) = oneshot::channel();
+                let pump = Pump {
+                    process: number,
+                    stream,
+                    receiver,
+                    lines: Lines::default(),
+                    buffer: vec![0; CHUNK],
+                    notices: self.notices.clone(),
+                };
+                tokio::spawn(pump.run(draining.clone(), done));
+                wait
+            })
+            .collect();
         let watcher = Watcher {
             process: number,
             pid: i32::try_from(pid).unwrap_or(0),
@@ -172,20 +178,28 @@ impl Launcher {
     }
 }
 
+/// A pipe that a program writes to and the driver reads without blocking.
+fn output_pipe() -> Result<(pipe::Receiver, io::PipeWriter), RunError> {
+    let (reader, writer) = io::pipe().map_err(no_pipe)?;
+    Ok((pipe::Receiver::from_owned_fd(reader.into()).map_err(no_pipe)?, writer))
+}
+
+fn no_pipe(source: io::Error) -> RunError {
+    RunError::System { what: "make a pipe", source }
+}
+
 /// Why a command did not start, with what to do about it.
 fn spawn_error(program: &str, error: &io::Error) -> RunError {
-    let reason = match error.kind() {
-        io::ErrorKind::NotFound => {
-            "no such command, or the interpreter that its first line names is not there; check the spelling and the search path".to_owned()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "it is not executable; run `chmod +x` on it, or name its interpreter, as in `-- python3 client.py`".to_owned()
-        }
-        // ENOEXEC has no kind of its own in the standard library.
-        _ if error.raw_os_error() == Some(nix::libc::ENOEXEC) => {
-            "it is no program and has no `#!` line; name its interpreter, as in `-- sh client.sh`".to_owned()
-        }
-        _ => error.to_string(),
+    let kind = error.kind();
+    let reason = if kind == io::ErrorKind::NotFound {
+        "no such command, or the interpreter that its first line names is not there; check the spelling and the search path".to_owned()
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "it is not executable; run `chmod +x` on it, or name its interpreter, as in `-- python3 client.py`".to_owned()
+    } else if error.raw_os_error() == Some(nix::libc::ENOEXEC) {
+        "it is no program and has no `#!` line; name its interpreter, as in `-- sh client.sh`"
+            .to_owned()
+    } else {
+        error.to_string()
     };
     RunError::Spawn { command: program.to_owned(), reason }
 }

@@ -13,9 +13,9 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc::Receiver;
 
 use super::claims::{Effect, Statement};
-use super::process::{End, Launcher, Notice, Process};
-use super::scene::{Scene, end_in_words};
-use super::schedule::{Due, Schedule, Slot};
+use super::process::{End, Input, Launcher, Notice, Process};
+use super::scene::{Scene, end_in_words, lock};
+use super::schedule::{Due, Schedule, Slot, micros};
 use crate::operation::Operation;
 use crate::run::RunError;
 
@@ -36,13 +36,14 @@ pub async fn drive(
     launcher: &mut Launcher,
     notices: &mut Receiver<Notice>,
 ) -> Result<(), RunError> {
-    let mut process = launcher.start(&scene.environment(None)?, true)?;
+    let mut process = launcher.start(&scene.environment(None)?, Input::Pipe)?;
     scene.started(&process, None);
     let stdin = process.stdin.take();
     let mut driver = Driver {
         scene,
         schedule,
         process,
+        has_ended: false,
         stdin,
         writing: None,
         late: BTreeSet::new(),
@@ -58,6 +59,7 @@ struct Driver<'a> {
     scene: &'a Scene,
     schedule: Schedule,
     process: Process,
+    has_ended: bool,
     /// `None` once it was closed, or the client has closed it.
     stdin: Option<pipe::Sender>,
     /// The line that is on its way.
@@ -96,7 +98,7 @@ impl Driver<'_> {
                 biased;
                 () = self.scene.stop.stopped() => Step::Stopped,
                 notice = notices.recv() => Step::Notice(notice),
-                () = writable(self.stdin.as_ref(), self.writing.is_some()) => Step::Writable,
+                () = writable(self.stdin.as_ref().filter(|_| self.writing.is_some())) => Step::Writable,
                 () = self.scene.clock.sleep_until_us(wake) => Step::Time,
             };
             match step {
@@ -105,7 +107,7 @@ impl Driver<'_> {
                 Step::Notice(Some(Notice::Ended { end, .. })) => {
                     self.scene.ended(&self.process, end, None);
                     self.give_up(&end_in_words(end))?;
-                    self.process.pid = 0;
+                    self.has_ended = true;
                     return Ok(());
                 }
                 Step::Writable => self.write()?,
@@ -135,7 +137,7 @@ impl Driver<'_> {
             }
         }
         if let Some(closed_us) = self.closed_us {
-            wake = wake.min(closed_us.saturating_add(super::schedule::micros(EXIT_WITHIN)));
+            wake = wake.min(closed_us.saturating_add(micros(EXIT_WITHIN)));
         }
         wake
     }
@@ -239,7 +241,7 @@ impl Driver<'_> {
             self.give_up(UNREAD)?;
             self.stdin = None;
         }
-        let exit_us = super::schedule::micros(EXIT_WITHIN);
+        let exit_us = micros(EXIT_WITHIN);
         Ok(self.closed_us.is_some_and(|closed_us| closed_us.saturating_add(exit_us) <= now_us))
     }
 
@@ -247,7 +249,7 @@ impl Driver<'_> {
     /// were never handed over, because the caller wanted them done.
     fn give_up(&mut self, why: &str) -> Result<(), RunError> {
         self.writing = None;
-        for (operation, submit) in super::scene::lock(&self.scene.claims).still_open() {
+        for (operation, submit) in lock(&self.scene.claims).still_open() {
             self.scene.silent(&operation, submit, why);
             if let Some(slot) = self.slots.get(&(operation, submit)).copied() {
                 self.finished(slot);
@@ -266,7 +268,7 @@ impl Driver<'_> {
     /// Ends the program if it still runs, and hears it out.
     async fn end(&mut self, notices: &mut Receiver<Notice>) {
         self.stdin = None;
-        if self.process.pid == 0 {
+        if self.has_ended {
             return;
         }
         self.process.end();
@@ -284,18 +286,18 @@ impl Driver<'_> {
     }
 
     fn silence_the_rest(&self, end: End) {
-        let open = super::scene::lock(&self.scene.claims).still_open();
+        let open = lock(&self.scene.claims).still_open();
         for (operation, submit) in open {
             self.scene.silent(&operation, submit, &end_in_words(end));
         }
     }
 }
 
-/// Waits until the pipe takes more; for ever when there is nothing to write.
-async fn writable(stdin: Option<&pipe::Sender>, wanted: bool) {
+/// Waits until the pipe takes more; for ever without one.
+async fn writable(stdin: Option<&pipe::Sender>) {
     match stdin {
         // An error shows itself at the next write.
-        Some(stdin) if wanted => drop(stdin.writable().await),
-        _ => std::future::pending().await,
+        Some(stdin) => drop(stdin.writable().await),
+        None => std::future::pending().await,
     }
 }

@@ -11,7 +11,7 @@ use brownout_provider::event::{Claim, Event, EventKind, Sink};
 use tokio::sync::mpsc::Receiver;
 
 use super::claims::{Effect, Statement};
-use super::process::{End, Launcher, Notice, Process};
+use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::{Scene, lock};
 use super::schedule::micros;
 use crate::run::RunError;
@@ -21,6 +21,15 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// How long a suite may run at all.
 const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// What exit code 0 says of the operations that were seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitZero {
+    /// Nothing.
+    Nothing,
+    /// All of them succeeded.
+    AllSucceeded,
+}
 
 /// Passes events on and remembers which operations they named and when the last one came.
 pub struct Seen {
@@ -57,8 +66,7 @@ impl Sink for Seen {
     }
 }
 
-/// Runs the command once. With `exit_0_succeeds` its exit code 0 claims success for every operation that
-/// was seen.
+/// Runs the command once.
 ///
 /// # Errors
 ///
@@ -66,16 +74,16 @@ impl Sink for Seen {
 pub async fn drive(
     scene: &Scene,
     seen: &Seen,
-    exit_0_succeeds: bool,
+    exit_0: ExitZero,
     launcher: &mut Launcher,
     notices: &mut Receiver<Notice>,
 ) -> Result<(), RunError> {
-    let process = launcher.start(&scene.environment(None)?, false)?;
+    let process = launcher.start(&scene.environment(None)?, Input::Empty)?;
     scene.started(&process, None);
     let quiet_us = micros(QUIET).max(scene.plan.as_ref().map_or(0, super::plan::Plan::deadline_us));
     let end = run(scene, seen, &process, quiet_us, notices).await;
     scene.ended(&process, end, None);
-    if exit_0_succeeds && end.code == Some(0) && !end.killed {
+    if exit_0 == ExitZero::AllSucceeded && end.code == Some(0) && !end.killed {
         let operations = lock(&seen.operations).clone();
         for operation in operations {
             claim(

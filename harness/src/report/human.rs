@@ -80,7 +80,8 @@ fn heading(out: &mut String, group: &Group<'_>) {
             Style::Faint.paint(&result.file),
         ),
     );
-    if let Some(reason) = group.entries.iter().find_map(|entry| entry.result.reason.as_deref()) {
+    let counted = group.entries.iter().filter(|entry| !entry.excused);
+    if let Some(reason) = counted.filter_map(|entry| entry.result.reason.as_deref()).next() {
         fact(out, "why", reason);
     }
 }
@@ -181,6 +182,20 @@ fn invariants(out: &mut String, sums: &[InvariantSum<'_>]) {
         };
         line(out, &format!("  {} {:<width$}  {}", style.paint(mark), one.name, style.paint(said)));
     }
+}
+
+/// The first violation of a run in full, of the invariant that comes first in `expect`; empty where
+/// nothing was violated.
+#[must_use]
+pub fn first_violation(entry: &Entry) -> String {
+    let mut out = String::new();
+    let failed = entry.result.invariants.iter().find(|one| !one.violations.is_empty());
+    if let Some((invariant, first)) =
+        failed.and_then(|invariant| Some((invariant, invariant.violations.first()?)))
+    {
+        tell_violation(&mut out, entry, invariant, &first.message);
+    }
+    out
 }
 
 /// The violations of one run, the first of each invariant in full; with several seeds it says which.
@@ -306,7 +321,9 @@ fn mark(verdict: Verdict) -> &'static str {
     }
 }
 
-const fn of_verdict(verdict: Verdict) -> Style {
+/// The style of a verdict.
+#[must_use]
+pub const fn of_verdict(verdict: Verdict) -> Style {
     match verdict {
         Verdict::Passed => Style::Good,
         Verdict::Inconclusive => Style::Doubt,

@@ -70,3 +70,6 @@ impl Report {
         self.entries.iter().filter_map(Entry::counted).max().unwrap_or(Verdict::Inconclusive)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 //! **Invariant:** the short way never differs from minijinja: where it is not sure, it does not answer.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -133,16 +134,49 @@ impl Template {
         Ok(Self(Arc::new(Compiled { source: source.to_owned(), parts })))
     }
 
-    /// Compiles a template and reports at `at` what is wrong with it.
+    /// Compiles a template and reports at `at` what is wrong with it; `names` are those that it may use.
     #[must_use]
-    pub fn resolve(source: &str, at: &At<'_>) -> Option<Self> {
-        Self::compile(source)
+    pub fn resolve(source: &str, names: &[&str], at: &At<'_>) -> Option<Self> {
+        let template = Self::compile(source)
             .map_err(|error| {
                 at.error(error.to_string(), |d| {
                     d.cure("write expressions as `{{ name.field }}`, and text outside of them")
                 });
             })
-            .ok()
+            .ok()?;
+        let mut all_known = true;
+        for name in template.names() {
+            let is_global = || ENVIRONMENT.globals().any(|(global, _)| global == name);
+            if !names.contains(&name.as_str()) && !is_global() {
+                all_known = false;
+                at.error(format!("a template here does not know `{name}`"), |d| {
+                    d.allowed(&name, names)
+                });
+            }
+        }
+        all_known.then_some(template)
+    }
+
+    /// The names that the template asks for, sorted.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<String> {
+        let of = |piece: &Piece| piece.expression.undeclared_variables(false).into_iter();
+        match &self.0.parts {
+            Parts::Literal(_) => BTreeSet::new(),
+            Parts::One(piece) => of(piece).collect(),
+            Parts::Several(segments) => segments
+                .iter()
+                .filter_map(|segment| match segment {
+                    Segment::Text(_) => None,
+                    Segment::Piece(piece) => Some(of(piece)),
+                })
+                .flatten()
+                .collect(),
+            Parts::Whole(environment) => environment
+                .get_template(WHOLE)
+                .map(|template| template.undeclared_variables(false).into_iter().collect())
+                .unwrap_or_default(),
+        }
     }
 
     /// A template that gives the value at these names, one after the other: `["request", "amount"]`.
@@ -466,12 +500,13 @@ pub struct Field {
 }
 
 impl Tree {
-    /// Compiles all leaves; reports at `at` what is wrong with them, and gives `None` then.
+    /// Compiles all leaves; reports at `at` what is wrong with them, and gives `None` then. `names` are
+    /// those that they may use.
     #[must_use]
-    pub fn resolve(value: &Value, at: &At<'_>) -> Option<Self> {
+    pub fn resolve(value: &Value, names: &[&str], at: &At<'_>) -> Option<Self> {
         match value {
             Value::String(text) => {
-                let template = Template::resolve(text, at)?;
+                let template = Template::resolve(text, names, at)?;
                 Some(if template.is_literal() {
                     Self::Constant(value.clone())
                 } else {
@@ -482,23 +517,23 @@ impl Tree {
                 let trees: Vec<_> = items
                     .iter()
                     .enumerate()
-                    .map(|(index, item)| Self::resolve(item, &at.index(index)))
+                    .map(|(index, item)| Self::resolve(item, names, &at.index(index)))
                     .collect();
                 let trees: Vec<_> = trees.into_iter().collect::<Option<_>>()?;
                 let constant = trees.iter().all(|tree| matches!(tree, Self::Constant(_)));
                 Some(if constant { Self::Constant(value.clone()) } else { Self::List(trees) })
             }
-            Value::Object(fields) => Self::object(fields, at),
+            Value::Object(fields) => Self::object(fields, names, at),
             Value::Null | Value::Bool(_) | Value::Number(_) => Some(Self::Constant(value.clone())),
         }
     }
 
-    fn object(fields: &Map<String, Value>, at: &At<'_>) -> Option<Self> {
+    fn object(fields: &Map<String, Value>, names: &[&str], at: &At<'_>) -> Option<Self> {
         let trees: Vec<_> = fields
             .iter()
             .map(|(key, value)| {
                 let name = key.strip_suffix('?').unwrap_or(key);
-                let value = Self::resolve(value, &at.key(key))?;
+                let value = Self::resolve(value, names, &at.key(key))?;
                 Some(Field { name: name.to_owned(), optional: name.len() < key.len(), value })
             })
             .collect();
@@ -511,6 +546,17 @@ impl Tree {
             Self::Leaf(_) | Self::List(_) | Self::Object(_) => None,
         });
         Some(Self::Constant(Value::Object(constant.collect())))
+    }
+
+    /// The names that the leaves ask for.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<String> {
+        match self {
+            Self::Constant(_) => BTreeSet::new(),
+            Self::Leaf(template) => template.names(),
+            Self::List(items) => items.iter().flat_map(Self::names).collect(),
+            Self::Object(fields) => fields.iter().flat_map(|one| one.value.names()).collect(),
+        }
     }
 
     /// Renders the tree.

@@ -130,12 +130,14 @@ fn steps(name: &str) -> Vec<&str> {
 /// Puts a value in its place; a later value of the same name takes the place of an earlier one.
 fn insert(root: &mut Value, steps: &[&str], value: Value) {
     let mut place = root;
-    for step in steps {
+    for (depth, step) in steps.iter().enumerate() {
         if !place.is_object() {
             *place = Value::Object(Map::new());
         }
         let Value::Object(fields) = place else { return };
-        let name = if step.is_empty() { fields.len().to_string() } else { (*step).to_owned() };
+        // Empty brackets are the next place of a list.
+        let is_next = step.is_empty() && depth > 0;
+        let name = if is_next { fields.len().to_string() } else { (*step).to_owned() };
         place = fields.entry(name).or_insert(Value::Null);
     }
     *place = value;

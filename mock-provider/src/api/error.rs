@@ -175,6 +175,16 @@ impl Errors {
         self.named.keys().map(|name| &**name)
     }
 
+    /// True when an answer asks for `request_id`.
+    pub(super) fn wants_request_id(&self) -> bool {
+        let asks = |tree: &Tree| tree.names().contains("request_id");
+        asks(&self.body)
+            || self.named.values().any(|spec| {
+                spec.body.as_ref().is_some_and(asks)
+                    || spec.headers.iter().any(|(_, one)| one.names().contains("request_id"))
+            })
+    }
+
     /// Renders an error.
     ///
     /// # Errors

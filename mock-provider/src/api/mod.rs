@@ -4,6 +4,7 @@
 //! the types here, with everything looked up and every template compiled.
 //! **Invariant:** no vendor is named in code. What a vendor does stands in its file.
 
+mod build;
 mod call;
 mod error;
 mod load;
@@ -20,9 +21,10 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
+pub use build::Built;
 pub use call::{Call, Encoding, canonical, decode, encode, read_form, without_mark, write_form};
 pub use error::{ErrorContext, ErrorSpec, Errors, Standard, Which};
-pub use load::{from_value, load, names, shipped};
+pub use load::{from_value, load, names, shipped, with_policies};
 pub use need::{FieldRule, Kind, Need, brief, same};
 pub use pointer::Pointer;
 pub use policy::{
@@ -93,6 +95,72 @@ pub enum Extractor {
     Query(String),
     /// The `traceparent` header.
     Traceparent,
+}
+
+impl Extractor {
+    /// Reads `header:NAME`, `json:/POINTER`, `form:FIELD[INNER]`, `query:NAME` or `traceparent`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+        match kind {
+            "traceparent" if rest.is_empty() => Ok(Self::Traceparent),
+            "header" | "json" | "form" | "query" if rest.is_empty() => {
+                Err(format!("`{text}` does not say where to look"))
+            }
+            "header" => http::HeaderName::from_bytes(rest.as_bytes())
+                .map(|name| Self::Header(name.as_str().to_owned()))
+                .map_err(|_| format!("`{rest}` cannot be the name of a header")),
+            "json" if Pointer::new(rest).is_some() => Ok(Self::Json(rest.to_owned())),
+            "json" => Err(format!("`{rest}` is no JSON pointer")),
+            "form" => Ok(Self::Form(rest.to_owned())),
+            "query" => Ok(Self::Query(rest.to_owned())),
+            _ => Err(format!("`{text}` names no place in a request")),
+        }
+    }
+
+    /// The name of the field: the last step of the place. For `traceparent`, that word.
+    #[must_use]
+    pub fn last_name(&self) -> &str {
+        match self {
+            Self::Header(name) | Self::Query(name) => name,
+            Self::Json(pointer) => pointer.rsplit('/').next().unwrap_or_default(),
+            Self::Form(field) => {
+                let field = field.trim_end_matches(']');
+                field.rsplit(['[', ']']).next().unwrap_or_default()
+            }
+            Self::Traceparent => "traceparent",
+        }
+    }
+
+    /// What a request carries there, as text; numbers are written out.
+    #[must_use]
+    pub fn find(&self, headers: &HeaderMap, call: &Call) -> Option<String> {
+        let header = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+        let found = match self {
+            Self::Header(name) => header(name).map(str::to_owned),
+            Self::Traceparent => header("traceparent").map(str::to_owned),
+            Self::Json(pointer) => text(Pointer::new(pointer)?.find(call.body.as_ref()?)?),
+            Self::Form(field) => {
+                let steps: Vec<&str> = field.split(['[', ']']).filter(|s| !s.is_empty()).collect();
+                text(Pointer::new(&format!("/{}", steps.join("/")))?.find(call.body.as_ref()?)?)
+            }
+            Self::Query(name) => text(call.query.get(name)?),
+        };
+        found.filter(|text| !text.is_empty())
+    }
+}
+
+/// A plain value as text.
+pub(crate) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// What an API's SDK says of itself in its requests.
@@ -261,3 +329,6 @@ pub struct Environment<'a> {
     /// The run's seed.
     pub seed: u64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,502 @@
-//! The API file as its author writes it.
+//! The API file as its author writes it: shapes only, no meaning.
+//!
+//! Every field is optional here, so that all that is wrong with a file can be said at once; what is
+//! required is said by the resolver. The JSON Schema of API files is made of these types.
+//! **Invariant:** a field that is added here never changes what an older file means.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::document::{OneOrMany, ScalarOr};
+use crate::units::Period;
+
+/// An API: what a provider offers, does and answers.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawApi {
+    /// The version of this format: 1.
+    pub version: Option<u32>,
+    /// The name, as scenarios write it.
+    pub name: Option<String>,
+    /// One sentence.
+    pub summary: Option<String>,
+    /// The hosts of the real thing; a request to one of them went past the mock.
+    pub hosts: Option<Vec<String>>,
+    /// How a client shows who it is.
+    pub auth: Option<RawAuth>,
+    /// How requests are encoded; `json` unless said otherwise.
+    pub encoding: Option<RawEncoding>,
+    /// Where requests carry the name of their operation: `header:NAME`, `json:/POINTER`,
+    /// `form:FIELD[INNER]`, `query:NAME` or `traceparent`; of several the first that is present counts.
+    pub operation_id: Option<OneOrMany<String>>,
+    /// What the vendor's SDK says of itself.
+    pub sdk: Option<RawSdk>,
+    /// How idempotency keys are treated; left out for an API without keys.
+    pub idempotency: Option<RawIdempotency>,
+    /// A limit on requests; left out for none.
+    pub rate_limit: Option<RawRateLimit>,
+    /// The headers that tell of the limit: a dialect's name, or headers and their templates.
+    pub limit_headers: Option<ScalarOr<LimitDialect, BTreeMap<String, String>>>,
+    /// The errors.
+    pub errors: Option<RawErrors>,
+    /// Which answers are permanent, throttling or transient.
+    pub classes: Option<RawClasses>,
+    /// How retry hints are spelled beside `Retry-After`.
+    pub hint: Option<RawHint>,
+    /// Headers of every answer; templates that know `request_id` and `now`.
+    pub headers: Option<BTreeMap<String, String>>,
+    /// Environment variables that point an unmodified program at the mock; templates that know `url`,
+    /// `key`, `token` and `seed`.
+    pub client_env: Option<BTreeMap<String, String>>,
+    /// What to change in the vendor's SDK, by invariant.
+    pub cures: Option<BTreeMap<String, String>>,
+    /// The routes; the first that matches a request serves it.
+    pub routes: Option<Vec<RawRoute>>,
+}
+
+/// How a client shows who it is.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawAuth {
+    /// The header with the key; `authorization` unless said otherwise.
+    pub header: Option<String>,
+    /// The word before the key, such as `Bearer`.
+    pub scheme: Option<String>,
+    /// True when an operation's token may stand behind the key handed to a client.
+    pub token_in_key: Option<bool>,
+    /// False when requests without a key are served too; true unless said otherwise.
+    pub required: Option<bool>,
+    /// A key of the right shape that opens nothing.
+    pub dummy: Option<String>,
+}
+
+/// How requests are encoded.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawEncoding {
+    /// JSON.
+    Json,
+    /// `application/x-www-form-urlencoded`, nested by brackets: `metadata[order]=1`.
+    Form,
+}
+
+/// What the vendor's SDK says of itself in its requests.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSdk {
+    /// A header that is the same in all attempts of one call.
+    pub call_id: Option<String>,
+    /// A header that counts the retries of one call, from 0.
+    pub retry_count: Option<String>,
+}
+
+/// How idempotency keys are treated. A scenario can set each of these for itself.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawIdempotency {
+    /// The header with the key; `idempotency-key` unless said otherwise.
+    pub header: Option<String>,
+    /// The field of the body with the key, as a JSON pointer, instead of a header.
+    pub field: Option<String>,
+    /// True when a request without a key is refused.
+    pub required: Option<bool>,
+    /// What shares one name space of keys: `account` (the default) or `route`.
+    pub scope: Option<RawKeyScope>,
+    /// How long a key is remembered; `24h` unless said otherwise.
+    pub retention: Option<Period>,
+    /// The answer to a key that comes back with another body: a status, or status and error.
+    pub mismatch: Option<ScalarOr<u16, RawRefusal>>,
+    /// The answer while the first request with the key is in progress.
+    pub in_flight: Option<ScalarOr<u16, RawRefusal>>,
+    /// The answer to a request without a required key.
+    pub missing: Option<ScalarOr<u16, RawRefusal>>,
+    /// How a replay looks.
+    pub replay: Option<RawReplay>,
+    /// Which answers are kept: `success` (the default), or `all` once the work began.
+    pub stores: Option<RawStores>,
+    /// True when a key in quotes equals the bare one (the default).
+    pub quoted_equals_bare: Option<bool>,
+    /// The longest key in characters; 255 unless said otherwise.
+    pub max_length: Option<u32>,
+}
+
+/// What shares one name space of keys.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawKeyScope {
+    /// All routes of one account.
+    Account,
+    /// One route of one account.
+    Route,
+}
+
+/// Which answers are kept under a key.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawStores {
+    /// Successes only.
+    Success,
+    /// Every answer given once the work began.
+    All,
+}
+
+/// An answer that refuses.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawRefusal {
+    /// A status instead of the error's own.
+    pub status: Option<u16>,
+    /// The name of an error of this API.
+    pub error: Option<String>,
+}
+
+/// How a replay looks.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawReplay {
+    /// A status instead of that of the first answer.
+    pub status: Option<u16>,
+    /// Headers that mark it.
+    pub headers: Option<BTreeMap<String, String>>,
+}
+
+/// A limit on requests.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawRateLimit {
+    /// By which rule; `token_bucket` unless said otherwise.
+    pub algorithm: Option<RawLimitAlgorithm>,
+    /// Requests in one period, at least 1.
+    pub limit: Option<u32>,
+    /// The period; `1s` unless said otherwise.
+    pub per: Option<Period>,
+    /// The most requests at once; `limit` unless said otherwise.
+    pub burst: Option<u32>,
+    /// What shares the limit: `api_key` (the default), `global` or `route`.
+    pub scope: Option<RawLimitScope>,
+}
+
+/// By which rule a limiter counts.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawLimitAlgorithm {
+    /// Tokens that drop into a bucket at a steady rate.
+    TokenBucket,
+}
+
+/// What shares a limit.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawLimitScope {
+    /// All requests with one key.
+    ApiKey,
+    /// All requests.
+    Global,
+    /// All requests to one route.
+    Route,
+}
+
+/// Headers that tell of a limit, by a common dialect.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitDialect {
+    /// None.
+    None,
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since 1970).
+    XRatelimit,
+    /// `RateLimit-Policy` and `RateLimit` as in draft 11 of the HTTP API working group.
+    Ratelimit,
+}
+
+/// The errors of an API.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawErrors {
+    /// The body of every error; templates that know `code`, `message`, `status`, `field`, `key`,
+    /// `route`, `request_id` and what stands in `values`.
+    pub body: Option<Value>,
+    /// Values that the body asks for, where an error does not say otherwise.
+    pub values: Option<BTreeMap<String, Value>>,
+    /// Errors by name: the standard ones changed, or the API's own.
+    pub named: Option<BTreeMap<String, RawError>>,
+    /// The name of the error for a status (`"429"`), for `4xx`, and for all `other` statuses.
+    pub statuses: Option<BTreeMap<String, String>>,
+}
+
+/// One error.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawError {
+    /// The status, 400 to 999.
+    pub status: Option<u16>,
+    /// What a program reads; the error's name unless said otherwise.
+    pub code: Option<Value>,
+    /// What people read.
+    pub message: Option<String>,
+    /// Values that the body asks for.
+    pub values: Option<BTreeMap<String, Value>>,
+    /// Headers of its own.
+    pub headers: Option<BTreeMap<String, String>>,
+    /// A body of its own.
+    pub body: Option<Value>,
+}
+
+/// Which answers mean what.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawClasses {
+    /// The class of a status (`"409"`) or of a hundred (`4xx`), where it is not the usual one.
+    pub statuses: Option<BTreeMap<String, RawClass>>,
+    /// Codes in the body that outrank the status.
+    pub codes: Option<Vec<RawCodes>>,
+    /// A header whose `true` or `false` outranks status and code.
+    pub should_retry: Option<String>,
+}
+
+/// Codes in the body of an error.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawCodes {
+    /// Where the code stands, as a JSON pointer.
+    pub at: Option<String>,
+    /// The class of each code.
+    pub values: Option<BTreeMap<String, RawClass>>,
+}
+
+/// What an answer means.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawClass {
+    /// It worked.
+    Success,
+    /// The same request will never succeed.
+    Permanent,
+    /// Come back later.
+    Throttling,
+    /// Something went wrong that may heal.
+    Transient,
+}
+
+/// How retry hints are spelled beside `Retry-After`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawHint {
+    /// A header in milliseconds.
+    pub ms_header: Option<String>,
+    /// A field of an error's body in seconds, as a JSON pointer.
+    pub body: Option<String>,
+}
+
+/// A route.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawRoute {
+    /// The name, as scenarios write it.
+    pub name: Option<String>,
+    /// One sentence.
+    pub summary: Option<String>,
+    /// The method.
+    pub method: Option<String>,
+    /// The path, with parameters in braces: `/v1/charges/{id}`.
+    pub path: Option<String>,
+    /// What else tells it from routes with the same method and path.
+    pub when: Option<RawWhen>,
+    /// The input of an operation that calls it, unless the workload says otherwise; templates that know
+    /// `n` and `submit`.
+    pub input: Option<Value>,
+    /// The request that a built-in client makes of an input; templates that know `input`, `n` and
+    /// `submit`.
+    pub request: Option<RawRequest>,
+    /// What the API demands of the body, by JSON pointer.
+    pub fields: Option<BTreeMap<String, RawField>>,
+    /// The object that it makes.
+    pub creates: Option<RawCreates>,
+    /// The object that it reads.
+    pub reads: Option<RawUses>,
+    /// The object that it changes.
+    pub changes: Option<RawUses>,
+    /// The object whose effect it undoes (and which it may change).
+    pub reverses: Option<RawUses>,
+    /// The objects that it lists.
+    pub lists: Option<RawLists>,
+    /// Its side effect.
+    pub effect: Option<RawEffect>,
+    /// Its answer.
+    pub success: Option<RawSuccess>,
+    /// What makes an answer usable, by JSON pointer.
+    pub needs: Option<BTreeMap<String, ScalarOr<String, RawNeed>>>,
+    /// Fields of the answer that repeat what the request said: pointer to `/POINTER`, `path:NAME` or
+    /// `query:NAME`.
+    pub echoes: Option<BTreeMap<String, String>>,
+    /// Fields of the body that do not count when two requests are compared, as JSON pointers.
+    pub volatile: Option<Vec<String>>,
+    /// `natural` when a repeat does no harm by its nature; `key` or `none` to say whether the route
+    /// takes idempotency keys (all but `GET` do, where the API has keys).
+    pub idempotent: Option<RawIdempotent>,
+}
+
+/// Why or whether a request may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawIdempotent {
+    /// A repeat does no harm by its nature.
+    Natural,
+    /// The route takes idempotency keys.
+    Key,
+    /// The route takes none.
+    None,
+}
+
+/// What tells a route from others with the same method and path.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawWhen {
+    /// Headers and their exact values.
+    pub headers: Option<BTreeMap<String, String>>,
+    /// Fields of the body (JSON pointers) and their values.
+    pub body: Option<BTreeMap<String, Value>>,
+}
+
+/// A request made of an input.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawRequest {
+    /// The parameters of the path.
+    pub path: Option<BTreeMap<String, String>>,
+    /// The query.
+    pub query: Option<BTreeMap<String, String>>,
+    /// Further headers.
+    pub headers: Option<BTreeMap<String, String>>,
+    /// The body.
+    pub body: Option<Value>,
+}
+
+/// What the API demands of one field.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawField {
+    /// `string`, `text`, `integer`, `number`, `boolean`, `list` or `object`.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// True when it must be there.
+    pub required: Option<bool>,
+    /// The smallest number.
+    pub min: Option<i64>,
+    /// The largest number.
+    pub max: Option<i64>,
+    /// The only values.
+    #[serde(rename = "in")]
+    pub one_of: Option<Vec<Value>>,
+    /// What the API says when it does not hold.
+    pub message: Option<String>,
+}
+
+/// The object that a route makes.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawCreates {
+    /// Where it belongs.
+    pub collection: Option<String>,
+    /// How its id looks.
+    pub id: Option<RawId>,
+    /// The object; templates that know `id`, `request`, `path`, `query`, `target`, `now` and
+    /// `request_id`. A field whose name ends in `?` is left out when what it asks for is not there.
+    pub fields: Option<Value>,
+}
+
+/// How an id looks.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawId {
+    /// What stands in front.
+    pub prefix: Option<String>,
+    /// How many random letters and digits follow, 8 to 64; 24 unless said otherwise.
+    pub random: Option<u32>,
+}
+
+/// The object that a route reads, changes, or whose effect it undoes.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawUses {
+    /// Where it belongs.
+    pub collection: Option<String>,
+    /// Its id: `/POINTER` into the body, `path:NAME`, `query:NAME`, or a template.
+    pub id: Option<String>,
+    /// What must hold of it, by JSON pointer.
+    pub when: Option<BTreeMap<String, ScalarOr<String, RawNeed>>>,
+    /// The error when that does not hold; `conflict` unless said otherwise.
+    pub otherwise: Option<String>,
+    /// Fields that are set in it.
+    pub set: Option<Value>,
+}
+
+/// The objects that a route lists.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawLists {
+    /// Where they belong.
+    pub collection: Option<String>,
+    /// Query parameters, and the field of an object (a JSON pointer) that must have their value.
+    pub filters: Option<BTreeMap<String, String>>,
+    /// The most objects in one answer; 100 unless said otherwise.
+    pub limit: Option<u32>,
+    /// True when the newest object stands first.
+    pub newest_first: Option<bool>,
+}
+
+/// The side effect of a route.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawEffect {
+    /// What it is called.
+    pub kind: Option<String>,
+    /// How much in the smallest unit: `/POINTER` into the body, `path:NAME`, `query:NAME`, or a template
+    /// that knows what an answer knows.
+    pub amount: Option<String>,
+    /// The unit, written like the amount or as a plain word.
+    pub unit: Option<String>,
+    /// True when somebody pays for it.
+    pub billed: Option<bool>,
+    /// What it is about, written like the amount.
+    pub subject: Option<String>,
+    /// A list in the request: one effect for each, which templates know as `item`.
+    pub items: Option<String>,
+}
+
+/// The answer of a route that worked.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSuccess {
+    /// The status; 200 unless said otherwise.
+    pub status: Option<u16>,
+    /// Further headers.
+    pub headers: Option<BTreeMap<String, String>>,
+    /// The body: a tree whose text leaves are templates. The object, unless said otherwise.
+    pub body: Option<Value>,
+}
+
+/// What must hold of a field, in the long form; exactly one of these.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawNeed {
+    /// One of these.
+    #[serde(rename = "in")]
+    pub one_of: Option<Vec<Value>>,
+    /// Exactly this.
+    pub equals: Option<Value>,
+}
+
+/// What a scenario can set for itself.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawPolicies {
+    /// How idempotency keys are treated.
+    pub idempotency: Option<RawIdempotency>,
+    /// A limit on requests.
+    pub rate_limit: Option<RawRateLimit>,
+    /// How retry hints are spelled.
+    pub hint: Option<RawHint>,
+}

@@ -160,6 +160,17 @@ impl<'a> At<'a> {
         &self.path
     }
 
+    /// Reports here what was found in a document that begins here.
+    pub fn adopt(&self, mut diagnostic: Diagnostic) {
+        diagnostic.path = match (self.path.as_str(), diagnostic.path.as_str()) {
+            ("", _) => diagnostic.path,
+            (outer, "") => outer.to_owned(),
+            (outer, inner) if inner.starts_with('[') => format!("{outer}{inner}"),
+            (outer, inner) => format!("{outer}.{inner}"),
+        };
+        self.sink.push(diagnostic);
+    }
+
     /// Reports an error here: `at.error("…", |d| d.allowed(wrong, words).cure("…"))`.
     pub fn error(&self, message: impl Into<String>, more: impl FnOnce(Diagnostic) -> Diagnostic) {
         self.report(Severity::Error, message.into(), more);

@@ -1,0 +1,89 @@
+//! Requests that a built-in client makes of an operation's input.
+//!
+//! Knows nothing about connections or keys. **Invariant:** what is built here is read back by
+//! [`super::Api::read`] as the same call.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::Value;
+
+use super::call::{Encoding, encode};
+use super::route::{Route, Segment, write_headers};
+use crate::template::TemplateError;
+
+/// A request without address and key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Built {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// The content type and the route's own headers.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Bytes,
+}
+
+impl Route {
+    /// The input of operation `n` where the workload does not say otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When the input asks for something that is not there.
+    pub fn default_input(&self, n: u64, submit: u32) -> Result<Value, TemplateError> {
+        let (n, submit) = (Value::from(n), Value::from(submit));
+        self.input.render(&[("n", &n), ("submit", &submit)])
+    }
+
+    /// The request for an input. Where the API file does not say how the body looks, the body is the
+    /// input itself.
+    ///
+    /// # Errors
+    ///
+    /// When the input lacks something that the request needs.
+    pub fn build(
+        &self,
+        encoding: Encoding,
+        input: &Value,
+        n: u64,
+        submit: u32,
+    ) -> Result<Built, TemplateError> {
+        let (n, submit) = (Value::from(n), Value::from(submit));
+        let names = [("input", input), ("n", &n), ("submit", &submit)];
+        let mut target = String::new();
+        for segment in &self.pattern.segments {
+            target.push('/');
+            match segment {
+                Segment::Literal(text) => target.push_str(text),
+                Segment::Parameter(name) => {
+                    let found = self.request.path.iter().find(|(known, _)| known == name);
+                    if let Some((_, template)) = found {
+                        target.push_str(&encode(&template.text(&names)?));
+                    }
+                }
+            }
+        }
+        for (index, (name, template)) in self.request.query.iter().enumerate() {
+            target.push(if index == 0 { '?' } else { '&' });
+            target.push_str(&encode(name));
+            target.push('=');
+            target.push_str(&encode(&template.text(&names)?));
+        }
+        let mut headers = HeaderMap::new();
+        let body = match &self.request.body {
+            Some(body) => Some(body.render(&names)?),
+            None if self.method == Method::GET || self.uses.is_some() => None,
+            None => Some(input.clone()),
+        };
+        let body = match body {
+            None => Bytes::new(),
+            Some(body) => {
+                let media_type = HeaderValue::from_static(encoding.content_type());
+                headers.insert(http::header::CONTENT_TYPE, media_type);
+                encoding.write(&body)
+            }
+        };
+        write_headers(&self.request.headers, &names, &mut headers)?;
+        Ok(Built { method: self.method.clone(), target, headers, body })
+    }
+}

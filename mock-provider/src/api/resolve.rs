@@ -1,1 +1,0 @@
-//! From the file to the API.

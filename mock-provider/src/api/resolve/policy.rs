@@ -1,0 +1,285 @@
+//! The policies of an API file, or what a scenario sets over them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::super::error::Standard;
+use super::super::policy::{
+    Classes, HeaderTemplate, IdempotencyPolicy, KeyCarrier, KeyScope, LimitAlgorithm, LimitScope,
+    RateLimitPolicy, Refusal, Stores, usual_class,
+};
+use super::super::raw::{
+    LimitDialect, RawClass, RawClasses, RawHint, RawIdempotency, RawKeyScope, RawLimitAlgorithm,
+    RawLimitScope, RawRateLimit, RawRefusal, RawReplay, RawStores,
+};
+use super::{header_name, header_templates, header_value, pointer, status, unknown};
+use crate::document::{At, ScalarOr};
+use crate::event::Class;
+use crate::hint::Dialect;
+use crate::units::Period;
+
+/// What the templates of limit headers know.
+const LIMIT_NAMES: [&str; 7] =
+    ["limit", "remaining", "reset_s", "reset_ms", "reset_epoch_s", "reset_duration", "window_s"];
+
+const DAY_US: u64 = 24 * 3600 * 1_000_000;
+
+pub(super) fn idempotency(
+    raw: &RawIdempotency,
+    base: Option<&IdempotencyPolicy>,
+    errors: &[String],
+    at: &At<'_>,
+) -> Option<IdempotencyPolicy> {
+    let carrier = carrier(raw, base, at)?;
+    let refused = |raw: &Option<ScalarOr<u16, RawRefusal>>, key, base: Option<&Refusal>, usual| {
+        refusal(raw.as_ref(), base, usual, &Known { errors, at: at.key(key) })
+    };
+    let retention = raw.retention.map(Period::micros);
+    if retention == Some(0) {
+        at.key("retention").error("a key that is never remembered is no key", |d| {
+            d.cure("use the fault `ignore_key`, or a longer time")
+        });
+    }
+    let replay = raw.replay.clone().unwrap_or_default();
+    Some(IdempotencyPolicy {
+        carrier,
+        required: raw.required.or(base.map(|base| base.required)).unwrap_or(false),
+        scope: match raw.scope {
+            Some(RawKeyScope::Account) => KeyScope::Account,
+            Some(RawKeyScope::Route) => KeyScope::Route,
+            None => base.map_or(KeyScope::Account, |base| base.scope),
+        },
+        retention_us: retention.or(base.map(|base| base.retention_us)).unwrap_or(DAY_US),
+        mismatch: refused(
+            &raw.mismatch,
+            "mismatch",
+            base.map(|base| &base.mismatch),
+            Standard::KeyMismatch,
+        ),
+        in_flight: refused(
+            &raw.in_flight,
+            "in_flight",
+            base.map(|base| &base.in_flight),
+            Standard::InFlight,
+        ),
+        missing: refused(
+            &raw.missing,
+            "missing",
+            base.map(|base| &base.missing),
+            Standard::KeyMissing,
+        ),
+        replay_status: status(replay.status, 200, &at.key("replay").key("status"))
+            .or(base.and_then(|base| base.replay_status)),
+        replay_headers: replay_headers(&replay, base, &at.key("replay").key("headers")),
+        stores: match raw.stores {
+            Some(RawStores::Success) => Stores::Success,
+            Some(RawStores::All) => Stores::All,
+            None => base.map_or(Stores::Success, |base| base.stores),
+        },
+        quoted_equals_bare: raw
+            .quoted_equals_bare
+            .or(base.map(|base| base.quoted_equals_bare))
+            .unwrap_or(true),
+        max_length: raw
+            .max_length
+            .and_then(|length| usize::try_from(length).ok())
+            .or(base.map(|base| base.max_length))
+            .unwrap_or(255),
+    })
+}
+
+fn carrier(
+    raw: &RawIdempotency,
+    base: Option<&IdempotencyPolicy>,
+    at: &At<'_>,
+) -> Option<KeyCarrier> {
+    match (&raw.header, &raw.field) {
+        (Some(_), Some(_)) => {
+            at.error("a key stands in a header or in a field, not in both", |d| {
+                d.cure("leave `header` or `field` out")
+            });
+            None
+        }
+        (Some(header), None) => header_name(header, &at.key("header")).map(KeyCarrier::Header),
+        (None, Some(field)) => pointer(field, &at.key("field")).map(KeyCarrier::Field),
+        (None, None) => Some(base.map_or_else(
+            || KeyCarrier::Header(HeaderName::from_static("idempotency-key")),
+            |base| base.carrier.clone(),
+        )),
+    }
+}
+
+struct Known<'a> {
+    errors: &'a [String],
+    at: At<'a>,
+}
+
+fn refusal(
+    raw: Option<&ScalarOr<u16, RawRefusal>>,
+    base: Option<&Refusal>,
+    usual: Standard,
+    known: &Known<'_>,
+) -> Refusal {
+    let base =
+        base.cloned().unwrap_or_else(|| Refusal { error: Arc::from(usual.name()), status: None });
+    match raw {
+        None => base,
+        Some(ScalarOr::Scalar(code)) => {
+            Refusal { status: status(Some(*code), 400, &known.at), ..base }
+        }
+        Some(ScalarOr::Map(raw)) => {
+            if let Some(name) = raw.error.as_ref().filter(|name| !known.errors.contains(name)) {
+                unknown("error", name, known.errors, &known.at.key("error"));
+            }
+            Refusal {
+                error: raw.error.as_deref().map_or(base.error, Arc::from),
+                status: status(raw.status, 400, &known.at.key("status")).or(base.status),
+            }
+        }
+    }
+}
+
+fn replay_headers(
+    raw: &RawReplay,
+    base: Option<&IdempotencyPolicy>,
+    at: &At<'_>,
+) -> Vec<(HeaderName, http::HeaderValue)> {
+    match &raw.headers {
+        None => base.map(|base| base.replay_headers.clone()).unwrap_or_default(),
+        Some(headers) => headers
+            .iter()
+            .filter_map(|(name, value)| {
+                let at = at.key(name);
+                Some((header_name(name, &at)?, header_value(value, &at)?))
+            })
+            .collect(),
+    }
+}
+
+pub(super) fn rate_limit(
+    raw: &RawRateLimit,
+    base: Option<&RateLimitPolicy>,
+    at: &At<'_>,
+) -> Option<RateLimitPolicy> {
+    let Some(limit) = raw.limit.or(base.map(|base| base.limit)) else {
+        at.error("`limit` is missing", |d| d.cure("say how many requests pass in one period"));
+        return None;
+    };
+    let per_us = raw.per.map(Period::micros).or(base.map(|base| base.per_us)).unwrap_or(1_000_000);
+    let burst = raw.burst.or(base.map(|base| base.burst).filter(|_| raw.limit.is_none()));
+    for (key, number) in
+        [("limit", u64::from(limit)), ("per", per_us), ("burst", burst.unwrap_or(1).into())]
+    {
+        if number == 0 {
+            at.key(key).error(format!("`{key}` is 0"), |d| d.cure("use a larger value"));
+        }
+    }
+    Some(RateLimitPolicy {
+        algorithm: match raw.algorithm {
+            Some(RawLimitAlgorithm::TokenBucket) | None => LimitAlgorithm::TokenBucket,
+        },
+        limit,
+        per_us,
+        burst: burst.unwrap_or(limit),
+        scope: match raw.scope {
+            Some(RawLimitScope::ApiKey) => LimitScope::ApiKey,
+            Some(RawLimitScope::Global) => LimitScope::Global,
+            Some(RawLimitScope::Route) => LimitScope::Route,
+            None => base.map_or(LimitScope::ApiKey, |base| base.scope),
+        },
+    })
+}
+
+pub(super) fn limit_headers(
+    raw: Option<&ScalarOr<LimitDialect, BTreeMap<String, String>>>,
+    at: &At<'_>,
+) -> Vec<HeaderTemplate> {
+    let pairs: &[(&str, &str)] = match raw {
+        None | Some(ScalarOr::Scalar(LimitDialect::None)) => &[],
+        Some(ScalarOr::Scalar(LimitDialect::XRatelimit)) => &[
+            ("x-ratelimit-limit", "{{ limit }}"),
+            ("x-ratelimit-remaining", "{{ remaining }}"),
+            ("x-ratelimit-reset", "{{ reset_epoch_s }}"),
+        ],
+        Some(ScalarOr::Scalar(LimitDialect::Ratelimit)) => &[
+            ("ratelimit-policy", "\"default\";q={{ limit }};w={{ window_s }}"),
+            ("ratelimit", "\"default\";r={{ remaining }};t={{ reset_s }}"),
+        ],
+        Some(ScalarOr::Map(map)) => return header_templates(Some(map), &LIMIT_NAMES, at),
+    };
+    let pairs = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    header_templates(Some(&pairs.collect()), &LIMIT_NAMES, at)
+}
+
+pub(super) fn hint(raw: Option<&RawHint>, base: Option<&Dialect>, at: &At<'_>) -> Dialect {
+    let base = base.cloned().unwrap_or_default();
+    let Some(raw) = raw else { return base };
+    let header = raw.ms_header.as_ref().and_then(|name| header_name(name, &at.key("ms_header")));
+    let body = raw.body.as_ref().and_then(|text| pointer(text, &at.key("body")));
+    Dialect {
+        ms_header: header.map(|name| name.to_string()).or(base.ms_header),
+        body: body.map(|pointer| pointer.to_string()).or(base.body),
+    }
+}
+
+pub(super) fn classes(raw: Option<&RawClasses>, at: &At<'_>) -> Classes {
+    let mut classes = Classes {
+        statuses: (100..=999).map(usual_class).collect(),
+        codes: Vec::new(),
+        should_retry: None,
+    };
+    let Some(raw) = raw else { return classes };
+    // A hundred first, so that a single status outranks it wherever it stands.
+    let given = || raw.statuses.iter().flatten();
+    let hundreds = given().filter(|(word, _)| word.ends_with("xx"));
+    let singles = given().filter(|(word, _)| !word.ends_with("xx"));
+    for (word, class) in hundreds.chain(singles) {
+        match span(word) {
+            Some(span) => {
+                for status in span {
+                    if let Some(place) = classes.statuses.get_mut(usize::from(status - 100)) {
+                        *place = resolved(*class);
+                    }
+                }
+            }
+            None => at
+                .key("statuses")
+                .key(word)
+                .error(format!("`{word}` is neither a status nor a hundred"), |d| {
+                    d.key().cure("write `\"429\"` or `4xx`")
+                }),
+        }
+    }
+    for (index, codes) in raw.codes.iter().flatten().enumerate() {
+        let at = at.key("codes").index(index);
+        let Some(text) = super::required(codes.at.as_deref(), "at", &at) else { continue };
+        let Some(pointer) = pointer(text, &at.key("at")) else { continue };
+        let values = codes.values.iter().flatten();
+        let values = values.map(|(code, class)| (code.as_str().into(), resolved(*class)));
+        classes.codes.push((pointer, values.collect()));
+    }
+    let header = raw.should_retry.as_ref();
+    classes.should_retry = header.and_then(|name| header_name(name, &at.key("should_retry")));
+    classes
+}
+
+/// The statuses that `429` or `4xx` means.
+fn span(word: &str) -> Option<std::ops::RangeInclusive<u16>> {
+    if let Some(hundred) = word.strip_suffix("xx") {
+        let hundred = hundred.parse::<u16>().ok().filter(|it| (1..=9).contains(it))? * 100;
+        return Some(hundred..=hundred + 99);
+    }
+    let status = word.parse::<u16>().ok().filter(|it| (100..=999).contains(it))?;
+    Some(status..=status)
+}
+
+fn resolved(class: RawClass) -> Class {
+    match class {
+        RawClass::Success => Class::Success,
+        RawClass::Permanent => Class::Permanent,
+        RawClass::Throttling => Class::Throttling,
+        RawClass::Transient => Class::Transient,
+    }
+}

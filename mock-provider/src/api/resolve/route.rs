@@ -1,0 +1,430 @@
+//! The routes of an API file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::Method;
+use serde_json::Value;
+
+use super::super::need::{FieldRule, Kind, Need};
+use super::super::raw::{
+    RawCreates, RawEffect, RawField, RawIdempotent, RawLists, RawNeed, RawRequest, RawRoute,
+    RawSuccess, RawWhen,
+};
+use super::super::route::{
+    CONTEXT_NAMES, Creates, Discriminator, EffectSpec, IdSpec, Lists, Pattern, RequestTemplate,
+    Route, Source, SuccessSpec, Uses,
+};
+use super::super::{Pointer, Standard};
+use super::{header_name, header_templates, pointer, required, status, unknown};
+use crate::document::{At, ScalarOr};
+use crate::template::{Template, Tree};
+
+/// What routes are resolved against.
+pub(super) struct With<'a> {
+    /// True when the API has idempotency keys.
+    pub(super) has_keys: bool,
+    /// The names of its errors.
+    pub(super) errors: &'a [String],
+}
+
+pub(super) fn routes(raw: &[RawRoute], with: &With<'_>, at: &At<'_>) -> Vec<Arc<Route>> {
+    let list = at.key("routes");
+    if raw.is_empty() {
+        at.error("an API without routes serves nothing", |d| d.cure("add a route under `routes:`"));
+    }
+    let mut routes: Vec<Arc<Route>> = Vec::new();
+    for (index, raw) in raw.iter().enumerate() {
+        let at = list.index(index);
+        let Some(new) = route(raw, with, &at) else { continue };
+        if routes.iter().any(|old| old.name == new.name) {
+            at.key("name").error(format!("there are two routes `{}`", new.name), |d| d);
+        }
+        if let Some(old) = routes.iter().find(|old| hides(old, &new)) {
+            at.key("path").error(
+                format!("`{}` is never reached; `{}` takes its requests", new.name, old.name),
+                |d| d.cure("put it before that route, or tell the two apart with `when`"),
+            );
+        }
+        routes.push(Arc::new(new));
+    }
+    routes
+}
+
+/// True when `old` takes every request that `new` could take.
+fn hides(old: &Route, new: &Route) -> bool {
+    use super::super::route::Segment;
+    let covers = |(old, new): (&Segment, &Segment)| match (old, new) {
+        (Segment::Parameter(_), _) => true,
+        (Segment::Literal(old), Segment::Literal(new)) => old == new,
+        (Segment::Literal(_), Segment::Parameter(_)) => false,
+    };
+    old.method == new.method
+        && old.pattern.segments.len() == new.pattern.segments.len()
+        && old.pattern.segments.iter().zip(&new.pattern.segments).all(covers)
+        && old.discriminators.iter().all(|one| new.discriminators.contains(one))
+}
+
+fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
+    let name = required(raw.name.as_deref(), "name", at);
+    let pattern = required(raw.path.as_deref(), "path", at).and_then(|path| {
+        Pattern::new(path).map_err(|wrong| at.key("path").error(wrong, |d| d)).ok()
+    });
+    let pattern = pattern?;
+    let method = method(raw.method.as_deref().unwrap_or("GET"), &at.key("method"))?;
+    let reach = Reach { pattern: &pattern };
+    let (used, reverses) = uses(raw, &reach, with, at);
+    let creates = raw.creates.as_ref().and_then(|raw| creates(raw, &at.key("creates")));
+    let lists = raw.lists.as_ref().and_then(|raw| lists(raw, &at.key("lists")));
+    let effect = raw.effect.as_ref().and_then(|raw| effect(raw, &reach, &at.key("effect")));
+    let has_object = creates.is_some() || used.is_some();
+    let success = success(raw.success.as_ref(), has_object, at)?;
+    let input = raw.input.clone().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    let route = Route {
+        name: name?.into(),
+        summary: raw.summary.clone().unwrap_or_default(),
+        discriminators: discriminators(raw.when.as_ref(), &at.key("when")),
+        input: Tree::resolve(&input, &["n", "submit"], &at.key("input"))?,
+        request: request(raw.request.as_ref(), &pattern, &at.key("request"))?,
+        fields: fields(raw.fields.as_ref(), &at.key("fields")),
+        creates,
+        uses: used,
+        lists,
+        effect,
+        reverses,
+        success,
+        needs: needs(raw.needs.as_ref(), &at.key("needs")),
+        echoes: echoes(raw.echoes.as_ref(), &reach, &at.key("echoes")),
+        volatile: pointers(raw.volatile.as_deref(), &at.key("volatile")),
+        keyed: keyed(raw.idempotent, &method, with, &at.key("idempotent")),
+        natural: raw.idempotent == Some(RawIdempotent::Natural),
+        pattern,
+        method,
+    };
+    Some(route)
+}
+
+fn method(text: &str, at: &At<'_>) -> Option<Method> {
+    let upper = text.to_ascii_uppercase();
+    let method = Method::from_bytes(upper.as_bytes()).ok();
+    if method.is_none() {
+        at.error(format!("`{text}` is no method"), |d| d);
+    }
+    method
+}
+
+fn keyed(raw: Option<RawIdempotent>, method: &Method, with: &With<'_>, at: &At<'_>) -> bool {
+    match raw {
+        Some(RawIdempotent::Key) if !with.has_keys => {
+            at.error("the API has no idempotency keys", |d| {
+                d.cure("add `idempotency:` to the API")
+            });
+            false
+        }
+        Some(RawIdempotent::Key) => true,
+        Some(RawIdempotent::None | RawIdempotent::Natural) => false,
+        None => with.has_keys && *method != Method::GET && *method != Method::HEAD,
+    }
+}
+
+/// What a text that reaches into a request is resolved against.
+struct Reach<'a> {
+    pattern: &'a Pattern,
+}
+
+impl Reach<'_> {
+    /// `/POINTER`, `path:NAME` or `query:NAME`.
+    fn source(&self, text: &str, at: &At<'_>) -> Option<Source> {
+        if let Some(name) = text.strip_prefix("path:") {
+            if !self.pattern.parameters().any(|known| known == name) {
+                unknown("parameter in the path", name, self.pattern.parameters(), at);
+            }
+            return Some(Source::Path(name.to_owned()));
+        }
+        if let Some(name) = text.strip_prefix("query:") {
+            return Some(Source::Query(name.to_owned()));
+        }
+        pointer(text, at).map(Source::Body)
+    }
+
+    /// The same, or a template; with `word` also plain text.
+    fn template(&self, text: &str, at: &At<'_>) -> Option<Template> {
+        let mut names = CONTEXT_NAMES.to_vec();
+        names.push("item");
+        if !text.starts_with('/') && !text.starts_with("path:") && !text.starts_with("query:") {
+            return Template::resolve(text, &names, at);
+        }
+        let steps: Vec<String> = match self.source(text, at)? {
+            Source::Body(pointer) => {
+                std::iter::once("request".to_owned()).chain(pointer.steps().to_vec()).collect()
+            }
+            Source::Path(name) => vec!["path".to_owned(), name],
+            Source::Query(name) => vec!["query".to_owned(), name],
+        };
+        let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+        Template::path(&steps).map_err(|error| at.error(error.to_string(), |d| d)).ok()
+    }
+}
+
+fn discriminators(raw: Option<&RawWhen>, at: &At<'_>) -> Vec<Discriminator> {
+    let Some(raw) = raw else { return Vec::new() };
+    let headers = raw.headers.iter().flatten().filter_map(|(name, value)| {
+        let name = header_name(name, &at.key("headers").key(name))?;
+        Some(Discriminator::Header(name, value.clone()))
+    });
+    let body = raw.body.iter().flatten().filter_map(|(text, value)| {
+        let pointer = pointer(text, &at.key("body").key(text))?;
+        Some(Discriminator::Body(pointer, value.clone()))
+    });
+    headers.chain(body).collect()
+}
+
+/// What the templates of a built-in client's request know.
+const INPUT_NAMES: [&str; 3] = ["input", "n", "submit"];
+
+fn request(raw: Option<&RawRequest>, pattern: &Pattern, at: &At<'_>) -> Option<RequestTemplate> {
+    let empty = RawRequest::default();
+    let raw = raw.unwrap_or(&empty);
+    let templates = |map: &Option<BTreeMap<String, String>>, key: &str| -> Vec<_> {
+        let at = at.key(key);
+        let pairs = map.iter().flatten().filter_map(|(name, text)| {
+            Some((name.clone(), Template::resolve(text, &INPUT_NAMES, &at.key(name))?))
+        });
+        pairs.collect()
+    };
+    let mut path = templates(&raw.path, "path");
+    for (name, _) in &path {
+        if !pattern.parameters().any(|known| known == name) {
+            unknown("parameter in the path", name, pattern.parameters(), &at.key("path").key(name));
+        }
+    }
+    for name in pattern.parameters() {
+        // Unless said otherwise a parameter is the field of the input with the same name.
+        if !path.iter().any(|(known, _)| known == name) {
+            path.push((name.to_owned(), Template::path(&["input", name]).ok()?));
+        }
+    }
+    let body = match &raw.body {
+        None => None,
+        Some(body) => Some(Tree::resolve(body, &INPUT_NAMES, &at.key("body"))?),
+    };
+    let headers = header_templates(raw.headers.as_ref(), &INPUT_NAMES, &at.key("headers"));
+    Some(RequestTemplate { path, query: templates(&raw.query, "query"), headers, body })
+}
+
+fn fields(raw: Option<&BTreeMap<String, RawField>>, at: &At<'_>) -> Vec<(Pointer, FieldRule)> {
+    let resolved = raw.into_iter().flatten().filter_map(|(text, raw)| {
+        let at = at.key(text);
+        let pointer = pointer(text, &at)?;
+        let kind = raw.kind.as_deref().and_then(|word| kind(word, &at.key("type")));
+        if let (Some(min), Some(max)) = (raw.min, raw.max)
+            && min > max
+        {
+            at.key("min").error(format!("no number is at least {min} and at most {max}"), |d| d);
+        }
+        let rule = FieldRule {
+            required: raw.required.unwrap_or(false),
+            kind,
+            min: raw.min,
+            max: raw.max,
+            one_of: raw.one_of.clone(),
+            message: raw.message.clone(),
+        };
+        Some((pointer, rule))
+    });
+    resolved.collect()
+}
+
+fn kind(word: &str, at: &At<'_>) -> Option<Kind> {
+    let found = Kind::ALL.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind);
+    if found.is_none() {
+        unknown("type", word, Kind::ALL.iter().map(|(name, _)| *name), at);
+    }
+    found
+}
+
+fn needs(
+    raw: Option<&BTreeMap<String, ScalarOr<String, RawNeed>>>,
+    at: &At<'_>,
+) -> Vec<(Pointer, Need)> {
+    let resolved = raw.into_iter().flatten().filter_map(|(text, raw)| {
+        let at = at.key(text);
+        Some((pointer(text, &at)?, need(raw, &at)?))
+    });
+    resolved.collect()
+}
+
+fn need(raw: &ScalarOr<String, RawNeed>, at: &At<'_>) -> Option<Need> {
+    match raw {
+        ScalarOr::Scalar(word) if word == "present" => Some(Need::Present),
+        ScalarOr::Scalar(word) => {
+            let found = Kind::ALL.iter().find(|(name, _)| name == word);
+            if found.is_none() {
+                let words = Kind::ALL.iter().map(|(name, _)| *name).chain(["present"]);
+                unknown("type", word, words, at);
+            }
+            found.map(|(_, kind)| Need::Kind(*kind))
+        }
+        ScalarOr::Map(raw) => match (&raw.one_of, &raw.equals) {
+            (Some(values), None) if !values.is_empty() => Some(Need::In(values.clone())),
+            (None, Some(value)) => Some(Need::Equals(value.clone())),
+            (_, _) => {
+                at.error("a need says exactly one of `in: […]` and `equals: …`", |d| d);
+                None
+            }
+        },
+    }
+}
+
+fn echoes(
+    raw: Option<&BTreeMap<String, String>>,
+    reach: &Reach<'_>,
+    at: &At<'_>,
+) -> Vec<(Pointer, Source)> {
+    let resolved = raw.into_iter().flatten().filter_map(|(text, source)| {
+        let at = at.key(text);
+        Some((pointer(text, &at)?, reach.source(source, &at)?))
+    });
+    resolved.collect()
+}
+
+fn pointers(raw: Option<&[String]>, at: &At<'_>) -> Vec<Pointer> {
+    let texts = raw.unwrap_or_default().iter().enumerate();
+    texts.filter_map(|(index, text)| pointer(text, &at.index(index))).collect()
+}
+
+fn creates(raw: &RawCreates, at: &At<'_>) -> Option<Creates> {
+    let collection = required(raw.collection.as_deref(), "collection", at);
+    let fields = required(raw.fields.as_ref(), "fields", at);
+    let id = raw.id.clone().unwrap_or_default();
+    let random = id.random.unwrap_or(24);
+    if !(8..=64).contains(&random) {
+        at.key("id").key("random").error(format!("{random} is out of range"), |d| {
+            d.cure("use 8 to 64: with fewer, two ids could be the same")
+        });
+    }
+    Some(Creates {
+        fields: Tree::resolve(fields?, &CONTEXT_NAMES, &at.key("fields"))?,
+        collection: collection?.into(),
+        id: IdSpec { prefix: id.prefix.unwrap_or_default(), random: usize::try_from(random).ok()? },
+    })
+}
+
+/// The object that the route uses, and whether its effect is undone.
+fn uses(raw: &RawRoute, reach: &Reach<'_>, with: &With<'_>, at: &At<'_>) -> (Option<Uses>, bool) {
+    let given: Vec<_> =
+        [("reads", &raw.reads), ("changes", &raw.changes), ("reverses", &raw.reverses)]
+            .into_iter()
+            .filter_map(|(key, raw)| Some((key, raw.as_ref()?)))
+            .collect();
+    let (key, raw) = match given.as_slice() {
+        [] => return (None, false),
+        [one] => *one,
+        [_, (second, _), ..] => {
+            at.key(second).error("a route uses one object", |d| {
+                d.key().cure("keep one of `reads`, `changes` and `reverses`")
+            });
+            return (None, false);
+        }
+    };
+    let at = at.key(key);
+    if key == "reads" && raw.set.is_some() {
+        at.key("set").error("a route that reads sets nothing", |d| {
+            d.key().cure("say `changes` instead of `reads`")
+        });
+    }
+    let otherwise = raw.otherwise.as_deref().unwrap_or(Standard::Conflict.name());
+    if !with.errors.iter().any(|name| name == otherwise) {
+        unknown("error", otherwise, with.errors, &at.key("otherwise"));
+    }
+    let collection = required(raw.collection.as_deref(), "collection", &at);
+    let id =
+        required(raw.id.as_deref(), "id", &at).and_then(|id| reach.template(id, &at.key("id")));
+    let set = match &raw.set {
+        None => Some(None),
+        Some(set) if set.is_object() => {
+            Tree::resolve(set, &CONTEXT_NAMES, &at.key("set")).map(Some)
+        }
+        Some(_) => {
+            at.key("set").error("`set` is a map of fields", |d| d);
+            None
+        }
+    };
+    let uses = || {
+        Some(Uses {
+            collection: collection?.into(),
+            id: id?,
+            when: needs(raw.when.as_ref(), &at.key("when")),
+            otherwise: otherwise.into(),
+            set: set?,
+        })
+    };
+    (uses(), key == "reverses")
+}
+
+fn lists(raw: &RawLists, at: &At<'_>) -> Option<Lists> {
+    let collection = required(raw.collection.as_deref(), "collection", at);
+    let filters = raw.filters.iter().flatten().filter_map(|(name, text)| {
+        Some((name.clone(), pointer(text, &at.key("filters").key(name))?))
+    });
+    Some(Lists {
+        filters: filters.collect(),
+        collection: collection?.into(),
+        limit: usize::try_from(raw.limit.unwrap_or(100)).ok()?,
+        newest_first: raw.newest_first.unwrap_or(false),
+    })
+}
+
+fn effect(raw: &RawEffect, reach: &Reach<'_>, at: &At<'_>) -> Option<EffectSpec> {
+    let kind = required(raw.kind.as_deref(), "kind", at);
+    let template = |text: &Option<String>, key: &str| match text {
+        None => Some(None),
+        Some(text) => reach.template(text, &at.key(key)).map(Some),
+    };
+    let billed = raw.billed.unwrap_or(false);
+    if billed {
+        for (key, missing) in [("amount", raw.amount.is_none()), ("unit", raw.unit.is_none())] {
+            if missing {
+                at.error(format!("a billed effect has no `{key}`"), |d| {
+                    d.cure(format!("say `{key}:`, or leave `billed` out"))
+                });
+            }
+        }
+    }
+    let items = match &raw.items {
+        None => None,
+        Some(text) => Some(reach.source(text, &at.key("items"))?),
+    };
+    Some(EffectSpec {
+        amount: template(&raw.amount, "amount")?,
+        unit: template(&raw.unit, "unit")?,
+        subject: template(&raw.subject, "subject")?,
+        kind: kind?.into(),
+        billed,
+        items,
+    })
+}
+
+fn success(raw: Option<&RawSuccess>, has_object: bool, at: &At<'_>) -> Option<SuccessSpec> {
+    let empty = RawSuccess::default();
+    let at = at.key("success");
+    let raw = raw.unwrap_or(&empty);
+    let code = status(raw.status, 200, &at.key("status")).unwrap_or(200);
+    let body = match &raw.body {
+        Some(body) => Some(Tree::resolve(body, &CONTEXT_NAMES, &at.key("body"))?),
+        None if has_object => {
+            Some(Tree::resolve(&Value::from("{{ object }}"), &CONTEXT_NAMES, &at)?)
+        }
+        None => None,
+    };
+    let headers = header_templates(raw.headers.as_ref(), &CONTEXT_NAMES, &at.key("headers"));
+    Some(SuccessSpec { status: code, headers, body })
+}
+
+/// True when the answer or the object of a route asks for `request_id`.
+pub(super) fn wants_request_id(route: &Route) -> bool {
+    let asks = |tree: &Tree| tree.names().contains("request_id");
+    route.success.body.as_ref().is_some_and(asks)
+        || route.creates.as_ref().is_some_and(|creates| asks(&creates.fields))
+        || route.success.headers.iter().any(|(_, one)| one.names().contains("request_id"))
+}

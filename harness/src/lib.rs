@@ -15,6 +15,7 @@ pub mod cli;
 pub mod drive;
 pub mod invariant;
 pub mod operation;
+pub mod record;
 pub mod redact;
 pub mod report;
 pub mod run;

@@ -1,0 +1,83 @@
+//! Why a run could not be made, with what to do instead.
+//!
+//! **Invariant:** a client that misbehaves is never an error here; that is what a trace is for.
+
+use std::io;
+use std::path::PathBuf;
+
+use brownout_provider::shell::server::ServeError;
+
+/// Why a run could not be made. Each says what to do instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A provider cannot begin to listen.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The client's command cannot be started.
+    #[error("cannot start `{command}`: {reason}")]
+    Spawn {
+        /// The command.
+        command: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The folder for traces or for the client's state cannot be created.
+    #[error("cannot create `{}`: {source}; choose another folder with `--out`", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The trace cannot be written. What was written before stays readable.
+    #[error(
+        "cannot write the trace to `{}`: {source}; the lines before it are whole; make room or choose another folder with `--out`",
+        path.display()
+    )]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The scenario has no `call`, so there is nothing to submit in this mode.
+    #[error(
+        "the workload has no `call`, so there is nothing to hand to the client in {mode} mode; name a route, or use `--mode suite`"
+    )]
+    NothingToCall {
+        /// The mode.
+        mode: &'static str,
+    },
+    /// A template of the scenario or the API cannot be rendered.
+    #[error("cannot render {what}: {reason}")]
+    Template {
+        /// What.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// The operating system refuses something that every run needs.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl RunError {
+    /// The exit code of an invocation that ends with it: 3 when the scenario is wrong, else 4.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NothingToCall { .. } | Self::Template { .. } => 3,
+            Self::Serve(_)
+            | Self::Spawn { .. }
+            | Self::Folder { .. }
+            | Self::Trace { .. }
+            | Self::System { .. } => 4,
+        }
+    }
+}

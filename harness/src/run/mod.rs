@@ -1,0 +1,207 @@
+//! One run of a client: provider, trap and recorder are started, the client is driven, and the trace
+//! comes back.
+//!
+//! It judges nothing beyond the control run.
+//!
+//! **Invariant:** when a function here returns, no process, socket or task of the run is left, whatever
+//! the client did and however the run ended.
+
+mod error;
+mod stage;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brownout_provider::event::{Claim, ClaimBy, Mode, RunKind};
+use brownout_provider::seed::Seed;
+
+use crate::drive::in_process::InProcess;
+use crate::drive::stop::Stop;
+use crate::scenario::{Arrival, Scenario, Submits};
+use crate::trace::{Submit, Trace};
+use crate::verdict::ControlResult;
+
+pub use error::RunError;
+
+use stage::Order;
+
+/// How many operations a control run has at most.
+const CONTROL_OPERATIONS: u64 = 5;
+
+/// A client under test.
+#[derive(Clone)]
+pub enum Client {
+    /// A program.
+    Process {
+        /// How it is driven: [`Mode::Stdio`], [`Mode::Exec`] or [`Mode::Suite`].
+        mode: Mode,
+        /// The program and its arguments.
+        command: Vec<String>,
+    },
+    /// A closure in this process, on the real clock.
+    InProcess(Arc<dyn InProcess>),
+}
+
+impl Client {
+    /// How it is driven.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match self {
+            Self::Process { mode, .. } => *mode,
+            Self::InProcess(_) => Mode::InProcess,
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process { mode, command } => {
+                f.debug_struct("Process").field("mode", mode).field("command", command).finish()
+            }
+            Self::InProcess(_) => f.write_str("InProcess"),
+        }
+    }
+}
+
+/// What a run needs beside the scenario, the seed and the client.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// The scenario's file as the user wrote it, for the trace.
+    pub file: String,
+    /// The folder for `trace.jsonl` and `control.jsonl`, created if need be; `None` keeps the trace in
+    /// memory.
+    pub dir: Option<PathBuf>,
+    /// A fixed port for the first provider (by name) that fixes none itself; `None` takes any.
+    pub port: Option<u16>,
+    /// Hosts that the client may reach beside the mock.
+    pub allow_network: Vec<String>,
+    /// Ends the run early.
+    pub stop: Stop,
+    /// True when this process does nothing but run brownout, so that every orphan that it inherits
+    /// belongs to a client. A library leaves it false: then only what can be told to come from the
+    /// client is ended.
+    pub owns_process: bool,
+}
+
+/// A main run that came to its end, or was interrupted.
+#[derive(Debug)]
+pub struct Run {
+    /// What happened, ready to be judged.
+    pub trace: Trace,
+    /// Where the trace stands.
+    pub path: Option<PathBuf>,
+    /// Wall time, from the start of the provider to the end of the drain.
+    pub elapsed: Duration,
+    /// Remarks for the report: what was cut.
+    pub notes: Vec<String>,
+    /// True when it was ended by [`RunOptions::stop`].
+    pub interrupted: bool,
+}
+
+/// A control run.
+#[derive(Debug)]
+pub struct ControlRun {
+    /// Whether the client works in fair weather.
+    pub result: ControlResult,
+    /// Where its trace stands.
+    pub path: Option<PathBuf>,
+    /// Wall time.
+    pub elapsed: Duration,
+    /// True when it was ended by [`RunOptions::stop`].
+    pub interrupted: bool,
+}
+
+/// Drives a client through a scenario.
+///
+/// It runs on a thread of its own, so it may be called from anywhere and many times at once.
+///
+/// # Errors
+///
+/// When the run cannot be made: see [`RunError`]. A client that misbehaves is no error.
+pub fn run_main(
+    scenario: &Scenario,
+    seed: Seed,
+    client: &Client,
+    options: &RunOptions,
+) -> Result<Run, RunError> {
+    let done = Order { scenario, seed, client, options, kind: RunKind::Main }.carry_out()?;
+    Ok(Run {
+        trace: done.trace,
+        path: done.path,
+        elapsed: done.elapsed,
+        notes: done.notes,
+        interrupted: done.interrupted,
+    })
+}
+
+/// Drives a client in fair weather: its first operations one after the other, without faults and
+/// limits, on a ledger and with inputs of its own.
+///
+/// # Errors
+///
+/// As [`run_main`].
+pub fn run_control(
+    scenario: &Scenario,
+    client: &Client,
+    options: &RunOptions,
+) -> Result<ControlRun, RunError> {
+    let mut fair = scenario.clone();
+    fair.rules.clear();
+    let workload = &mut fair.workload;
+    workload.operations = workload.operations.min(CONTROL_OPERATIONS);
+    workload.exec_operations = None;
+    workload.concurrency = 1;
+    workload.arrival = Arrival::AtOnce;
+    workload.submits = Submits { times: 1, apart: Duration::ZERO };
+    let order =
+        Order { scenario: &fair, seed: scenario.seed, client, options, kind: RunKind::Control };
+    let done = order.carry_out()?;
+    let reason = if done.interrupted {
+        Some("it was interrupted".to_owned())
+    } else {
+        fair_weather_trouble(&done.trace, client.mode())
+    };
+    Ok(ControlRun {
+        result: ControlResult { passed: reason.is_none(), reason },
+        path: done.path,
+        elapsed: done.elapsed,
+        interrupted: done.interrupted,
+    })
+}
+
+/// What went wrong in a control run, if anything: every operation must end with the client's own
+/// `succeeded`; in suite mode one request is enough.
+fn fair_weather_trouble(trace: &Trace, mode: Mode) -> Option<String> {
+    if let Some(stray) = trace.strays().iter().find(|stray| stray.named && !stray.allowed) {
+        return Some(format!("the client called `{}`, not the mock", stray.host));
+    }
+    if mode == Mode::Suite {
+        let none = trace.requests().next().is_none();
+        return none.then(|| "no request arrived at the mock".to_owned());
+    }
+    let silent = trace.requests().next().is_none();
+    trace.submits().find_map(|(_, submit)| {
+        let trouble = submit_trouble(trace, submit)?;
+        let name = trace.operation_name(submit.operation);
+        let hint = if silent { "; no request arrived at the mock" } else { "" };
+        Some(format!("without any fault, `{name}` {trouble}{hint}"))
+    })
+}
+
+fn submit_trouble(trace: &Trace, submit: &Submit) -> Option<String> {
+    submit.submitted.as_ref()?;
+    let Some(last) = trace.claims(submit).last() else {
+        return Some("got no claim".to_owned());
+    };
+    let detail = last.detail.map(|detail| trace.text(detail)).filter(|text| !text.is_empty());
+    let why = detail.map_or(String::new(), |text| format!(" ({text})"));
+    match (last.by, last.claim) {
+        (ClaimBy::Client, Claim::Succeeded) => None,
+        (ClaimBy::Client, Claim::Failed) => Some(format!("was claimed failed{why}")),
+        (ClaimBy::Client, Claim::Unknown) => Some(format!("was claimed unknown{why}")),
+        (ClaimBy::Driver, _) => Some(format!("got no claim{why}")),
+    }
+}

@@ -1,0 +1,462 @@
+//! The stage of one run: sets everything up, lets a driver play, and clears everything away.
+//!
+//! **Invariant:** `run_started` is the first event and `run_finished` the last, and whatever the way out,
+//! the client's processes, the servers and the state folder are gone.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use brownout_provider::event::{
+    ClockKind, Event, EventKind, Mode, RunFinished, RunKind, RunStarted, Sink, TRACE_VERSION,
+};
+use brownout_provider::provider::{Provider, Setup};
+use brownout_provider::recognition::Submitted;
+use brownout_provider::seed::Seed;
+use brownout_provider::shell::clock::Clock;
+use brownout_provider::shell::server::Server;
+use tokio::task::LocalSet;
+
+use super::{Client, RunError, RunOptions};
+use crate::drive::claims::Ledger;
+use crate::drive::family::{Family, Orphans};
+use crate::drive::in_process;
+use crate::drive::output::Output;
+use crate::drive::plan::{Address, Plan};
+use crate::drive::process::Launcher;
+use crate::drive::scene::Scene;
+use crate::drive::schedule::Schedule;
+use crate::drive::stop::Stop;
+use crate::drive::suite::{self, ExitZero, Seen};
+use crate::drive::trap::{Hosts, Trap};
+use crate::drive::{exec, stdio};
+use crate::operation::Operation;
+use crate::record::Recorder;
+use crate::redact::Redactor;
+use crate::scenario::Scenario;
+use crate::trace::Trace;
+
+/// How far the numbers of a control run stand from those of the main run.
+const CONTROL_RAISE: u64 = 1_000_000;
+
+/// The key that is handed out for an API that asks for none.
+const NO_KEY: &str = "brownout-needs-no-key";
+
+/// Hosts that no proxy stands before.
+const NO_PROXY: &str = "127.0.0.1,localhost,::1";
+
+/// The variable that names the state folder, and by which a run knows its own processes.
+const STATE_DIR: &str = "BROWNOUT_STATE_DIR";
+
+/// One run, ordered.
+#[derive(Clone, Copy)]
+pub(super) struct Order<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) seed: Seed,
+    pub(super) client: &'a Client,
+    pub(super) options: &'a RunOptions,
+    pub(super) kind: RunKind,
+}
+
+/// A run that is over.
+pub(super) struct Done {
+    pub(super) trace: Trace,
+    pub(super) path: Option<PathBuf>,
+    pub(super) elapsed: Duration,
+    pub(super) notes: Vec<String>,
+    pub(super) interrupted: bool,
+}
+
+/// What stands between the curtain's rise and fall.
+struct Stage {
+    clock: Clock,
+    recorder: Arc<Recorder>,
+    path: Option<PathBuf>,
+    sink: Arc<dyn Sink>,
+    /// Set in suite mode.
+    seen: Option<Arc<Seen>>,
+    stop: Stop,
+    servers: Arc<Vec<Server>>,
+}
+
+impl Order<'_> {
+    /// Carries the order out on a thread and a runtime of its own.
+    pub(super) fn carry_out(self) -> Result<Done, RunError> {
+        let system = |what| move |source| RunError::System { what, source };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new()
+                .name("brownout-run".to_owned())
+                .spawn_scoped(scope, || {
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        .build()
+                        .map_err(system("start a runtime"))?;
+                    let tasks = LocalSet::new();
+                    tasks.block_on(&runtime, self.perform())
+                })
+                .map_err(system("start a thread"))?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    async fn perform(self) -> Result<Done, RunError> {
+        let clock = Clock::real();
+        let stop = Stop::new();
+        let forward = tokio::spawn({
+            let (from, to) = (self.options.stop.clone(), stop.clone());
+            async move {
+                from.stopped().await;
+                to.stop();
+            }
+        });
+        let stage = self.set(clock, stop).await?;
+        let mut notes = Vec::new();
+        let mut played = self.play(&stage, &mut notes).await;
+        let interrupted = self.options.stop.is_stopped();
+        forward.abort();
+        if played.is_ok() && !stage.stop.is_stopped() {
+            stage.drain(self.scenario.drain).await;
+        }
+        let Stage { clock, recorder, path, sink, servers, .. } = stage;
+        let servers = Arc::into_inner(servers).expect("all others hold them weakly");
+        for server in servers {
+            server.shutdown().await;
+        }
+        let reason = match &played {
+            Ok(()) if interrupted => "interrupted".to_owned(),
+            Ok(()) => "completed".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let finished = EventKind::RunFinished(RunFinished { reason: Arc::from(reason) });
+        sink.record(vec![Event::new(clock.now_us(), finished)]);
+        let recorded = recorder.finish().expect("nobody else finishes a run's recorder");
+        if let (Some(source), Some(path)) = (recorded.error, &path) {
+            // The driver may have failed because of it; the cause is what people need to know.
+            played = Err(RunError::Trace { path: path.clone(), source });
+        }
+        played?;
+        Ok(Done {
+            trace: recorded.trace.expect("the first event was recorded before anything else"),
+            path,
+            elapsed: Duration::from_micros(clock.now_us()),
+            notes,
+            interrupted,
+        })
+    }
+
+    /// Opens the trace and the providers.
+    async fn set(self, clock: Clock, stop: Stop) -> Result<Stage, RunError> {
+        let (recorder, path) = self.recorder(&stop)?;
+        let recorder = Arc::new(recorder);
+        let mut sink: Arc<dyn Sink> = Arc::<Recorder>::clone(&recorder);
+        let mut seen = None;
+        if self.client.mode() == Mode::Suite {
+            let suite = Arc::new(Seen::new(sink));
+            sink = Arc::<Seen>::clone(&suite);
+            seen = Some(suite);
+        }
+        sink.record(vec![Event::new(0, EventKind::RunStarted(Box::new(self.run_started())))]);
+        let mut servers = Vec::new();
+        let mut fixed = self.options.port;
+        for (name, spec) in &self.scenario.providers {
+            let setup = Setup {
+                name: Arc::clone(name),
+                api: Arc::clone(&spec.api),
+                rules: self.scenario.rules.clone(),
+                seed: self.seed,
+                wall_at_start: std::time::UNIX_EPOCH + Duration::from_micros(clock.wall_start_us()),
+                operation_id: self.scenario.workload.operation_id.clone(),
+                limits: self.kind == RunKind::Main,
+            };
+            let port = spec.port.or_else(|| fixed.take());
+            servers
+                .push(Server::start(Provider::new(setup), port, clock, Arc::clone(&sink)).await?);
+        }
+        Ok(Stage { clock, recorder, path, sink, seen, stop, servers: Arc::new(servers) })
+    }
+
+    fn recorder(self, stop: &Stop) -> Result<(Recorder, Option<PathBuf>), RunError> {
+        let Some(dir) = &self.options.dir else { return Ok((Recorder::in_memory(), None)) };
+        create_private(dir)?;
+        let path = dir.join(match self.kind {
+            RunKind::Main => "trace.jsonl",
+            RunKind::Control => "control.jsonl",
+        });
+        match Recorder::to_file(&path, stop.clone()) {
+            Ok(recorder) => Ok((recorder, Some(path))),
+            Err(source) => Err(RunError::Trace { path, source }),
+        }
+    }
+
+    fn run_started(self) -> RunStarted {
+        let providers = &self.scenario.providers;
+        RunStarted {
+            version: TRACE_VERSION,
+            brownout: env!("CARGO_PKG_VERSION").to_owned(),
+            scenario: self.scenario.source.clone(),
+            apis: providers
+                .values()
+                .map(|spec| (spec.api.name.as_ref().to_owned(), spec.api_source.clone()))
+                .collect(),
+            file: self.options.file.clone(),
+            seed: self.seed.get(),
+            run: self.kind,
+            mode: self.client.mode(),
+            clock: ClockKind::Real,
+            command: match self.client {
+                Client::Process { command, .. } => command.clone(),
+                Client::InProcess(_) => Vec::new(),
+            },
+        }
+    }
+
+    /// Lets the driver of the client's mode play.
+    async fn play(self, stage: &Stage, notes: &mut Vec<String>) -> Result<(), RunError> {
+        match self.client {
+            Client::InProcess(client) => {
+                let scene = Arc::new(self.scene(stage, Vec::new())?);
+                let result =
+                    in_process::drive(&scene, self.schedule(stage, notes), client.as_ref()).await;
+                scene.output_is_over();
+                result
+            }
+            Client::Process { mode, command } => {
+                let state = StateDir::create()?;
+                let orphans =
+                    if self.options.owns_process { Orphans::Adopt } else { Orphans::Leave };
+                let family = Arc::new(Family::new(STATE_DIR, &state.text(), orphans));
+                let trap = Trap::open(self.hosts(), stage.clock, Arc::clone(&stage.sink))
+                    .await
+                    .map_err(|source| RunError::System { what: "open a port", source })?;
+                let scene = self.scene(stage, self.variables(&state, &trap))?;
+                let (mut launcher, mut notices) =
+                    Launcher::new(command.clone(), Arc::clone(&family), stage.clock);
+                let result = match (mode, &stage.seen) {
+                    (Mode::Suite, Some(seen)) => {
+                        let exit_0 = if self.scenario.workload.suite_exit_0_all_succeeded {
+                            ExitZero::AllSucceeded
+                        } else {
+                            ExitZero::Nothing
+                        };
+                        suite::drive(&scene, seen, exit_0, &mut launcher, &mut notices).await
+                    }
+                    (Mode::Stdio, _) => {
+                        let schedule = self.schedule(stage, notes);
+                        stdio::drive(&scene, schedule, &mut launcher, &mut notices).await
+                    }
+                    _ => {
+                        let schedule = self.schedule(stage, notes);
+                        exec::drive(&scene, schedule, &mut launcher, &mut notices).await
+                    }
+                };
+                let left = family.end(&stage.clock).await;
+                if left > 0 {
+                    notes.push(format!("{left} processes of the client could not be ended"));
+                }
+                scene.output_is_over();
+                result
+            }
+        }
+    }
+
+    fn schedule(self, stage: &Stage, notes: &mut Vec<String>) -> Schedule {
+        let workload = &self.scenario.workload;
+        let mut operations = workload.operations;
+        if self.client.mode() == Mode::Exec {
+            operations = workload.exec_operations.unwrap_or(operations.min(exec::OPERATIONS));
+            if operations < workload.operations {
+                notes.push(format!(
+                    "exec mode ran {operations} of {} operations, a process each; `--operations {}` runs all",
+                    workload.operations, workload.operations
+                ));
+            }
+        }
+        Schedule::new(
+            operations,
+            workload.concurrency,
+            workload.arrival,
+            workload.submits,
+            stage.clock.now_us(),
+        )
+    }
+
+    fn scene(self, stage: &Stage, variables: Vec<(String, String)>) -> Result<Scene, RunError> {
+        let (spec, server) = self
+            .scenario
+            .providers
+            .values()
+            .zip(stage.servers.iter())
+            .next()
+            .expect("a scenario has a provider");
+        let auth = spec.api.auth.as_ref();
+        let address = Address {
+            url: format!("http://{}", server.addr()),
+            key: auth.map_or(NO_KEY, |auth| auth.dummy.as_str()).to_owned(),
+            token_in_key: auth.is_some_and(|auth| auth.token_in_key),
+        };
+        let servers = Arc::downgrade(&stage.servers);
+        let mut scene = Scene {
+            clock: stage.clock,
+            sink: Arc::clone(&stage.sink),
+            stop: stage.stop.clone(),
+            address,
+            api: Arc::clone(&spec.api),
+            seed: self.seed.get(),
+            variables,
+            plan: self.plan()?,
+            on_submit: Box::new(move |operation| {
+                // Whatever a client keeps of the scene keeps no server alive.
+                if let Some(servers) = servers.upgrade() {
+                    register(&servers, operation);
+                }
+            }),
+            claims: Mutex::new(Ledger::default()),
+            output: Mutex::new(Output::new(Arc::new(Redactor::default()))),
+        };
+        let redactor = self.redactor(&scene)?;
+        scene.output = Mutex::new(Output::new(Arc::new(redactor)));
+        Ok(scene)
+    }
+
+    fn plan(self) -> Result<Option<Plan>, RunError> {
+        let mode = match self.client.mode() {
+            Mode::Suite => return Ok(None),
+            Mode::Stdio => "stdio",
+            Mode::InProcess => "in-process",
+            Mode::Exec | Mode::Http | Mode::Serve => "exec",
+        };
+        let workload = &self.scenario.workload;
+        let Some(call) = &workload.call else { return Err(RunError::NothingToCall { mode }) };
+        let raise = match self.kind {
+            RunKind::Main => 0,
+            RunKind::Control => CONTROL_RAISE,
+        };
+        Plan::new(workload, call, raise).map(Some)
+    }
+
+    /// What must not stand in the client's output: the keys of the APIs, and every other variable that
+    /// looks like a credential.
+    fn redactor(self, scene: &Scene) -> Result<Redactor, RunError> {
+        let dummies = self.scenario.providers.values().filter_map(|spec| spec.api.auth.as_ref());
+        let mut secrets: Vec<String> = dummies.map(|auth| auth.dummy.clone()).collect();
+        for (name, value) in scene.environment(None)? {
+            let words = ["KEY", "SECRET", "TOKEN", "PASSWORD"];
+            if words.iter().any(|word| name.ends_with(word)) && !name.starts_with("BROWNOUT_") {
+                secrets.push(value);
+            }
+        }
+        Ok(Redactor::new(secrets.iter().map(|secret| ("api_key", secret.as_str()))))
+    }
+
+    fn hosts(self) -> Hosts {
+        let specs = self.scenario.providers.values();
+        Hosts {
+            named: specs.flat_map(|spec| spec.api.hosts.iter().cloned()).collect(),
+            allowed: self.options.allow_network.clone(),
+        }
+    }
+
+    /// The variables that every program of the run gets.
+    fn variables(self, state: &StateDir, trap: &Trap) -> Vec<(String, String)> {
+        let scale = match self.scenario.source.get("scale") {
+            None => "1".to_owned(),
+            Some(scale) => scale.as_str().map_or_else(|| scale.to_string(), str::to_owned),
+        };
+        let proxy = trap.url();
+        let mut variables = vec![
+            ("BROWNOUT_SEED".to_owned(), self.seed.get().to_string()),
+            (STATE_DIR.to_owned(), state.text()),
+            ("BROWNOUT_SCALE".to_owned(), scale),
+            // Node before 22.21 reads no proxy variable at all.
+            ("NODE_USE_ENV_PROXY".to_owned(), "1".to_owned()),
+        ];
+        for (name, value) in [
+            ("HTTP_PROXY", proxy.as_str()),
+            ("HTTPS_PROXY", proxy.as_str()),
+            ("ALL_PROXY", proxy.as_str()),
+            ("NO_PROXY", NO_PROXY),
+        ] {
+            variables.push((name.to_owned(), value.to_owned()));
+            variables.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+        variables
+    }
+}
+
+impl Stage {
+    /// Waits until no work is pending, but no longer than the scenario says.
+    async fn drain(&self, longest: Duration) {
+        let idle = async {
+            for server in self.servers.iter() {
+                server.idle().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.stopped() => {}
+            _ = self.clock.within(longest, idle) => {}
+        }
+    }
+}
+
+/// Makes a submit known to every provider.
+fn register(servers: &[Server], operation: &Operation) {
+    let submitted = Submitted {
+        id: Arc::clone(&operation.id),
+        n: operation.n,
+        submit: operation.submit,
+        call: Arc::clone(&operation.call),
+        input: operation.input.clone(),
+    };
+    for server in servers {
+        server.with(|provider| provider.register(&submitted));
+    }
+}
+
+/// An empty folder of a run, gone with it.
+struct StateDir(PathBuf);
+
+/// Tells the state folders of this process apart.
+static LAST_STATE_DIR: AtomicU64 = AtomicU64::new(0);
+
+impl StateDir {
+    /// Creates a folder that did not exist and that only this user may enter.
+    fn create() -> Result<Self, RunError> {
+        use std::os::unix::fs::DirBuilderExt;
+        let parent = std::env::temp_dir();
+        for _ in 0..1_000 {
+            let number = LAST_STATE_DIR.fetch_add(1, Ordering::Relaxed);
+            let path = parent.join(format!("brownout-{}-{number}", std::process::id()));
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self(path)),
+                // Left by an earlier process of the same number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(RunError::Folder { path, source }),
+            }
+        }
+        let source = io::Error::from(io::ErrorKind::AlreadyExists);
+        Err(RunError::Folder { path: parent, source })
+    }
+
+    fn text(&self) -> String {
+        self.0.to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        // What cannot be removed is in the folder for temporary files, where others clear away.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn create_private(path: &Path) -> Result<(), RunError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| RunError::Folder { path: path.to_owned(), source })
+}

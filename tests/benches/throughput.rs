@@ -1,0 +1,220 @@
+//! How many requests a second the provider answers, as a ratio to a bare hyper server that reads the
+//! body, parses the JSON and writes the same bytes.
+//!
+//! The load comes from another process; runs of the bare server stand before and after each run of
+//! another, and the medians of their ratios are printed. The goal is 0.6 with the trace on disk.
+#![expect(clippy::print_stdout, reason = "a bench reports")]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use brownout_provider::event::{Event, Side, Sink};
+use brownout_provider::exchange::{Answer, End, Exchange, ExchangeId, Finish, Next, Wire};
+use brownout_provider::request::Request;
+use brownout_provider::shell::clock::Clock;
+use brownout_provider::shell::handler::Handler;
+use brownout_provider::shell::server::Server;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use support::bare::{self, Fixed};
+use support::load::{self, Counted};
+use support::{fraction, median, spread_permille, stay_on_core, thread_cpu_us};
+
+/// Rounds, each with a run of every server.
+const ROUNDS: usize = 9;
+/// How long a run lasts, in milliseconds.
+const RUN_MS: u64 = 700;
+/// The goal, in thousandths.
+const GOAL_PERMILLE: u64 = 600;
+/// A baseline that spreads wider says nothing, in thousandths.
+const SPREAD_PERMILLE: u64 = 100;
+
+/// A server to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Bare,
+    Shell,
+}
+
+const KINDS: [(Kind, &str); 1] = [(Kind::Shell, "shell alone, one fixed answer")];
+
+/// What one run came to.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    rate: u64,
+    /// CPU time of the server's thread for a request, in nanoseconds.
+    cpu_ns: u64,
+}
+
+fn main() {
+    if load::is_load() {
+        return;
+    }
+    let answer = fixed();
+    for connections in [8, 64] {
+        measure(connections, &answer);
+    }
+}
+
+fn measure(connections: usize, answer: &Fixed) {
+    let mut bare = vec![run(Kind::Bare, connections, answer)];
+    let mut rows: Vec<Vec<(Run, u64, u64)>> = vec![Vec::new(); KINDS.len()];
+    for _ in 0..ROUNDS {
+        for (row, (kind, _)) in rows.iter_mut().zip(KINDS) {
+            let before = *bare.last().expect("the baseline was measured first");
+            let measured = run(kind, connections, answer);
+            let after = run(Kind::Bare, connections, answer);
+            let ratio = measured.rate * 2_000 / (before.rate + after.rate).max(1);
+            let cpu = (before.cpu_ns + after.cpu_ns) * 500 / measured.cpu_ns.max(1);
+            row.push((measured, ratio, cpu));
+            bare.push(after);
+        }
+    }
+    let rates: Vec<u64> = bare.iter().map(|run| run.rate).collect();
+    let cpu: Vec<u64> = bare.iter().map(|run| run.cpu_ns).collect();
+    let spread = spread_permille(&rates);
+    println!("{connections} connections, medians of {ROUNDS} paired runs of {RUN_MS} ms");
+    println!("  {:<36} {:>10} {:>8} {:>11} {:>10}", "", "requests/s", "ratio", "CPU ns each", "CPU ratio");
+    println!(
+        "  {:<36} {:>10} {:>8} {:>11} {:>10}",
+        "bare hyper", median(&rates), "1.000", median(&cpu), "1.000"
+    );
+    for (row, (_, name)) in rows.iter().zip(KINDS) {
+        let column = |of: fn(&(Run, u64, u64)) -> u64| median(&row.iter().map(of).collect::<Vec<_>>());
+        println!(
+            "  {name:<36} {:>10} {:>8} {:>11} {:>10}",
+            column(|(run, _, _)| run.rate),
+            fraction(column(|(_, ratio, _)| *ratio)),
+            column(|(run, _, _)| run.cpu_ns),
+            fraction(column(|(_, _, cpu)| *cpu)),
+        );
+    }
+    let last: Vec<u64> = rows.iter().flatten().map(|(_, ratio, _)| *ratio).collect();
+    let ratio = median(&last[last.len() - ROUNDS..]);
+    let verdict = match () {
+        () if spread > SPREAD_PERMILLE => "no verdict, the machine is not quiet enough",
+        () if ratio >= GOAL_PERMILLE => "reached",
+        () => "missed",
+    };
+    println!(
+        "  goal {}: {verdict} (measured {}; the baseline spreads by {} %)\n",
+        fraction(GOAL_PERMILLE),
+        fraction(ratio),
+        spread / 10
+    );
+}
+
+/// One run against a server of its own, on a thread of its own.
+fn run(kind: Kind, connections: usize, answer: &Fixed) -> Run {
+    let (tell, told) = mpsc::channel();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let answer = answer.clone();
+    let thread = std::thread::spawn(move || {
+        stay_on_core(0);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let before_us = thread_cpu_us();
+        runtime.block_on(serve(kind, answer, tell, stopped));
+        thread_cpu_us() - before_us
+    });
+    let addr = told.recv().expect("the server listens");
+    let Counted { all, .. } = { load::run(addr, connections, 0) };
+    let counted = load::run(addr, connections, RUN_MS);
+    stop.send(()).expect("the server waits for this");
+    let used_us = thread.join().expect("the server ends in order");
+    Run { rate: counted.rate(), cpu_ns: used_us * 1_000 / (all + counted.all).max(1) }
+}
+
+async fn serve(
+    kind: Kind,
+    answer: Fixed,
+    tell: mpsc::Sender<SocketAddr>,
+    stopped: tokio::sync::oneshot::Receiver<()>,
+) {
+    let told = "the bench waits for the address";
+    match kind {
+        Kind::Bare => {
+            tell.send(bare::serve(answer).await).expect(told);
+            stopped.await.expect("the bench says when");
+        }
+        Kind::Shell => {
+            let double = Always { answer, last: 0 };
+            let server = Server::start(double, None, Clock::real(), Arc::new(Nowhere))
+                .await
+                .expect("a free port");
+            tell.send(server.addr()).expect(told);
+            stopped.await.expect("the bench says when");
+            server.shutdown().await;
+        }
+    }
+}
+
+fn fixed() -> Fixed {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    let body = Bytes::from_static(
+        b"{\"id\":\"ch_0123456789abcdef\",\"object\":\"charge\",\"status\":\"succeeded\",\"amount\":1999,\
+          \"currency\":\"usd\",\"order\":\"order-000000000001\",\"created\":1700000000}",
+    );
+    Fixed { status: StatusCode::CREATED, headers, body }
+}
+
+/// A sink that keeps nothing.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn record(&self, events: Vec<Event>) {
+        drop(events);
+    }
+}
+
+/// A state machine that parses the body and gives one answer to everything.
+struct Always {
+    answer: Fixed,
+    last: ExchangeId,
+}
+
+impl Handler for Always {
+    fn wants_heads(&self) -> bool {
+        false
+    }
+
+    fn accept(&mut self, _: &Request, _: u64) -> Option<Exchange> {
+        None
+    }
+
+    fn handle(&mut self, request: Request, _: u64) -> Exchange {
+        let value: serde_json::Value =
+            serde_json::from_slice(&request.body).expect("the load sends JSON");
+        std::hint::black_box(&value);
+        self.last += 1;
+        let answer = Answer {
+            status: self.answer.status.as_u16(),
+            headers: self.answer.headers.clone(),
+            body: self.answer.body.clone(),
+            wire: Wire::default(),
+        };
+        Exchange { id: self.last, next: Next::Answer(Box::new(answer)), also: Vec::new() }
+    }
+
+    fn advance(&mut self, _: ExchangeId, _: u64) -> Next {
+        Next::Done
+    }
+
+    fn finish(&mut self, _: ExchangeId, _: Finish) {}
+
+    fn connection_ended(&mut self, _: u64, _: Side, _: End, _: u64) {}
+
+    fn bad_request(&mut self, _: u64, _: u64) {}
+
+    fn pending(&self) -> usize {
+        0
+    }
+
+    fn take_events(&mut self) -> Vec<Event> {
+        Vec::new()
+    }
+}

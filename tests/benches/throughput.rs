@@ -77,13 +77,21 @@ fn measure(connections: usize, answer: &Fixed) {
     let cpu: Vec<u64> = bare.iter().map(|run| run.cpu_ns).collect();
     let spread = spread_permille(&rates);
     println!("{connections} connections, medians of {ROUNDS} paired runs of {RUN_MS} ms");
-    println!("  {:<36} {:>10} {:>8} {:>11} {:>10}", "", "requests/s", "ratio", "CPU ns each", "CPU ratio");
     println!(
         "  {:<36} {:>10} {:>8} {:>11} {:>10}",
-        "bare hyper", median(&rates), "1.000", median(&cpu), "1.000"
+        "", "requests/s", "ratio", "CPU ns each", "CPU ratio"
+    );
+    println!(
+        "  {:<36} {:>10} {:>8} {:>11} {:>10}",
+        "bare hyper",
+        median(&rates),
+        "1.000",
+        median(&cpu),
+        "1.000"
     );
     for (row, (_, name)) in rows.iter().zip(KINDS) {
-        let column = |of: fn(&(Run, u64, u64)) -> u64| median(&row.iter().map(of).collect::<Vec<_>>());
+        let column =
+            |of: fn(&(Run, u64, u64)) -> u64| median(&row.iter().map(of).collect::<Vec<_>>());
         println!(
             "  {name:<36} {:>10} {:>8} {:>11} {:>10}",
             column(|(run, _, _)| run.rate),
@@ -209,6 +217,8 @@ impl Handler for Always {
     fn connection_ended(&mut self, _: u64, _: Side, _: End, _: u64) {}
 
     fn bad_request(&mut self, _: u64, _: u64) {}
+
+    fn too_large(&mut self, _: u64, _: u64) {}
 
     fn pending(&self) -> usize {
         0

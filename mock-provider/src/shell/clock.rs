@@ -40,6 +40,12 @@ impl Clock {
         self.wall_start_us
     }
 
+    /// The wall clock at the start of the run.
+    #[must_use]
+    pub fn wall_start(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_micros(self.wall_start_us)
+    }
+
     /// The wall clock at a moment of the run, in microseconds since 1970.
     #[must_use]
     pub fn wall_at_us(&self, at_us: u64) -> u64 {

@@ -19,10 +19,7 @@ pub trait Handler: Send + 'static {
     fn finish(&mut self, id: ExchangeId, finish: Finish);
     fn connection_ended(&mut self, connection: u64, by: Side, how: End, at_us: u64);
     fn bad_request(&mut self, connection: u64, at_us: u64);
-    /// A request's body was larger than the shell holds, and was answered 413 by the shell.
-    fn too_large(&mut self, connection: u64, at_us: u64) {
-        self.bad_request(connection, at_us);
-    }
+    fn too_large(&mut self, connection: u64, at_us: u64);
     fn pending(&self) -> usize;
     fn take_events(&mut self) -> Vec<Event>;
 }
@@ -54,6 +51,10 @@ impl Handler for Provider {
 
     fn bad_request(&mut self, connection: u64, at_us: u64) {
         Self::bad_request(self, connection, at_us);
+    }
+
+    fn too_large(&mut self, connection: u64, at_us: u64) {
+        Self::too_large(self, connection, at_us);
     }
 
     fn pending(&self) -> usize {

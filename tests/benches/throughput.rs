@@ -21,6 +21,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use support::bare::{self, Fixed};
 use support::load::{self, Counted};
+use support::provider;
 use support::{fraction, median, spread_permille, stay_on_core, thread_cpu_us};
 
 /// Rounds, each with a run of every server.
@@ -37,9 +38,13 @@ const SPREAD_PERMILLE: u64 = 100;
 enum Kind {
     Bare,
     Shell,
+    Untraced,
 }
 
-const KINDS: [(Kind, &str); 1] = [(Kind::Shell, "shell alone, one fixed answer")];
+const KINDS: [(Kind, &str); 2] = [
+    (Kind::Shell, "shell alone, one fixed answer"),
+    (Kind::Untraced, "provider, events thrown away"),
+];
 
 /// What one run came to.
 #[derive(Clone, Copy, Debug)]
@@ -142,32 +147,58 @@ async fn serve(
     tell: mpsc::Sender<SocketAddr>,
     stopped: tokio::sync::oneshot::Receiver<()>,
 ) {
-    let told = "the bench waits for the address";
     match kind {
         Kind::Bare => {
-            tell.send(bare::serve(answer).await).expect(told);
+            let addr = bare::serve(answer).await;
+            tell.send(addr).expect("the bench waits for the address");
             stopped.await.expect("the bench says when");
         }
         Kind::Shell => {
             let double = Always { answer, last: 0 };
-            let server = Server::start(double, None, Clock::real(), Arc::new(Nowhere))
-                .await
-                .expect("a free port");
-            tell.send(server.addr()).expect(told);
-            stopped.await.expect("the bench says when");
-            server.shutdown().await;
+            stand(double, Clock::real(), Arc::new(Nowhere), tell, stopped).await;
+        }
+        Kind::Untraced => {
+            let clock = Clock::real();
+            let provider = provider::payments(Vec::new(), &clock);
+            stand(provider, clock, Arc::new(Nowhere), tell, stopped).await;
         }
     }
 }
 
+async fn stand<H: Handler>(
+    handler: H,
+    clock: Clock,
+    sink: Arc<dyn Sink>,
+    tell: mpsc::Sender<SocketAddr>,
+    stopped: tokio::sync::oneshot::Receiver<()>,
+) {
+    let server = Server::start(handler, None, clock, sink).await.expect("a free port");
+    tell.send(server.addr()).expect("the bench waits for the address");
+    stopped.await.expect("the bench says when");
+    server.shutdown().await;
+}
+
+/// What the provider answers to a request of the load, so that all write the same bytes.
 fn fixed() -> Fixed {
+    let clock = Clock::real();
+    let text = load::request(1);
+    let head = text.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
     let mut headers = HeaderMap::new();
+    headers.insert("authorization", HeaderValue::from_static("Bearer bench"));
     headers.insert("content-type", HeaderValue::from_static("application/json"));
-    let body = Bytes::from_static(
-        b"{\"id\":\"ch_0123456789abcdef\",\"object\":\"charge\",\"status\":\"succeeded\",\"amount\":1999,\
-          \"currency\":\"usd\",\"order\":\"order-000000000001\",\"created\":1700000000}",
-    );
-    Fixed { status: StatusCode::CREATED, headers, body }
+    let request = Request {
+        connection: 1,
+        reused: false,
+        method: http::Method::POST,
+        target: "/v1/charges".to_owned(),
+        headers,
+        body: Bytes::copy_from_slice(&text[head..]),
+        head_at_us: 0,
+    };
+    let exchange = provider::payments(Vec::new(), &clock).handle(request, 0);
+    let Next::Answer(answer) = exchange.next else { panic!("a plain route answers at once") };
+    let status = StatusCode::from_u16(answer.status).expect("a status");
+    Fixed { status, headers: answer.headers, body: answer.body }
 }
 
 /// A sink that keeps nothing.

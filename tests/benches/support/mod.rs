@@ -8,6 +8,7 @@
 
 pub(crate) mod bare;
 pub(crate) mod load;
+pub(crate) mod provider;
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;

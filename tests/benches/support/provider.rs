@@ -1,0 +1,27 @@
+//! A provider to measure: the shipped payments API under these rules.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use brownout_provider::api::load;
+use brownout_provider::document::Diagnostics;
+use brownout_provider::provider::{Provider, Setup};
+use brownout_provider::rule::Rule;
+use brownout_provider::seed::Seed;
+use brownout_provider::shell::clock::Clock;
+
+/// A provider of the payments API, whose run began when this clock did.
+pub(crate) fn payments(rules: Vec<Rule>, clock: &Clock) -> Provider {
+    let problems = Diagnostics::new();
+    let (api, _) =
+        load("payments", Path::new("."), &problems.root()).expect("a shipped API is right");
+    Provider::new(Setup {
+        name: "provider".into(),
+        api,
+        rules,
+        seed: Seed::new(42).expect("42 is a seed"),
+        wall_at_start: clock.wall_start(),
+        operation_id: None,
+        limits: true,
+    })
+}

@@ -14,10 +14,26 @@ use crate::trace::Trace;
 
 mod at_most_one_effect;
 mod bounded_retries;
+mod client_timeout;
+mod failures_surface;
+mod honest_failures;
+mod honors_retry_after;
+mod idempotency_key_bound_to_body;
+mod idempotency_key_present;
+mod idempotency_key_stable;
+mod idempotency_key_unique;
+mod min_gap;
 mod no_double_charges;
 mod no_lost_operations;
+mod no_overlapping_attempts;
+mod no_phantom_success;
+mod no_retry_on_permanent_errors;
+mod no_secrets_in_output;
+mod nothing_after_claim;
 pub mod registry;
+mod rejects_malformed_responses;
 mod support;
+mod survives_bad_retry_after;
 
 /// An invariant with its parameters, ready to judge.
 pub trait Invariant: fmt::Debug + Send + Sync {

@@ -111,7 +111,7 @@ fn silence(trace: &Trace, submit: &Submit) -> Option<Violation> {
 
 /// The client claimed success for something that was not done.
 fn empty_claim(trace: &Trace, id: OperationId) -> Option<Violation> {
-    if is_done(trace, id) || !trace.is_settled(id) {
+    if trace.is_done(id) || !trace.is_settled(id) {
         return None;
     }
     let claim = trace
@@ -131,7 +131,7 @@ fn undone(trace: &Trace, id: OperationId) -> Option<Violation> {
     });
     let asked_for = trace.submits_of(id).find_map(|(_, submit)| submit.submitted.as_ref());
     let counts = asked_for.is_some() || (!is_driven(trace) && trace.wants_effect(id));
-    if !counts || rejected || is_done(trace, id) || !trace.is_whole() {
+    if !counts || rejected || trace.is_done(id) || !trace.is_whole() {
         return None;
     }
     let attempts = trace.attempts_of(id).count();
@@ -142,14 +142,6 @@ fn undone(trace: &Trace, id: OperationId) -> Option<Violation> {
     let submitted = asked_for.map(|submitted| submitted.seq);
     let evidence = attempts_and(trace, id, None).chain(submitted);
     Some(Violation::new(trace, id, message, evidence))
-}
-
-/// True when the operation has its effect, or for a read its usable answer.
-fn is_done(trace: &Trace, id: OperationId) -> bool {
-    if trace.wants_effect(id) {
-        return trace.took_effect(id);
-    }
-    trace.attempts_of(id).any(|(request, _)| trace.confirms(request))
 }
 
 fn attempts_and(

@@ -216,3 +216,15 @@ pub(super) fn listed<T: std::fmt::Display>(items: &[T]) -> String {
         }
     }
 }
+
+/// Refuses an invariant about keys where no API of the scenario has any.
+pub(super) fn keys_are_known(scenario: &Scenario, at: &At<'_>, name: &str) {
+    let mut apis = scenario.providers.values().map(|provider| &provider.api);
+    if apis.all(|api| !api.routes.iter().any(|route| route.keyed)) {
+        let api = scenario.providers.values().next().map_or("", |provider| &*provider.api.name);
+        at.error(
+            format!("`{name}` cannot be exercised: the API `{api}` has no idempotency keys"),
+            |problem| problem.cure(format!("leave `{name}` out, or use `no_double_charges`")),
+        );
+    }
+}

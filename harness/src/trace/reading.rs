@@ -330,6 +330,15 @@ impl Trace {
         super::run_of(&self.reversals, |(who, _)| *who, id).iter().map(|(_, whose)| *whose)
     }
 
+    /// True when the operation has its effect, or for a read a usable answer.
+    #[must_use]
+    pub fn is_done(&self, id: OperationId) -> bool {
+        if self.wants_effect(id) {
+            return self.took_effect(id);
+        }
+        self.attempts_of(id).any(|(request, _)| self.confirms(request))
+    }
+
     /// True when the operation's own input asks it to undo something, and it did.
     fn reverses_by_wish(&self, id: OperationId) -> bool {
         let wished = self.submits_of(id).any(|(_, submit)| {

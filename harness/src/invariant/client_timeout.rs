@@ -1,0 +1,138 @@
+//! `client_timeout`: an answer that does not come is not waited for without end.
+//!
+//! **Invariant:** an attempt is given up by the first of: its connection's end, the client's next
+//! attempt, the client's claim.
+
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::event::{ClaimBy, Side};
+use brownout_provider::units::Period;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support::{cannot, events_of, means, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::reading::in_words;
+use crate::trace::{OperationId, Request, RequestId, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "client_timeout",
+    summary: "An answer that hangs or drips is given up in time.",
+    headline: "hung on an answer that did not come",
+    rule: "An attempt whose answer is not whole after `max` has been given up by then: the client closed \
+           or reset the connection, sent its next attempt, or made its claim. One second is forgiven on \
+           the real clock.",
+    exercised_by: "An answer that never came whole until the client gave it up, or took longer than `max`.",
+    parameters: &[("max", "how long an attempt may last, such as `10s`; required")],
+    tolerates: "Any time within `max`.",
+    cure: "Set a time-out on every request, for the connection and for the whole answer: a limit on the \
+           pause between two bytes never ends an answer that drips.",
+    example: "client_timeout: {max: 10s}",
+    bare: false,
+    needs_identity: false,
+    needs_one_client: false,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    /// How long an attempt may last.
+    max: Period,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    Some(Arc::new(ClientTimeout { max_us: raw.max.micros() }))
+}
+
+#[derive(Debug)]
+struct ClientTimeout {
+    max_us: u64,
+}
+
+impl Invariant for ClientTimeout {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for (operation, _) in trace.operations() {
+            let mut found = None;
+            for (id, request) in trace.attempts_of(operation) {
+                let lasted = given_up_at_us(trace, operation, id).saturating_sub(request.at_us);
+                exercised += usize::from(hung(request) || lasted > self.max_us);
+                if lasted > self.max_us.saturating_add(trace.upper_slack_us()) {
+                    found.get_or_insert((id, lasted));
+                }
+            }
+            violations
+                .extend(found.map(|(id, lasted)| self.violation(trace, operation, id, lasted)));
+        }
+        Judgement::new(exercised, violations, "no answer hung")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        let means = means(scenario);
+        if !means.hang && means.delay_us <= self.max_us {
+            let why = "no rule of this scenario makes an answer hang";
+            cannot(at, KIND.name, why, "inject: hang");
+        }
+        if scenario.workload.deadline.as_micros() <= u128::from(self.max_us) {
+            at.key("max").note("the deadline of an operation is not above `max`", |problem| {
+                problem.cure("give the operations a longer `deadline`, so that the driver does not end them first")
+            });
+        }
+    }
+}
+
+impl ClientTimeout {
+    fn violation(
+        &self,
+        trace: &Trace,
+        operation: OperationId,
+        id: RequestId,
+        lasted: u64,
+    ) -> Violation {
+        let message = format!(
+            "expected {} to be given up within {}, found the client waiting for {}",
+            trace.request_in_words(trace.request(id)),
+            in_words(self.max_us),
+            in_words(lasted)
+        );
+        Violation::new(trace, operation, message, events_of(trace, id))
+    }
+}
+
+/// True when the answer never came whole, and it was not the provider that ended the matter.
+fn hung(request: &Request) -> bool {
+    let whole = request.response.is_some_and(|response| response.complete);
+    !whole && request.ended.is_none_or(|ended| ended.by == Side::Client)
+}
+
+/// When the client no longer waited for this attempt; the end of the trace, if it never stopped.
+fn given_up_at_us(trace: &Trace, operation: OperationId, id: RequestId) -> u64 {
+    let request = trace.request(id);
+    let answered = request.response.filter(|one| one.complete).map(|one| one.end_at_us);
+    let ended = request.ended.map(|ended| ended.at_us);
+    let next = trace
+        .attempts_of(operation)
+        .filter(|(_, other)| other.submit == request.submit && other.at_us > request.at_us)
+        .map(|(_, other)| other.at_us)
+        .next();
+    let claimed = trace
+        .submits_of(operation)
+        .filter(|(_, submit)| submit.number == request.submit)
+        .flat_map(|(_, submit)| trace.claims(submit))
+        .filter(|claim| claim.by == ClaimBy::Client && claim.at_us >= request.at_us)
+        .map(|claim| claim.at_us)
+        .min();
+    [answered, ended, next, claimed].into_iter().flatten().min().unwrap_or(trace.last_at_us)
+}

@@ -1,0 +1,106 @@
+//! `failures_surface`: what cannot have been done is reported, in time, by the client itself.
+//!
+//! **Invariant:** a claim that the driver wrote is silence of the client.
+
+use brownout_provider::document::At;
+use brownout_provider::event::{Claim, ClaimBy};
+
+use super::support::{NoParameters, bare, counted, events_of, is_driven, means, schema, unlikely};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::reading::in_words;
+use crate::trace::{OperationId, Submit, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "failures_surface",
+    summary: "An operation that cannot have been done is reported as failed or unknown, in time.",
+    headline: "failed without a word",
+    rule: "An operation that cannot have succeeded (all its attempts failed, and it has no effect) is \
+           claimed `failed` or `unknown` by the client itself before its deadline.",
+    exercised_by: "An operation of which all attempts failed.",
+    parameters: &[],
+    tolerates: "A claim up to one second late on the real clock.",
+    cure: "Let every way out of the retry loop end in an error that reaches the caller, and give the \
+           whole operation, waits included, less time than the caller has.",
+    example: "failures_surface",
+    bare: true,
+    needs_identity: true,
+    needs_one_client: false,
+    schema: schema::<NoParameters>,
+    parse: |value, at| bare(value, at, FailuresSurface),
+};
+
+#[derive(Debug)]
+struct FailuresSurface;
+
+impl Invariant for FailuresSurface {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for (id, _) in trace.operations().filter(|(id, _)| cannot_have_succeeded(trace, *id)) {
+            for (_, submit) in trace.submits_of(id) {
+                let Some(is_wrong) = judge(trace, submit) else { continue };
+                exercised += 1;
+                violations.extend(is_wrong);
+            }
+        }
+        let why_not = "of every operation with a claim some attempt succeeded";
+        Judgement::new(exercised, violations, why_not)
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        let means = means(scenario);
+        if !means.failure && !means.hang {
+            let why = "no rule of this scenario makes every attempt of an operation fail";
+            unlikely(at, KIND.name, why, "inject: {status: {code: 503}}");
+        }
+    }
+}
+
+fn cannot_have_succeeded(trace: &Trace, id: OperationId) -> bool {
+    let mut attempts = trace.attempts_of(id).peekable();
+    attempts.peek().is_some()
+        && attempts.all(|(id, _)| trace.failed(id))
+        && trace.effects_of(id).next().is_none()
+        && !trace.is_done(id)
+}
+
+/// `None` when nothing can be said of the submit, else the violation, if it is one.
+fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
+    let claim = trace.final_claim(submit);
+    let attempts: Vec<_> = trace.attempts_of(submit.operation).map(|(id, _)| id).collect();
+    let tried = counted(attempts.len(), "attempt");
+    let evidence = attempts.iter().flat_map(|id| events_of(trace, *id));
+    let found = |message: String, more: Option<u32>| {
+        Some(Violation::new(trace, submit.operation, message, evidence.chain(more)))
+    };
+    let Some(claim) = claim else {
+        let submitted = submit.submitted.as_ref()?;
+        if !is_driven(trace) || !trace.is_whole() {
+            return None;
+        }
+        let driver = trace.claims(submit).iter().find(|claim| claim.by == ClaimBy::Driver);
+        let message = format!(
+            "all of {tried} failed, and the client said nothing within {}",
+            in_words(submitted.deadline_us)
+        );
+        return Some(found(message, driver.map(|claim| claim.seq)));
+    };
+    if claim.claim == Claim::Succeeded {
+        let message = format!("all of {tried} failed, and the client claimed `succeeded`");
+        return Some(found(message, Some(claim.seq)));
+    }
+    let late = submit.submitted.as_ref().and_then(|submitted| {
+        let latest = submitted.gives_up_at_us().saturating_add(trace.upper_slack_us());
+        (claim.at_us > latest).then(|| claim.at_us.saturating_sub(submitted.gives_up_at_us()))
+    });
+    Some(late.and_then(|late| {
+        let message =
+            format!("all of {tried} failed, and the client said so {} too late", in_words(late));
+        found(message, Some(claim.seq))
+    }))
+}

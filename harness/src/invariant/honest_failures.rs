@@ -1,0 +1,110 @@
+//! `honest_failures`: a client that cannot know whether something was done does not say that it was not.
+//!
+//! **Invariant:** `unknown` is always honest.
+
+use brownout_provider::document::At;
+use brownout_provider::event::{Claim, Class};
+
+use super::support::{NoParameters, bare, events_of, means, schema, unlikely};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::reading::Fate;
+use crate::trace::{ClaimMade, Effect, EffectId, RequestId, Submit, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "honest_failures",
+    summary: "What the client reports as failed was not done after all.",
+    headline: "were reported failed and were done",
+    rule: "A claim of `failed` after an attempt that ended ambiguously (no answer, a cut one, an unusable \
+           success, 408, 409 in progress, 425, 5xx) implies that no effect of the submit is live at the \
+           end of the run. `unknown` is always honest.",
+    exercised_by: "An effect whose success answer never arrived whole.",
+    parameters: &[],
+    tolerates: "The last complete answer was a definite rejection, or a read that showed no effect; the \
+                effect came from a gateway's repeat of the request; the client undid the effect.",
+    cure: "After a time-out, a lost connection or a 5xx say `unknown`, not `failed`; or find out first, by \
+           reading back or by repeating the request with its idempotency key.",
+    example: "honest_failures",
+    bare: true,
+    needs_identity: true,
+    needs_one_client: false,
+    schema: schema::<NoParameters>,
+    parse: |value, at| bare(value, at, HonestFailures),
+};
+
+#[derive(Debug)]
+struct HonestFailures;
+
+impl Invariant for HonestFailures {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for (_, submit) in trace.submits() {
+            let unheard: Vec<(EffectId, &Effect)> = trace
+                .effects_of(submit.operation)
+                .filter(|(_, effect)| effect.submit == submit.number)
+                .filter(|(id, effect)| effect.by.is_client() && !trace.was_told(*id))
+                .collect();
+            let claim = trace.final_claim(submit);
+            exercised += usize::from(!unheard.is_empty() && claim.is_some());
+            let Some(claim) = claim.filter(|claim| claim.claim == Claim::Failed) else { continue };
+            let live =
+                unheard.iter().find(|(_, one)| one.is_live() && trace.is_settled(one.operation));
+            violations.extend(live.and_then(|(_, one)| lie(trace, submit, claim, one)));
+        }
+        let why_not =
+            "every effect of an operation with a claim was told to the client by a whole answer";
+        Judgement::new(exercised, violations, why_not)
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        let means = means(scenario);
+        if !means.lost_answer && !means.hang && !means.unusable {
+            let why = "no rule of this scenario loses an answer after the commit";
+            unlikely(at, KIND.name, why, "inject: {reset: {at: after_commit}}");
+        }
+    }
+}
+
+/// The client said `failed`, could not know it, and an effect is live.
+fn lie(trace: &Trace, submit: &Submit, claim: &ClaimMade, effect: &Effect) -> Option<Violation> {
+    let last = trace
+        .attempts_of(submit.operation)
+        .filter(|(_, request)| request.submit == submit.number && request.at_us <= claim.at_us)
+        .map(|(id, _)| id)
+        .last()?;
+    if !is_doubtful(trace, last, claim) {
+        return None;
+    }
+    let message = format!(
+        "the client claimed `failed` after {} ended {}, and a `{}` of it is live at the end of the run",
+        trace.request_in_words(trace.request(last)),
+        end_in_words(trace, last),
+        trace.text(effect.kind)
+    );
+    let evidence = events_of(trace, last).chain([effect.seq, claim.seq]);
+    Some(Violation::new(trace, submit.operation, message, evidence))
+}
+
+/// True when the end of this attempt left open whether the work was done.
+fn is_doubtful(trace: &Trace, last: RequestId, claim: &ClaimMade) -> bool {
+    match trace.fate_at(last, claim.at_us) {
+        None | Some(Fate::Ambiguous) => true,
+        // A read that showed no effect is as good as a rejection; what an unsafe request was told is
+        // never unheard.
+        Some(Fate::Usable | Fate::PassedOn | Fate::Rejected) => false,
+    }
+}
+
+fn end_in_words(trace: &Trace, id: RequestId) -> String {
+    match trace.request(id).response {
+        None => "without an answer".to_owned(),
+        Some(one) if !one.complete => format!("with a {} that was cut", one.status),
+        Some(one) if one.class == Class::Success => format!("with an unusable {}", one.status),
+        Some(one) => format!("with {}", one.status),
+    }
+}

@@ -1,0 +1,76 @@
+//! `idempotency_key_bound_to_body`: a key stands for one request, not for another.
+//!
+//! **Invariant:** compares canonical bodies, in which order, white space and what the API calls
+//! volatile do not count.
+
+use std::collections::BTreeMap;
+
+use brownout_provider::document::At;
+
+use super::support::{NoParameters, bare, keys_are_known, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::{Name, Request, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "idempotency_key_bound_to_body",
+    summary: "The same idempotency key always comes with the same request body.",
+    headline: "reused an idempotency key for another request",
+    rule: "Two requests to one route with the same key have the same canonical body.",
+    exercised_by: "A key that was seen twice.",
+    parameters: &[],
+    tolerates: "Fields that the API calls volatile; another order of keys, other white space.",
+    cure: "Build the body once, with the key, and repeat both as they are; take timestamps and request \
+           ids out of the body or make them part of the operation.",
+    example: "idempotency_key_bound_to_body",
+    bare: true,
+    needs_identity: false,
+    needs_one_client: false,
+    schema: schema::<NoParameters>,
+    parse: |value, at| bare(value, at, IdempotencyKeyBoundToBody),
+};
+
+#[derive(Debug)]
+struct IdempotencyKeyBoundToBody;
+
+impl Invariant for IdempotencyKeyBoundToBody {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let mut seen = BTreeMap::<(Name, Option<Name>, Name), Vec<&Request>>::new();
+        for (_, request) in trace.requests().filter(|(_, request)| request.by.is_client()) {
+            if let (Some(key), true) = (request.key, request.keyed) {
+                seen.entry((request.provider, request.route, key)).or_default().push(request);
+            }
+        }
+        let twice: Vec<_> = seen.into_values().filter(|requests| requests.len() > 1).collect();
+        let violations: Vec<_> = twice.iter().filter_map(|one| violation(trace, one)).collect();
+        Judgement::new(twice.len(), violations, "no idempotency key was seen twice")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        keys_are_known(scenario, at, KIND.name);
+    }
+}
+
+fn violation(trace: &Trace, requests: &[&Request]) -> Option<Violation> {
+    let (first, rest) = requests.split_first()?;
+    let other = rest.iter().find(|request| request.canonical != first.canonical)?;
+    let message = format!(
+        "the idempotency key `{}` came with one body in {} and with another in {}{}",
+        trace.text(first.key?),
+        trace.request_in_words(first),
+        trace.request_in_words(other),
+        if first.operation == other.operation {
+            String::new()
+        } else {
+            first
+                .operation
+                .map_or(String::new(), |one| format!(", first by `{}`", trace.operation_name(one)))
+        }
+    );
+    Some(Violation::new(trace, other.operation?, message, [first.seq, other.seq]))
+}

@@ -1,0 +1,69 @@
+//! `idempotency_key_present`: what commits carries a key.
+//!
+//! **Invariant:** asks only for keys that the API gives a meaning to.
+
+use brownout_provider::document::At;
+
+use super::support::{NoParameters, bare, counted, keys_are_known, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::{Effect, Request, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "idempotency_key_present",
+    summary: "Every request that takes effect carries an idempotency key.",
+    headline: "took effect without an idempotency key",
+    rule: "Every request that commits an effect on a route to which the API gives idempotency keys \
+           carries one.",
+    exercised_by: "One effect on such a route.",
+    parameters: &[],
+    tolerates: "Routes on which a repeat does no harm by its nature, such as those that take the client's \
+                own id.",
+    cure: "Make one key when the operation begins, keep it with the operation, and send it with every \
+           attempt.",
+    example: "idempotency_key_present",
+    bare: true,
+    needs_identity: false,
+    needs_one_client: false,
+    schema: schema::<NoParameters>,
+    parse: |value, at| bare(value, at, IdempotencyKeyPresent),
+};
+
+#[derive(Debug)]
+struct IdempotencyKeyPresent;
+
+impl Invariant for IdempotencyKeyPresent {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for (operation, _) in trace.operations() {
+            let committed: Vec<(&Effect, &Request)> = trace
+                .effects_of(operation)
+                .filter_map(|(_, effect)| Some((effect, trace.request(effect.request?))))
+                .filter(|(_, request)| request.effectful && request.keyed)
+                .collect();
+            exercised += committed.len();
+            let bare: Vec<_> =
+                committed.iter().filter(|(_, request)| request.key.is_none()).collect();
+            if let Some((_, first)) = bare.first() {
+                let message = format!(
+                    "{} committed {} and carried no idempotency key",
+                    trace.request_in_words(first),
+                    counted(bare.len(), "effect")
+                );
+                let evidence = bare.iter().flat_map(|(effect, request)| [effect.seq, request.seq]);
+                violations.push(Violation::new(trace, operation, message, evidence));
+            }
+        }
+        let why_not = "nothing was committed on a route to which the API gives keys";
+        Judgement::new(exercised, violations, why_not)
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        keys_are_known(scenario, at, KIND.name);
+    }
+}

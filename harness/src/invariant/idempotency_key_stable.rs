@@ -1,0 +1,161 @@
+//! `idempotency_key_stable`: one operation, one key, however often it is tried.
+//!
+//! **Invariant:** a new key is judged by what the client knew when it sent it: after a complete definite
+//! answer for the old one there is nothing left to protect.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::event::Class;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support::{counted, keys_are_known, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::reading::Fate;
+use crate::trace::{Name, OperationId, Request, RequestId, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "idempotency_key_stable",
+    summary: "All attempts of an operation carry the same idempotency key.",
+    headline: "changed their idempotency key between attempts",
+    rule: "One key per operation, provider, route with an effect, and item, over all attempts, submits and \
+           restarts (`per: submit` allows one for each submit).",
+    exercised_by: "Two attempts or submits of one operation with keys.",
+    parameters: &[(
+        "per",
+        "`operation` (default): one key for all submits; `submit`: one for each submit",
+    )],
+    tolerates: "A new key after a complete definite answer for the old one: a permanent error, a replayed \
+                error, a refused reuse of the key, or a read that showed no effect.",
+    cure: "Make the key outside the retry loop, once per operation, and store it with the operation, so \
+           that a second click and a restart find it again.",
+    example: "idempotency_key_stable: {per: submit}",
+    bare: true,
+    needs_identity: true,
+    needs_one_client: false,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    /// What shares one key.
+    per: Option<Per>,
+}
+
+/// What shares one key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Per {
+    /// All submits of an operation.
+    #[default]
+    Operation,
+    /// The attempts of one submit.
+    Submit,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    Some(Arc::new(IdempotencyKeyStable { per: raw.per.unwrap_or_default() }))
+}
+
+#[derive(Debug)]
+struct IdempotencyKeyStable {
+    per: Per,
+}
+
+/// What shares one key: provider, route, submit where each has its own, and item.
+type Place = (Name, Option<Name>, u32, Option<String>);
+
+impl Invariant for IdempotencyKeyStable {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for (operation, _) in trace.operations() {
+            for attempts in self.places(trace, operation).values().filter(|list| list.len() > 1) {
+                exercised += 1;
+                violations.extend(changed(trace, operation, attempts));
+            }
+        }
+        let why_not = "no operation sent a key twice or was attempted twice with a key";
+        Judgement::new(exercised, violations, why_not)
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        keys_are_known(scenario, at, KIND.name);
+    }
+}
+
+impl IdempotencyKeyStable {
+    /// The attempts with a key of one operation, by what shares one key, in order of arrival.
+    fn places(&self, trace: &Trace, operation: OperationId) -> BTreeMap<Place, Vec<RequestId>> {
+        let mut places = BTreeMap::<Place, Vec<RequestId>>::new();
+        let has_items = trace.effects_of(operation).any(|(_, effect)| effect.subject.is_some());
+        for (id, request) in trace.attempts_of(operation) {
+            if !request.effectful || !request.keyed || request.key.is_none() {
+                continue;
+            }
+            let submit = if self.per == Per::Submit { request.submit } else { 0 };
+            // Where an operation has items, a body stands for the item that it is about.
+            let item = has_items.then(|| request.canonical.to_string());
+            let place = (request.provider, request.route, submit, item);
+            places.entry(place).or_default().push(id);
+        }
+        places
+    }
+}
+
+/// The key changed while the fate of the old one was open.
+fn changed(trace: &Trace, operation: OperationId, attempts: &[RequestId]) -> Option<Violation> {
+    let (_, next) = attempts.iter().zip(&attempts[1..]).find(|(before, next)| {
+        let (before, next) = (trace.request(**before), trace.request(**next));
+        before.key != next.key && !is_released(trace, operation, attempts, (before, next))
+    })?;
+    let mut keys = BTreeMap::new();
+    for request in attempts.iter().map(|id| trace.request(*id)) {
+        keys.entry(request.key).or_insert(request.seq);
+    }
+    let message = format!(
+        "expected one idempotency key, found {}: {} came with a new one while it was open what became \
+         of the old one",
+        counted(keys.len(), "key"),
+        trace.request_in_words(trace.request(*next))
+    );
+    let evidence = keys.into_values().chain([trace.request(*next).seq]);
+    Some(Violation::new(trace, operation, message, evidence))
+}
+
+/// True when the client knew, before it took a new key, that nothing was done under the old one.
+fn is_released(
+    trace: &Trace,
+    operation: OperationId,
+    attempts: &[RequestId],
+    (before, next): (&Request, &Request),
+) -> bool {
+    let answered = attempts.iter().map(|id| trace.request(*id)).any(|request| {
+        request.key == before.key
+            && request.response.is_some_and(|response| {
+                let is_definite = response.class == Class::Permanent
+                    || response.refuses_key
+                    || (response.replayed && response.class != Class::Success);
+                response.complete && response.end_at_us <= next.at_us && is_definite
+            })
+    });
+    answered
+        || trace.attempts_of(operation).any(|(id, read)| {
+            !read.effectful
+                && read.at_us >= before.at_us
+                && trace.fate_at(id, next.at_us) == Some(Fate::Usable)
+                && !trace.told_by(id).any(|effect| trace.effect(effect).operation == operation)
+        })
+}

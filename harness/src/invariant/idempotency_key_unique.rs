@@ -1,0 +1,101 @@
+//! `idempotency_key_unique`: no key does for two pieces of work.
+//!
+//! **Invariant:** compares keys as the provider reads them, and nothing else.
+
+use std::collections::BTreeMap;
+
+use brownout_provider::document::At;
+use serde_json::Value;
+
+use super::support::{NoParameters, bare, keys_are_known, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::{Name, Request, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "idempotency_key_unique",
+    summary: "No two operations share an idempotency key.",
+    headline: "shared an idempotency key with another operation",
+    rule: "No key is shared by two operations, nor by two steps of one unless the API keeps the keys of \
+           each route apart.",
+    exercised_by: "Two operations with keys.",
+    parameters: &[],
+    tolerates: "One key over all attempts, submits and restarts of an operation.",
+    cure: "Make the key of what identifies the operation (an order number), never of what two operations \
+           can have in common (an amount, a customer, the second they were made in).",
+    example: "idempotency_key_unique",
+    bare: true,
+    needs_identity: true,
+    needs_one_client: false,
+    schema: schema::<NoParameters>,
+    parse: |value, at| bare(value, at, IdempotencyKeyUnique),
+};
+
+#[derive(Debug)]
+struct IdempotencyKeyUnique;
+
+impl Invariant for IdempotencyKeyUnique {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let by_route = keys_by_route(trace);
+        let mut first = BTreeMap::<(Name, Name), &Request>::new();
+        let mut found = BTreeMap::new();
+        let mut operations = std::collections::BTreeSet::new();
+        for (_, request) in trace.requests().filter(|(_, request)| request.by.is_client()) {
+            let (Some(key), Some(operation), true) =
+                (request.key, request.operation, request.keyed)
+            else {
+                continue;
+            };
+            operations.insert(operation);
+            let owner = *first.entry((request.provider, key)).or_insert(request);
+            let another_step =
+                !by_route && owner.operation == request.operation && owner.route != request.route;
+            if owner.operation != request.operation || another_step {
+                found
+                    .entry((request.provider, key, operation))
+                    .or_insert_with(|| violation(trace, owner, request));
+            }
+        }
+        let exercised = if operations.len() < 2 && found.is_empty() { 0 } else { operations.len() };
+        let why_not = "fewer than two operations sent idempotency keys";
+        Judgement::new(exercised, found.into_values().flatten().collect(), why_not)
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        if scenario.workload.call.is_some() && scenario.workload.operations < 2 {
+            at.error("`idempotency_key_unique` cannot be exercised by one operation", |problem| {
+                problem.cure("ask for `operations: 2` or more")
+            });
+        }
+        keys_are_known(scenario, at, KIND.name);
+    }
+}
+
+fn violation(trace: &Trace, owner: &Request, request: &Request) -> Option<Violation> {
+    let key = trace.text(request.key?);
+    let (operation, other) = (request.operation?, owner.operation?);
+    let with = if operation == other {
+        format!("{} of the same operation", trace.request_in_words(owner))
+    } else {
+        format!("`{}`", trace.operation_name(other))
+    };
+    let message = format!("the idempotency key `{key}` is shared with {with}");
+    Some(Violation::new(trace, operation, message, [owner.seq, request.seq]))
+}
+
+/// True when some API of the run, or the scenario, keeps the keys of each route apart.
+fn keys_by_route(trace: &Trace) -> bool {
+    let is_route = |value: &Value| {
+        value.pointer("/idempotency/scope").and_then(Value::as_str) == Some("route")
+    };
+    let scenario = &trace.run.scenario;
+    let named = scenario.get("providers").and_then(Value::as_object);
+    trace.run.apis.values().any(is_route)
+        || scenario.get("provider").is_some_and(is_route)
+        || named.is_some_and(|providers| providers.values().any(is_route))
+}

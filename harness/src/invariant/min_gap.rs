@@ -1,0 +1,112 @@
+//! `min_gap`: no tight loops.
+//!
+//! **Invariant:** a wait counts from the earliest moment at which the client can have known of the
+//! failure.
+
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::units::Period;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support::{events_of, means, schema, unlikely};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::reading::{Fate, in_words};
+use crate::trace::{RequestId, Trace};
+
+/// What the gap must be unless the scenario says otherwise.
+const GAP_US: u64 = 50_000;
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "min_gap",
+    summary: "After a failure the client waits a moment before it tries again.",
+    headline: "were retried in a tight loop",
+    rule: "No retry arrives sooner than `gap` after the failure before it (of the same operation, submit, \
+           provider and route). The wait counts from the moment before the head was written, from the \
+           client's own close, or from the failed attempt's arrival where nothing was answered; 2 ms are \
+           forgiven on the real clock.",
+    exercised_by: "A failed attempt.",
+    parameters: &[("gap", "the shortest wait, such as `50ms`; default `50ms`")],
+    tolerates: "Repeats that the HTTP stack makes by itself on a connection that was closed under it; \
+                followed redirects; a request that was corrected after a permanent answer.",
+    cure: "Wait between attempts, longer each time and with some randomness; also after connection \
+           errors, which many retry libraries repeat at once.",
+    example: "min_gap: {gap: 100ms}",
+    bare: true,
+    needs_identity: true,
+    needs_one_client: false,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    /// The shortest wait.
+    gap: Option<Period>,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    Some(Arc::new(MinGap { gap_us: raw.gap.map_or(GAP_US, Period::micros) }))
+}
+
+#[derive(Debug)]
+struct MinGap {
+    gap_us: u64,
+}
+
+impl Invariant for MinGap {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for chain in trace.chains() {
+            exercised += chain.iter().filter(|id| trace.failed(**id)).count();
+            let early = chain.windows(2).find_map(|pair| self.early(trace, pair[0], pair[1]));
+            violations.extend(early);
+        }
+        Judgement::new(exercised, violations, "no attempt failed")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        if !means(scenario).failure {
+            let fault = "inject: {status: {code: 503}}";
+            unlikely(at, KIND.name, "no rule of this scenario makes an attempt fail", fault);
+        }
+    }
+}
+
+impl MinGap {
+    fn early(&self, trace: &Trace, before: RequestId, next: RequestId) -> Option<Violation> {
+        let request = trace.request(next);
+        let has_failed =
+            matches!(trace.fate_at(before, request.at_us), Some(Fate::Rejected | Fate::Ambiguous));
+        if !has_failed
+            || !trace.is_retry(next)
+            || trace.is_mended(next)
+            || trace.is_transport_repeat(next)
+        {
+            return None;
+        }
+        let waited = trace.waited_us(before, next);
+        if waited.saturating_add(trace.slack_us()) >= self.gap_us {
+            return None;
+        }
+        let message = format!(
+            "expected a wait of at least {} after a failure, found {} before {}",
+            in_words(self.gap_us),
+            in_words(waited),
+            trace.request_in_words(request)
+        );
+        let evidence = events_of(trace, before).chain([request.seq]);
+        Some(Violation::new(trace, request.operation?, message, evidence))
+    }
+}

@@ -1,0 +1,83 @@
+//! `no_phantom_success`: what a client claims done is done.
+//!
+//! **Invariant:** looks at the ledger at the end of the run only, so work that was still in progress
+//! when the client made its claim counts as done.
+
+use brownout_provider::document::At;
+use brownout_provider::event::Claim;
+
+use super::support::{NoParameters, bare, counted, events_of, means, schema, unlikely};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::{OperationId, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "no_phantom_success",
+    summary: "What the client claims done is done.",
+    headline: "were reported done and never were",
+    rule: "A claim of `succeeded` implies a live effect of the operation at the end of the run (for reads: \
+           a usable answer), or one that was undone at the wish of an operation's own input.",
+    exercised_by: "An operation with a claim whose effect is missing.",
+    parameters: &[],
+    tolerates: "Success claimed while an earlier request of the operation was still in progress; an \
+                effect that another operation undid.",
+    cure: "Take nothing for success but an answer that says so: check the status, read the body, and look \
+           for the fields that prove it. An exception that was caught is no success.",
+    example: "no_phantom_success",
+    bare: true,
+    needs_identity: true,
+    needs_one_client: false,
+    schema: schema::<NoParameters>,
+    parse: |value, at| bare(value, at, NoPhantomSuccess),
+};
+
+#[derive(Debug)]
+struct NoPhantomSuccess;
+
+impl Invariant for NoPhantomSuccess {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for (id, _) in trace.operations() {
+            if !trace.is_settled(id) || trace.is_done(id) {
+                continue;
+            }
+            let claims: Vec<_> =
+                trace.submits_of(id).filter_map(|(_, one)| trace.final_claim(one)).collect();
+            exercised += usize::from(!claims.is_empty());
+            if let Some(claim) = claims.iter().find(|claim| claim.claim == Claim::Succeeded) {
+                violations.push(violation(trace, id, claim.seq));
+            }
+        }
+        Judgement::new(exercised, violations, "every operation with a claim had its effect")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        let means = means(scenario);
+        if !means.failure && !means.hang {
+            let why = "no rule of this scenario keeps an operation from being done";
+            unlikely(
+                at,
+                KIND.name,
+                why,
+                "inject: {malformed: {kind: error_in_200, at: before_commit}}",
+            );
+        }
+    }
+}
+
+fn violation(trace: &Trace, id: OperationId, claim: u32) -> Violation {
+    let attempts: Vec<_> = trace.attempts_of(id).map(|(id, _)| id).collect();
+    let missing =
+        if trace.wants_effect(id) { "has no live effect" } else { "got no usable answer" };
+    let message = format!(
+        "the client claimed `succeeded`, and the operation {missing} after {}",
+        counted(attempts.len(), "request")
+    );
+    let evidence = attempts.iter().flat_map(|id| events_of(trace, *id)).chain([claim]);
+    Violation::new(trace, id, message, evidence)
+}

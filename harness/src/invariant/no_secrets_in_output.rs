@@ -1,0 +1,74 @@
+//! `no_secrets_in_output`: what is secret stays out of logs.
+//!
+//! **Invariant:** reads the marks that were put in place of secrets when events were made; it never
+//! sees a secret.
+
+use brownout_provider::event::ClaimBy;
+
+use super::support::{NoParameters, bare, listed, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::trace::{Output, Trace};
+
+/// How a mark in a text begins.
+const MARK: &str = "⟦secret:";
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "no_secrets_in_output",
+    summary: "The API key and other secrets occur nowhere in what the client writes.",
+    headline: "wrote a secret into their output",
+    rule: "No line that the client writes (standard output, standard error, its claims) holds the API key \
+           or another secret of the run, plainly or as base64, URL-escaped or JSON-escaped.",
+    exercised_by: "Any output of the client.",
+    parameters: &[],
+    tolerates: "Everything else that a client writes.",
+    cure: "Log the request's method, path and id, never its headers, and keep whole request objects out of \
+           error messages.",
+    example: "no_secrets_in_output",
+    bare: true,
+    needs_identity: false,
+    needs_one_client: false,
+    schema: schema::<NoParameters>,
+    parse: |value, at| bare(value, at, NoSecretsInOutput),
+};
+
+#[derive(Debug)]
+struct NoSecretsInOutput;
+
+impl Invariant for NoSecretsInOutput {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let mut violations: Vec<Violation> =
+            trace.outputs().iter().filter_map(|output| in_line(trace, output)).collect();
+        let mut claims = 0;
+        for (_, submit) in trace.submits() {
+            for claim in trace.claims(submit).iter().filter(|claim| claim.by == ClaimBy::Client) {
+                claims += 1;
+                let detail = claim.detail.map_or("", |detail| trace.text(detail));
+                if detail.contains(MARK) {
+                    let message = format!("the client's claim holds a secret: `{detail}`");
+                    violations.push(Violation::new(trace, submit.operation, message, [claim.seq]));
+                }
+            }
+        }
+        Judgement::new(trace.outputs().len() + claims, violations, "the client wrote nothing")
+    }
+}
+
+fn in_line(trace: &Trace, output: &Output) -> Option<Violation> {
+    if output.secrets.is_empty() && !output.text.contains(MARK) {
+        return None;
+    }
+    let marks: Vec<&str> = output.secrets.iter().map(|mark| trace.text(*mark)).collect();
+    let what =
+        if marks.is_empty() { "a secret".to_owned() } else { format!("`{}`", listed(&marks)) };
+    let stream = trace.text(output.stream);
+    let message = format!("the client wrote {what} to {stream}: `{}`", output.text.trim());
+    Some(match output.operation {
+        Some(operation) => Violation::new(trace, operation, message, [output.seq]),
+        None => Violation::of_run(message, [output.seq]),
+    })
+}

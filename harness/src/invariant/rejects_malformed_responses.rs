@@ -1,0 +1,92 @@
+//! `rejects_malformed_responses`: an answer that proves nothing is not taken for success.
+//!
+//! **Invariant:** what is usable was decided when the answer was sent, by the API's own rules; here it
+//! is only asked whether the client had anything better to go by.
+
+use brownout_provider::document::At;
+use brownout_provider::event::{Claim, Class};
+
+use super::support::{NoParameters, bare, cannot, events_of, means, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::{OperationId, RequestId, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "rejects_malformed_responses",
+    summary: "An unusable success answer is not taken for success.",
+    headline: "were taken for done on an answer that proved nothing",
+    rule: "A claim of `succeeded` for an operation that was answered with an unusable success implies a \
+           usable answer for this operation before the claim, or a read that showed its effect.",
+    exercised_by: "A success status whose answer is unusable: cut, no JSON, without a field that the API \
+                   needs, or with another amount than was asked for.",
+    parameters: &[],
+    tolerates: "Success through a later good attempt; harmless flaws, such as a wrong media type or a \
+                byte order mark; an effect that was confirmed by reading it back.",
+    cure: "Parse the body and check the fields that prove the work was done (an id, a status, the amount \
+           you asked for) before you report success; treat everything else as unknown.",
+    example: "rejects_malformed_responses",
+    bare: true,
+    needs_identity: true,
+    needs_one_client: false,
+    schema: schema::<NoParameters>,
+    parse: |value, at| bare(value, at, RejectsMalformedResponses),
+};
+
+#[derive(Debug)]
+struct RejectsMalformedResponses;
+
+impl Invariant for RejectsMalformedResponses {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for (id, _) in trace.operations() {
+            let unusable: Vec<RequestId> = trace
+                .attempts_of(id)
+                .map(|(id, _)| id)
+                .filter(|id| is_unusable(trace, *id))
+                .collect();
+            exercised += usize::from(!unusable.is_empty());
+            violations.extend(taken(trace, id, &unusable));
+        }
+        Judgement::new(exercised, violations, "no unusable success answer was delivered")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        if !means(scenario).unusable {
+            let why = "no rule of this scenario makes an answer unusable";
+            cannot(at, KIND.name, why, "inject: {malformed: html_page}");
+        }
+    }
+}
+
+fn is_unusable(trace: &Trace, id: RequestId) -> bool {
+    let response = trace.request(id).response;
+    response.is_some_and(|one| one.class == Class::Success && one.unusable.is_some())
+}
+
+/// The client claimed success and had nothing to go by but unusable answers.
+fn taken(trace: &Trace, id: OperationId, unusable: &[RequestId]) -> Option<Violation> {
+    let first = *unusable.first()?;
+    let claim = trace.submits_of(id).find_map(|(_, submit)| {
+        let claim = trace.final_claim(submit)?;
+        let has_proof = trace.attempts_of(id).any(|(id, request)| {
+            let before = request.response.is_some_and(|one| one.head_at_us <= claim.at_us);
+            before && trace.confirms(id)
+        });
+        (claim.claim == Claim::Succeeded && !has_proof).then_some(claim)
+    })?;
+    let request = trace.request(first);
+    let response = request.response?;
+    let why = response.unusable.map_or("", |why| trace.text(why));
+    let message = format!(
+        "the client claimed `succeeded` without a usable answer: the {} to {} is unusable ({why})",
+        response.status,
+        trace.request_in_words(request)
+    );
+    let evidence = unusable.iter().flat_map(|id| events_of(trace, *id)).chain([claim.seq]);
+    Some(Violation::new(trace, id, message, evidence))
+}

@@ -1,0 +1,161 @@
+//! `survives_bad_retry_after`: a hint that makes no sense is not obeyed to the letter.
+//!
+//! **Invariant:** judges only what follows the bad hint directly: the next attempt, or the claim.
+
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::event::Class;
+use brownout_provider::units::Period;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support::{cannot, events_of, is_driven, means, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::reading::in_words;
+use crate::trace::{Hint, Request, RequestId, Trace};
+
+/// Nobody means a wait longer than a day.
+const ABSURD_US: u64 = 24 * 3_600 * 1_000_000;
+
+/// What the gap must be unless the scenario says otherwise.
+const MIN_GAP_US: u64 = 50_000;
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "survives_bad_retry_after",
+    summary: "A retry hint that makes no sense neither kills the client nor makes it hammer or sleep for \
+              ever.",
+    headline: "were led astray by a senseless retry hint",
+    rule: "After a malformed, negative, zero, past or absurd hint (above a day) the client neither ends \
+           without a claim, nor tries again within `min_gap`, nor waits past its deadline.",
+    exercised_by: "Such a hint in an answer that is no success.",
+    parameters: &[("min_gap", "the shortest sensible wait, such as `50ms`; default `50ms`")],
+    tolerates: "Any wait of its own choice; giving up at once.",
+    cure: "Read the hint defensively: take a whole number of seconds or a date, clamp it between your own \
+           backoff and what is left before the deadline, and ignore everything else.",
+    example: "survives_bad_retry_after: {min_gap: 100ms}",
+    bare: true,
+    needs_identity: true,
+    needs_one_client: false,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    /// The shortest sensible wait.
+    min_gap: Option<Period>,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    let min_gap_us = raw.min_gap.map_or(MIN_GAP_US, Period::micros);
+    Some(Arc::new(SurvivesBadRetryAfter { min_gap_us }))
+}
+
+#[derive(Debug)]
+struct SurvivesBadRetryAfter {
+    min_gap_us: u64,
+}
+
+impl Invariant for SurvivesBadRetryAfter {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for (id, request) in trace.requests() {
+            let Some(hint) = bad_hint(trace, id, request) else { continue };
+            exercised += 1;
+            violations.extend(match trace.next(id) {
+                Some(next) => self.hammers(trace, (id, hint), next),
+                None => astray(trace, (id, hint), request),
+            });
+        }
+        Judgement::new(exercised, violations, "no answer carried a senseless hint")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        if !means(scenario).bad_hint {
+            let why = "no rule of this scenario gives a senseless retry hint";
+            cannot(at, KIND.name, why, "inject: {rate_limited: {retry_after: garbage}}");
+        }
+    }
+}
+
+impl SurvivesBadRetryAfter {
+    fn hammers(
+        &self,
+        trace: &Trace,
+        hinted: (RequestId, &Hint),
+        next: RequestId,
+    ) -> Option<Violation> {
+        let request = trace.request(next);
+        let waited = trace.waited_us(hinted.0, next);
+        let is_soon = waited.saturating_add(trace.slack_us()) < self.min_gap_us;
+        // What arrived before the hint was written could not know of it.
+        let knew =
+            trace.request(hinted.0).response.is_some_and(|one| one.head_at_us <= request.at_us);
+        if !is_soon || !knew {
+            return None;
+        }
+        let message = format!(
+            "after {} expected a wait of at least {}, found {} before {}",
+            in_short(trace, hinted),
+            in_words(self.min_gap_us),
+            in_words(waited),
+            trace.request_in_words(request)
+        );
+        let evidence = events_of(trace, hinted.0).chain([request.seq]);
+        Some(Violation::new(trace, request.operation?, message, evidence))
+    }
+}
+
+/// The first senseless hint in an answer to the client that is no success.
+fn bad_hint<'a>(trace: &'a Trace, id: RequestId, request: &Request) -> Option<&'a Hint> {
+    request.response.filter(|one| one.class != Class::Success)?;
+    request.operation.filter(|_| request.by.is_client())?;
+    trace
+        .hints(id)
+        .iter()
+        .find(|hint| hint.wait_us.is_none_or(|wait_us| wait_us == 0 || wait_us > ABSURD_US))
+}
+
+fn in_short(trace: &Trace, (id, hint): (RequestId, &Hint)) -> String {
+    let status = trace.request(id).response.map_or(0, |response| response.status);
+    let text = hint.text.map_or(String::new(), |text| format!(": {}", trace.text(text)));
+    format!("{status} with `{}{text}`", trace.text(hint.source))
+}
+
+/// The bad hint was the last that the operation heard, and the client never came back with a claim, or
+/// too late.
+fn astray(trace: &Trace, hinted: (RequestId, &Hint), request: &Request) -> Option<Violation> {
+    let operation = request.operation?;
+    let later = trace
+        .attempts_of(operation)
+        .any(|(_, other)| other.submit == request.submit && other.at_us > request.at_us);
+    if later || !is_driven(trace) || !trace.is_whole() {
+        return None;
+    }
+    let submit = trace.submits_of(operation).find(|(_, one)| one.number == request.submit)?.1;
+    let submitted = submit.submitted.as_ref()?;
+    let claim = trace.final_claim(submit);
+    let latest = submitted.gives_up_at_us().saturating_add(trace.upper_slack_us());
+    if claim.is_some_and(|claim| claim.at_us <= latest) {
+        return None;
+    }
+    let what = if claim.is_some() {
+        "the client came back only after its deadline"
+    } else {
+        "the client made no claim"
+    };
+    let message = format!("after {} {what}", in_short(trace, hinted));
+    let evidence = events_of(trace, hinted.0).chain(claim.map(|claim| claim.seq));
+    Some(Violation::new(trace, operation, message, evidence))
+}

@@ -134,6 +134,8 @@ pub struct Errors {
 pub struct ErrorContext<'a> {
     /// A message instead of the error's own.
     pub message: Option<&'a str>,
+    /// A code instead of the error's own.
+    pub code: Option<&'a str>,
     /// The field that is wrong.
     pub field: Option<&'a str>,
     /// The idempotency key.
@@ -205,13 +207,14 @@ impl Errors {
         let (field, key, route) = (word(context.field), word(context.key), word(context.route));
         let request_id = word(context.request_id);
         let status_value = Value::from(status);
+        let code = context.code.map_or_else(|| spec.code.clone(), Value::from);
         let mut names: Vec<(&str, &Value)> = vec![
             ("status", &status_value),
             ("field", &field),
             ("key", &key),
             ("route", &route),
             ("request_id", &request_id),
-            ("code", &spec.code),
+            ("code", &code),
         ];
         let message = match context.message {
             Some(message) => Value::from(message),

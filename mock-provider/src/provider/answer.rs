@@ -168,7 +168,7 @@ impl Provider {
 
     /// What a fault answers in the provider's place.
     fn substitute(&self, open: &Open, substitute: Substitute, now_us: u64) -> Own {
-        let Substitute { status, headers: extra, body, hint, .. } = substitute;
+        let Substitute { status, headers: extra, body, code, hint, .. } = substitute;
         let mut headers = HeaderMap::new();
         let (mut value, raw) = match body {
             Some(SubstituteBody::Json(value)) => {
@@ -182,7 +182,8 @@ impl Provider {
             }
             None if status < 400 => (None, Bytes::new()),
             None => {
-                let error = self.error(open, Which::Status(status), &ErrorContext::default());
+                let context = ErrorContext { code: code.as_deref(), ..ErrorContext::default() };
+                let error = self.error(open, Which::Status(status), &context);
                 headers = error.headers;
                 (error.body, Bytes::new())
             }

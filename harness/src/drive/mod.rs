@@ -8,6 +8,7 @@ pub mod exec;
 pub mod family;
 pub mod in_process;
 pub mod loopback;
+pub mod nobody;
 pub mod output;
 pub mod plan;
 pub mod process;

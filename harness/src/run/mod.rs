@@ -18,6 +18,7 @@ use brownout_provider::event::{Claim, ClaimBy, Mode, RunKind};
 use brownout_provider::seed::Seed;
 
 use crate::drive::in_process::InProcess;
+use crate::drive::nobody::Nobody;
 use crate::drive::stop::Stop;
 use crate::scenario::{Arrival, Scenario, Submits};
 use crate::trace::{Submit, Trace};
@@ -42,6 +43,8 @@ pub enum Client {
     },
     /// A closure in this process, on the real clock.
     InProcess(Arc<dyn InProcess>),
+    /// None: the provider alone, until it is told to end.
+    Nobody(Arc<Nobody>),
 }
 
 impl Client {
@@ -51,6 +54,7 @@ impl Client {
         match self {
             Self::Process { mode, .. } => *mode,
             Self::InProcess(_) => Mode::InProcess,
+            Self::Nobody(_) => Mode::Serve,
         }
     }
 }
@@ -62,6 +66,7 @@ impl fmt::Debug for Client {
                 f.debug_struct("Process").field("mode", mode).field("command", command).finish()
             }
             Self::InProcess(_) => f.write_str("InProcess"),
+            Self::Nobody(_) => f.write_str("Nobody"),
         }
     }
 }

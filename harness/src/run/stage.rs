@@ -31,7 +31,7 @@ use crate::drive::schedule::Schedule;
 use crate::drive::stop::Stop;
 use crate::drive::suite::{self, ExitZero, Seen};
 use crate::drive::trap::{Hosts, Trap};
-use crate::drive::{exec, stdio};
+use crate::drive::{exec, nobody, stdio};
 use crate::operation::Operation;
 use crate::record::Recorder;
 use crate::redact::Redactor;
@@ -207,7 +207,7 @@ impl Order<'_> {
             clock: ClockKind::Real,
             command: match self.client {
                 Client::Process { command, .. } => command.clone(),
-                Client::InProcess(_) => Vec::new(),
+                Client::InProcess(_) | Client::Nobody(_) => Vec::new(),
             },
         }
     }
@@ -221,6 +221,10 @@ impl Order<'_> {
                     in_process::drive(&scene, self.schedule(stage, notes), client.as_ref()).await;
                 scene.output_is_over();
                 result
+            }
+            Client::Nobody(nobody) => {
+                let scene = self.scene(stage, Vec::new())?;
+                nobody::wait(&scene, nobody, stage.path.clone()).await
             }
             Client::Process { mode, command } => {
                 let state = StateDir::create()?;
@@ -322,10 +326,10 @@ impl Order<'_> {
 
     fn plan(self) -> Result<Option<Plan>, RunError> {
         let mode = match self.client.mode() {
-            Mode::Suite => return Ok(None),
+            Mode::Suite | Mode::Serve => return Ok(None),
             Mode::Stdio => "stdio",
             Mode::InProcess => "in-process",
-            Mode::Exec | Mode::Http | Mode::Serve => "exec",
+            Mode::Exec | Mode::Http => "exec",
         };
         let workload = &self.scenario.workload;
         let Some(call) = &workload.call else { return Err(RunError::NothingToCall { mode }) };

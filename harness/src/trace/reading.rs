@@ -279,8 +279,9 @@ impl Trace {
     fn declared(&self, route: Name, keys: &[&str]) -> bool {
         let route = self.text(route);
         self.run.apis.values().any(|api| {
-            let declared = api.get("routes").and_then(|routes| routes.get(route));
-            declared.is_some_and(|one| {
+            let routes = api.get("routes").and_then(Value::as_array);
+            let named = |one: &&Value| one.get("name").and_then(Value::as_str) == Some(route);
+            routes.and_then(|routes| routes.iter().find(named)).is_some_and(|one| {
                 keys.iter().any(|key| one.get(key).is_some_and(|it| !it.is_null()))
             })
         })

@@ -14,6 +14,7 @@
 pub mod cli;
 pub mod drive;
 pub mod invariant;
+pub mod judge;
 pub mod operation;
 pub mod record;
 pub mod redact;

@@ -54,10 +54,11 @@ pub struct TraceBuilder {
 /// Operation, submit, provider and route: what attempts are counted by.
 type Chain = (OperationId, u32, Name, Name);
 
+/// A submit while it is being gathered.
 #[derive(Debug, Default)]
-struct SubmitSoFar {
-    submitted: Option<Submitted>,
-    claims: Vec<ClaimMade>,
+pub(super) struct SubmitSoFar {
+    pub(super) submitted: Option<Submitted>,
+    pub(super) claims: Vec<ClaimMade>,
 }
 
 impl TraceBuilder {
@@ -111,16 +112,7 @@ impl TraceBuilder {
             last_at_us: self.last_at_us,
             cut: None,
             names: self.names,
-            operations: self
-                .operations
-                .iter()
-                .map(|name| Operation {
-                    name: *name,
-                    submits: (0, 0),
-                    requests: (0, 0),
-                    effects: (0, 0),
-                })
-                .collect(),
+            operations: self.operations.iter().copied().map(Operation::named).collect(),
             submits,
             claims,
             chain: vec![Neighbours::default(); self.requests.len()],
@@ -422,10 +414,10 @@ struct Stamp {
 }
 
 /// Where the submits of each operation stand: from (inclusive), to (exclusive).
-type Ranges = BTreeMap<OperationId, (u32, u32)>;
+pub(super) type Ranges = BTreeMap<OperationId, (u32, u32)>;
 
 /// Submits and claims as flat lists, and where the submits of each operation stand.
-fn flatten(
+pub(super) fn flatten(
     submits: BTreeMap<(OperationId, u32), SubmitSoFar>,
 ) -> (Vec<Submit>, Vec<ClaimMade>, Ranges) {
     let (mut flat, mut claims, mut ranges) = (Vec::new(), Vec::new(), Ranges::new());
@@ -500,6 +492,6 @@ fn range<T, K: Ord>(list: &[T], key: impl Fn(&T) -> K, wanted: K) -> (u32, u32) 
     (number(from), number(to))
 }
 
-fn number(length: usize) -> u32 {
+pub(super) fn number(length: usize) -> u32 {
     u32::try_from(length).expect("a trace has fewer than 2^32 of anything")
 }

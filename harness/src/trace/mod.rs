@@ -92,6 +92,12 @@ pub struct Operation {
     pub(crate) effects: (u32, u32),
 }
 
+impl Operation {
+    pub(crate) fn named(name: Name) -> Self {
+        Self { name, submits: (0, 0), requests: (0, 0), effects: (0, 0) }
+    }
+}
+
 /// One submit of an operation, driven or only seen on the wire.
 #[derive(Clone, Debug)]
 pub struct Submit {

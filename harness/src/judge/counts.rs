@@ -1,0 +1,131 @@
+//! The numbers of a run: operations, requests, effects, money.
+//!
+//! **Invariant:** counts and adds; what a number means for the client is said elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use brownout_provider::event::{Claim, Mode, Recognized};
+
+use crate::trace::{Effect, EffectId, Name, OperationId, RequestId, Strike, Trace};
+use crate::verdict::{Money, OperationCounts};
+
+/// Operations by claim; with several submits, submits. Where a driver hands them out, only those count.
+pub(super) fn operations(trace: &Trace) -> OperationCounts {
+    let driven = !matches!(trace.mode(), Mode::Suite | Mode::Serve);
+    let mut counts = OperationCounts::default();
+    for (_, submit) in trace.submits().filter(|(_, one)| one.submitted.is_some() || !driven) {
+        counts.total += 1;
+        match trace.final_claim(submit).map(|claim| claim.claim) {
+            Some(Claim::Succeeded) => counts.succeeded += 1,
+            Some(Claim::Failed) => counts.failed += 1,
+            Some(Claim::Unknown) => counts.unknown += 1,
+            None => counts.unclaimed += 1,
+        }
+    }
+    counts
+}
+
+/// Requests that the client sent.
+pub(super) fn requests(trace: &Trace) -> u64 {
+    length(trace.requests().filter(|(_, request)| request.by.is_client()).count())
+}
+
+/// Retries, those of the transport included.
+pub(super) fn retries(trace: &Trace) -> u64 {
+    length(trace.requests().filter(|(id, _)| trace.is_retry(*id)).count())
+}
+
+/// Strikes by rule; several faults of a rule at one request are one strike.
+pub(super) fn strikes(trace: &Trace, which: impl Fn(&Strike) -> bool) -> BTreeMap<String, u64> {
+    let distinct: BTreeSet<(Name, Option<RequestId>, Option<u32>)> = trace
+        .strikes()
+        .iter()
+        .filter(|strike| which(strike))
+        // Without its request a strike is told apart by its event.
+        .map(|strike| (strike.rule, strike.request, strike.request.is_none().then_some(strike.seq)))
+        .collect();
+    let mut counts = BTreeMap::new();
+    for (rule, _, _) in distinct {
+        *counts.entry(trace.text(rule).to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+/// Effects by kind, live at the end.
+pub(super) fn effects(trace: &Trace) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for (_, effect) in trace.effects().filter(|(_, effect)| effect.is_live()) {
+        *counts.entry(trace.text(effect.kind).to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+/// Money by unit: what was billed, what of it reached the client, and what was beyond the first effect
+/// of an operation, kind and subject.
+pub(super) fn money(trace: &Trace) -> BTreeMap<String, Money> {
+    let told: BTreeSet<EffectId> = told_effects(trace);
+    let mut groups = BTreeMap::<(OperationId, Name, Option<Name>), Vec<(EffectId, &Effect)>>::new();
+    for (id, effect) in trace.effects().filter(|(_, effect)| effect.billed && effect.is_live()) {
+        groups
+            .entry((effect.operation, effect.kind, effect.subject))
+            .or_default()
+            .push((id, effect));
+    }
+    let mut sums = BTreeMap::<String, Money>::new();
+    for live in groups.values() {
+        let mut delivered = false;
+        for (position, (id, effect)) in live.iter().enumerate() {
+            let unit = effect.unit.map_or("", |unit| trace.text(unit));
+            let sum = sums.entry(unit.to_owned()).or_default();
+            sum.billed = sum.billed.saturating_add(effect.amount);
+            if position > 0 {
+                sum.beyond_first = sum.beyond_first.saturating_add(effect.amount);
+            }
+            if !delivered && told.contains(id) {
+                delivered = true;
+                sum.delivered = sum.delivered.saturating_add(effect.amount);
+            }
+        }
+    }
+    for sum in sums.values_mut() {
+        sum.wasted = sum.billed.saturating_sub(sum.delivered);
+    }
+    sums
+}
+
+/// The effects of which a usable answer told the client.
+fn told_effects(trace: &Trace) -> BTreeSet<EffectId> {
+    trace
+        .requests()
+        .filter(|(id, request)| {
+            request.by.is_client() && trace.fate(*id) == crate::trace::reading::Fate::Usable
+        })
+        .flat_map(|(id, _)| trace.told_by(id))
+        .collect()
+}
+
+/// How many requests were recognised by which way.
+pub(super) fn recognized(trace: &Trace) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for (_, request) in trace.requests().filter(|(_, request)| request.by.is_client()) {
+        *counts.entry(way(request.recognized).to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+fn way(recognized: Recognized) -> &'static str {
+    match recognized {
+        Recognized::Url => "url",
+        Recognized::ApiKey => "api_key",
+        Recognized::Extractor => "extractor",
+        Recognized::Object => "object",
+        Recognized::Sdk => "sdk",
+        Recognized::Guess => "guess",
+        Recognized::New => "new",
+        Recognized::Unrouted => "unrouted",
+    }
+}
+
+fn length(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

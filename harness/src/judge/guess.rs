@@ -1,0 +1,67 @@
+//! The rule about guesses: no invariant fails on evidence that needs a guess where another reading
+//! clears the client.
+//!
+//! **Invariant:** a violation is only ever taken back here, never added.
+
+use std::collections::BTreeSet;
+
+use crate::invariant::{Invariant, Judgement, Violation};
+use crate::trace::Trace;
+
+/// What makes guesses unnecessary.
+pub(super) const CURE: &str = "set `operation_id` in the workload (such as `json:/order` or \
+                               `header:x-request-id`), or let the client call the URL of its operation";
+
+/// The other readings of a trace, made when first asked for.
+pub(super) struct Readings<'a> {
+    trace: &'a Trace,
+    others: Option<Vec<Trace>>,
+}
+
+impl<'a> Readings<'a> {
+    pub(super) fn of(trace: &'a Trace) -> Self {
+        Self { trace, others: None }
+    }
+
+    /// Takes back the violations that do not stand in every reading, and says so.
+    pub(super) fn clear(&mut self, invariant: &dyn Invariant, judgement: &mut Judgement) {
+        let trace = self.trace;
+        let others = self.others.get_or_insert_with(|| {
+            let guessed = trace.rests_on_guesses();
+            if guessed {
+                [trace.split(), trace.merged()].into_iter().flatten().collect()
+            } else {
+                vec![]
+            }
+        });
+        let before = judgement.violations.len();
+        for other in others.iter() {
+            let there = proofs(&invariant.check(other).violations);
+            judgement
+                .violations
+                .retain(|violation| violation.evidence.iter().any(|seq| there.contains(seq)));
+        }
+        let cleared = before - judgement.violations.len();
+        if cleared == 0 {
+            return;
+        }
+        let left = u64::try_from(cleared).unwrap_or(u64::MAX);
+        judgement.exercised = judgement.exercised.saturating_sub(left);
+        let number = if cleared == 1 {
+            "1 violation rests".to_owned()
+        } else {
+            format!("{cleared} violations rest")
+        };
+        judgement.reason = Some(format!(
+            "{number} on a guess which requests belong together, and another reading clears the client; {CURE}"
+        ));
+        if judgement.violations.is_empty() {
+            judgement.exercised = 0;
+        }
+    }
+}
+
+/// The events that prove any of these.
+fn proofs(violations: &[Violation]) -> BTreeSet<u64> {
+    violations.iter().flat_map(|violation| violation.evidence.iter().copied()).collect()
+}

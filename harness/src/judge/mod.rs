@@ -1,0 +1,215 @@
+//! The judge: from a trace and what a scenario expects to a verdict.
+//!
+//! It runs the invariants, weighs guesses, and applies the rules of the verdict in their order. It knows
+//! nothing about processes, reports or the command line.
+//! **Invariant:** a pure function: the same trace and the same scenario always give the same verdict.
+
+mod combine;
+mod control;
+mod counts;
+mod guess;
+mod twice;
+
+use brownout_provider::event::Mode;
+
+pub use combine::{excused, overall};
+pub use control::judge_control;
+pub use twice::{Comparison, compare};
+
+use crate::invariant::Judgement;
+use crate::scenario::{Expectation, Scenario};
+use crate::trace::Trace;
+use crate::verdict::{ControlResult, InvariantResult, InvariantVerdict, ScenarioResult, Verdict};
+
+/// Judges a run.
+///
+/// The caller fills in what a trace does not say: how to reproduce it, where it stands, how long it took.
+#[must_use]
+pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>) -> ScenarioResult {
+    let mut readings = guess::Readings::of(trace);
+    let invariants: Vec<InvariantResult> =
+        scenario.expect.iter().map(|one| judge_one(trace, one, &mut readings)).collect();
+    let (verdict, doubt) = verdict(trace, scenario, &invariants, control.as_ref());
+    ScenarioResult {
+        name: scenario.name.clone(),
+        file: trace.run.file.clone(),
+        seed: trace.run.seed,
+        verdict,
+        no_strike: matches!(doubt, Some(Doubt::NoStrike(_))),
+        reason: doubt.map(Doubt::sentence),
+        control,
+        schedule_hash: twice::schedule_hash(trace),
+        faults: counts::strikes(trace, |_| true),
+        unscheduled: counts::strikes(trace, |strike| !strike.scheduled),
+        operations: counts::operations(trace),
+        requests: counts::requests(trace),
+        retries: counts::retries(trace),
+        effects: counts::effects(trace),
+        money: counts::money(trace),
+        recognized: counts::recognized(trace),
+        notes: notes(trace, &invariants),
+        invariants,
+        reproduce: String::new(),
+        trace: None,
+        elapsed_ms: 0,
+    }
+}
+
+/// Runs one invariant, and holds its violations against the other readings where guesses took part.
+fn judge_one(
+    trace: &Trace,
+    expectation: &Expectation,
+    readings: &mut guess::Readings<'_>,
+) -> InvariantResult {
+    let invariant = &*expectation.invariant;
+    let kind = invariant.kind();
+    let mut judgement = if kind.needs_one_client && trace.mode() == Mode::Exec {
+        let why = "exec mode starts a process for each operation, and this needs one client that lives \
+                   on; use `--mode stdio`";
+        Judgement { reason: Some(why.to_owned()), ..Judgement::default() }
+    } else {
+        invariant.check(trace)
+    };
+    if kind.needs_identity && !judgement.violations.is_empty() {
+        readings.clear(invariant, &mut judgement);
+    }
+    let verdict = if !judgement.violations.is_empty() {
+        InvariantVerdict::Failed
+    } else if judgement.exercised == 0 {
+        InvariantVerdict::NotExercised
+    } else {
+        InvariantVerdict::Passed
+    };
+    InvariantResult {
+        name: expectation.name,
+        verdict,
+        exercised: judgement.exercised,
+        reason: judgement.reason,
+        violations: judgement.violations,
+    }
+}
+
+/// Why nothing can be said.
+enum Doubt {
+    /// The run was cut short.
+    Cut(String),
+    /// The client went past the mock.
+    Stray(String),
+    /// The client never came.
+    NoRequest(String),
+    /// The client does not work in fair weather either.
+    Control(String),
+    /// No rule struck.
+    NoStrike(String),
+    /// Nothing that is expected was exercised.
+    NothingExercised(String),
+}
+
+impl Doubt {
+    fn sentence(self) -> String {
+        match self {
+            Self::Cut(text)
+            | Self::Stray(text)
+            | Self::NoRequest(text)
+            | Self::Control(text)
+            | Self::NoStrike(text)
+            | Self::NothingExercised(text) => text,
+        }
+    }
+}
+
+fn verdict(
+    trace: &Trace,
+    scenario: &Scenario,
+    invariants: &[InvariantResult],
+    control: Option<&ControlResult>,
+) -> (Verdict, Option<Doubt>) {
+    if invariants.iter().any(|one| one.verdict == InvariantVerdict::Failed) {
+        return (Verdict::Failed, None);
+    }
+    match doubt(trace, scenario, invariants, control) {
+        Some(doubt) => (Verdict::Inconclusive, Some(doubt)),
+        None => (Verdict::Passed, None),
+    }
+}
+
+/// The first reason to say nothing; of those that come together, the one that helps most comes first.
+fn doubt(
+    trace: &Trace,
+    scenario: &Scenario,
+    invariants: &[InvariantResult],
+    control: Option<&ControlResult>,
+) -> Option<Doubt> {
+    if let Some(stray) = control::stray(trace, scenario) {
+        return Some(Doubt::Stray(stray));
+    }
+    if counts::requests(trace) == 0 {
+        return Some(Doubt::NoRequest(control::no_request(trace, scenario)));
+    }
+    if let Some(control) = control.filter(|control| !control.passed) {
+        let why = control.reason.as_deref().unwrap_or("the client does not work in fair weather");
+        return Some(Doubt::Control(format!("the control run, without faults, failed: {why}")));
+    }
+    if !trace.is_whole() {
+        let why = trace.cut.clone().unwrap_or_else(|| {
+            let reason = trace.end.map_or("cut short", |end| trace.text(end.reason));
+            format!("the run did not come to its end ({reason})")
+        });
+        return Some(Doubt::Cut(why));
+    }
+    let has_rules = scenario.rules.iter().any(|rule| rule.when.chance_ppm != Some(0));
+    if has_rules && trace.strikes().is_empty() {
+        let seed = trace.run.seed;
+        return Some(Doubt::NoStrike(format!(
+            "no fault struck with seed {seed}; try more seeds with `--seeds 20`, or raise a `chance`"
+        )));
+    }
+    let exercised = |one: &InvariantResult| one.verdict != InvariantVerdict::NotExercised;
+    if !invariants.iter().any(exercised) {
+        let why = invariants
+            .iter()
+            .find_map(|one| Some(format!("`{}`: {}", one.name, one.reason.as_deref()?)));
+        let why = why.map_or_else(
+            || "the scenario expects nothing".to_owned(),
+            |why| format!("nothing that the scenario expects was exercised ({why})"),
+        );
+        return Some(Doubt::NothingExercised(why));
+    }
+    None
+}
+
+/// Remarks that belong beside every verdict.
+fn notes(trace: &Trace, invariants: &[InvariantResult]) -> Vec<String> {
+    let mut notes: Vec<String> = trace.cut.iter().cloned().collect();
+    for (rule, strikes) in counts::strikes(trace, |strike| !strike.scheduled) {
+        notes.push(format!(
+            "{strikes} of the strikes of `{rule}` stand outside the drawn schedule, because the rule \
+             depends on more than coordinates"
+        ));
+    }
+    let recognized = counts::recognized(trace);
+    let guessed: u64 = ["guess", "new"].iter().filter_map(|way| recognized.get(*way)).sum();
+    if guessed > 0 {
+        notes.push(format!(
+            "{guessed} of {} requests did not say which operation they belong to; {}",
+            counts::requests(trace),
+            guess::CURE
+        ));
+    }
+    let repeats = trace.requests().filter(|(id, _)| trace.is_transport_repeat(*id)).count();
+    if repeats > 0 {
+        notes.push(format!(
+            "{repeats} requests were repeats that the client's HTTP stack made by itself; they are \
+             counted, and not judged as retries"
+        ));
+    }
+    let skipped =
+        invariants.iter().filter(|one| one.verdict == InvariantVerdict::NotExercised).count();
+    if skipped > 0 && skipped < invariants.len() {
+        notes.push(format!("{skipped} of {} expectations were not exercised", invariants.len()));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;

@@ -160,7 +160,7 @@ fn lists(root: &mut Value) {
 /// Takes percent signs (and in a form, plus signs) out. What is no UTF-8 becomes replacement characters.
 #[must_use]
 pub fn decode(text: &[u8], form: bool) -> String {
-    if !text.contains(&b'%') && !(form && text.contains(&b'+')) {
+    if !(text.contains(&b'%') || form && text.contains(&b'+')) {
         return String::from_utf8_lossy(text).into_owned();
     }
     let mut out = Vec::with_capacity(text.len());

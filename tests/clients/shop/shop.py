@@ -20,11 +20,11 @@ class PaymentUnclear(Exception):
 def checkout(order, amount):
     """Takes `amount` cents for `order` and returns the charge's id."""
     request = urllib.request.Request(
-        os.environ["BROWNOUT_URL"] + "/v1/charges",
+        os.environ["PAYMENTS_URL"] + "/v1/charges",
         data=json.dumps({"amount": amount, "currency": "usd", "order": order}).encode(),
         headers={
             "Content-Type": "application/json",
-            "Authorization": "Bearer " + os.environ["BROWNOUT_API_KEY"],
+            "Authorization": "Bearer " + os.environ["PAYMENTS_API_KEY"],
             "Idempotency-Key": "checkout-" + order,
         },
     )

@@ -548,6 +548,23 @@ impl Tree {
         Some(Self::Constant(Value::Object(constant.collect())))
     }
 
+    /// The value that it was made of, with the templates as written.
+    #[must_use]
+    pub fn source(&self) -> Value {
+        match self {
+            Self::Constant(value) => value.clone(),
+            Self::Leaf(template) => Value::from(template.source()),
+            Self::List(items) => items.iter().map(Self::source).collect(),
+            Self::Object(fields) => {
+                let fields = fields.iter().map(|field| {
+                    let mark = if field.optional { "?" } else { "" };
+                    (format!("{}{mark}", field.name), field.value.source())
+                });
+                Value::Object(fields.collect())
+            }
+        }
+    }
+
     /// The names that the leaves ask for.
     #[must_use]
     pub fn names(&self) -> BTreeSet<String> {

@@ -1,6 +1,16 @@
 //! A scenario, resolved: everything a run needs, with nothing left to look up.
+//!
+//! [`raw`] mirrors the file, [`resolve`] gives it meaning and says everything that is wrong at once,
+//! [`schema`] describes the file to editors, and [`schedule`] shows what the rules will do.
+//! **Invariant:** a [`Scenario`] exists only without errors; whoever has one can run it.
 
+mod later;
+pub mod raw;
+pub mod resolve;
+pub mod schema;
 pub mod shipped;
+
+pub use resolve::{Apis, Checked, Overrides, from_value, read};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,6 +19,7 @@ use std::time::Duration;
 use brownout_provider::api::Api;
 use brownout_provider::rule::Rule;
 use brownout_provider::seed::Seed;
+use brownout_provider::units::Scale;
 use serde_json::Value;
 
 use crate::invariant::Invariant;
@@ -34,7 +45,10 @@ pub struct Scenario {
     pub expect: Vec<Expectation>,
     /// How long to wait at the end for work that is still pending, on the real clock.
     pub drain: Duration,
-    /// The file's content as JSON, for the trace.
+    /// By how much the durations of the file were shortened; they are shortened already, here and in
+    /// every fault, invariant and policy.
+    pub scale: Option<Scale>,
+    /// The file's content as JSON, for the trace, with what the command line changed.
     pub source: Value,
 }
 
@@ -43,7 +57,9 @@ pub struct Scenario {
 pub struct ProviderSpec {
     /// The API, with the scenario's own policies already in it.
     pub api: Arc<Api>,
-    /// The API document as JSON, for the trace.
+    /// The name or path of the API, as the scenario writes it.
+    pub api_name: String,
+    /// The API document as JSON, for the trace, with the scenario's own policies in it.
     pub api_source: Value,
     /// A fixed port, or any.
     pub port: Option<u16>,
@@ -56,13 +72,13 @@ pub struct Workload {
     pub call: Option<Arc<str>>,
     /// How many operations.
     pub operations: u64,
-    /// True when the scenario itself says how many, so that exec mode does not cut it to 25.
+    /// How many in exec mode, where the scenario itself says so; else exec mode takes at most 25.
     pub exec_operations: Option<u64>,
     /// How many may be outstanding.
     pub concurrency: u64,
     /// When operations are submitted.
     pub arrival: Arrival,
-    /// The input, with templates still in it.
+    /// The input, with templates still in it, which know `n` and `submit` and are well-formed.
     pub input: Value,
     /// How often each operation is submitted.
     pub submits: Submits,

@@ -91,15 +91,21 @@ fn segment(segment: &PathSegment) -> Option<Segment> {
 /// is left out instead), so options are optional and nothing more.
 #[must_use]
 pub fn schema_of<T: JsonSchema>() -> Schema {
-    SchemaSettings::draft2020_12()
+    schema_settings()
         .with_transform(RecursiveTransform(NoNull))
         .into_generator()
         .into_root_schema_for::<T>()
 }
 
+/// How schemas of documents are generated; [`NoNull`] is still to be applied.
+#[must_use]
+pub fn schema_settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12()
+}
+
 /// Takes `null` out of the types of a schema.
-#[derive(Clone, Debug)]
-struct NoNull;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoNull;
 
 impl Transform for NoNull {
     fn transform(&mut self, schema: &mut Schema) {

@@ -11,7 +11,7 @@ mod places;
 mod shape;
 mod spelling;
 
-pub use decode::{decode, map_strings, schema_of};
+pub use decode::{NoNull, decode, map_strings, schema_of, schema_settings};
 pub use diagnostic::{At, Diagnostic, Diagnostics, Place, Severity};
 pub use places::Places;
 pub use spelling::{Named, OneOrMany, ScalarOr};

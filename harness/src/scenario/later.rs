@@ -1,0 +1,107 @@
+//! Names that the grammar has and this version does not carry out, and what to do instead.
+//!
+//! A name that a registry holds is never looked up here, so an entry may stay when its fault arrives.
+
+/// Faults of the catalogue, by name.
+const FAULTS: &[(&str, &str)] = &[
+    ("permanent_error", "use `status: {code: 400}` or another code that the API calls permanent"),
+    ("should_retry", "use `status` with `headers: {x-should-retry: \"true\"}`"),
+    ("slow_read", "use `latency` or `hang`"),
+    ("throttle_bandwidth", "use `drip`"),
+    ("refuse", "use `reset: {at: accept}`"),
+    ("clean_cut", "use `truncate`"),
+    ("wrong_content_length", "use `truncate: {then: fin}`"),
+    ("bad_chunk", "use `truncate: {then: fin}`"),
+    ("garbage", "use `malformed`, or `close: {at: accept}`"),
+    ("early_response", "use `status`"),
+    ("close_idle", "use `reset: {at: accept}`"),
+    ("half_close", "use `close`"),
+    ("goaway", "use `close`"),
+    ("rst_stream", "use `reset`"),
+    ("expired_certificate", "use `reset: {at: accept}`"),
+    ("wrong_host", "use `reset: {at: accept}`"),
+    ("untrusted", "use `reset: {at: accept}`"),
+    ("handshake_reset", "use `reset: {at: accept}`"),
+    ("forget_key", "use `ignore_key`, or a short `idempotency: {retention: …}` of the provider"),
+    ("late_key", "use `ignore_key`"),
+    ("replay_error", "use `status` on every attempt"),
+    ("replay_other", "use `malformed: {kind: wrong_amount}`"),
+    ("replay_altered", "use `malformed: {kind: wrong_amount}`"),
+    ("mismatch_accepted", "use `ignore_key`"),
+    ("mismatch_rejected", "use `conflict`"),
+    ("replay_status", "set `idempotency` of the provider"),
+    ("truncated_key", "use `conflict`"),
+    ("key_required_late", "set `idempotency: {required: true}` of the provider"),
+    ("delayed_duplicate", "use `duplicate_request` with `apart`"),
+    ("reorder", "use `latency` with a large spread"),
+    ("stale_read", "use `status: {code: 404}` on the reading route"),
+    ("accept_then_drop", "use `status: {code: 202}`"),
+    ("partial_batch", "use `status: {code: 207}`"),
+    ("slow_commit", "use `latency`"),
+    ("lying_limit", "use `rate_limited`"),
+    ("tighten", "set `rate_limit` of the provider"),
+    ("ban", "use `status: {code: 403}`"),
+    ("noisy_neighbour", "use `rate_limited` with a chance"),
+    ("kill_client", "use `reset` or `hang`"),
+    ("pause_client", "use `latency`"),
+    ("cut", "use `truncate`"),
+    ("stall", "use `truncate: {then: stall}`"),
+];
+
+/// Invariants of the catalogue, by name.
+const INVARIANTS: &[(&str, &str)] = &[
+    ("at_most_one_effect", "expect `no_double_charges`"),
+    ("no_over_deduplication", "expect `no_lost_operations: {all: true}`"),
+    ("all_or_nothing", "expect `no_lost_operations`"),
+    ("reconciled", "expect `honest_failures`"),
+    ("gives_up_on_nothing_recoverable", "expect `no_lost_operations: {all: true}`"),
+    ("degrades_gracefully", "expect `failures_surface`"),
+    ("retry_budget", "expect `bounded_retries`"),
+    ("retries_transient_errors", "expect `no_lost_operations: {all: true}`"),
+    ("backs_off", "expect `min_gap`"),
+    ("spreads_retries", "expect `min_gap`"),
+    ("deadline", "set `deadline` of the workload and expect `failures_surface`"),
+    ("eases_off_during_outage", "expect `bounded_retries`"),
+    ("recovers_after_outage", "expect `no_lost_operations: {all: true}`"),
+    ("max_in_flight", "expect `no_overlapping_attempts`"),
+    ("isolates", "expect `client_timeout`"),
+    ("retries_logged", "leave it out"),
+    ("idempotency_key_strength", "expect `idempotency_key_unique`"),
+    ("retry_body_stable", "expect `idempotency_key_bound_to_body`"),
+    ("key_retry_window", "expect `idempotency_key_stable`"),
+    ("stays_within_rate_limit", "expect `honors_retry_after`"),
+    ("waits_for_reset", "expect `honors_retry_after`"),
+    ("not_banned", "expect `honors_retry_after`"),
+    ("spares_other_tenants", "leave it out"),
+    ("adapts_to_tightened_limit", "expect `honors_retry_after`"),
+    ("webhook_handled_once", "leave it out"),
+    ("webhook_acknowledged", "leave it out"),
+    ("rejects_bad_signatures", "leave it out"),
+    ("tolerates_reordering", "leave it out"),
+    ("message_handled_once", "leave it out"),
+    ("poison_message_parked", "leave it out"),
+    ("polls_politely", "expect `min_gap`"),
+    ("job_not_resubmitted", "expect `no_double_charges`"),
+    ("resumes_upload", "leave it out"),
+    ("upload_intact", "leave it out"),
+    ("no_truncated_stream_accepted", "expect `rejects_malformed_responses`"),
+    ("fallback_only_on_failure", "leave it out"),
+    ("reads_cached", "leave it out"),
+    ("max_waste", "expect `no_double_charges`"),
+    ("policy", "list the invariants themselves"),
+    ("check", "expect a shipped invariant, or write one in Rust as a function of the trace"),
+];
+
+/// What to do instead of a fault that a later version brings.
+pub(super) fn fault(name: &str) -> Option<&'static str> {
+    find(FAULTS, name)
+}
+
+/// What to do instead of an invariant that a later version brings.
+pub(super) fn invariant(name: &str) -> Option<&'static str> {
+    find(INVARIANTS, name)
+}
+
+fn find(table: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
+    table.iter().find(|(known, _)| *known == name).map(|(_, instead)| *instead)
+}

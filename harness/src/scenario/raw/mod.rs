@@ -1,0 +1,101 @@
+//! A scenario file as its author writes it: types that mirror the file and know no meaning.
+//!
+//! Every field is an option, so that what is wrong can be left out and the rest still be judged.
+//! **Invariant:** nothing is checked here beyond the shape; whatever needs two keys is checked by
+//! `resolve`.
+
+mod rule;
+mod workload;
+
+use std::borrow::Cow;
+
+use brownout_provider::document::Named;
+use brownout_provider::units::{Period, Scale};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use rule::{
+    RawDuring, RawOperation, RawRule, RawScriptEntry, RawSelection, RawSelector, RawWhen,
+};
+pub use workload::{
+    RawArrival, RawArrivalMap, RawArrivalWord, RawExec, RawExit0, RawMode, RawSubmits,
+    RawSubmitsMap, RawSuite, RawWorkload,
+};
+
+/// A scenario: how a provider misbehaves, what a client is asked to do, and what it must hold.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "a scenario of brownout")]
+pub struct RawScenario {
+    /// The version of this format: 1.
+    #[schemars(required, range(min = 1))]
+    pub version: Option<u64>,
+    /// The scenario's name, unique among those that run together: letters, digits, `-`, `_`, `.`.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// One sentence that says what happens.
+    pub summary: Option<String>,
+    /// Words to choose scenarios by.
+    pub tags: Option<Vec<Option<String>>>,
+    /// What the random decisions are drawn from: 0 to 2^53 - 1.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
+    pub seed: Option<u64>,
+    /// Shortens every duration written in this file.
+    pub scale: Option<Scale>,
+    /// The provider that misbehaves.
+    pub provider: Option<RawProvider>,
+    /// Several providers by name.
+    pub providers: Option<Later>,
+    /// The rules, read top to bottom.
+    pub faults: Option<Vec<Option<RawRule>>>,
+    /// Instead of `faults`: what strikes at exactly which coordinates.
+    pub script: Option<Vec<Option<RawScriptEntry>>>,
+    /// What the client is asked to do.
+    #[schemars(required)]
+    pub workload: Option<RawWorkload>,
+    /// The invariants that the client must hold.
+    #[schemars(required)]
+    pub expect: Option<Vec<Option<Named>>>,
+    /// How long to wait at the end for work that is still pending (10s unless said).
+    pub drain: Option<Period>,
+}
+
+/// A provider: its API, and policies of the API that this scenario changes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawProvider {
+    /// The name of a shipped API, or the path of an API file beside the scenario.
+    #[schemars(required)]
+    pub api: Option<String>,
+    /// A fixed port.
+    #[schemars(range(min = 1))]
+    pub port: Option<u16>,
+    /// Answers over TLS.
+    pub tls: Option<Later>,
+    /// Answers over HTTP/2.
+    pub http2: Option<Later>,
+    /// How idempotency keys are treated, over what the API says.
+    pub idempotency: Option<serde_json::Map<String, Value>>,
+    /// The limit on requests, over what the API says.
+    pub rate_limit: Option<serde_json::Map<String, Value>>,
+    /// How retry hints are spelled, over what the API says.
+    pub hint: Option<serde_json::Map<String, Value>>,
+}
+
+/// A value under a key that the grammar has and this version does not carry out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Later(pub Value);
+
+impl JsonSchema for Later {
+    fn schema_name() -> Cow<'static, str> {
+        "Later".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "$comment": "not available in this version" })
+    }
+}

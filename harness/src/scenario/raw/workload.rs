@@ -1,0 +1,128 @@
+//! The workload as it stands in a file.
+
+use brownout_provider::document::ScalarOr;
+use brownout_provider::units::{Period, Rate};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::Later;
+
+/// What the client is asked to do.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawWorkload {
+    /// The route of the API that each operation calls.
+    pub call: Option<String>,
+    /// Operations of several steps.
+    pub steps: Option<Later>,
+    /// Requests to a client that is a service.
+    pub http: Option<Later>,
+    /// How the client is driven, where the command line does not say.
+    pub mode: Option<RawMode>,
+    /// How many operations (10 unless said).
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub operations: Option<u64>,
+    /// How many operations may be outstanding (1 unless said).
+    #[schemars(range(min = 1, max = 1_000))]
+    pub concurrency: Option<u64>,
+    /// When operations are submitted (`at_once` unless said).
+    pub arrival: Option<RawArrival>,
+    /// The input of each operation (the route's own unless said). Text may hold `{{ n }}` and
+    /// `{{ submit }}`.
+    pub input: Option<Map<String, Value>>,
+    /// How often each operation is submitted (once unless said).
+    pub submits: Option<RawSubmits>,
+    /// When the caller gives up on an operation (30s unless said).
+    pub deadline: Option<Period>,
+    /// Several tenants.
+    pub tenants: Option<Later>,
+    /// Several copies of the client.
+    pub clients: Option<Later>,
+    /// Where requests carry the operation: `header:NAME`, `json:/POINTER`, `form:FIELD`, `query:NAME` or
+    /// `traceparent`.
+    pub operation_id: Option<String>,
+    /// What holds in suite mode alone.
+    pub suite: Option<RawSuite>,
+    /// What holds in exec mode alone.
+    pub exec: Option<RawExec>,
+    /// How an operation reaches the client (`call` unless said).
+    pub deliver: Option<Later>,
+}
+
+/// How a client is driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawMode {
+    /// One process per operation.
+    Exec,
+    /// One long-lived process that reads operations from its standard input.
+    Stdio,
+    /// One command that does what it likes.
+    Suite,
+    /// A service.
+    Http,
+}
+
+/// When operations are submitted: `at_once`, `{every: D}`, `{rate: 50/s}` or `{burst: N, every: D}`.
+pub type RawArrival = ScalarOr<RawArrivalWord, RawArrivalMap>;
+
+/// When operations are submitted, as a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawArrivalWord {
+    /// As soon as `concurrency` lets them.
+    AtOnce,
+}
+
+/// When operations are submitted, by a clock.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawArrivalMap {
+    /// The time from one to the next.
+    pub every: Option<Period>,
+    /// How many in which time.
+    pub rate: Option<Rate>,
+    /// How many at once.
+    #[schemars(range(min = 1))]
+    pub burst: Option<u64>,
+}
+
+/// How often each operation is submitted: `N`, or `{times: N, apart: D}`.
+pub type RawSubmits = ScalarOr<u32, RawSubmitsMap>;
+
+/// How often each operation is submitted, and how far apart.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSubmitsMap {
+    /// How often.
+    #[schemars(required)]
+    pub times: Option<u32>,
+    /// How far apart (at once unless said).
+    pub apart: Option<Period>,
+}
+
+/// What holds in suite mode alone.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSuite {
+    /// What an exit code of 0 claims of the operations seen on the wire (nothing unless said).
+    pub exit_0: Option<RawExit0>,
+}
+
+/// What an exit code of 0 claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawExit0 {
+    /// That all operations seen succeeded.
+    AllSucceeded,
+}
+
+/// What holds in exec mode alone.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawExec {
+    /// How many operations run in exec mode, where each is a process.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub operations: Option<u64>,
+}

@@ -1,0 +1,162 @@
+//! The rules of a fault plan, written as rules or as a script.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use brownout_provider::document::{At, Named, OneOrMany};
+use brownout_provider::fault::{Fault, Group, registry};
+use brownout_provider::rule::{Rule, Selector, When};
+
+use super::entry::{Registry, known};
+use super::when::{self, Context};
+use super::workload::check_route;
+use crate::scenario::later;
+use crate::scenario::raw::{RawOperation, RawRule, RawScenario, RawScriptEntry};
+
+/// A rule, and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    pub(super) rule: Rule,
+    /// `faults` or `script`.
+    key: &'static str,
+    index: usize,
+}
+
+impl Placed {
+    pub(super) fn at<'a>(&self, root: &At<'a>) -> At<'a> {
+        root.key(self.key).index(self.index)
+    }
+}
+
+/// The rules that can be read, and whether these are all.
+pub(super) fn resolve(
+    raw: &RawScenario,
+    context: &Context<'_>,
+    root: &At<'_>,
+) -> (Vec<Placed>, bool) {
+    if raw.faults.is_some() && raw.script.is_some() {
+        root.key("script").error("`faults` and `script` contradict each other", |d| {
+            d.key().cure("keep one: a script says exactly what strikes, rules may draw")
+        });
+    }
+    let mut placed = Vec::new();
+    let mut names = BTreeMap::new();
+    for (index, rule) in raw.faults.iter().flatten().enumerate() {
+        let at = root.key("faults").index(index);
+        let rule = rule.as_ref().and_then(|rule| one_rule(rule, context, &at));
+        let Some(rule) = rule else { continue };
+        if let Some(first) = names.insert(Arc::clone(&rule.name), index) {
+            let message = format!("the name `{}` is taken by rule {}", rule.name, first + 1);
+            at.key("name").error(message, |d| {
+                d.cure("give each rule a name of its own; it draws by its name")
+            });
+        }
+        placed.push(Placed { rule, key: "faults", index });
+    }
+    for (index, entry) in raw.script.iter().flatten().enumerate() {
+        let at = root.key("script").index(index);
+        let rule = entry.as_ref().and_then(|entry| one_entry(entry, index, context, &at));
+        placed.extend(rule.map(|rule| Placed { rule, key: "script", index }));
+    }
+    let written = raw.faults.as_ref().map_or(0, Vec::len) + raw.script.as_ref().map_or(0, Vec::len);
+    let is_whole = placed.len() == written;
+    (placed, is_whole)
+}
+
+fn one_rule(raw: &RawRule, context: &Context<'_>, at: &At<'_>) -> Option<Rule> {
+    let name = raw.name.as_deref();
+    if let Some(name) = name {
+        super::check_name(name, "rule", &at.key("name"));
+    }
+    let when = raw
+        .when
+        .as_ref()
+        .map_or_else(When::default, |when| when::resolve(when, context, &at.key("when")));
+    let faults = inject(raw.inject.as_ref(), when.route.as_deref(), context, &at.key("inject"))?;
+    Some(Rule { name: Arc::from(name?), when, faults })
+}
+
+fn one_entry(
+    raw: &RawScriptEntry,
+    index: usize,
+    context: &Context<'_>,
+    at: &At<'_>,
+) -> Option<Rule> {
+    let route = raw.route.as_deref();
+    if let (Some(route), Some(api)) = (route, context.api) {
+        check_route(route, api, &at.key("route"));
+    }
+    let provider = raw.provider.as_deref().map(|name| when::provider(name, &at.key("provider")));
+    let operation =
+        raw.operation.as_ref().and_then(|one| operation(one, context, &at.key("operation")));
+    let submit = raw.submit.unwrap_or(1);
+    when::check_number(submit, context.submits(), &at.key("submit"));
+    let faults = inject(raw.inject.as_ref(), route, context, &at.key("inject"));
+    Some(Rule {
+        name: format!("script-{}", index + 1).into(),
+        when: When {
+            route: Some(Arc::from(route?)),
+            provider,
+            operation: Selector::List(vec![operation?]),
+            submit: Selector::List(vec![submit]),
+            attempt: Selector::List(vec![raw.attempt?]),
+            ..When::default()
+        },
+        faults: faults?,
+    })
+}
+
+/// The number of the operation that an entry of a script names.
+fn operation(raw: &RawOperation, context: &Context<'_>, at: &At<'_>) -> Option<u64> {
+    let number = match raw {
+        RawOperation::Number(number) => Some(*number),
+        RawOperation::Name(name) => name.strip_prefix("op-").and_then(|digits| digits.parse().ok()),
+    };
+    let Some(number) = number.filter(|number| *number > 0) else {
+        at.error("this names no operation", |d| {
+            d.cure("use its number, or a name such as `op-0003`")
+        });
+        return None;
+    };
+    when::check_number(number, context.operations(), at);
+    Some(number)
+}
+
+/// The faults that strike together; `None` where one of them is wrong.
+fn inject(
+    raw: Option<&OneOrMany<Named>>,
+    route: Option<&str>,
+    context: &Context<'_>,
+    at: &At<'_>,
+) -> Option<Vec<Arc<dyn Fault>>> {
+    let raw = raw?;
+    let names: Vec<&'static str> = registry::FAULTS.iter().map(|kind| kind.name).collect();
+    let known_faults = Registry { noun: "fault", names: &names, later: later::fault };
+    let mut faults: Vec<Arc<dyn Fault>> = Vec::new();
+    let mut is_whole = !matches!(raw, OneOrMany::Many(many) if many.contains(&None));
+    let mut ending: Option<&'static str> = None;
+    for (index, entry) in raw.iter() {
+        let at = index.map_or_else(|| at.clone(), |index| at.index(index));
+        let fault = known(entry, &known_faults, &at).and_then(|(name, parameters, at)| {
+            let kind = registry::find(name)?;
+            Some(((kind.parse)(parameters, &at)?, at))
+        });
+        let Some((fault, at_fault)) = fault else {
+            is_whole = false;
+            continue;
+        };
+        let name = fault.kind().name;
+        if fault.kind().group == Group::Ending
+            && let Some(first) = ending.replace(name)
+        {
+            at.error(format!("`{first}` and `{name}` both end the request"), |d| {
+                d.cure("keep one of them here, and give the other a rule of its own")
+            });
+        }
+        if let Some(api) = context.api {
+            fault.check(api, route, &at_fault);
+        }
+        faults.push(fault);
+    }
+    (is_whole && !faults.is_empty()).then_some(faults)
+}

@@ -1,0 +1,166 @@
+//! Whether any client could do what is expected, and what stands outside the drawn schedule.
+
+use std::sync::Arc;
+
+use brownout_provider::api::Api;
+use brownout_provider::coordinates::Coordinates;
+use brownout_provider::document::At;
+use brownout_provider::event::{Class, Mode};
+use brownout_provider::fault::{Action, Ending, Fault, Point};
+use brownout_provider::hint::HintSpec;
+use brownout_provider::rule::Selector;
+use brownout_provider::seed::{RuleKey, Seed};
+use serde_json::Value;
+
+use super::rules::Placed;
+use super::strike::is_certain;
+use crate::scenario::Scenario;
+
+/// Attempts that are looked at; no client that is worth a test makes more.
+const ATTEMPTS: u64 = 1_000;
+
+/// Reports scenarios that no client can survive, and notes what stands outside the drawn schedule.
+pub(super) fn check(scenario: &Scenario, rules: &[Placed], root: &At<'_>) {
+    let Some(provider) = scenario.providers.values().next() else { return };
+    survival(scenario, rules, &provider.api, root);
+    for placed in rules {
+        outside_the_schedule(placed, &placed.at(root));
+    }
+    if provider.api.rate_limit.is_some() && scenario.workload.concurrency > 1 {
+        root.key("provider").note(
+            "with several operations at once it matters who comes first: what the limiter refuses \
+             stands outside the drawn schedule",
+            |d| d.key().cure("for the same refusals in every run use the fault `rate_limited`"),
+        );
+    }
+    if scenario.workload.mode == Some(Mode::Exec) {
+        for (index, expectation) in scenario.expect.iter().enumerate() {
+            if expectation.invariant.kind().needs_one_client {
+                let name = expectation.name;
+                let message =
+                    format!("`{name}` needs one living client and is not exercised in exec mode");
+                root.key("expect").index(index).note(message, |d| d.cure("use `mode: stdio`"));
+            }
+        }
+    }
+}
+
+/// Notes why strikes of a rule stand outside the drawn schedule; times and counts say it themselves.
+fn outside_the_schedule(placed: &Placed, at: &At<'_>) {
+    let when = &placed.rule.when;
+    if placed.rule.faults.iter().any(|fault| hints_at_a_date(&**fault)) {
+        at.key("inject").note(
+            "a hint written as a date follows the clock: its text stands outside the drawn schedule",
+            |d| d.key().cure("for the same bytes in every run use a hint in seconds"),
+        );
+    }
+    let conditions = [("header", when.headers.is_empty()), ("body", when.body.is_empty())];
+    for (key, _) in conditions.into_iter().filter(|(_, is_empty)| !is_empty) {
+        at.key("when").key(key).note(
+            "what a request carries is no coordinate: this stands outside the drawn schedule",
+            |d| d.key().cure("for exact strikes name `operation` and `attempt`"),
+        );
+    }
+}
+
+/// Whether an operation can ever be answered with success.
+fn survival(scenario: &Scenario, rules: &[Placed], api: &Api, root: &At<'_>) {
+    let Some(call) = &scenario.workload.call else { return };
+    let fatal: Vec<(&Placed, Fate)> = rules
+        .iter()
+        .filter(|placed| takes_all(placed, call, scenario))
+        .filter_map(|placed| {
+            let fates = placed.rule.faults.iter().filter_map(|fault| fate(&**fault, api));
+            fates.max().map(|fate| (placed, fate))
+        })
+        .collect();
+    // The first ending in file order is the one that strikes.
+    let fate_of = |attempt: u64| {
+        let mut taking = fatal.iter().filter(|(placed, _)| placed.rule.when.attempt.takes(attempt));
+        taking.next().map(|(_, fate)| *fate)
+    };
+    if (1..=ATTEMPTS).any(|attempt| fate_of(attempt).is_none()) {
+        return;
+    }
+    let Some((placed, _)) = fatal.last() else { return };
+    let is_lost = (1..=ATTEMPTS).all(|attempt| fate_of(attempt) == Some(Fate::Lost));
+    match all_must_take_effect(scenario) {
+        Some(index) if is_lost => {
+            let message = format!(
+                "no client can survive this: all operations must take effect, and every attempt of each \
+                 ends before anything is done (`{}`)",
+                placed.rule.name
+            );
+            root.key("expect").index(index).error(message, |d| {
+                d.cure(
+                    "let the faults stop after some attempt (`attempt: {to: 3}`), or expect \
+                     `no_lost_operations` without `all`",
+                )
+            });
+        }
+        _ => placed.at(root).note(
+            "every attempt of every operation ends in a fault: the run shows only how the client gives up",
+            |d| d.cure("to let it succeed in the end, let the faults stop: `attempt: {to: 3}`"),
+        ),
+    }
+}
+
+/// Where `no_lost_operations: {all: true}` is expected.
+fn all_must_take_effect(scenario: &Scenario) -> Option<usize> {
+    let expect = scenario.source.get("expect")?.as_array()?;
+    expect.iter().position(|one| one.pointer("/no_lost_operations/all") == Some(&Value::Bool(true)))
+}
+
+/// True when a rule strikes at every operation of the called route without a draw.
+fn takes_all(placed: &Placed, call: &Arc<str>, scenario: &Scenario) -> bool {
+    let when = &placed.rule.when;
+    let all = |selector: &Selector, highest: u64| match selector {
+        Selector::Any => true,
+        Selector::Range(from, to) => from.unwrap_or(1) <= 1 && to.is_none_or(|to| to >= highest),
+        Selector::List(list) => (1..=highest).all(|number| list.contains(&number)),
+        Selector::Every(k) => *k == 1,
+    };
+    is_certain(when)
+        && when.route.as_ref().is_none_or(|route| route == call)
+        && when.method.is_none()
+        && all(&when.operation, scenario.workload.operations)
+        && all(&when.submit, u64::from(scenario.workload.submits.times))
+}
+
+/// What an ending leaves of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    /// The work is done and the client does not learn it, or it is refused for good.
+    Unanswered,
+    /// The work is not done.
+    Lost,
+}
+
+fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
+    let Action::End { at, ending } = action(fault) else { return None };
+    if let Ending::Answer(answer) = ending {
+        if (200..300).contains(&answer.status) {
+            return None;
+        }
+        if !answer.throttling && api.classes.of_status(answer.status) == Class::Permanent {
+            return Some(Fate::Unanswered);
+        }
+    }
+    Some(if at > Point::BeforeCommit { Fate::Unanswered } else { Fate::Lost })
+}
+
+fn hints_at_a_date(fault: &dyn Fault) -> bool {
+    let Action::End { ending, .. } = action(fault) else { return false };
+    let hint = match ending {
+        Ending::Answer(answer) => answer.hint,
+        Ending::InFlight { hint, .. } => hint,
+        Ending::Malformed(_) | Ending::Hang | Ending::Cut { .. } => None,
+    };
+    matches!(hint, Some(HintSpec::HttpDate(_) | HintSpec::PastDate))
+}
+
+/// What a fault does, as one draw shows it; what kind of end it makes does not depend on the draw.
+fn action(fault: &dyn Fault) -> Action {
+    let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
+    fault.strike(&mut RuleKey::new(Seed::default(), "").draw(&nowhere))
+}

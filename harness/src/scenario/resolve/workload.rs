@@ -1,0 +1,211 @@
+//! What the client is asked to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use brownout_provider::api::{Api, Extractor, Pointer, Route};
+use brownout_provider::document::{At, ScalarOr};
+use brownout_provider::event::Mode;
+use brownout_provider::template::Tree;
+use brownout_provider::units::{Period, Rate};
+use serde_json::{Map, Value};
+
+use crate::scenario::raw::{RawArrival, RawExit0, RawMode, RawSubmits, RawWorkload};
+use crate::scenario::{Arrival, Submits, Workload};
+
+/// How many operations there are, where the file does not say.
+const OPERATIONS: u64 = 10;
+/// When the caller gives up, where the file does not say.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How often an operation may be submitted.
+const MAX_SUBMITS: u32 = 100;
+
+/// The workload; `None` where something is wrong that it cannot do without.
+pub(super) fn resolve(
+    raw: Option<&RawWorkload>,
+    api: Option<&Api>,
+    at: &At<'_>,
+) -> Option<Workload> {
+    let raw = raw?;
+    later(raw, at);
+    let mode = raw.mode.and_then(|mode| self::mode(mode, at));
+    let call = call(raw, api, at);
+    let route = api.zip(call.as_deref()).and_then(|(api, call)| api.route_named(call));
+    let input = input(raw.input.as_ref(), route.map(AsRef::as_ref), &at.key("input"));
+    let deadline = raw.deadline.map_or(DEADLINE, Period::duration);
+    if deadline.is_zero() {
+        at.key("deadline").error("a deadline of zero leaves no time for anything", |d| {
+            d.cure("use at least `1ms`, or leave it out for 30s")
+        });
+    }
+    let exit_0 = raw.suite.and_then(|suite| suite.exit_0);
+    Some(Workload {
+        call,
+        operations: raw.operations.unwrap_or(OPERATIONS),
+        exec_operations: raw.exec.and_then(|exec| exec.operations),
+        concurrency: raw.concurrency.unwrap_or(1),
+        arrival: arrival(raw.arrival.as_ref(), &at.key("arrival")),
+        input: input?,
+        submits: submits(raw.submits.as_ref(), &at.key("submits")),
+        deadline,
+        operation_id: raw
+            .operation_id
+            .as_deref()
+            .and_then(|text| extractor(text, &at.key("operation_id"))),
+        mode,
+        suite_exit_0_all_succeeded: exit_0 == Some(RawExit0::AllSucceeded),
+    })
+}
+
+/// Reports the keys that this version does not carry out.
+fn later(raw: &RawWorkload, at: &At<'_>) {
+    let delivers = raw.deliver.as_ref().is_some_and(|deliver| deliver.0 != "call");
+    for (key, is_used, cure) in [
+        ("steps", raw.steps.is_some(), "name one route with `call`"),
+        ("http", raw.http.is_some(), "name one route with `call`, and drive a command"),
+        ("tenants", raw.tenants.is_some(), "leave it out; all operations are of one tenant"),
+        ("clients", raw.clients.is_some(), "leave it out; one client is driven"),
+        ("deliver", delivers, "write `deliver: call`, or leave it out"),
+    ] {
+        if is_used {
+            at.key(key)
+                .error(format!("`{key}` is not available in this version"), |d| d.key().cure(cure));
+        }
+    }
+}
+
+fn mode(raw: RawMode, at: &At<'_>) -> Option<Mode> {
+    match raw {
+        RawMode::Exec => Some(Mode::Exec),
+        RawMode::Stdio => Some(Mode::Stdio),
+        RawMode::Suite => Some(Mode::Suite),
+        RawMode::Http => {
+            at.key("mode").error("`mode: http` is not available in this version", |d| {
+                d.cure("use `exec`, `stdio` or `suite`")
+            });
+            None
+        }
+    }
+}
+
+/// The route that is called.
+fn call(raw: &RawWorkload, api: Option<&Api>, at: &At<'_>) -> Option<Arc<str>> {
+    let others: Vec<&str> = [("steps", raw.steps.is_some()), ("http", raw.http.is_some())]
+        .into_iter()
+        .filter_map(|(key, is_used)| is_used.then_some(key))
+        .collect();
+    let is_suite = raw.mode == Some(RawMode::Suite);
+    let Some(call) = &raw.call else {
+        if others.is_empty() && !is_suite {
+            at.key("call").error("nothing says what each operation does", |d| {
+                d.cure("add `call: ROUTE` with a route of the API, or `mode: suite`")
+            });
+        }
+        return None;
+    };
+    for other in others {
+        at.key("call").error(format!("`call` and `{other}` contradict each other"), |d| {
+            d.key().cure("keep exactly one of `call`, `steps` and `http`")
+        });
+    }
+    if is_suite {
+        at.key("call").error("in suite mode the command decides what is called", |d| {
+            d.key().cure(
+                "leave `call` out, or leave `mode` out and say `--mode suite` where you want it",
+            )
+        });
+    }
+    if let Some(api) = api {
+        check_route(call, api, &at.key("call"));
+    }
+    Some(Arc::from(call.as_str()))
+}
+
+/// Reports a route that the API does not have; true when it has it.
+pub(super) fn check_route(route: &str, api: &Api, at: &At<'_>) -> bool {
+    let is_known = api.route_named(route).is_some();
+    if !is_known {
+        let message = format!("the API `{}` has no route `{}`", api.name, super::shown(route));
+        at.error(message, |d| d.allowed(route, api.routes.iter().map(|route| &*route.name)));
+    }
+    is_known
+}
+
+/// The input: the scenario's own, or the route's.
+fn input(raw: Option<&Map<String, Value>>, route: Option<&Route>, at: &At<'_>) -> Option<Value> {
+    let value = match (raw, route) {
+        (Some(raw), _) => Value::Object(raw.clone()),
+        (None, Some(route)) => route.input.source(),
+        (None, None) => Value::Object(Map::new()),
+    };
+    let tree = Tree::resolve(&value, &["n", "submit"], at)?;
+    let one = Value::from(1);
+    if let Err(error) = tree.render(&[("n", &one), ("submit", &one)]) {
+        at.error(error.to_string(), |d| {
+            d.cure("an input knows `{{ n }}`, the operation's number, and `{{ submit }}`")
+        });
+        return None;
+    }
+    Some(value)
+}
+
+fn arrival(raw: Option<&RawArrival>, at: &At<'_>) -> Arrival {
+    let map = match raw {
+        None | Some(ScalarOr::Scalar(_)) => return Arrival::AtOnce,
+        Some(ScalarOr::Map(map)) => map,
+    };
+    let message = match (map.every, map.rate, map.burst) {
+        (Some(every), None, None) => return Arrival::Every(every.duration()),
+        (None, Some(rate), None) => return Arrival::Every(Rate::interval(rate).duration()),
+        (Some(every), None, Some(burst)) => return Arrival::Burst(burst, every.duration()),
+        (None, None, Some(_)) => "a burst says how many, and not how often",
+        (_, Some(_), _) => "`rate` stands alone: it already says how often",
+        (None, None, None) => "nothing says when operations arrive",
+    };
+    at.error(message, |d| {
+        d.cure(
+            "use exactly one of `at_once`, `{every: 50ms}`, `{rate: 50/s}`, `{burst: 10, every: 1s}`",
+        )
+    });
+    Arrival::AtOnce
+}
+
+fn submits(raw: Option<&RawSubmits>, at: &At<'_>) -> Submits {
+    let (times, apart, at) = match raw {
+        None => (1, Duration::ZERO, at.clone()),
+        Some(ScalarOr::Scalar(times)) => (*times, Duration::ZERO, at.clone()),
+        Some(ScalarOr::Map(map)) => {
+            let apart = map.apart.map_or(Duration::ZERO, Period::duration);
+            (map.times.unwrap_or(1), apart, at.key("times"))
+        }
+    };
+    if times == 0 || times > MAX_SUBMITS {
+        at.error(format!("an operation cannot be submitted {times} times"), |d| {
+            d.cure(format!("use 1 to {MAX_SUBMITS}"))
+        });
+    }
+    Submits { times: times.clamp(1, MAX_SUBMITS), apart }
+}
+
+/// Where requests carry the operation.
+fn extractor(text: &str, at: &At<'_>) -> Option<Extractor> {
+    let found = match text.split_once(':') {
+        None if text == "traceparent" => Some(Extractor::Traceparent),
+        Some(("header", name)) if http::HeaderName::try_from(name).is_ok() => {
+            Some(Extractor::Header(name.to_ascii_lowercase()))
+        }
+        Some(("json", pointer)) if Pointer::new(pointer).is_some() => {
+            Some(Extractor::Json(pointer.to_owned()))
+        }
+        Some(("form", field)) if !field.is_empty() => Some(Extractor::Form(field.to_owned())),
+        Some(("query", name)) if !name.is_empty() => Some(Extractor::Query(name.to_owned())),
+        _ => None,
+    };
+    if found.is_none() {
+        let forms = ["header:NAME", "json:/POINTER", "form:FIELD", "query:NAME", "traceparent"];
+        at.error(format!("`{}` names no place in a request", super::shown(text)), |d| {
+            d.allowed(text, forms)
+        });
+    }
+    found
+}

@@ -4,6 +4,8 @@
 //! **Invariant:** every format is a pure function from a [`Report`] to text, so each has snapshots.
 
 pub mod amount;
+#[cfg(feature = "cli")]
+pub mod diagnostics;
 pub mod group;
 pub mod human;
 pub mod json;

@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | data | `operation` `verdict` `scenario` `trace` |
-//! | judges | `invariant` `judge` |
+//! | judges | `invariant` `judge` `timeline` |
 //! | drivers | `redact` `drive` `record` `run` |
 //! | reports | `report` |
 //! | command line | `cli` |
@@ -21,5 +21,6 @@ pub mod redact;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod timeline;
 pub mod trace;
 pub mod verdict;

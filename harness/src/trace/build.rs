@@ -315,7 +315,11 @@ impl TraceBuilder {
         let provider = self.names.intern(&event.provider);
         let effect = self.effect_by_number.get(&(provider, event.effect));
         if let Some(effect) = effect.and_then(|id| self.effects.get_mut(place(id.0))) {
-            effect.reversed.get_or_insert(Reversal { seq: stamp.seq, operation });
+            effect.reversed.get_or_insert(Reversal {
+                seq: stamp.seq,
+                at_us: stamp.at_us,
+                operation,
+            });
         }
     }
 

@@ -349,6 +349,8 @@ impl Effect {
 pub struct Reversal {
     /// The event.
     pub seq: u32,
+    /// When.
+    pub at_us: u64,
     /// The operation whose request did it.
     pub operation: OperationId,
 }

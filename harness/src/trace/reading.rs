@@ -282,7 +282,8 @@ impl Trace {
             let routes = api.get("routes").and_then(Value::as_array);
             let named = |one: &&Value| one.get("name").and_then(Value::as_str) == Some(route);
             routes.and_then(|routes| routes.iter().find(named)).is_some_and(|one| {
-                keys.iter().any(|key| one.get(key).is_some_and(|it| !it.is_null()))
+                let is_said = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
+                keys.iter().any(|key| one.get(key).is_some_and(is_said))
             })
         })
     }

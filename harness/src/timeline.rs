@@ -1,0 +1,286 @@
+//! The story of one operation: what was asked, sent, injected, done, answered and claimed, in order.
+//!
+//! Told from the trace alone, as data and as plain lines. It judges nothing: where a wait was shorter
+//! than asked for, both numbers stand there.
+//! **Invariant:** every entry names the event it tells of, so that evidence finds its line.
+
+use brownout_provider::event::{Claim, ClaimBy, KeyState, Side};
+
+use crate::trace::reading::in_words;
+use crate::trace::{
+    ClaimMade, Effect, Ended, OperationId, Request, RequestId, Response, Strike, Trace,
+};
+
+/// More entries than this are told by their beginning and their end.
+const TOLD: usize = 40;
+
+/// Of a long story so many entries are told at the end.
+const TOLD_AT_END: usize = 12;
+
+/// The story of one operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// The operation.
+    pub operation: String,
+    /// What happened, in order.
+    pub entries: Vec<Entry>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When, in microseconds since the start of the run.
+    pub at_us: u64,
+    /// The event that it tells of.
+    pub seq: u32,
+    /// What sort of thing it is.
+    pub step: Step,
+    /// What happened, in words.
+    pub text: String,
+}
+
+/// What sort of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// The caller asked for the operation.
+    Submit,
+    /// A request arrived.
+    Attempt,
+    /// A fault was injected.
+    Fault,
+    /// The provider did the work.
+    Commit,
+    /// The work was undone.
+    Undo,
+    /// An answer was sent, whole or cut.
+    Answer,
+    /// The connection ended without an answer.
+    End,
+    /// The client said what became of it, or the driver that it said nothing.
+    Claim,
+}
+
+impl Step {
+    /// True for what belongs to a request, and is told beneath it.
+    #[must_use]
+    pub fn is_inner(self) -> bool {
+        match self {
+            Self::Fault | Self::Commit | Self::Undo | Self::Answer | Self::End => true,
+            Self::Submit | Self::Attempt | Self::Claim => false,
+        }
+    }
+}
+
+impl Timeline {
+    /// The story of an operation.
+    #[must_use]
+    pub fn of(trace: &Trace, id: OperationId) -> Self {
+        let mut entries = Vec::new();
+        let many = trace.submits_of(id).count() > 1;
+        for (_, submit) in trace.submits_of(id) {
+            let which = if many { format!("submit {}: ", submit.number) } else { String::new() };
+            if let Some(submitted) = &submit.submitted {
+                let call = trace.text(submitted.call);
+                let deadline = in_words(submitted.deadline_us);
+                let text = format!("{which}asked for `{call}`, to be done within {deadline}");
+                entries.push(Entry {
+                    at_us: submitted.at_us,
+                    seq: submitted.seq,
+                    step: Step::Submit,
+                    text,
+                });
+            }
+            entries
+                .extend(trace.claims(submit).iter().map(|claim| told_claim(trace, &which, claim)));
+        }
+        for (request, one) in trace.requests_of(id) {
+            entries.extend(told_request(trace, request, one, many));
+        }
+        for (_, effect) in trace.effects_of(id) {
+            entries.extend(told_effect(trace, effect));
+        }
+        entries.sort_by_key(|entry| (entry.at_us, entry.seq));
+        Self { operation: trace.operation_name(id).to_owned(), entries }
+    }
+
+    /// The story of the operation of that name.
+    #[must_use]
+    pub fn of_named(trace: &Trace, operation: &str) -> Option<Self> {
+        trace.find_operation(operation).map(|id| Self::of(trace, id))
+    }
+
+    /// The story as plain lines, one an entry, with the time since its first entry in front. Of a very
+    /// long one the middle is left out, and a line says so.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let start = self.entries.first().map_or(0, |entry| entry.at_us);
+        let line = |entry: &Entry| {
+            let since = entry.at_us.saturating_sub(start);
+            let indent = if entry.step.is_inner() { "  " } else { "" };
+            format!("{:>10}  {indent}{}", clock(since), entry.text)
+        };
+        if self.entries.len() <= TOLD {
+            return self.entries.iter().map(line).collect();
+        }
+        let head = &self.entries[..TOLD - TOLD_AT_END];
+        let tail = &self.entries[self.entries.len() - TOLD_AT_END..];
+        let skipped = format!("{:>10}  … {} more …", "", self.entries.len() - TOLD);
+        head.iter().map(line).chain([skipped]).chain(tail.iter().map(line)).collect()
+    }
+}
+
+/// A time with a fixed number of decimals, so that they stand beneath each other.
+fn clock(micros: u64) -> String {
+    format!("{}.{:03} s", micros / 1_000_000, micros % 1_000_000 / 1_000)
+}
+
+fn told_claim(trace: &Trace, which: &str, claim: &ClaimMade) -> Entry {
+    let word = match claim.claim {
+        Claim::Succeeded => "succeeded",
+        Claim::Failed => "failed",
+        Claim::Unknown => "unknown",
+    };
+    let detail = claim.detail.map(|detail| trace.text(detail).trim().to_owned());
+    let text = match (claim.by, detail) {
+        (ClaimBy::Client, None) => format!("{which}the client claims `{word}`"),
+        (ClaimBy::Client, Some(detail)) => format!("{which}the client claims `{word}`: {detail}"),
+        (ClaimBy::Driver, None) => format!("{which}the client said nothing"),
+        (ClaimBy::Driver, Some(detail)) => format!("{which}the client said nothing ({detail})"),
+    };
+    Entry { at_us: claim.at_us, seq: claim.seq, step: Step::Claim, text }
+}
+
+/// A request, the faults that struck it, and how it ended.
+fn told_request(trace: &Trace, id: RequestId, request: &Request, many: bool) -> Vec<Entry> {
+    let mut entries = vec![Entry {
+        at_us: request.at_us,
+        seq: request.seq,
+        step: Step::Attempt,
+        text: arrival(trace, id, many),
+    }];
+    let mut strikes = trace.strikes_at(id).iter();
+    entries.extend(strikes.by_ref().map(|strike| told_strike(trace, request, strike)));
+    if let Some(response) = &request.response {
+        entries.push(told_answer(trace, id, response, request.ended.as_ref()));
+    } else if let Some(ended) = &request.ended {
+        let text = match ended.by {
+            Side::Client => format!(
+                "no answer; the client hung up after {}",
+                in_words(ended.at_us.saturating_sub(request.at_us))
+            ),
+            Side::Provider => {
+                format!("no answer; the provider ended the connection ({})", trace.text(ended.how))
+            }
+        };
+        entries.push(Entry { at_us: ended.at_us, seq: ended.seq, step: Step::End, text });
+    }
+    entries
+}
+
+/// The arrival of a request: which attempt, with which key, after which wait.
+fn arrival(trace: &Trace, id: RequestId, many: bool) -> String {
+    let request = trace.request(id);
+    let mut text = trace.request_in_words(request);
+    if !request.by.is_client() {
+        return format!("a gateway repeats {text}");
+    }
+    if many {
+        text = format!("{text} (submit {})", request.submit);
+    }
+    match request.key {
+        Some(key) => text = format!("{text}, key `{}`", trace.text(key)),
+        None if request.effectful && request.keyed => text = format!("{text}, no key"),
+        None => {}
+    }
+    let Some(before) = trace.previous(id) else { return text };
+    if trace.is_transport_repeat(id) {
+        return format!("{text}, repeated by the HTTP stack itself");
+    }
+    if trace.fate_at(before, request.at_us).is_none() {
+        return format!("{text}, while attempt {} was in flight", trace.request(before).attempt);
+    }
+    let waited = in_words(trace.waited_us(before, id));
+    let asked = trace
+        .earliest_allowed(before)
+        .and_then(|(hint, _)| hint.wait_us)
+        .filter(|wait_us| *wait_us > 0)
+        .map_or(String::new(), |wait_us| format!(", asked for {}", in_words(wait_us)));
+    format!("{text}, waited {waited}{asked}")
+}
+
+fn told_strike(trace: &Trace, request: &Request, strike: &Strike) -> Entry {
+    let at = strike.at.map_or(String::new(), |at| format!(" at {}", trace.text(at)));
+    let detail = strike
+        .detail
+        .map(|detail| trace.text(detail))
+        // Some faults say where they strike in their own words.
+        .filter(|detail| strike.at.is_none_or(|at| trace.text(at) != *detail))
+        .map_or(String::new(), |detail| format!(" {detail}"));
+    let text =
+        format!("fault `{}`: {}{detail}{at}", trace.text(strike.rule), trace.text(strike.fault));
+    Entry { at_us: request.at_us, seq: strike.seq, step: Step::Fault, text }
+}
+
+fn told_effect(trace: &Trace, effect: &Effect) -> Vec<Entry> {
+    let kind = trace.text(effect.kind);
+    let amount = match effect.unit {
+        Some(unit) => format!(" of {} {}", effect.amount, trace.text(unit)),
+        None => String::new(),
+    };
+    let about = effect.subject.map_or(String::new(), |one| format!(" for `{}`", trace.text(one)));
+    let by = if effect.by.is_client() { "" } else { ", by a gateway's repeat" };
+    let mut entries = vec![Entry {
+        at_us: effect.at_us,
+        seq: effect.seq,
+        step: Step::Commit,
+        text: format!("committed: {kind}{amount}{about}{by}"),
+    }];
+    if let Some(reversal) = effect.reversed {
+        entries.push(Entry {
+            at_us: reversal.at_us,
+            seq: reversal.seq,
+            step: Step::Undo,
+            text: format!("undone: {kind}{amount}{about}"),
+        });
+    }
+    entries
+}
+
+fn told_answer(trace: &Trace, id: RequestId, response: &Response, ended: Option<&Ended>) -> Entry {
+    let mut text = format!("answered {}", response.status);
+    let hints: Vec<String> = trace
+        .hints(id)
+        .iter()
+        .map(|hint| {
+            let value = match (hint.text, hint.wait_us) {
+                (Some(text), _) => trace.text(text).to_owned(),
+                (None, Some(wait_us)) => format!("a date {} ahead", in_words(wait_us)),
+                (None, None) => "a date".to_owned(),
+            };
+            format!("{}: {value}", trace.text(hint.source))
+        })
+        .collect();
+    if !hints.is_empty() {
+        text = format!("{text} ({})", hints.join(", "));
+    }
+    if response.replayed {
+        text.push_str(", replayed for the key");
+    }
+    match trace.request(id).key_state {
+        Some(KeyState::Mismatch) => text.push_str(", the key came with another body"),
+        Some(KeyState::InFlight) => text.push_str(", the key is in progress"),
+        Some(KeyState::Ignored) => text.push_str(", the key was overlooked"),
+        Some(KeyState::Expired) => text.push_str(", the key had expired"),
+        Some(KeyState::Stored | KeyState::Replayed) | None => {}
+    }
+    if !response.complete {
+        let by = match ended.map(|ended| ended.by) {
+            Some(Side::Client) => "; the client hung up before the end of it",
+            Some(Side::Provider) | None => "; cut before the end of it",
+        };
+        text.push_str(by);
+    } else if let Some(why) = response.unusable {
+        text = format!("{text}, unusable: {}", trace.text(why));
+    }
+    Entry { at_us: response.end_at_us, seq: response.seq, step: Step::Answer, text }
+}

@@ -5,12 +5,16 @@
 //! is what its head announces: what is broken is the content, never the framing.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Number, Value};
 
 use crate::fault::Malformed;
 
 /// A way of making an answer unusable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "MalformedKind")]
 pub enum Kind {
     /// JSON that stops in the middle, whole by its length.
     TruncatedJson,
@@ -19,6 +23,7 @@ pub enum Kind {
     /// An HTML page under `application/json`.
     HtmlAsJson,
     /// The API's error object under a success status.
+    #[serde(rename = "error_in_200")]
     ErrorIn200,
     /// No bytes.
     EmptyBody,

@@ -149,13 +149,17 @@ impl Means {
     fn add_ending(&mut self, scenario: &Scenario, ending: &Ending) {
         match ending {
             Ending::Answer(answer) => {
-                for provider in scenario.providers.values() {
-                    let class = provider.api.classes.of_status(answer.status);
+                // Without a status the answer is the API's own way of throttling.
+                for (provider, status) in
+                    scenario.providers.values().filter_map(|one| Some((one, answer.status?)))
+                {
+                    let class = provider.api.classes.of_status(status);
                     self.permanent |= class == Class::Permanent && !answer.throttling;
                     self.unusable |= class == Class::Success;
                 }
                 // A body may hold a code that outranks the status.
-                self.permanent |= answer.body.is_some() && answer.status >= 400;
+                self.permanent |=
+                    answer.body.is_some() && answer.status.is_some_and(|status| status >= 400);
                 self.add_hint(answer.hint.as_ref());
                 // An API may add a hint of its own to what it refuses.
                 self.hint |= answer.throttling && answer.hint.is_none();
@@ -179,7 +183,8 @@ impl Means {
                 | HintSpec::Fraction
                 | HintSpec::Huge
                 | HintSpec::PastDate
-                | HintSpec::Garbage,
+                | HintSpec::Garbage
+                | HintSpec::TwoHeaders,
             ) => self.bad_hint = true,
             Some(_) => self.hint = true,
         }

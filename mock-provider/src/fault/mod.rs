@@ -5,7 +5,23 @@
 //! and one line in [`registry`].
 //! **Invariant:** a fault decides from its parameters and its draw alone.
 
+mod close;
+mod conflict;
+mod drip;
+mod duplicate_request;
+mod hang;
+mod ignore_key;
+mod latency;
+mod lognormal;
+mod malformed;
+mod parts;
+mod rate_limited;
 pub mod registry;
+mod reset;
+mod status;
+#[cfg(test)]
+mod testing;
+mod truncate;
 
 use std::fmt;
 use std::sync::Arc;
@@ -143,8 +159,8 @@ pub enum Ending {
 /// An answer that a fault puts in the place of the provider's own.
 #[derive(Clone, Debug)]
 pub struct Substitute {
-    /// The status.
-    pub status: u16,
+    /// The status; `None` for the API's own way of saying that this is too much.
+    pub status: Option<u16>,
     /// Headers to add, in order; several of one name are legal. A `content-type` here takes the place of
     /// the body's own.
     pub headers: Vec<(String, String)>,
@@ -196,7 +212,8 @@ pub trait Fault: fmt::Debug + Send + Sync {
         String::new()
     }
 
-    /// Reports what cannot work on this route of this API (`wrong_amount` where nothing is echoed).
+    /// Reports what cannot work on this route of this API (`wrong_amount` where nothing is echoed), or on
+    /// any of its routes without one; `at` is where the parameters stand, as for `parse`.
     fn check(&self, api: &Api, route: Option<&str>, at: &At<'_>) {
         let _ = (api, route, at);
     }

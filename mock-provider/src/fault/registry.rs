@@ -1,12 +1,134 @@
-//! All faults, by name.
+//! All faults, by name. A new fault is one new file and one line here.
 
 use super::FaultKind;
+use super::{
+    close, conflict, drip, duplicate_request, hang, ignore_key, latency, malformed, rate_limited,
+    reset, status, truncate,
+};
 
 /// Every fault that a scenario can name, in the order of the documentation.
-pub static FAULTS: &[&FaultKind] = &[];
+pub static FAULTS: &[&FaultKind] = &[
+    &status::STATUS,
+    &rate_limited::RATE_LIMITED,
+    &malformed::MALFORMED,
+    &latency::LATENCY,
+    &hang::HANG,
+    &drip::DRIP,
+    &reset::RESET,
+    &close::CLOSE,
+    &truncate::TRUNCATE,
+    &conflict::CONFLICT,
+    &ignore_key::IGNORE_KEY,
+    &duplicate_request::DUPLICATE_REQUEST,
+];
 
 /// The fault of that name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static FaultKind> {
     FAULTS.iter().copied().find(|kind| kind.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::testing::parsed;
+    use super::*;
+    use crate::document::{Diagnostics, map_strings};
+
+    #[test]
+    fn every_fault_is_documented_and_found_by_its_name() {
+        for kind in FAULTS {
+            let name = kind.name;
+            assert!(std::ptr::eq(find(name).expect(name), *kind), "{name} is there twice");
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert!(kind.summary.ends_with('.') && kind.mistake.ends_with('.'), "{name}");
+            assert!(kind.parameters.iter().all(|(_, text)| !text.is_empty()), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_example_is_a_fault_that_can_strike() {
+        for kind in FAULTS {
+            let value: Value = serde_yaml::from_str(kind.example).expect(kind.name);
+            let parameters = match value.as_str() {
+                Some(bare) => {
+                    assert_eq!(bare, kind.name);
+                    &Value::Null
+                }
+                None => {
+                    let keys = value.as_object().map(serde_json::Map::len);
+                    assert_eq!(keys, Some(1), "{}", kind.name);
+                    &value[kind.name]
+                }
+            };
+            let fault = parsed(kind, parameters);
+            assert!(std::ptr::eq(fault.kind(), *kind), "{}", kind.name);
+            let _ = fault.strike(&mut super::super::testing::draw());
+        }
+    }
+
+    #[test]
+    fn the_bare_word_is_legal_exactly_where_it_is_said_to_be() {
+        for kind in FAULTS {
+            let diagnostics = Diagnostics::new();
+            let fault = (kind.parse)(&Value::Null, &diagnostics.root());
+            assert_eq!(fault.is_some() && !diagnostics.has_errors(), kind.bare, "{}", kind.name);
+        }
+    }
+
+    #[test]
+    fn the_documented_parameters_are_those_of_the_schema() {
+        for kind in FAULTS {
+            let mut generator = schemars::SchemaGenerator::default();
+            let schema = (kind.schema)(&mut generator).to_value();
+            let definitions = generator.definitions().clone();
+            let mut found = Vec::new();
+            collect_properties(&schema, &definitions, &mut found);
+            let mut documented: Vec<&str> = kind.parameters.iter().map(|(name, _)| *name).collect();
+            found.sort();
+            documented.sort_unstable();
+            assert_eq!(found, documented, "{}", kind.name);
+        }
+    }
+
+    #[test]
+    fn every_duration_is_marked_as_one_in_the_schema() {
+        for (name, value, replaced) in [
+            ("status", json!({"code": 503, "retry_after": "2s"}), "/retry_after"),
+            ("rate_limited", json!({"retry_after": {"http_date": "2s"}}), "/retry_after/http_date"),
+            ("latency", json!({"lognormal": {"p50": "1s", "p99": "2s"}}), "/lognormal/p99"),
+            ("drip", json!({"every": "2s"}), "/every"),
+            ("conflict", json!({"for": "2s"}), "/for"),
+            ("duplicate_request", json!({"apart": "2s"}), "/apart"),
+        ] {
+            let mut generator = schemars::SchemaGenerator::default();
+            let mut schema = (find(name).expect(name).schema)(&mut generator);
+            let definitions = generator.take_definitions(true);
+            schema.insert("$defs".to_owned(), definitions.into());
+            let mut value = value;
+            map_strings(&schema, &mut value, &|format, text| {
+                (format == "duration-words" && text == "2s").then(|| "7s".to_owned())
+            });
+            assert_eq!(value.pointer(replaced), Some(&json!("7s")), "{name}");
+        }
+    }
+
+    /// The keys of a schema, through one reference or one choice.
+    fn collect_properties(
+        schema: &Value,
+        definitions: &serde_json::Map<String, Value>,
+        found: &mut Vec<String>,
+    ) {
+        let target = schema.get("$ref").and_then(Value::as_str);
+        if let Some(name) = target.and_then(|target| target.rsplit('/').next()) {
+            return collect_properties(&definitions[name], definitions, found);
+        }
+        for form in schema.get("anyOf").and_then(Value::as_array).into_iter().flatten() {
+            collect_properties(form, definitions, found);
+        }
+        if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+            found.extend(properties.keys().cloned());
+        }
+    }
 }

@@ -30,8 +30,8 @@ pub const BAD_WORDS: [&str; 9] = [
 /// The keys of the long form.
 const FORMS: &[&str] = &["seconds", "http_date", "ms_header", "body"];
 
-/// Forms that the format names and this version does not have.
-const LATER: [&str; 2] = ["amz_ms", "rate_limit_reset"];
+/// Keys of the long form that the format names and this version does not have.
+pub const LATER_FORMS: [&str; 2] = ["amz_ms", "rate_limit_reset"];
 
 /// A retry hint as it stands in a file: `2s`, `{http_date: 3s}`, `garbage`.
 ///
@@ -83,7 +83,11 @@ impl<'de> Visitor<'de> for Hint {
         }
         // What begins like a word was meant as one; the list of words helps more than that of units.
         if text.starts_with(|first: char| first.is_ascii_alphabetic()) {
-            return Err(E::unknown_variant(text, &BAD_WORDS));
+            let words: Vec<String> = BAD_WORDS.iter().map(|word| format!("`{word}`")).collect();
+            return Err(E::custom(format_args!(
+                "`{text}` is no retry hint; use a wait such as `2s`, or one of {}",
+                words.join(", ")
+            )));
         }
         let period: Period = text.parse().map_err(E::custom)?;
         Ok(RetryAfter(HintSpec::Seconds(period.micros())))
@@ -106,12 +110,6 @@ impl<'de> Visitor<'de> for Hint {
             "http_date" => HintSpec::HttpDate,
             "ms_header" => HintSpec::MsHeader,
             "body" => HintSpec::Body,
-            later if LATER.contains(&later) => {
-                return Err(A::Error::custom(format_args!(
-                    "`{later}` is not available in this version; use `seconds`, `http_date`, \
-                     `ms_header` or `body`"
-                )));
-            }
             unknown => return Err(A::Error::unknown_field(unknown, FORMS)),
         };
         let period: Period = map.next_value()?;

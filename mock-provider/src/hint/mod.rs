@@ -10,7 +10,7 @@ mod form;
 mod read;
 mod write;
 
-pub use form::{BAD_WORDS, RetryAfter};
+pub use form::{BAD_WORDS, LATER_FORMS, RetryAfter};
 pub use read::read;
 pub use write::write;
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Provider;
 use super::open::{Open, Own, Planned, Stage};
 use super::struck::Mark;
-use crate::api::{ErrorContext, Rendered, Which};
+use crate::api::{ErrorContext, Rendered, Standard, Which};
 use crate::exchange::{Answer, Cut, End, Next, Wire};
 use crate::fault::{Ending, Malformed, Point, Substitute, SubstituteBody};
 use crate::hint::{self, HintSpec};
@@ -52,7 +52,7 @@ impl Provider {
                 let api = Arc::clone(&self.api);
                 let which = match &api.idempotency {
                     Some(policy) => Which::Refusal(&policy.in_flight),
-                    None => Which::Standard(crate::api::Standard::InFlight),
+                    None => Which::Standard(Standard::InFlight),
                 };
                 let answer = self.refuse(open, which, hint.as_ref(), now_us);
                 self.send(open, answer, rule, Wire::default(), now_us)
@@ -168,7 +168,9 @@ impl Provider {
 
     /// What a fault answers in the provider's place.
     fn substitute(&self, open: &Open, substitute: Substitute, now_us: u64) -> Own {
-        let Substitute { status, headers: extra, body, code, hint, .. } = substitute;
+        let Substitute { status: asked, headers: extra, body, code, hint, .. } = substitute;
+        let which = asked.map_or(Which::Standard(Standard::RateLimited), Which::Status);
+        let mut status = asked.unwrap_or_else(|| self.api.errors.find(which).status);
         let mut headers = HeaderMap::new();
         let (mut value, raw) = match body {
             Some(SubstituteBody::Json(value)) => {
@@ -183,12 +185,16 @@ impl Provider {
             None if status < 400 => (None, Bytes::new()),
             None => {
                 let context = ErrorContext { code: code.as_deref(), ..ErrorContext::default() };
-                let error = self.error(open, Which::Status(status), &context);
-                headers = error.headers;
+                let error = self.error(open, which, &context);
+                (status, headers) = (error.status, error.headers);
                 (error.body, Bytes::new())
             }
         };
         self.add_headers(open, &mut headers, now_us);
+        // What the scenario says takes the place of what the API says.
+        for (name, _) in &extra {
+            headers.remove(name.as_str());
+        }
         for (name, text) in extra {
             if let (Ok(name), Ok(text)) = (HeaderName::try_from(name), HeaderValue::try_from(text))
             {

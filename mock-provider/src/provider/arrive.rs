@@ -211,7 +211,9 @@ impl Provider {
     fn sort_out_throttling(&self, open: &mut Open) {
         if let Some((mark, point @ Point::BeforeCommit, Ending::Answer(substitute))) =
             &mut open.struck.ending
-            && self.api.classes.of_status(substitute.status) == Class::Throttling
+            && substitute
+                .status
+                .is_some_and(|status| self.api.classes.of_status(status) == Class::Throttling)
         {
             *point = Point::Throttling;
             mark.at = Point::Throttling.name();

@@ -78,7 +78,14 @@ fn ending(at: Point, ending: Ending) -> Rule {
 fn status(status: u16, hint: Option<HintSpec>) -> Ending {
     let throttling = false;
     let headers = Vec::new();
-    Ending::Answer(Substitute { status, headers, body: None, code: None, hint, throttling })
+    Ending::Answer(Substitute {
+        status: Some(status),
+        headers,
+        body: None,
+        code: None,
+        hint,
+        throttling,
+    })
 }
 
 struct Bench {

@@ -1,0 +1,142 @@
+//! `truncate`: the head announces a whole body, and only its beginning follows.
+//!
+//! **Invariant:** the work is done and the answer kept; only its delivery fails.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::parts::bytes;
+use super::{Action, Ending, Fault, FaultKind, Group, Point};
+use crate::document::{At, decode};
+use crate::exchange::End;
+use crate::seed::Draw;
+
+/// The registry's entry.
+pub(super) static TRUNCATE: FaultKind = FaultKind {
+    name: "truncate",
+    group: Group::Ending,
+    summary: "The answer stops in the middle of its body.",
+    parameters: &[
+        ("after_bytes", "bytes of the body that go out, from 0; default 1"),
+        ("then", "`fin` (default: a polite close), `rst` (a reset) or `stall` (silence)"),
+    ],
+    mistake: "Not comparing what came with `Content-Length` and using half an answer; or taking the \
+              failure for `it did not happen`, though the status said success.",
+    example: "truncate: {after_bytes: 20, then: rst}",
+    bare: true,
+    schema: |generator| generator.subschema_for::<Parameters>(),
+    parse,
+};
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "TruncateFault")]
+struct Parameters {
+    /// Bytes of the body that go out; 1 unless said.
+    after_bytes: Option<u64>,
+    /// What then happens to the connection; `fin` unless said.
+    then: Option<Then>,
+}
+
+/// What happens to a connection after its last byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Then {
+    /// A polite close.
+    #[default]
+    Fin,
+    /// A reset.
+    Rst,
+    /// Silence, until the client closes.
+    Stall,
+}
+
+impl Then {
+    const fn end(self) -> End {
+        match self {
+            Self::Fin => End::Fin,
+            Self::Rst => End::Rst,
+            Self::Stall => End::Stall,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::Rst => "rst",
+            Self::Stall => "stall",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Truncate {
+    after_bytes: u64,
+    then: Then,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
+    let parameters: Parameters = decode(value, at)?;
+    Some(Arc::new(Truncate {
+        after_bytes: parameters.after_bytes.unwrap_or(1),
+        then: parameters.then.unwrap_or_default(),
+    }))
+}
+
+impl Fault for Truncate {
+    fn kind(&self) -> &'static FaultKind {
+        &TRUNCATE
+    }
+
+    fn strike(&self, _: &mut Draw) -> Action {
+        let ending = Ending::Cut { after_bytes: Some(self.after_bytes), then: self.then.end() };
+        Action::End { at: Point::MidBody, ending }
+    }
+
+    fn point(&self) -> Option<Point> {
+        Some(Point::MidBody)
+    }
+
+    fn detail(&self) -> String {
+        format!("{} after {}", self.then.name(), bytes(self.after_bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{parsed, problems, struck};
+    use super::*;
+
+    #[test]
+    fn the_body_stops_and_the_connection_ends_as_told() {
+        for (value, count, end, detail) in [
+            (json!(null), 1, End::Fin, "fin after 1 byte"),
+            (json!({"after_bytes": 0, "then": "rst"}), 0, End::Rst, "rst after 0 bytes"),
+            (json!({"after_bytes": 9, "then": "stall"}), 9, End::Stall, "stall after 9 bytes"),
+        ] {
+            let action = struck(&TRUNCATE, &value);
+            assert!(
+                matches!(
+                    action,
+                    Action::End {
+                        at: Point::MidBody,
+                        ending: Ending::Cut { after_bytes: Some(bytes), then }
+                    } if bytes == count && then == end
+                ),
+                "{action:?}"
+            );
+            assert_eq!(parsed(&TRUNCATE, &value).detail(), detail);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_where_it_stands() {
+        let wrong = json!({"after_bytes": "20", "then": "close", "at": "mid_body"});
+        assert_eq!(problems(&TRUNCATE, &wrong), ["after_bytes", "then", "at"]);
+    }
+}

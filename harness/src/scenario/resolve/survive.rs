@@ -138,11 +138,14 @@ enum Fate {
 
 fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
     let Action::End { at, ending } = action(fault) else { return None };
-    if let Ending::Answer(answer) = ending {
-        if (200..300).contains(&answer.status) {
+    // Without a status the answer is the API's own way of throttling.
+    if let Ending::Answer(answer) = ending
+        && let Some(status) = answer.status
+    {
+        if (200..300).contains(&status) {
             return None;
         }
-        if !answer.throttling && api.classes.of_status(answer.status) == Class::Permanent {
+        if !answer.throttling && api.classes.of_status(status) == Class::Permanent {
             return Some(Fate::Unanswered);
         }
     }

@@ -7,6 +7,7 @@
 mod later;
 pub mod raw;
 pub mod resolve;
+pub mod schedule;
 pub mod schema;
 pub mod shipped;
 

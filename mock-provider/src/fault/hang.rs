@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::parts::WireAt;
 use super::{Action, Ending, Fault, FaultKind, Group, Point};
 use crate::document::{At, decode};
-use crate::exchange::End;
 use crate::seed::Draw;
 
 /// The registry's entry.
@@ -22,7 +21,7 @@ pub(super) static HANG: FaultKind = FaultKind {
     parameters: &[(
         "at",
         "`accept` (the body is never read), `before_commit` (default; nothing is done), \
-         `after_commit` (the work is done) or `mid_body` (silence after the first byte of the body)",
+         `after_commit` (the work is done) or `mid_body` (silence after half of the body)",
     )],
     mistake: "Having no time-out at all, or one that starts again with every byte; taking a time-out for \
               `it did not happen`.",
@@ -54,11 +53,7 @@ impl Fault for Hang {
     }
 
     fn strike(&self, _: &mut Draw) -> Action {
-        let ending = match self.0 {
-            WireAt::Accept | WireAt::BeforeCommit | WireAt::AfterCommit => Ending::Hang,
-            WireAt::MidBody => Ending::Cut { after_bytes: Some(1), then: End::Stall },
-        };
-        Action::End { at: self.0.point(), ending }
+        Action::End { at: self.0.point(), ending: Ending::Hang }
     }
 
     fn point(&self) -> Option<Point> {
@@ -83,6 +78,7 @@ mod tests {
             (json!(null), Point::BeforeCommit),
             (json!({"at": "accept"}), Point::Accept),
             (json!({"at": "after_commit"}), Point::AfterCommit),
+            (json!({"at": "mid_body"}), Point::MidBody),
         ] {
             let action = struck(&HANG, &value);
             assert!(
@@ -92,18 +88,6 @@ mod tests {
             assert_eq!(parsed(&HANG, &value).point(), Some(point));
             assert_eq!(parsed(&HANG, &value).detail(), point.name());
         }
-    }
-
-    #[test]
-    fn in_the_body_one_byte_comes_before_the_silence() {
-        let action = struck(&HANG, &json!({"at": "mid_body"}));
-        assert!(matches!(
-            action,
-            Action::End {
-                at: Point::MidBody,
-                ending: Ending::Cut { after_bytes: Some(1), then: End::Stall }
-            }
-        ));
     }
 
     #[test]

@@ -66,8 +66,16 @@ impl Fault for IgnoreKey {
 mod tests {
     use serde_json::json;
 
-    use super::super::testing::{problems, struck};
+    use super::super::testing::{checked, problems, struck};
     use super::*;
+
+    #[test]
+    fn a_route_without_keys_is_remarked_on() {
+        assert!(checked(&IGNORE_KEY, &Value::Null, Some("create_charge")).is_empty());
+        assert!(checked(&IGNORE_KEY, &Value::Null, None).is_empty());
+        let remarks = checked(&IGNORE_KEY, &Value::Null, Some("get_charge"));
+        assert_eq!(remarks.len(), 1);
+    }
 
     #[test]
     fn the_key_is_overlooked() {

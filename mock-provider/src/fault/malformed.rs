@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::parts::{AnswerAt, listed};
 use super::{Action, Ending, Fault, FaultKind, Group, Malformed, Point};
-use crate::api::{Api, Kind as FieldKind, Pointer, Route};
+use crate::api::{Api, Kind as FieldKind, Pointer, Route, Source};
 use crate::document::{At, ScalarOr, decode};
 use crate::malformed::Kind;
 use crate::seed::Draw;
@@ -144,18 +144,14 @@ impl MalformedAnswer {
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
         };
-        let number = |field: &str| {
-            !matches!(
-                route.answer_kind(field),
-                Some(FieldKind::String | FieldKind::Boolean | FieldKind::List | FieldKind::Object)
-            )
-        };
         let mut echoes = route.echoes.iter().map(|(echo, _)| echo.as_str());
         match (self.kind, self.field.as_deref()) {
             (Kind::WrongAmount, Some(field)) => (!echoes.any(|echo| echo == field))
                 .then(|| format!("`{field}` repeats nothing that the request said")),
-            (Kind::WrongAmount, None) => (!echoes.any(number))
-                .then(|| "no number in the answer repeats what the request said".to_owned()),
+            (Kind::WrongAmount, None) => {
+                (!route.echoes.iter().any(|(_, from)| may_be_number(route, from)))
+                    .then(|| "no number in the answer repeats what the request said".to_owned())
+            }
             (Kind::MissingField, Some(field)) => {
                 (!needs(field)).then(|| format!("`{field}` is not needed"))
             }
@@ -170,12 +166,25 @@ impl MalformedAnswer {
     }
 }
 
+/// True unless the API says that what the request said there is no number.
+fn may_be_number(route: &Route, from: &Source) -> bool {
+    match from {
+        Source::Path(_) | Source::Query(_) => false,
+        Source::Body(pointer) => {
+            let rule = route.fields.iter().find(|(field, _)| field == pointer);
+            let kind = rule.and_then(|(_, rule)| rule.kind);
+            kind.is_none_or(|kind| matches!(kind, FieldKind::Integer | FieldKind::Number))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::super::testing::{parsed, problems, struck};
+    use super::super::testing::{checked, parsed, problems, struck};
     use super::*;
+    use crate::document::Severity;
 
     fn answer(value: &Value) -> (Point, Malformed) {
         let action = struck(&MALFORMED, value);
@@ -219,5 +228,33 @@ mod tests {
             detail(&json!({"kind": "missing_field", "field": "/id", "at": "before_commit"})),
             "missing_field, /id, before_commit"
         );
+    }
+
+    #[test]
+    fn what_nobody_could_detect_is_refused() {
+        let refused = |value: &Value, route: Option<&str>| {
+            let found = checked(&MALFORMED, value, route);
+            found.iter().any(|problem| problem.severity == Severity::Error)
+        };
+        let amount = json!("wrong_amount");
+        for (route, expected) in [
+            (Some("create_charge"), false),
+            (Some("get_charge"), true),
+            (Some("list_charges"), true),
+            (Some("notify"), true),
+            (None, false),
+        ] {
+            assert_eq!(refused(&amount, route), expected, "{route:?}");
+        }
+        for (kind, field, expected) in [
+            ("wrong_amount", "/amount", false),
+            ("wrong_amount", "/created", true),
+            ("missing_field", "/id", false),
+            ("missing_field", "/created", true),
+        ] {
+            let value = json!({"kind": kind, "field": field});
+            assert_eq!(refused(&value, Some("create_charge")), expected, "{kind} {field}");
+        }
+        assert!(checked(&MALFORMED, &json!("html_page"), Some("create_charge")).is_empty());
     }
 }

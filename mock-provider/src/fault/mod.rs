@@ -144,7 +144,7 @@ pub enum Ending {
     },
     /// The provider's own answer, made unusable.
     Malformed(Malformed),
-    /// Nothing is ever answered.
+    /// Nothing is ever answered; in the middle of the body, nothing after half of it.
     Hang,
     /// The connection ends with nothing answered (`after_bytes` is `None`), or after the head and so
     /// many bytes of the body.

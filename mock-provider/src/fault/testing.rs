@@ -1,12 +1,14 @@
 //! What the tests of the faults share.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{Action, Fault, FaultKind};
+use crate::api::load;
 use crate::coordinates::Coordinates;
-use crate::document::Diagnostics;
+use crate::document::{Diagnostic, Diagnostics};
 use crate::seed::{Draw, RuleKey, Seed};
 
 /// A draw that is the same in every test.
@@ -32,6 +34,15 @@ pub(super) fn parsed(kind: &FaultKind, value: &Value) -> Arc<dyn Fault> {
 /// What the fault with these parameters does.
 pub(super) fn struck(kind: &FaultKind, value: &Value) -> Action {
     parsed(kind, value).strike(&mut draw())
+}
+
+/// What the checker says of the fault with these parameters on a route of the plain API.
+pub(super) fn checked(kind: &FaultKind, value: &Value, route: Option<&str>) -> Vec<Diagnostic> {
+    let diagnostics = Diagnostics::new();
+    let root = diagnostics.root();
+    let (api, _) = load("payments", Path::new("."), &root).expect("a shipped API");
+    parsed(kind, value).check(&api, route, &root);
+    diagnostics.into_vec()
 }
 
 /// Where something is wrong with these parameters, in the order found; each with a cure.

@@ -4,16 +4,23 @@
 //! **Invariant:** every message that refuses says what to do instead, and the exit code says how it went
 //! (0 passed, 1 failed, 2 inconclusive, 3 wrong scenario or command line, 4 the harness could not run).
 
+pub mod check;
+pub mod demo;
 pub mod executable;
 pub mod exit;
 pub mod explain;
+pub mod interrupt;
 pub mod list;
+pub mod load;
 pub mod out_dir;
 pub mod progress;
 pub mod reference;
 pub mod refusal;
 pub mod run;
+pub mod schema;
+pub mod serve;
 pub mod sources;
+pub mod story;
 pub mod terminal;
 
 use std::process::ExitCode;
@@ -68,8 +75,13 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(Box<run::arguments::RunArguments>),
+    Demo(demo::DemoArguments),
+    Serve(serve::ServeArguments),
+    Check(check::CheckArguments),
     List(list::ListArguments),
     Explain(explain::ExplainArguments),
+    Schema(schema::SchemaArguments),
 }
 
 /// Runs the command line of this process.
@@ -93,8 +105,13 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, terminal: Terminal) -> Result<Exit, Refusal> {
     match command {
+        Command::Run(arguments) => run::run(*arguments, terminal),
+        Command::Demo(arguments) => demo::run(arguments, terminal),
+        Command::Serve(arguments) => serve::run(&arguments, terminal),
+        Command::Check(arguments) => check::run(&arguments, terminal),
         Command::List(arguments) => list::run(&arguments, terminal),
         Command::Explain(arguments) => explain::run(&arguments, terminal),
+        Command::Schema(arguments) => schema::run(arguments, terminal),
     }
 }
 

@@ -5,6 +5,7 @@
 use std::fmt::Display;
 
 use super::exit::Exit;
+use crate::run::RunError;
 
 /// Why an invocation ends without a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +35,14 @@ impl Refusal {
     #[must_use]
     pub fn because(error: &dyn std::error::Error) -> Self {
         Self::harness(chain(error))
+    }
+}
+
+impl From<RunError> for Refusal {
+    fn from(error: RunError) -> Self {
+        let exit =
+            if error.exit_code() == Exit::Usage.code() { Exit::Usage } else { Exit::Harness };
+        Self { exit, message: chain(&error) }
     }
 }
 

@@ -3,7 +3,7 @@
 //! **Invariant:** a value out of range is refused here, with the range.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use brownout_provider::event::Mode;
 use brownout_provider::seed::Seed;
@@ -130,7 +130,9 @@ impl From<ModeWord> for Mode {
     }
 }
 
-fn format_names() -> PossibleValuesParser {
+/// The names of all formats of reports, with what each is for.
+#[must_use]
+pub fn format_names() -> PossibleValuesParser {
     PossibleValuesParser::new(
         FORMATS
             .iter()
@@ -153,9 +155,9 @@ pub fn seed(text: &str) -> Result<Seed, String> {
 impl RunArguments {
     /// The command that repeats the run of one file and seed, ready to be pasted into a shell.
     #[must_use]
-    pub fn reproduce(&self, file: &Path, seed: Seed) -> String {
+    pub fn reproduce(&self, file: &str, seed: Seed) -> String {
         let mut words: Vec<String> = vec!["brownout".to_owned(), "run".to_owned()];
-        words.push(quoted(&file.to_string_lossy()));
+        words.push(quoted(file));
         let mut option = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 words.push(format!("--{name}"));
@@ -221,7 +223,7 @@ mod tests {
         .expect("a correct line");
         let seed = Seed::new(44).expect("in range");
         assert_eq!(
-            arguments.reproduce(Path::new("a b.yaml"), seed),
+            arguments.reproduce("a b.yaml", seed),
             r"brownout run 'a b.yaml' --mode stdio --operations 5 --seed 44 -- sh -c 'it'\''s $HOME'"
         );
     }

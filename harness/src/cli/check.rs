@@ -1,0 +1,135 @@
+//! `brownout check`: is a scenario correct, and what will it draw; or what is to be said of an old trace?
+//!
+//! **Invariant:** nothing is run, and every file is looked at, whatever is wrong with another.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use brownout_provider::document::Severity;
+use clap::Args;
+
+use super::exit::Exit;
+use super::refusal::{Refusal, chain};
+use super::run::arguments::{format_names, quoted};
+use super::terminal::Terminal;
+use super::{load, sources, story};
+use crate::judge::judge;
+use crate::report::style::Style;
+use crate::report::{Entry, Report, diagnostics, registry};
+use crate::scenario::{Apis, Checked, Overrides, from_value};
+use crate::trace;
+
+/// Checks scenarios and prints what they draw, or judges traces again.
+///
+/// A scenario (`.yaml`) is checked: every mistake is shown at once, or else the drawn schedule as a table of
+/// operations and attempts. A trace (`.jsonl`) is judged again, with the invariants of this version.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  brownout check scenarios
+  brownout check my-scenario.yaml
+  brownout check .brownout/payments-demo/42/trace.jsonl --format json
+
+Exit codes:
+  0 correct, or passed   1 failed   2 inconclusive   3 a file is wrong")]
+pub struct CheckArguments {
+    /// Scenario files, folders of them, or traces.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    files: Vec<PathBuf>,
+    /// The form of the report on traces.
+    #[arg(long, default_value = "human", value_parser = format_names())]
+    format: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A file cannot be read, is wrong, or is no trace.
+pub fn run(arguments: &CheckArguments, terminal: Terminal) -> Result<Exit, Refusal> {
+    let (traces, scenarios): (Vec<PathBuf>, Vec<PathBuf>) =
+        arguments.files.iter().cloned().partition(|file| is_trace(file));
+    let mut exit = Exit::Passed;
+    if !scenarios.is_empty() {
+        exit = check_scenarios(&scenarios, terminal)?;
+    }
+    if traces.is_empty() {
+        return Ok(exit);
+    }
+    let mut report = Report::default();
+    for file in &traces {
+        match judged_again(file) {
+            Ok(entry) => report.entries.push(entry),
+            Err(refusal) => {
+                terminal.err(&format!("\x1b[1;31merror\x1b[0m: {refusal}\n"));
+                exit = exit.max(refusal.exit);
+            }
+        }
+    }
+    if report.entries.is_empty() {
+        return Ok(exit);
+    }
+    let format = registry::find(&arguments.format)
+        .ok_or_else(|| Refusal::usage("no such format; `human` and `json` are known"))?;
+    terminal.out(&(format.render)(&report));
+    Ok(exit.max(report.verdict().into()))
+}
+
+fn is_trace(file: &Path) -> bool {
+    file.extension().is_some_and(|end| end == "jsonl")
+}
+
+fn check_scenarios(files: &[PathBuf], terminal: Terminal) -> Result<Exit, Refusal> {
+    let mut wrong = 0_usize;
+    for source in sources::read(files)? {
+        let checked = load::check(&source, &Overrides::default());
+        let (errors, notes): (Vec<_>, Vec<_>) =
+            checked.diagnostics.iter().cloned().partition(|one| one.severity == Severity::Error);
+        if !errors.is_empty() {
+            wrong += 1;
+            terminal.err(&diagnostics::render(&checked.source, &checked.diagnostics));
+            continue;
+        }
+        terminal.out(&told(&checked));
+        terminal.out(&diagnostics::render(&checked.source, &notes));
+    }
+    if wrong == 0 {
+        return Ok(Exit::Passed);
+    }
+    let files = if wrong == 1 { "1 file is".to_owned() } else { format!("{wrong} files are") };
+    Err(Refusal::usage(format!("{files} wrong; mend what is marked above")))
+}
+
+/// The scenario in one line, and what it draws.
+fn told(checked: &Checked) -> String {
+    let Some(scenario) = &checked.scenario else { return String::new() };
+    format!(
+        "{} {}  {}\n",
+        Style::Good.paint("✓"),
+        Style::Strong.paint(&scenario.name),
+        Style::Faint.paint(&checked.source.file),
+    )
+}
+
+/// Judges a trace with the scenario that it holds.
+fn judged_again(file: &Path) -> Result<Entry, Refusal> {
+    let shown = file.display().to_string();
+    let wrong = |why: String| Refusal::usage(format!("`{shown}`: {why}"));
+    let open = File::open(file).map_err(|error| wrong(format!("{error}; check the path")))?;
+    let trace = trace::read::read(BufReader::new(open), |_| {}).map_err(|it| wrong(chain(&it)))?;
+    let (scenario, problems) =
+        from_value(&trace.run.scenario, Apis::Kept(&trace.run.apis), &Overrides::default());
+    let Some(scenario) = scenario else {
+        let first = problems.iter().find(|one| one.severity == Severity::Error);
+        return Err(wrong(format!(
+            "the scenario that it holds is wrong: {}; judge it with the brownout that wrote it",
+            first.map_or("nobody knows why", |one| one.message.as_str())
+        )));
+    };
+    let mut result = judge(&trace, &scenario, None);
+    result.reproduce = format!("brownout check {}", quoted(&shown));
+    result.trace = Some(file.to_owned());
+    result.elapsed_ms = trace.last_at_us / 1_000;
+    let stories = story::stories(&scenario, &trace, &result);
+    Ok(Entry { result, stories, excused: false })
+}

@@ -1,0 +1,42 @@
+//! Ctrl-C and SIGTERM: the word to end early, given once.
+//!
+//! **Invariant:** the first signal ends the runs in order, with readable traces and no orphan; the program
+//! then ends by itself.
+
+use crate::drive::stop::Stop;
+
+use super::refusal::Refusal;
+
+/// Listens for SIGINT and SIGTERM from now on, in a thread of its own, and sets `stop` at the first one.
+///
+/// # Errors
+/// The operating system gives no handler.
+pub fn listen(stop: &Stop) -> Result<(), Refusal> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(|error| Refusal::because(&error))?;
+    let stop = stop.clone();
+    let signals = {
+        use tokio::signal::unix::{SignalKind, signal};
+        let _entered = runtime.enter();
+        signal(SignalKind::interrupt())
+            .and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)))
+            .map_err(|error| Refusal::because(&error))?
+    };
+    let (mut interrupt, mut terminate) = signals;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            });
+            stop.stop();
+        })
+        .map_err(|error| Refusal::because(&error))?;
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Scenario files as scenarios that can run, with everything that is wrong printed at once.
+//!
+//! **Invariant:** after a refusal every problem of every file has been printed, and nothing has run.
+
+use std::path::{Path, PathBuf};
+
+use brownout_provider::document::{Diagnostic, Severity};
+
+use super::refusal::Refusal;
+use super::sources::Source;
+use super::terminal::Terminal;
+use crate::report::diagnostics;
+use crate::scenario::shipped::Shipped;
+use crate::scenario::{Apis, Checked, Overrides, Scenario, read};
+
+/// A scenario that can run, and where it came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file, as the user would write it.
+    pub file: String,
+    /// The scenario.
+    pub scenario: Scenario,
+}
+
+/// Loads all files; prints every problem of every file.
+///
+/// # Errors
+/// Any file has an error.
+pub fn all(
+    sources: &[Source],
+    overrides: &Overrides,
+    terminal: Terminal,
+) -> Result<Vec<Loaded>, Refusal> {
+    let checked: Vec<Checked> = sources.iter().map(|source| check(source, overrides)).collect();
+    for one in &checked {
+        print_errors(one, terminal);
+    }
+    let wrong = checked.iter().filter(|one| one.scenario.is_none()).count();
+    if wrong > 0 {
+        let files = if wrong == 1 { "1 file is".to_owned() } else { format!("{wrong} files are") };
+        return Err(Refusal::usage(format!(
+            "{files} wrong, so nothing ran; mend what is marked above"
+        )));
+    }
+    Ok(checked
+        .into_iter()
+        .filter_map(|one| Some(Loaded { file: one.source.file, scenario: one.scenario? }))
+        .collect())
+}
+
+/// Loads one file.
+///
+/// # Errors
+/// It has an error.
+pub fn one(source: &Source, overrides: &Overrides, terminal: Terminal) -> Result<Loaded, Refusal> {
+    let mut loaded = all(std::slice::from_ref(source), overrides, terminal)?;
+    loaded.pop().ok_or_else(|| Refusal::usage("the file holds no scenario"))
+}
+
+/// Loads a scenario that is inside the program.
+///
+/// # Errors
+/// Never in a program that passed its tests: shipped scenarios are checked there.
+pub fn shipped(shipped: &Shipped, terminal: Terminal) -> Result<Loaded, Refusal> {
+    let source = Source {
+        path: PathBuf::from("scenarios").join(shipped.path),
+        bytes: shipped.text.as_bytes().to_vec(),
+    };
+    one(&source, &Overrides::default(), terminal)
+}
+
+/// Reads one file and finds all that is wrong with it.
+#[must_use]
+pub fn check(source: &Source, overrides: &Overrides) -> Checked {
+    let folder = source.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let apis = Apis::Beside(folder.unwrap_or(Path::new(".")));
+    read(&source.path.to_string_lossy(), &source.bytes, apis, overrides)
+}
+
+/// Prints the errors of a file; remarks are for `check`.
+fn print_errors(checked: &Checked, terminal: Terminal) {
+    let errors: Vec<Diagnostic> =
+        checked.diagnostics.iter().filter(|one| one.severity == Severity::Error).cloned().collect();
+    terminal.err(&diagnostics::render(&checked.source, &errors));
+}

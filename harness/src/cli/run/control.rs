@@ -1,0 +1,32 @@
+//! The control run of a scenario: does the client work in fair weather?
+//!
+//! **Invariant:** made once per scenario and command, before any main run of the invocation.
+
+use super::Context;
+use super::plan::Planned;
+use super::single::options;
+use crate::cli::refusal::Refusal;
+use crate::run::{ControlRun, run_control};
+use crate::verdict::ControlResult;
+
+/// Makes it.
+///
+/// # Errors
+/// The harness cannot run, or the workload cannot be rendered.
+pub fn run(context: &Context, planned: &Planned) -> Result<ControlResult, Refusal> {
+    let dir = context.out.of_run(&planned.scenario.name, "control")?;
+    let options = options(context, planned, dir);
+    let ControlRun { result, .. } = run_control(&planned.scenario, &planned.client, &options)?;
+    Ok(result)
+}
+
+/// The line of progress for it.
+#[must_use]
+pub fn line(planned: &Planned, result: Option<&ControlResult>) -> String {
+    let said = match result {
+        Some(result) if result.passed => "passed",
+        Some(_) => "failed",
+        None => "could not run",
+    };
+    format!("{}, control run: {said}", planned.scenario.name)
+}

@@ -1,0 +1,168 @@
+//! Resolved arguments of `brownout run`: which scenarios, which seeds, how many at the same time.
+//!
+//! **Invariant:** a plan that exists can run: every scenario is resolved, every name stands once, every seed
+//! is in range, and the command can be started.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use brownout_provider::event::Mode;
+use brownout_provider::seed::Seed;
+
+use super::arguments::RunArguments;
+use crate::cli::load::{self, Loaded};
+use crate::cli::refusal::{Refusal, list_of};
+use crate::cli::terminal::Terminal;
+use crate::cli::{executable, sources};
+use crate::run::Client;
+use crate::scenario::{Overrides, Scenario};
+
+/// What will be run.
+#[derive(Debug)]
+pub struct Plan {
+    /// The scenarios in the order of their files.
+    pub scenarios: Vec<Planned>,
+    /// How many runs at the same time.
+    pub jobs: usize,
+}
+
+/// One scenario, ready to run.
+#[derive(Debug)]
+pub struct Planned {
+    /// The file, as the user would write it.
+    pub file: String,
+    /// The scenario, with what the command line changed already applied.
+    pub scenario: Arc<Scenario>,
+    /// Its seeds.
+    pub seeds: Vec<Seed>,
+    /// The client, driven as this scenario asks for.
+    pub client: Client,
+}
+
+/// Loads, chooses, and checks everything.
+///
+/// # Errors
+/// Anything is wrong with a file, an argument or the command; all problems of all files have then been
+/// printed.
+pub fn plan(arguments: &RunArguments, terminal: Terminal) -> Result<Plan, Refusal> {
+    let search_path = std::env::var_os("PATH");
+    let overrides = Overrides {
+        seed: arguments.seed.map(Seed::get),
+        operations: arguments.operations,
+        concurrency: arguments.concurrency,
+        ..Overrides::default()
+    };
+    let loaded = load::all(&sources::read(&arguments.scenarios)?, &overrides, terminal)?;
+    one_of_each_name(&loaded)?;
+    let chosen = choose(loaded, arguments)?;
+    let scenarios: Vec<Planned> =
+        chosen.into_iter().map(|one| planned(one, arguments)).collect::<Result<_, _>>()?;
+    // Last, because a wrong command line or scenario outranks what this machine lacks.
+    executable::require(&arguments.command, search_path.as_deref())?;
+    Ok(Plan { scenarios, jobs: jobs(arguments)? })
+}
+
+fn one_of_each_name(loaded: &[Loaded]) -> Result<(), Refusal> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for one in loaded {
+        if let Some(first) = seen.insert(&one.scenario.name, &one.file) {
+            return Err(Refusal::usage(format!(
+                "two scenarios are named `{}`: `{first}` and `{}`; give one of them another `name`",
+                one.scenario.name, one.file
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn choose(loaded: Vec<Loaded>, arguments: &RunArguments) -> Result<Vec<Loaded>, Refusal> {
+    let tags: Vec<String> = known(loaded.iter().flat_map(|one| one.scenario.tags.clone()));
+    let apis: Vec<String> = known(loaded.iter().flat_map(|one| apis(&one.scenario)));
+    let names: Vec<String> = known(loaded.iter().map(|one| one.scenario.name.clone()));
+    let chosen: Vec<Loaded> = loaded
+        .into_iter()
+        .filter(|one| {
+            let scenario = &one.scenario;
+            arguments.tag.iter().all(|tag| scenario.tags.contains(tag))
+                && arguments.api.as_ref().is_none_or(|api| apis_of(scenario, api))
+                && arguments.filter.as_ref().is_none_or(|text| scenario.name.contains(text))
+        })
+        .collect();
+    if chosen.is_empty() {
+        return Err(Refusal::usage(format!(
+            "no scenario is left to run; here are the tags {}, the APIs {} and the names {}",
+            list_of(tags),
+            list_of(apis),
+            list_of(names)
+        )));
+    }
+    Ok(chosen)
+}
+
+fn known(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut words: Vec<String> = words.collect();
+    words.sort();
+    words.dedup();
+    words
+}
+
+fn apis(scenario: &Scenario) -> Vec<String> {
+    scenario.providers.values().map(|provider| provider.api.name.to_string()).collect()
+}
+
+fn apis_of(scenario: &Scenario, api: &str) -> bool {
+    apis(scenario).iter().any(|name| name == api)
+}
+
+fn planned(loaded: Loaded, arguments: &RunArguments) -> Result<Planned, Refusal> {
+    let Loaded { file, scenario } = loaded;
+    let mode = arguments.mode.map(Mode::from).or(scenario.workload.mode).unwrap_or(Mode::Exec);
+    let command =
+        arguments.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let seeds = seeds(scenario.seed, arguments.seeds)?;
+    let client = Client::Process { mode, command };
+    Ok(Planned { file, scenario: Arc::new(scenario), seeds, client })
+}
+
+fn seeds(first: Seed, count: u64) -> Result<Vec<Seed>, Refusal> {
+    let largest = Seed::MAX.get();
+    (first.get()..first.get().saturating_add(count))
+        .map(|seed| {
+            Seed::new(seed).ok_or_else(|| {
+                Refusal::usage(format!(
+                    "{count} seeds from {first} pass the largest seed, {largest}; begin lower with `--seed`",
+                    first = first.get()
+                ))
+            })
+        })
+        .collect()
+}
+
+fn jobs(arguments: &RunArguments) -> Result<usize, Refusal> {
+    let asked = arguments.jobs.map(|jobs| usize::try_from(jobs).unwrap_or(usize::MAX));
+    match (arguments.port, asked) {
+        (Some(port), Some(jobs)) if jobs > 1 => Err(Refusal::usage(format!(
+            "port {port} serves one run at a time; leave out `--port`, or use `--jobs 1`"
+        ))),
+        (Some(_), _) => Ok(1),
+        (None, Some(jobs)) => Ok(jobs),
+        (None, None) => Ok(available_parallelism().map_or(1, NonZero::get)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_follow_the_first_and_never_pass_the_largest() {
+        let first = Seed::new(42).expect("in range");
+        let numbers: Vec<u64> =
+            seeds(first, 3).expect("in range").into_iter().map(Seed::get).collect();
+        assert_eq!(numbers, [42, 43, 44]);
+        let refusal = seeds(Seed::MAX, 2).expect_err("one too many");
+        assert!(refusal.message.contains("begin lower with `--seed`"), "{refusal}");
+    }
+}

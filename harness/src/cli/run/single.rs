@@ -1,0 +1,100 @@
+//! One main run: driven, judged, and told.
+//!
+//! **Invariant:** the trace is judged as it stands in memory and then dropped, so that a thousand seeds cost
+//! the memory of the few that run at the same time.
+
+use std::path::PathBuf;
+
+use brownout_provider::seed::Seed;
+
+use super::Context;
+use super::plan::Planned;
+use crate::cli::refusal::Refusal;
+use crate::cli::story;
+use crate::judge::{self, Comparison};
+use crate::report::Entry;
+use crate::run::{Run, RunOptions, run_main};
+use crate::verdict::{ControlResult, ScenarioResult, Verdict};
+
+/// What the main runs of one scenario share.
+#[derive(Clone, Copy, Debug)]
+pub struct Single<'a> {
+    /// The invocation.
+    pub context: &'a Context,
+    /// The scenario.
+    pub planned: &'a Planned,
+    /// What came of its control run.
+    pub control: Option<&'a ControlResult>,
+}
+
+impl Single<'_> {
+    /// Runs one seed, twice where that is asked for.
+    ///
+    /// # Errors
+    /// The harness cannot run.
+    pub fn run(self, seed: Seed) -> Result<Entry, Refusal> {
+        let Self { context, planned, control } = self;
+        let first = self.drive(seed, &seed.get().to_string())?;
+        let reproduce = context.arguments.reproduce(&planned.file, seed);
+        let mut entry = story::entry(&planned.scenario, &first, control.cloned(), reproduce);
+        if context.arguments.twice && !context.stop.is_stopped() {
+            let second = self.drive(seed, &format!("{}-second", seed.get()))?;
+            note_comparison(&mut entry.result, &judge::compare(&first.trace, &second.trace));
+        }
+        Ok(entry)
+    }
+
+    fn drive(self, seed: Seed, name: &str) -> Result<Run, Refusal> {
+        let dir = self.context.out.of_run(&self.planned.scenario.name, name)?;
+        let options = options(self.context, self.planned, dir);
+        Ok(run_main(&self.planned.scenario, seed, &self.planned.client, &options)?)
+    }
+}
+
+/// Writes what came of a second run into the result of the first: other draws fail it, other coordinates
+/// are the client's own and only remarked.
+fn note_comparison(result: &mut ScenarioResult, comparison: &Comparison) {
+    let compared = comparison.compared;
+    match comparison.differences.first() {
+        Some(first) => {
+            result.verdict = Verdict::Failed;
+            result.reason = Some(format!(
+                "two runs of one seed drew different faults at {} of {compared} coordinates, such as {first}",
+                comparison.differences.len()
+            ));
+        }
+        None => result.notes.push(format!(
+            "run twice: the drawn schedule is the same at all {compared} coordinates that both runs reached"
+        )),
+    }
+    if let Some(first) = comparison.client.first() {
+        result
+            .notes
+            .push(format!("run twice: the client went other ways by itself, such as {first}"));
+    }
+}
+
+/// What every run of a scenario needs.
+#[must_use]
+pub fn options(context: &Context, planned: &Planned, dir: PathBuf) -> RunOptions {
+    RunOptions {
+        file: planned.file.clone(),
+        dir: Some(dir),
+        port: context.arguments.port,
+        allow_network: context.arguments.allow_network.clone(),
+        stop: context.stop.clone(),
+        owns_process: true,
+    }
+}
+
+/// The line of progress for it.
+#[must_use]
+pub fn line(planned: &Planned, seed: Seed, entry: Option<&Entry>) -> String {
+    let said = match entry.map(|entry| entry.result.verdict) {
+        Some(Verdict::Passed) => "passed",
+        Some(Verdict::Failed) => "failed",
+        Some(Verdict::Inconclusive) => "inconclusive",
+        None => "could not run",
+    };
+    format!("{}, seed {}: {said}", planned.scenario.name, seed.get())
+}

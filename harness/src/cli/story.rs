@@ -1,0 +1,61 @@
+//! From a run to what a report tells of it: judged, with the first violation of each invariant as a story.
+//!
+//! **Invariant:** a cure comes from the API's file where that has one, because it knows the SDK.
+
+use std::time::Duration;
+
+use crate::invariant::registry;
+use crate::judge::judge;
+use crate::report::{Entry, Story};
+use crate::run::Run;
+use crate::scenario::Scenario;
+use crate::trace::Trace;
+use crate::verdict::{ControlResult, InvariantResult, InvariantVerdict, ScenarioResult};
+
+/// Judges a run and tells its violations.
+#[must_use]
+pub fn entry(
+    scenario: &Scenario,
+    run: &Run,
+    control: Option<ControlResult>,
+    reproduce: String,
+) -> Entry {
+    let mut result = judge(&run.trace, scenario, control);
+    result.reproduce = reproduce;
+    result.trace.clone_from(&run.path);
+    result.elapsed_ms = milliseconds(run.elapsed);
+    result.notes.extend(run.notes.iter().cloned());
+    Entry { stories: stories(scenario, &run.trace, &result), result, excused: false }
+}
+
+/// One story for each invariant that failed.
+#[must_use]
+pub fn stories(scenario: &Scenario, _trace: &Trace, result: &ScenarioResult) -> Vec<Story> {
+    result
+        .invariants
+        .iter()
+        .filter(|one| one.verdict == InvariantVerdict::Failed)
+        .map(|one| story(scenario, one))
+        .collect()
+}
+
+fn story(scenario: &Scenario, invariant: &InvariantResult) -> Story {
+    Story { invariant: invariant.name, timeline: Vec::new(), cure: cure(scenario, invariant.name) }
+}
+
+/// What to change in the client: the API's own words first, else the invariant's.
+fn cure(scenario: &Scenario, invariant: &str) -> String {
+    scenario
+        .providers
+        .values()
+        .find_map(|provider| provider.api.cure(invariant))
+        .or_else(|| Some(registry::find(invariant)?.cure))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// A duration in whole milliseconds.
+#[must_use]
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

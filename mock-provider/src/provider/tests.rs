@@ -359,6 +359,35 @@ fn cuts_end_the_connection_where_they_say() {
 }
 
 #[test]
+fn a_reset_at_accept_can_strike_before_the_body_is_read() {
+    let cut = Ending::Cut { after_bytes: None, then: End::Rst };
+    let mut bench = Bench::new(vec![ending(Point::Accept, cut)]);
+    assert!(bench.provider.wants_heads());
+    let submitted = crate::recognition::Submitted {
+        id: "op-0001".into(),
+        n: 1,
+        submit: 1,
+        call: "create_charge".into(),
+        input: json!({"order": "order-1"}),
+    };
+    bench.provider.register(&submitted);
+    let mut head = Request {
+        connection: 1,
+        reused: false,
+        method: Method::POST,
+        target: "/~op-0001.1/v1/charges".to_owned(),
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        head_at_us: 0,
+    };
+    let exchange = bench.provider.accept(&head, 0).expect("the operation is in the URL");
+    assert!(matches!(exchange.next, Next::Drop(End::Rst)));
+    assert!(bench.provider.accept(&head, 0).is_none(), "the rule names the first attempt alone");
+    head.target = "/v1/charges".to_owned();
+    assert!(bench.provider.accept(&head, 0).is_none(), "only the body could tell the operation");
+}
+
+#[test]
 fn a_gateway_repeats_a_request_without_a_key_and_charges_twice() {
     for (key, effects) in [(None, 2), (Some("k1"), 1)] {
         let repeat = Action::Duplicate { times: 1, apart_us: 1_000 };

@@ -24,7 +24,7 @@ pub(super) static STATUS: FaultKind = FaultKind {
     group: Group::Ending,
     summary: "The provider answers with another status than its own.",
     parameters: &[
-        ("code", "required; 100 to 599, 529 for example"),
+        ("code", "required; 200 to 599, 529 for example; 1xx is not available in this version"),
         ("body", "text, or a JSON value; default: the API's own error for that status"),
         ("headers", "headers by name; each a text or a list of texts"),
         (
@@ -78,8 +78,14 @@ struct Status {
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
     let parameters: Parameters = decode(&without_later_hints(value, at), at)?;
     let code = parameters.code?;
+    if code < 200 {
+        at.key("code")
+            .error(format!("the interim status {code} is not available in this version"), |d| {
+                d.cure("use a status from 200 to 599")
+            });
+    }
     let body = parameters.body.filter(|body| !body.is_null());
-    if body.is_some() && (code < 200 || code == 204 || code == 304) {
+    if body.is_some() && (code == 204 || code == 304) {
         at.key("body").error(format!("an answer with status {code} has no body"), |d| {
             d.key().cure("leave `body` out, or use another status")
         });
@@ -241,6 +247,7 @@ mod tests {
             ["code", "att", "retry_after"]
         );
         assert_eq!(problems(&STATUS, &json!({"body": 1})), ["code"]);
+        assert_eq!(problems(&STATUS, &json!({"code": 103})), ["code"]);
         assert_eq!(problems(&STATUS, &json!({"code": 204, "body": "x"})), ["body"]);
         assert_eq!(
             problems(

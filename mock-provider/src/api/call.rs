@@ -102,8 +102,8 @@ pub fn read_form(text: &[u8]) -> Value {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &pair[..0]),
         };
-        let name = decode(name, true);
-        insert(&mut root, &steps(&name), Value::String(decode(value, true)));
+        let name = decode_field(name);
+        insert(&mut root, &steps(&name), Value::String(decode_field(value)));
     }
     lists(&mut root);
     root
@@ -157,10 +157,10 @@ fn lists(root: &mut Value) {
     }
 }
 
-/// Takes percent signs (and in a form, plus signs) out. What is no UTF-8 becomes replacement characters.
+/// Takes percent signs out of a piece of a path. What is no UTF-8 becomes replacement characters.
 #[must_use]
-pub fn decode(text: &[u8], form: bool) -> String {
-    if !(text.contains(&b'%') || form && text.contains(&b'+')) {
+pub fn decode(text: &[u8]) -> String {
+    if !text.contains(&b'%') {
         return String::from_utf8_lossy(text).into_owned();
     }
     let mut out = Vec::with_capacity(text.len());
@@ -172,12 +172,21 @@ pub fn decode(text: &[u8], form: bool) -> String {
                 out.push(high << 4 | low);
                 index += 2;
             }
-            (b'+', _) if form => out.push(b' '),
             (byte, _) => out.push(*byte),
         }
         index += 1;
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The same for a form, in which a plus sign is a space.
+fn decode_field(text: &[u8]) -> String {
+    if !text.contains(&b'+') {
+        return decode(text);
+    }
+    let spaced: Vec<u8> =
+        text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    decode(&spaced)
 }
 
 fn hex(digit: u8) -> Option<u8> {

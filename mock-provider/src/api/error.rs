@@ -152,6 +152,10 @@ pub(super) const ERROR_NAMES: [&str; 7] =
 
 impl Errors {
     /// The error that is meant. A name that the API does not know means its server error.
+    ///
+    /// # Panics
+    ///
+    /// Never: resolving puts every standard error there.
     #[must_use]
     pub fn find(&self, which: Which<'_>) -> &ErrorSpec {
         let name = match which {

@@ -12,7 +12,11 @@ use super::{Api, resolve};
 use crate::document::{At, Diagnostic, Diagnostics, Document, MAX_BYTES, Source, decode};
 
 /// The shipped APIs: name and file.
-static SHIPPED: &[(&str, &str)] = &[("payments", include_str!("../../apis/payments.yaml"))];
+static SHIPPED: &[(&str, &str)] = &[
+    ("payments", include_str!("../../apis/payments.yaml")),
+    ("openai", include_str!("../../apis/openai.yaml")),
+    ("stripe", include_str!("../../apis/stripe.yaml")),
+];
 
 /// The names of the shipped APIs.
 #[must_use]
@@ -90,7 +94,7 @@ fn forward(problem: &Diagnostic, source: &Source, at: &At<'_>) {
     let place = source.place_of(problem);
     let mut message = format!("{}:{}:{}: ", source.file, place.line, place.column);
     if !problem.path.is_empty() {
-        message.push_str(&format!("`{}`: ", problem.path));
+        message.extend(["`", &problem.path, "`: "]);
     }
     message.push_str(&problem.message);
     at.error(message, |mut d| {

@@ -172,6 +172,9 @@ pub struct Sdk {
     pub retry_count: Option<http::HeaderName>,
 }
 
+/// The parameters of a path: their names, and their text still encoded.
+pub type Parameters<'a> = Vec<(&'a str, &'a str)>;
+
 /// A request, read: its route and what it asks for.
 #[derive(Clone, Debug)]
 pub struct Reading {
@@ -198,9 +201,9 @@ impl Api {
         let (route, path) = match found {
             None => (None, Value::Null),
             Some((route, parameters)) => {
-                let parameters = parameters.into_iter().map(|(name, text)| {
-                    (name.to_owned(), Value::String(decode(text.as_bytes(), false)))
-                });
+                let parameters = parameters
+                    .into_iter()
+                    .map(|(name, text)| (name.to_owned(), Value::String(decode(text.as_bytes()))));
                 (Some(Arc::clone(route)), Value::Object(parameters.collect()))
             }
         };
@@ -220,7 +223,7 @@ impl Api {
         path: &'a str,
         headers: &HeaderMap,
         body: Option<&Value>,
-    ) -> Option<(&'a Arc<Route>, Vec<(&'a str, &'a str)>)> {
+    ) -> Option<(&'a Arc<Route>, Parameters<'a>)> {
         self.routes.iter().find_map(|route| {
             if route.method != *method {
                 return None;

@@ -140,8 +140,11 @@ pub fn brief(value: &Value) -> String {
 #[must_use]
 pub fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::String(text), Value::Number(_) | Value::Bool(_)) => *text == other.to_string(),
-        (Value::Number(_) | Value::Bool(_), Value::String(text)) => *text == one.to_string(),
+        (Value::String(text), plain @ (Value::Number(_) | Value::Bool(_)))
+        | (plain @ (Value::Number(_) | Value::Bool(_)), Value::String(text)) => {
+            let written = plain.to_string();
+            *text == written
+        }
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         _ => one == other,
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use http::{HeaderMap, Method};
 use proptest::prelude::*;
@@ -11,7 +12,15 @@ use super::*;
 use crate::document::{Diagnostic, Diagnostics};
 use crate::seed::{RuleKey, Seed};
 
+/// All shipped APIs, loaded once.
+static SHIPPED: LazyLock<Vec<Arc<Api>>> =
+    LazyLock::new(|| names().into_iter().map(load_shipped).collect());
+
 fn shipped_api(name: &str) -> Arc<Api> {
+    Arc::clone(SHIPPED.iter().find(|api| &*api.name == name).expect("is shipped"))
+}
+
+fn load_shipped(name: &str) -> Arc<Api> {
     let problems = Diagnostics::new();
     let loaded = load(name, Path::new("."), &problems.root());
     let problems = problems.into_vec();
@@ -125,7 +134,7 @@ fn every_route(api: &Api, mut each: impl FnMut(&Route, &Call, &Rendered)) {
 
 #[test]
 fn every_shipped_api_resolves_without_a_word_and_its_answers_are_usable() {
-    assert!(names().contains(&"payments"));
+    assert_eq!(names(), ["payments", "openai", "stripe"]);
     for name in names() {
         let api = shipped_api(name);
         assert_eq!(&*api.name, name);
@@ -245,9 +254,7 @@ fn an_answer_is_usable_for_a_lenient_reader_only_where_it_says_what_is_needed() 
 fn a_request_that_breaks_a_rule_is_told_which_field() {
     let api = shipped_api("payments");
     let route = api.route_named("create_charge").expect("exists");
-    let said = |body: Option<Value>| {
-        route.validate(&Call { body, ..Call::default() }).err().map(|(field, said)| (field, said))
-    };
+    let said = |body: Option<Value>| route.validate(&Call { body, ..Call::default() }).err();
     assert_eq!(said(Some(json!({"amount": 1, "currency": "usd", "new": true}))), None);
     assert_eq!(said(None).map(|(field, _)| field), Some(String::new()));
     for (body, field) in [
@@ -260,6 +267,62 @@ fn a_request_that_breaks_a_rule_is_told_which_field() {
     ] {
         assert_eq!(said(Some(body)).map(|(field, _)| field), Some(field.to_owned()));
     }
+}
+
+#[test]
+fn a_form_of_stripe_is_read_with_its_types_and_answered_in_kind() {
+    let api = shipped_api("stripe");
+    let body = b"amount=1999&currency=usd&metadata[order]=order-3";
+    let built = Built {
+        method: Method::POST,
+        target: "/v1/payment_intents".to_owned(),
+        headers: HeaderMap::new(),
+        body: body.as_slice().into(),
+    };
+    let (route, call, rendered) = serve(&api, &mut Objects::default(), &built);
+    let body = rendered.body.expect("has a body");
+    assert_eq!((&body["amount"], &body["metadata"]), (&json!(1999), &json!({"order": "order-3"})));
+    assert_eq!(route.usable(body.to_string().as_bytes(), &call), Ok(()));
+    let policy = api.idempotency.as_ref().expect("has keys");
+    let context = ErrorContext { key: Some("k-1"), ..ErrorContext::default() };
+    let error = api.errors.render(Which::Refusal(&policy.mismatch), &context).expect("renders");
+    let said = error.body.expect("has a body")["error"].clone();
+    assert_eq!((error.status, &said["type"]), (400, &json!("idempotency_error")));
+    assert!(said["message"].as_str().expect("text").contains("other than 'k-1' if"));
+    let error = api.errors.render(Which::Refusal(&policy.in_flight), &context).expect("renders");
+    let said = error.body.expect("has a body")["error"].clone();
+    assert_eq!((error.status, &said["code"]), (409, &json!("idempotency_key_in_use")));
+}
+
+#[test]
+fn a_completion_of_openai_is_billed_by_its_own_usage() {
+    let api = shipped_api("openai");
+    every_route(&api, |route, call, rendered| {
+        if &*route.name != "create_chat_completion" {
+            return;
+        }
+        assert!(!route.keyed);
+        let body = rendered.body.as_ref().expect("has a body");
+        let mut context = Context::new(call, 1);
+        context.object = body;
+        let effects = route.effects(&context).expect("renders");
+        let usage = &body["usage"];
+        assert_eq!(effects[0].amount, usage["total_tokens"].as_i64());
+        let sum = usage["prompt_tokens"].as_i64().zip(usage["completion_tokens"].as_i64());
+        assert_eq!(effects[0].amount, sum.map(|(one, other)| one + other));
+        assert_eq!(effects[0].unit.as_deref(), Some("tokens"));
+    });
+    let quota = api.errors.render(Which::Named("insufficient_quota"), &ErrorContext::default());
+    let quota = quota.expect("renders");
+    let body = quota.body.expect("has a body").to_string();
+    assert_eq!(api.class(quota.status, &HeaderMap::new(), body.as_bytes()), Class::Permanent);
+    assert_eq!(api.class(429, &HeaderMap::new(), b"{}"), Class::Throttling);
+    let mut headers = HeaderMap::new();
+    headers.insert("x-should-retry", "false".parse().unwrap());
+    assert_eq!(api.class(500, &headers, b""), Class::Permanent);
+    headers.insert("x-should-retry", "true".parse().unwrap());
+    assert_eq!(api.class(400, &headers, b""), Class::Transient);
+    assert_eq!(api.class(429, &headers, b""), Class::Throttling);
 }
 
 fn minimal() -> Value {
@@ -474,7 +537,7 @@ fn reversed(value: &Value) -> Value {
             fields.iter().rev().map(|(key, value)| (key.clone(), reversed(value))).collect()
         }
         Value::Array(items) => items.iter().map(reversed).collect(),
-        _ => value.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
 
@@ -496,7 +559,7 @@ fn has_empty(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.is_empty() || fields.values().any(has_empty),
         Value::Array(items) => items.is_empty() || items.iter().any(has_empty),
-        _ => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

@@ -101,6 +101,7 @@ impl Fingerprints {
     }
 
     /// An attempt is over.
+    #[expect(clippy::fn_params_excessive_bools, reason = "there is nothing else to say of an end")]
     pub(super) fn ended(&mut self, request: ExchangeId, succeeded: bool) {
         let Some(fingerprint) = self.in_flight.remove(&request) else { return };
         let attempts = self.attempts.get_mut(&fingerprint).into_iter().flatten();

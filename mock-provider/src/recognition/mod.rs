@@ -1,8 +1,9 @@
 //! Which operation a request belongs to: six ways, the strongest first.
 //!
-//! 1. the token in the base URL, 2. the token in the API key, 3. a value that the request carries (and
-//! an operation's input has), 4. the owner of an object that the request names, 5. what the vendor's SDK
-//! says of itself, 6. the same method, path and body as an attempt that failed: a guess, marked as one.
+//! The token in the base URL, the token in the API key, a value that the request carries (and an
+//! operation's input has), the owner of an object that the request names, what the vendor's SDK says of
+//! itself, and the same method, path and body as an attempt that failed: a guess, marked as one.
+//!
 //! It never depends on the idempotency key: a new key for each attempt is exactly the bug to be found.
 //! **Invariant:** nothing that a client sends makes it panic, and a token never names an operation under
 //! the name of a submitted one that it does not spell exactly.
@@ -232,6 +233,7 @@ impl Recognizer {
     }
 
     /// The attempt is over; `succeeded` when it was answered whole with success.
+    #[expect(clippy::fn_params_excessive_bools, reason = "there is nothing else to say of an end")]
     pub fn ended(&mut self, request: ExchangeId, succeeded: bool) {
         self.fingerprints.ended(request, succeeded);
     }

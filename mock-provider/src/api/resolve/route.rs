@@ -78,7 +78,8 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
     let lists = raw.lists.as_ref().and_then(|raw| lists(raw, &at.key("lists")));
     let effect = raw.effect.as_ref().and_then(|raw| effect(raw, &reach, &at.key("effect")));
     let has_object = creates.is_some() || used.is_some();
-    let success = success(raw.success.as_ref(), has_object, at)?;
+    let usual = has_object.then(|| Value::from("{{ object }}"));
+    let success = success(raw.success.as_ref(), usual.as_ref(), at)?;
     let input = raw.input.clone().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     let route = Route {
         name: name?.into(),
@@ -405,16 +406,13 @@ fn effect(raw: &RawEffect, reach: &Reach<'_>, at: &At<'_>) -> Option<EffectSpec>
     })
 }
 
-fn success(raw: Option<&RawSuccess>, has_object: bool, at: &At<'_>) -> Option<SuccessSpec> {
+fn success(raw: Option<&RawSuccess>, usual: Option<&Value>, at: &At<'_>) -> Option<SuccessSpec> {
     let empty = RawSuccess::default();
     let at = at.key("success");
     let raw = raw.unwrap_or(&empty);
     let code = status(raw.status, 200, &at.key("status")).unwrap_or(200);
-    let body = match &raw.body {
+    let body = match raw.body.as_ref().or(usual) {
         Some(body) => Some(Tree::resolve(body, &CONTEXT_NAMES, &at.key("body"))?),
-        None if has_object => {
-            Some(Tree::resolve(&Value::from("{{ object }}"), &CONTEXT_NAMES, &at)?)
-        }
         None => None,
     };
     let headers = header_templates(raw.headers.as_ref(), &CONTEXT_NAMES, &at.key("headers"));

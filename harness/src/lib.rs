@@ -4,12 +4,13 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | data | `operation` `verdict` `scenario` `trace` |
+//! | data | `amount` `operation` `verdict` `scenario` `trace` |
 //! | judges | `invariant` `judge` `timeline` |
 //! | drivers | `redact` `drive` `record` `run` |
 //! | reports | `report` |
 //! | command line | `cli` |
 
+pub mod amount;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod drive;

@@ -6,6 +6,7 @@
 
 use brownout_provider::event::{Claim, ClaimBy, KeyState, Side};
 
+use crate::amount::amount;
 use crate::trace::reading::in_words;
 use crate::trace::{
     ClaimMade, Effect, Ended, OperationId, Request, RequestId, Response, Strike, Trace,
@@ -223,8 +224,8 @@ fn told_strike(trace: &Trace, request: &Request, strike: &Strike) -> Entry {
 
 fn told_effect(trace: &Trace, effect: &Effect) -> Vec<Entry> {
     let kind = trace.text(effect.kind);
-    let amount = match effect.unit {
-        Some(unit) => format!(" of {} {}", effect.amount, trace.text(unit)),
+    let how_much = match effect.unit {
+        Some(unit) => format!(" of {}", amount(trace.text(unit), effect.amount)),
         None => String::new(),
     };
     let about = effect.subject.map_or(String::new(), |one| format!(" for `{}`", trace.text(one)));
@@ -233,14 +234,14 @@ fn told_effect(trace: &Trace, effect: &Effect) -> Vec<Entry> {
         at_us: effect.at_us,
         seq: effect.seq,
         step: Step::Commit,
-        text: format!("committed: {kind}{amount}{about}{by}"),
+        text: format!("committed: {kind}{how_much}{about}{by}"),
     }];
     if let Some(reversal) = effect.reversed {
         entries.push(Entry {
             at_us: reversal.at_us,
             seq: reversal.seq,
             step: Step::Undo,
-            text: format!("undone: {kind}{amount}{about}"),
+            text: format!("undone: {kind}{how_much}{about}"),
         });
     }
     entries

@@ -17,6 +17,7 @@ use super::{load, sources, story};
 use crate::judge::judge;
 use crate::report::style::Style;
 use crate::report::{Entry, Report, diagnostics, registry};
+use crate::scenario::schedule::Schedule;
 use crate::scenario::{Apis, Checked, Overrides, from_value};
 use crate::trace;
 
@@ -104,10 +105,11 @@ fn check_scenarios(files: &[PathBuf], terminal: Terminal) -> Result<Exit, Refusa
 fn told(checked: &Checked) -> String {
     let Some(scenario) = &checked.scenario else { return String::new() };
     format!(
-        "{} {}  {}\n",
+        "{} {}  {}\n{}\n",
         Style::Good.paint("✓"),
         Style::Strong.paint(&scenario.name),
         Style::Faint.paint(&checked.source.file),
+        Schedule::new(scenario).table(),
     )
 }
 

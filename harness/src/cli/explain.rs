@@ -12,6 +12,7 @@ use super::reference;
 use super::refusal::Refusal;
 use super::terminal::Terminal;
 use crate::invariant::registry as invariants;
+use crate::scenario::shipped;
 
 /// Explains a fault, an invariant, an API or a scenario by its name.
 #[derive(Debug, Args)]
@@ -42,7 +43,10 @@ pub fn run(arguments: &ExplainArguments, terminal: Terminal) -> Result<Exit, Ref
 fn explanations(name: &str) -> Vec<String> {
     let fault = faults::find(name).map(reference::fault);
     let invariant = invariants::find(name).map(reference::invariant);
-    [fault, invariant].into_iter().flatten().collect()
+    let apis = reference::apis();
+    let api = apis.iter().find(|api| &*api.name == name).map(|api| reference::api(api));
+    let scenario = shipped::find(name).map(reference::scenario);
+    [fault, invariant, api, scenario].into_iter().flatten().collect()
 }
 
 fn names() -> Vec<&'static str> {
@@ -50,6 +54,8 @@ fn names() -> Vec<&'static str> {
         .iter()
         .map(|kind| kind.name)
         .chain(invariants::INVARIANTS.iter().map(|kind| kind.name))
+        .chain(brownout_provider::api::names())
+        .chain(shipped::SCENARIOS.iter().map(|scenario| scenario.name()))
         .collect()
 }
 

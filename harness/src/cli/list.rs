@@ -14,6 +14,7 @@ use super::refusal::Refusal;
 use super::terminal::Terminal;
 use crate::invariant::registry::INVARIANTS;
 use crate::report::style::Style;
+use crate::scenario::shipped::SCENARIOS;
 
 /// Lists faults, invariants, APIs and shipped scenarios.
 #[derive(Debug, Args)]
@@ -65,8 +66,8 @@ fn rows(what: What) -> Vec<(String, String)> {
     match what {
         What::Faults => FAULTS.iter().map(|kind| row(kind.name, kind.summary)).collect(),
         What::Invariants => INVARIANTS.iter().map(|kind| row(kind.name, kind.summary)).collect(),
-        What::Apis => Vec::new(),
-        What::Scenarios => Vec::new(),
+        What::Apis => reference::apis().iter().map(|api| row(&api.name, &api.summary)).collect(),
+        What::Scenarios => SCENARIOS.iter().map(|it| row(it.name(), it.summary())).collect(),
     }
 }
 

@@ -4,12 +4,17 @@
 //! place in the reference, in `list` and in `explain` at once.
 
 use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
 
+use brownout_provider::api::{self, Api};
+use brownout_provider::document::Diagnostics;
 use brownout_provider::fault::registry::FAULTS;
 use brownout_provider::fault::{FaultKind, Group};
 
 use crate::invariant::InvariantKind;
 use crate::invariant::registry::INVARIANTS;
+use crate::scenario::shipped::Shipped;
 
 /// The page of all faults, in Markdown.
 #[must_use]
@@ -69,6 +74,64 @@ pub fn invariant(kind: &InvariantKind) -> String {
     fact(&mut text, "Cure", kind.cure);
     example(&mut text, "expect", kind.example);
     text
+}
+
+/// The APIs that come with brownout.
+#[must_use]
+pub fn apis() -> Vec<Arc<Api>> {
+    let problems = Diagnostics::new();
+    api::names()
+        .into_iter()
+        .filter_map(|name| api::load(name, Path::new("."), &problems.root()))
+        .map(|(api, _)| api)
+        .collect()
+}
+
+/// All that is known of one API, in Markdown.
+#[must_use]
+pub fn api(api: &Api) -> String {
+    let mut text = format!("## {}\n\n{}\n\n", api.name, sentence(&api.summary));
+    let variables: Vec<String> =
+        api.client_env.iter().map(|(name, _)| format!("`{name}`")).collect();
+    fact(&mut text, "Set for the client", &variables.join(", "));
+    fact(&mut text, "Stands for", &api.hosts.join(", "));
+    let keys = if api.idempotency.is_some() { "kept" } else { "none" };
+    fact(&mut text, "Idempotency keys", keys);
+    text.push_str("- **Routes:**\n");
+    for route in &api.routes {
+        let effect = match &route.effect {
+            Some(effect) => format!(" Takes effect: {}.", effect.kind),
+            None => String::new(),
+        };
+        writeln!(
+            text,
+            "  - `{}` ({} {}): {}{effect}",
+            route.name,
+            route.method,
+            route.pattern.as_str(),
+            sentence(&route.summary)
+        )
+        .expect("a string takes every line");
+    }
+    if !api.cures.is_empty() {
+        text.push_str("- **Cures:**\n");
+    }
+    for (invariant, cure) in &api.cures {
+        writeln!(text, "  - `{invariant}`: {}", sentence(cure)).expect("a string takes every line");
+    }
+    text
+}
+
+/// A shipped scenario: what it is for, and its file.
+#[must_use]
+pub fn scenario(shipped: &Shipped) -> String {
+    format!(
+        "## {}\n\n{}\n\n```yaml\n# scenarios/{}\n{}\n```\n",
+        shipped.name(),
+        sentence(shipped.summary()),
+        shipped.path,
+        shipped.text.trim_end()
+    )
 }
 
 /// How faults of a group combine, in a few words.

@@ -9,6 +9,7 @@ use crate::judge::judge;
 use crate::report::{Entry, Story};
 use crate::run::Run;
 use crate::scenario::Scenario;
+use crate::timeline::Timeline;
 use crate::trace::Trace;
 use crate::verdict::{ControlResult, InvariantResult, InvariantVerdict, ScenarioResult};
 
@@ -30,17 +31,23 @@ pub fn entry(
 
 /// One story for each invariant that failed.
 #[must_use]
-pub fn stories(scenario: &Scenario, _trace: &Trace, result: &ScenarioResult) -> Vec<Story> {
+pub fn stories(scenario: &Scenario, trace: &Trace, result: &ScenarioResult) -> Vec<Story> {
     result
         .invariants
         .iter()
         .filter(|one| one.verdict == InvariantVerdict::Failed)
-        .map(|one| story(scenario, one))
+        .map(|one| story(scenario, trace, one))
         .collect()
 }
 
-fn story(scenario: &Scenario, invariant: &InvariantResult) -> Story {
-    Story { invariant: invariant.name, timeline: Vec::new(), cure: cure(scenario, invariant.name) }
+fn story(scenario: &Scenario, trace: &Trace, invariant: &InvariantResult) -> Story {
+    let timeline = invariant
+        .violations
+        .first()
+        .and_then(|violation| Timeline::of_named(trace, violation.operation.as_deref()?))
+        .map(|timeline| timeline.lines())
+        .unwrap_or_default();
+    Story { invariant: invariant.name, timeline, cure: cure(scenario, invariant.name) }
 }
 
 /// What to change in the client: the API's own words first, else the invariant's.

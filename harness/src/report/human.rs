@@ -7,13 +7,16 @@
 
 use std::fmt::Write as _;
 
-use super::amount::{amount, grouped};
 use super::group::{Group, InvariantSum, groups};
 use super::sentence::sentence;
 use super::style::Style;
 use super::{Entry, Format, Report, Story};
+use crate::amount::{amount, grouped};
 use crate::invariant::registry;
 use crate::verdict::{InvariantResult, InvariantVerdict, ScenarioResult, Verdict};
+
+/// How wide sentences beside the left column are, in characters.
+const PROSE_WIDTH: usize = 85;
 
 /// The format's entry in the registry.
 pub static FORMAT: Format = Format {
@@ -50,7 +53,7 @@ fn tell_group(out: &mut String, group: &Group<'_>) {
     facts(out, group);
     invariants(out, &group.invariants());
     for note in group.notes() {
-        fact(out, "note", note);
+        prose(out, "note", note, None);
     }
     if let Some(entry) = group.entries.iter().find(|entry| entry.result.verdict == Verdict::Failed)
     {
@@ -82,7 +85,7 @@ fn heading(out: &mut String, group: &Group<'_>) {
     );
     let counted = group.entries.iter().filter(|entry| !entry.excused);
     if let Some(reason) = counted.filter_map(|entry| entry.result.reason.as_deref()).next() {
-        fact(out, "why", reason);
+        prose(out, "why", reason, None);
     }
 }
 
@@ -127,9 +130,6 @@ fn facts(out: &mut String, group: &Group<'_>) {
 fn struck(out: &mut String, group: &Group<'_>) {
     let faults = counted(group.counts(|entry| &entry.result.faults));
     fact(out, "faults", faults.as_deref().unwrap_or("none struck"));
-    if let Some(outside) = counted(group.counts(|entry| &entry.result.unscheduled)) {
-        fact(out, "", &format!("outside the drawn schedule: {outside}"));
-    }
     let calm: Vec<String> = group
         .entries
         .iter()
@@ -189,17 +189,15 @@ fn invariants(out: &mut String, sums: &[InvariantSum<'_>]) {
 #[must_use]
 pub fn first_violation(entry: &Entry) -> String {
     let mut out = String::new();
-    let failed = entry.result.invariants.iter().find(|one| !one.violations.is_empty());
-    if let Some((invariant, first)) =
-        failed.and_then(|invariant| Some((invariant, invariant.violations.first()?)))
-    {
-        tell_violation(&mut out, entry, invariant, &first.message);
+    if let Some(invariant) = entry.result.invariants.iter().find(|one| !one.violations.is_empty()) {
+        tell_violation(&mut out, entry, invariant, Told::Here);
     }
     out
 }
 
 /// The violations of one run, the first of each invariant in full; with several seeds it says which.
 fn violations(out: &mut String, entry: &Entry, seeds: usize) {
+    let mut shown: Vec<&[String]> = Vec::new();
     for invariant in &entry.result.invariants {
         let Some(first) = invariant.violations.first() else { continue };
         line(out, "");
@@ -210,22 +208,45 @@ fn violations(out: &mut String, entry: &Entry, seeds: usize) {
         let seed =
             if seeds > 1 { format!(" · seed {}", entry.result.seed) } else { String::new() };
         line(out, &format!("  {}{about}{seed}", Style::Bad.paint(invariant.name)));
-        tell_violation(out, entry, invariant, &first.message);
+        let timeline = timeline_of(entry, invariant);
+        let told = if shown.contains(&timeline) { Told::Above } else { Told::Here };
+        tell_violation(out, entry, invariant, told);
+        shown.push(timeline);
     }
 }
 
-fn tell_violation(out: &mut String, entry: &Entry, invariant: &InvariantResult, seen: &str) {
+/// Where the timeline of a violation stands.
+#[derive(Clone, Copy)]
+enum Told {
+    Here,
+    /// Another violation of the same operation has told it.
+    Above,
+}
+
+fn timeline_of<'a>(entry: &'a Entry, invariant: &InvariantResult) -> &'a [String] {
+    let story = entry.stories.iter().find(|story| story.invariant == invariant.name);
+    story.map(|story: &Story| story.timeline.as_slice()).unwrap_or_default()
+}
+
+fn tell_violation(out: &mut String, entry: &Entry, invariant: &InvariantResult, told: Told) {
     let kind = registry::find(invariant.name);
     let story = entry.stories.iter().find(|story| story.invariant == invariant.name);
     if let Some(kind) = kind {
-        fact(out, "expected", kind.summary);
+        prose(out, "expected", kind.summary, None);
     }
-    fact(out, "seen", seen);
-    let timeline = story.map(|story: &Story| story.timeline.as_slice()).unwrap_or_default();
-    for step in timeline {
-        line(out, &format!("      {step}"));
+    if let Some(first) = invariant.violations.first() {
+        prose(out, "seen", &first.message, None);
     }
-    let more = invariant.violations.len() - 1;
+    match (told, timeline_of(entry, invariant)) {
+        (_, []) => {}
+        (Told::Above, _) => fact(out, "timeline", "as above"),
+        (Told::Here, steps) => {
+            for step in steps {
+                line(out, &format!("      {step}"));
+            }
+        }
+    }
+    let more = invariant.violations.len().saturating_sub(1);
     if more > 0 {
         fact(out, "and", &format!("{more} more of the same kind"));
     }
@@ -234,7 +255,7 @@ fn tell_violation(out: &mut String, entry: &Entry, invariant: &InvariantResult, 
         None => kind.map_or("", |kind| kind.cure),
     };
     if !cure.is_empty() {
-        fact(out, "cure", &Style::Good.paint(cure).to_string());
+        prose(out, "cure", cure, Some(Style::Good));
     }
 }
 
@@ -334,6 +355,30 @@ pub const fn of_verdict(verdict: Verdict) -> Style {
 /// A name in the left column and what there is to say of it.
 fn fact(out: &mut String, name: &str, text: &str) {
     line(out, &format!("    {} {text}", Style::Faint.paint(format_args!("{name:<10}"))));
+}
+
+/// A name in the left column and sentences beside it, broken between words.
+fn prose(out: &mut String, name: &str, text: &str, style: Option<Style>) {
+    let mut name = name;
+    let mut row = String::new();
+    let mut put = |row: &str| {
+        match style {
+            Some(style) => fact(out, name, &style.paint(row).to_string()),
+            None => fact(out, name, row),
+        }
+        name = "";
+    };
+    for word in text.split_whitespace() {
+        if !row.is_empty() && row.chars().count() + 1 + word.chars().count() > PROSE_WIDTH {
+            put(&row);
+            row.clear();
+        }
+        if !row.is_empty() {
+            row.push(' ');
+        }
+        row.push_str(word);
+    }
+    put(&row);
 }
 
 fn line(out: &mut String, text: &str) {

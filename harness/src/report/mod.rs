@@ -3,7 +3,6 @@
 //! A report is told from [`Report`] alone; it knows neither clients nor providers nor the command line.
 //! **Invariant:** every format is a pure function from a [`Report`] to text, so each has snapshots.
 
-pub mod amount;
 #[cfg(feature = "cli")]
 pub mod diagnostics;
 pub mod group;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use super::Report;
-use super::amount::{amount, is_currency};
+use crate::amount::{amount, is_currency};
 use crate::invariant::registry::INVARIANTS;
 use crate::invariant::{InvariantKind, Violation};
 use crate::verdict::{InvariantVerdict, Verdict};

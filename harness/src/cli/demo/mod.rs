@@ -35,8 +35,8 @@ pub struct DemoArguments {}
 /// The scenario of the demo.
 const SCENARIO: &str = "payments/demo.yaml";
 
-const NEXT: &str = "\
-  brownout run scenarios/payments -- python3 my_client.py       one process per operation
+const NEXT: &str =
+    "  brownout run scenarios/payments -- python3 my_client.py       one process per operation
   brownout run scenarios/payments --mode suite -- pytest        your test suite, once a scenario
   brownout serve scenarios/payments/outage.yaml                 the provider alone
   brownout explain no_double_charges                            what is judged, and the cure

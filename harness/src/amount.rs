@@ -21,7 +21,7 @@ pub fn is_currency(unit: &str) -> bool {
 /// `4,096 tokens`.
 ///
 /// ```
-/// use brownout::report::amount::amount;
+/// use brownout::amount::amount;
 /// assert_eq!(amount("usd", 23988), "239.88 USD");
 /// assert_eq!(amount("jpy", 1200), "1,200 JPY");
 /// assert_eq!(amount("tokens", 4096), "4,096 tokens");

@@ -28,6 +28,8 @@ use support::{fraction, median, spread_permille, stay_on_core, thread_cpu_us};
 const ROUNDS: usize = 9;
 /// How long a run lasts, in milliseconds.
 const RUN_MS: u64 = 700;
+/// How many requests the state machine gets alone.
+const ALONE: u64 = 200_000;
 /// The goal, in thousandths.
 const GOAL_PERMILLE: u64 = 600;
 /// A baseline that spreads wider says nothing, in thousandths.
@@ -58,7 +60,12 @@ fn main() {
     if load::is_load() {
         return;
     }
+    if std::env::args().any(|argument| argument == "--alone") {
+        println!("state machine alone, no IO: {} ns a request", alone_ns());
+        return;
+    }
     let answer = fixed();
+    println!("state machine alone, no IO: {} ns a request\n", alone_ns());
     for connections in [8, 64] {
         measure(connections, &answer);
     }
@@ -178,15 +185,37 @@ async fn stand<H: Handler>(
     server.shutdown().await;
 }
 
-/// What the provider answers to a request of the load, so that all write the same bytes.
-fn fixed() -> Fixed {
-    let clock = Clock::real();
-    let text = load::request(1);
+/// CPU time of a request in the state machine alone, in nanoseconds.
+fn alone_ns() -> u64 {
+    let mut provider = provider::payments(Vec::new(), &Clock::real());
+    let before_us = thread_cpu_us();
+    for order in 0..ALONE {
+        let exchange = provider.handle(request(order), order);
+        let Next::Answer(answer) = exchange.next else { panic!("a plain route answers at once") };
+        let finish = Finish {
+            head_at_us: Some(order),
+            end_at_us: order,
+            body_bytes: u64::try_from(answer.body.len()).expect("a short body"),
+            complete: true,
+            ended: None,
+        };
+        std::hint::black_box(provider.take_events());
+        provider.finish(exchange.id, finish);
+        std::hint::black_box(provider.take_events());
+    }
+    (thread_cpu_us() - before_us) * 1_000 / ALONE
+}
+
+/// A request of the load, as the state machine gets it.
+fn request(order: u64) -> Request {
+    let text = load::request(order);
     let head = text.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
     let mut headers = HeaderMap::new();
+    headers.insert("host", HeaderValue::from_static("127.0.0.1"));
     headers.insert("authorization", HeaderValue::from_static("Bearer bench"));
     headers.insert("content-type", HeaderValue::from_static("application/json"));
-    let request = Request {
+    headers.insert("content-length", HeaderValue::from_static("98"));
+    Request {
         connection: 1,
         reused: false,
         method: http::Method::POST,
@@ -194,8 +223,12 @@ fn fixed() -> Fixed {
         headers,
         body: Bytes::copy_from_slice(&text[head..]),
         head_at_us: 0,
-    };
-    let exchange = provider::payments(Vec::new(), &clock).handle(request, 0);
+    }
+}
+
+/// What the provider answers to a request of the load, so that all write the same bytes.
+fn fixed() -> Fixed {
+    let exchange = provider::payments(Vec::new(), &Clock::real()).handle(request(1), 0);
     let Next::Answer(answer) = exchange.next else { panic!("a plain route answers at once") };
     let status = StatusCode::from_u16(answer.status).expect("a status");
     Fixed { status, headers: answer.headers, body: answer.body }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 
 /// The number of an effect, from 1.
@@ -16,7 +17,7 @@ pub type EffectId = u64;
 pub struct Ledger {
     /// Effect `n` stands at index `n − 1`; true when it was reversed.
     reversed: Vec<bool>,
-    objects: BTreeMap<Arc<str>, Object>,
+    objects: IndexMap<Arc<str>, Object>,
     /// Ids by collection, in the order of creation.
     collections: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }

@@ -282,6 +282,15 @@ impl Template {
         Ok(())
     }
 
+    /// The value that it certainly is, where it is a plain path or has no expression in it.
+    fn find<'a>(&'a self, names: &Names<'a>) -> Option<&'a Value> {
+        match &self.0.parts {
+            Parts::Literal(value) => Some(value),
+            Parts::One(piece) => piece.find(names),
+            Parts::Several(_) | Parts::Whole(_) => None,
+        }
+    }
+
     fn evaluate(
         &self,
         piece: &Piece,
@@ -603,6 +612,16 @@ impl Tree {
                 }
                 Ok(Value::Object(map))
             }
+        }
+    }
+
+    /// What it renders to, where that stands somewhere already: one plain path, or a constant.
+    #[must_use]
+    pub fn find<'a>(&'a self, names: &Names<'a>) -> Option<&'a Value> {
+        match self {
+            Self::Constant(value) => Some(value),
+            Self::Leaf(template) => template.find(names),
+            Self::List(_) | Self::Object(_) => None,
         }
     }
 

@@ -33,7 +33,7 @@ pub use policy::{
 };
 pub use route::{
     CONTEXT_NAMES, Context, Creates, Discriminator, EffectDraft, EffectSpec, IdSpec, Lists,
-    Pattern, Rendered, RequestTemplate, Route, Segment, Source, SuccessSpec, Uses,
+    Pattern, Rendered, RequestTemplate, Route, Segment, Source, SuccessSpec, Uses, Written,
 };
 
 use crate::event::Class;

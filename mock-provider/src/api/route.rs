@@ -4,8 +4,10 @@
 //! known on a higher floor. **Invariant:** nothing here changes anything; the same context always gives
 //! the same answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
@@ -14,7 +16,7 @@ use super::need::{FieldRule, Kind, Need, same};
 use super::pointer::Pointer;
 use super::policy::HeaderTemplate;
 use crate::seed::Draw;
-use crate::template::{Template, TemplateError, Tree};
+use crate::template::{Names, Template, TemplateError, Tree};
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -312,6 +314,19 @@ pub struct Rendered {
     pub body: Option<Value>,
 }
 
+/// An answer, written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The status.
+    pub status: u16,
+    /// The headers, the content type among them.
+    pub headers: HeaderMap,
+    /// The body; empty for an answer without one.
+    pub body: Bytes,
+    /// True when a client can certainly use the whole body; else [`Route::usable`] says.
+    pub usable: bool,
+}
+
 /// What the templates of a route can ask for.
 #[derive(Clone, Debug)]
 pub struct Context<'a> {
@@ -482,13 +497,42 @@ impl Route {
     pub fn success(&self, context: &Context<'_>) -> Result<Rendered, TemplateError> {
         let names = context.names();
         let body = self.success.body.as_ref().map(|body| body.render(&names)).transpose()?;
+        let headers = self.success_headers(&names)?;
+        Ok(Rendered { status: self.success.status, headers, body })
+    }
+
+    /// The answer of a success as its bytes, and whether it is known to be usable. The same as
+    /// [`Route::success`], without a copy of an object that is answered as it stands.
+    ///
+    /// # Errors
+    ///
+    /// When the answer asks for something that is not there.
+    pub fn written(&self, context: &Context<'_>) -> Result<Written, TemplateError> {
+        let names = context.names();
+        let (body, usable) = match &self.success.body {
+            None => (Bytes::new(), false),
+            Some(tree) => {
+                let body = match tree.find(&names) {
+                    Some(found) => Cow::Borrowed(found),
+                    None => Cow::Owned(tree.render(&names)?),
+                };
+                let usable = self.fits(&body, context.call).is_ok();
+                // A value of serde_json has text keys only, so it can be written.
+                (Bytes::from(serde_json::to_vec(&*body).unwrap_or_default()), usable)
+            }
+        };
+        let headers = self.success_headers(&names)?;
+        Ok(Written { status: self.success.status, headers, body, usable })
+    }
+
+    fn success_headers(&self, names: &Names<'_>) -> Result<HeaderMap, TemplateError> {
         let mut headers = HeaderMap::with_capacity(8);
-        if body.is_some() {
+        if self.success.body.is_some() {
             headers
                 .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        write_headers(&self.success.headers, &names, &mut headers)?;
-        Ok(Rendered { status: self.success.status, headers, body })
+        write_headers(&self.success.headers, names, &mut headers)?;
+        Ok(headers)
     }
 
     /// Whether an answer with a success status can be used: it parses, every need holds, and every echo
@@ -507,11 +551,16 @@ impl Route {
         }
         let value: Value = serde_json::from_slice(body)
             .map_err(|error| format!("the body is no JSON: {error}"))?;
+        self.fits(&value, call)
+    }
+
+    /// Whether every need holds, and every echo that is present agrees with the request.
+    fn fits(&self, value: &Value, call: &Call) -> Result<(), String> {
         for (pointer, need) in &self.needs {
-            need.check(pointer.find(&value)).map_err(|wrong| format!("{pointer} {wrong}"))?;
+            need.check(pointer.find(value)).map_err(|wrong| format!("{pointer} {wrong}"))?;
         }
         for (pointer, source) in &self.echoes {
-            if let (Some(found), Some(asked)) = (pointer.find(&value), source.find(call))
+            if let (Some(found), Some(asked)) = (pointer.find(value), source.find(call))
                 && !same(found, asked)
             {
                 let found = super::need::brief(found);
@@ -533,7 +582,7 @@ impl Route {
 }
 
 impl EffectSpec {
-    fn draft(&self, names: &crate::template::Names<'_>) -> Result<EffectDraft, TemplateError> {
+    fn draft(&self, names: &Names<'_>) -> Result<EffectDraft, TemplateError> {
         let amount = self.amount.as_ref().map(|amount| amount.value(names)).transpose()?;
         let amount = match amount {
             Some(Value::String(text)) => text.trim().parse().ok(),
@@ -556,7 +605,7 @@ impl EffectSpec {
 /// Renders headers into `out`; a value that cannot stand in a header is left out.
 pub(super) fn write_headers(
     headers: &[HeaderTemplate],
-    names: &crate::template::Names<'_>,
+    names: &Names<'_>,
     out: &mut HeaderMap,
 ) -> Result<(), TemplateError> {
     for (name, template) in headers {

@@ -10,6 +10,7 @@ use super::Provider;
 use super::open::{Open, Own, Planned, Stage};
 use super::struck::Mark;
 use crate::api::{ErrorContext, Rendered, Standard, Which};
+use crate::event::Class;
 use crate::exchange::{Answer, Cut, End, Next, Wire};
 use crate::fault::{Ending, Malformed, Point, Substitute, SubstituteBody};
 use crate::hint::{self, HintSpec};
@@ -43,8 +44,10 @@ impl Provider {
                 let throttling = substitute.throttling;
                 let answer = self.substitute(open, substitute, now_us);
                 let next = self.send(open, answer, rule, Wire::default(), now_us);
-                if let Some(planned) = &mut open.planned {
-                    planned.throttling = throttling;
+                if let Some(planned) = &mut open.planned
+                    && throttling
+                {
+                    planned.class = Class::Throttling;
                 }
                 next
             }
@@ -102,14 +105,27 @@ impl Provider {
         if !matches!(open.stage, Stage::Handed { .. }) {
             open.stage = Stage::Handed { free_at_close: false };
         }
-        let answer = Answer {
+        let class = self.api.class(own.status, &own.headers, &own.body);
+        let should_retry = self.api.classes.should_retry(&own.headers);
+        // The provider's own successes have no hint unless a header says so, which spares them a copy
+        // of their headers.
+        let plain = rule.is_none()
+            && class == Class::Success
+            && !own.headers.contains_key(header::RETRY_AFTER);
+        open.planned = Some(Planned {
             status: own.status,
-            headers: own.headers.clone(),
+            class,
+            should_retry,
+            hinting: (!plain).then(|| own.headers.clone()),
             body: own.body.clone(),
-            wire,
-        };
-        open.planned = Some(Planned::of(&answer, &own, rule));
-        Next::Answer(Box::new(answer))
+            rule,
+            effects: own.effects,
+            replayed: own.replayed,
+            refuses_key: own.refuses_key,
+            usable: own.usable,
+        });
+        let Own { status, headers, body, .. } = own;
+        Next::Answer(Box::new(Answer { status, headers, body, wire }))
     }
 
     /// One of the API's errors.
@@ -139,7 +155,7 @@ impl Provider {
             hint::write(hint, &self.api.hint, wall, &mut headers, body.as_mut());
         }
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        Own { status, headers, body, effects: Arc::from([]), replayed: false, refuses_key: false }
+        Own::new(status, headers, body)
     }
 
     fn error(&self, open: &Open, which: Which<'_>, context: &ErrorContext<'_>) -> Rendered {
@@ -205,7 +221,7 @@ impl Provider {
             hint::write(&hint, &self.api.hint, self.wall(now_us), &mut headers, value.as_mut());
         }
         let body = value.map_or(raw, |value| Bytes::from(value.to_string()));
-        Own { status, headers, body, effects: Arc::from([]), replayed: false, refuses_key: false }
+        Own::new(status, headers, body)
     }
 
     /// The provider's own answer, made unusable.
@@ -230,7 +246,7 @@ impl Provider {
         if let Some(media_type) = mangled.content_type {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         }
-        Own { headers, body: mangled.body, ..own }
+        Own { headers, body: mangled.body, usable: false, ..own }
     }
 
     /// The headers that every answer has.

@@ -400,7 +400,7 @@ impl Provider {
             }
             LookUp::Replay { first, answer } => {
                 self.emit_key(open.id, &key, KeyState::Replayed, Some(first), now_us);
-                let mut own = Own { replayed: true, ..answer };
+                let mut own = Own { replayed: true, usable: false, ..answer };
                 own.status = policy.replay_status.unwrap_or(own.status);
                 for (name, value) in &policy.replay_headers {
                     own.headers.insert(name.clone(), value.clone());

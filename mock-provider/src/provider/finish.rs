@@ -43,14 +43,12 @@ impl Provider {
         head_at_us: u64,
         finish: Finish,
     ) -> ResponseSent {
-        let class = if planned.throttling {
-            Class::Throttling
-        } else {
-            self.api.class(planned.status, &planned.headers, &planned.body)
-        };
+        let class = planned.class;
         let written = usize::try_from(finish.body_bytes).unwrap_or(usize::MAX);
         let delivered = &planned.body[..written.min(planned.body.len())];
+        let known = planned.usable && delivered.len() == planned.body.len();
         let unusable = match (&open.place, class) {
+            (Some(_), Class::Success) if known => None,
             (Some(place), Class::Success) => place.route.usable(delivered, &open.call).err(),
             _ => None,
         };
@@ -60,7 +58,7 @@ impl Provider {
             provider: Arc::clone(&self.name),
             status: planned.status,
             class,
-            hints: self.hints(planned, class, head_at_us),
+            hints: self.hints(planned, head_at_us),
             head_at_us,
             end_at_us: finish.end_at_us,
             complete: finish.complete,
@@ -68,23 +66,17 @@ impl Provider {
             body_bytes: finish.body_bytes,
             rule: planned.rule.clone(),
             replayed: planned.replayed,
-            should_retry: self.api.classes.should_retry(&planned.headers),
+            should_retry: planned.should_retry,
             refuses_key: planned.refuses_key,
             effects: if tells { planned.effects.to_vec() } else { Vec::new() },
         }
     }
 
-    /// Every retry hint in the answer. The provider's own successes have none unless a header says so,
-    /// which spares them the reading of their bodies.
-    fn hints(&self, planned: &Planned, class: Class, head_at_us: u64) -> Vec<crate::event::Hint> {
-        let plain = planned.rule.is_none()
-            && class == Class::Success
-            && !planned.headers.contains_key(http::header::RETRY_AFTER);
-        if plain {
-            return Vec::new();
-        }
+    /// Every retry hint in the answer.
+    fn hints(&self, planned: &Planned, head_at_us: u64) -> Vec<crate::event::Hint> {
+        let Some(headers) = &planned.hinting else { return Vec::new() };
         let body: Option<Value> = serde_json::from_slice(&planned.body).ok();
-        hint::read(&planned.headers, body.as_ref(), &self.api.hint, self.wall(head_at_us))
+        hint::read(headers, body.as_ref(), &self.api.hint, self.wall(head_at_us))
     }
 }
 

@@ -21,6 +21,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use indexmap::IndexMap;
+
 use crate::api::{Api, Extractor, LimitScope, LimitState};
 use crate::coordinates::Coordinates;
 use crate::event::{ConnectionEnded, Event, EventKind, FaultInjected, Side};
@@ -69,7 +71,7 @@ pub struct Provider {
     limiter: Option<(TokenBucket, LimitScope, u64)>,
     ledger: Ledger,
     /// How many attempts each operation, submit and route has seen.
-    attempts: BTreeMap<(Arc<str>, u32, Arc<str>), u32>,
+    attempts: IndexMap<(Arc<str>, u32, Arc<str>), u32>,
     open: BTreeMap<ExchangeId, Open>,
     /// Open requests whose work is still to be done.
     pending: usize,
@@ -112,7 +114,7 @@ impl Provider {
             store: IdempotencyStore::new(retention_us),
             limiter,
             ledger: Ledger::default(),
-            attempts: BTreeMap::new(),
+            attempts: IndexMap::new(),
             open: BTreeMap::new(),
             pending: 0,
             last_id: 0,

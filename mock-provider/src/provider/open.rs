@@ -10,8 +10,8 @@ use http::HeaderMap;
 
 use super::struck::Struck;
 use crate::api::{Call, Route};
-use crate::event::{Digest16, Side};
-use crate::exchange::{Answer, ExchangeId};
+use crate::event::{Class, Digest16, Side};
+use crate::exchange::ExchangeId;
 use crate::idempotency::Slot;
 use crate::ledger::EffectId;
 use crate::seed::RuleKey;
@@ -89,33 +89,39 @@ pub(super) struct Own {
     pub(super) replayed: bool,
     /// True for an answer that refuses only the reuse of a key.
     pub(super) refuses_key: bool,
+    /// True when the whole body is known to be usable for the client of this request.
+    pub(super) usable: bool,
 }
 
-/// An answer on its way out, with what the trace will say of it.
+impl Own {
+    /// An answer that tells of no effect.
+    pub(super) fn new(status: u16, headers: HeaderMap, body: Bytes) -> Self {
+        Self {
+            status,
+            headers,
+            body,
+            effects: Arc::from([]),
+            replayed: false,
+            refuses_key: false,
+            usable: false,
+        }
+    }
+}
+
+/// An answer on its way out: what the trace will say of it.
 #[derive(Debug)]
 pub(super) struct Planned {
     pub(super) status: u16,
-    pub(super) headers: HeaderMap,
+    /// What the API says of it, or throttling where it stands for the provider's limiter.
+    pub(super) class: Class,
+    pub(super) should_retry: Option<bool>,
+    /// The headers, unless it is known that no hint stands in the answer.
+    pub(super) hinting: Option<HeaderMap>,
     pub(super) body: Bytes,
     pub(super) rule: Option<Arc<str>>,
     pub(super) effects: Arc<[EffectId]>,
     pub(super) replayed: bool,
     pub(super) refuses_key: bool,
-    /// True for an answer that stands for the provider's limiter, whatever its status.
-    pub(super) throttling: bool,
-}
-
-impl Planned {
-    pub(super) fn of(answer: &Answer, own: &Own, rule: Option<Arc<str>>) -> Self {
-        Self {
-            status: answer.status,
-            headers: answer.headers.clone(),
-            body: answer.body.clone(),
-            rule,
-            effects: Arc::clone(&own.effects),
-            replayed: own.replayed,
-            refuses_key: own.refuses_key,
-            throttling: false,
-        }
-    }
+    /// True when the whole body is known to be usable.
+    pub(super) usable: bool,
 }

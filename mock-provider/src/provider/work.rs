@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::Value;
 
 use super::Provider;
 use super::open::{Open, Own, Place, Stage, Work};
-use crate::api::{Context, EffectDraft, ErrorContext, Rendered, Standard, Stores, Which};
+use crate::api::{Context, EffectDraft, ErrorContext, Standard, Stores, Which, Written};
 use crate::event::{EffectCommitted, EffectReversed, EventKind, KeyState};
 use crate::exchange::Next;
 use crate::fault::{Ending, Point};
@@ -16,7 +15,7 @@ use crate::template::TemplateError;
 
 /// What a request would do, worked out before anything is changed.
 struct Draft {
-    rendered: Rendered,
+    written: Written,
     /// The object made: its id, collection and value.
     made: Option<(Arc<str>, Arc<str>, Value)>,
     /// The object used: its id, its effect, and what it becomes.
@@ -123,7 +122,7 @@ impl Provider {
             return self.refuse(open, Which::Standard(Standard::UnknownRoute), None, now_us);
         };
         match self.draft(open, place, now_us) {
-            Ok(draft) => self.own(open, draft.rendered, Vec::new(), now_us),
+            Ok(draft) => self.own(open, draft.written, Vec::new(), now_us),
             Err(refused) => self.explain(open, &refused, now_us),
         }
     }
@@ -174,20 +173,26 @@ impl Provider {
             context.objects = self.list(lists, &open.call, &mut told);
         }
         let value;
-        let mut made = None;
+        let mut made_id = None;
         if let Some(creates) = &route.creates {
             let id = creates.id.make(&mut open.ids.draw(&self.coordinates(place)));
             context.id = Value::from(&*id);
             value = route.new_object(&context)?.unwrap_or_default();
             context.object = &value;
-            made = Some((id, Arc::clone(&creates.collection), value.clone()));
-        } else if let Some((_, _, Some(changed))) = &used {
-            value = changed.clone();
-            context.object = &value;
+            made_id = Some((id, Arc::clone(&creates.collection)));
+        } else {
+            value = match &used {
+                Some((_, _, Some(changed))) => changed.clone(),
+                Some((_, _, None)) | None => Value::Null,
+            };
+            if !value.is_null() {
+                context.object = &value;
+            }
         }
         let effects = route.effects(&context)?;
-        let rendered = route.success(&context)?;
-        Ok(Draft { rendered, made, used, effects, told })
+        let written = route.written(&context)?;
+        let made = made_id.map(|(id, collection)| (id, collection, value));
+        Ok(Draft { written, made, used, effects, told })
     }
 
     fn list(
@@ -211,7 +216,7 @@ impl Provider {
 
     /// Changes the ledger as the draft says.
     fn carry_out(&mut self, open: &Open, place: &Place, draft: Draft, now_us: u64) -> Own {
-        let Draft { rendered, made, used, effects, mut told } = draft;
+        let Draft { written, made, used, effects, mut told } = draft;
         let object = made.as_ref().map(|(id, _, _)| Arc::clone(id));
         let mut committed = Vec::with_capacity(effects.len());
         for effect in effects {
@@ -245,7 +250,7 @@ impl Provider {
             self.ledger.put(id, Object { collection, value, effect });
         }
         told.extend(committed);
-        self.own(open, rendered, told, now_us)
+        self.own(open, written, told, now_us)
     }
 
     fn emit_effect(
@@ -278,13 +283,12 @@ impl Provider {
     pub(super) fn own(
         &self,
         open: &Open,
-        rendered: Rendered,
+        written: Written,
         effects: Vec<EffectId>,
         now_us: u64,
     ) -> Own {
-        let Rendered { status, mut headers, body } = rendered;
+        let Written { status, mut headers, body, usable } = written;
         self.add_headers(open, &mut headers, now_us);
-        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        Own { status, headers, body, effects: effects.into(), replayed: false, refuses_key: false }
+        Own { effects: effects.into(), usable, ..Own::new(status, headers, body) }
     }
 }

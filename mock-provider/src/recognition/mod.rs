@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Method};
+use indexmap::IndexMap;
 use serde_json::Value;
 
 use self::fingerprint::Fingerprints;
@@ -108,7 +109,7 @@ struct Field {
     place: Place,
     name: String,
     /// `None` for a value that two inputs share.
-    values: BTreeMap<String, Option<Arc<str>>>,
+    values: IndexMap<String, Option<Arc<str>>>,
 }
 
 /// Tells requests apart. One for each provider of a run.
@@ -116,8 +117,8 @@ struct Field {
 pub struct Recognizer {
     fields: Vec<Field>,
     sdk: Sdk,
-    operations: BTreeMap<Arc<str>, Known>,
-    objects: BTreeMap<Arc<str>, Owner>,
+    operations: IndexMap<Arc<str>, Known>,
+    objects: IndexMap<Arc<str>, Owner>,
     calls: BTreeMap<Box<str>, Owner>,
     fingerprints: Fingerprints,
     /// How many operations were named here.
@@ -135,8 +136,8 @@ impl Recognizer {
         Self {
             fields: extractors.iter().filter_map(Field::new).collect(),
             sdk: api.sdk.clone(),
-            operations: BTreeMap::new(),
-            objects: BTreeMap::new(),
+            operations: IndexMap::new(),
+            objects: IndexMap::new(),
             calls: BTreeMap::new(),
             fingerprints: Fingerprints::default(),
             seen: 0,
@@ -343,7 +344,7 @@ impl Field {
             Extractor::Query(name) => Place::Query(name.clone()),
         };
         let name = extractor.last_name().to_owned();
-        Some(Self { place, name, values: BTreeMap::new() })
+        Some(Self { place, name, values: IndexMap::new() })
     }
 }
 

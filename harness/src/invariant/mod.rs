@@ -23,6 +23,8 @@ mod idempotency_key_present;
 mod idempotency_key_stable;
 mod idempotency_key_unique;
 mod min_gap;
+#[cfg(test)]
+mod model;
 mod no_double_charges;
 mod no_lost_operations;
 mod no_overlapping_attempts;
@@ -34,6 +36,10 @@ pub mod registry;
 mod rejects_malformed_responses;
 mod support;
 mod survives_bad_retry_after;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 /// An invariant with its parameters, ready to judge.
 pub trait Invariant: fmt::Debug + Send + Sync {

@@ -13,6 +13,10 @@ pub mod outage;
 pub mod read;
 pub mod reading;
 pub mod regroup;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use brownout_provider::event::{
     Claim, ClaimBy, Class, ClockKind, Digest16, KeyState, Mode, Recognized, RunKind, RunStarted,

@@ -1,0 +1,343 @@
+//! How traces are built and read, and what their words mean.
+
+use serde_json::json;
+
+use super::build::TraceBuilder;
+use super::read::{TraceError, read};
+use super::reading::{Fate, in_words};
+use super::testing::{trace, trace_with};
+use super::{RequestId, Trace};
+
+const STARTED: &str = r#"{"at_us":0,"event":"run_started","version":1,"brownout":"0","scenario":{},"apis":{},"file":"f","seed":1,"run":"main","mode":"stdio","clock":"real"}"#;
+const FINISHED: &str = r#"{"at_us":9,"event":"run_finished","reason":"completed"}"#;
+
+fn id(number: u32) -> RequestId {
+    RequestId(number)
+}
+
+/// The readings of the second of two requests.
+fn second(lines: &str) -> (bool, bool, u64) {
+    let trace = trace(lines);
+    (trace.is_retry(id(1)), trace.is_transport_repeat(id(1)), trace.waited_us(id(0), id(1)))
+}
+
+#[test]
+fn a_whole_trace_is_read_and_numbered_by_line() {
+    let text = format!("{STARTED}\n\n{FINISHED}\n");
+    let mut seen = Vec::new();
+    let trace = read(text.as_bytes(), |event| seen.push(event.seq)).unwrap();
+    assert!(trace.is_whole());
+    assert_eq!(seen, [1, 3]);
+    assert_eq!(trace.last_at_us, 9);
+}
+
+#[test]
+fn a_cut_trace_is_read_up_to_the_cut_and_says_so() {
+    let text = format!("{STARTED}\n{FINISHED}");
+    let broken = &text[..text.len() - 4];
+    let trace = read(broken.as_bytes(), |_| {}).unwrap();
+    assert!(!trace.is_whole());
+    assert!(trace.cut.unwrap().contains("line 2"));
+    let trace = read(STARTED.as_bytes(), |_| {}).unwrap();
+    assert!(trace.cut.unwrap().contains("without a `run_finished`"));
+}
+
+#[test]
+fn bytes_that_are_no_utf_8_end_the_reading_and_nothing_more() {
+    let mut bytes = format!("{STARTED}\n").into_bytes();
+    bytes.extend([0xff, 0xfe, b'\n']);
+    let trace = read(bytes.as_slice(), |_| {}).unwrap();
+    assert!(trace.cut.unwrap().contains("line 2"));
+}
+
+#[test]
+fn what_is_no_trace_is_refused_with_the_line_and_a_cure() {
+    let check = |text: &str| read(text.as_bytes(), |_| {}).unwrap_err();
+    assert!(matches!(check(""), TraceError::Empty));
+    assert!(matches!(check("\n \n"), TraceError::Empty));
+    assert!(matches!(check("name: a scenario\n"), TraceError::NoTrace(_)));
+    assert!(matches!(check(FINISHED), TraceError::NoTrace(_)));
+    let newer = check(&STARTED.replace(r#""version":1"#, r#""version":7"#));
+    assert!(newer.to_string().contains("version `7`"), "{newer}");
+}
+
+#[test]
+fn the_same_attempts_are_neighbours_whatever_lies_between() {
+    let trace = trace(
+        r#"{"at_us":0,"event":"request_received","request":1}
+        {"at_us":1,"event":"request_received","request":2,"operation":"op-0002"}
+        {"at_us":2,"event":"request_received","request":3,"submit":2}
+        {"at_us":3,"event":"request_received","request":4,"attempt":2}
+        {"at_us":4,"event":"request_received","request":5,"by":"provider"}"#,
+    );
+    assert_eq!(trace.next(id(0)), Some(id(3)));
+    assert_eq!(trace.previous(id(3)), Some(id(0)));
+    assert_eq!(trace.next(id(3)), None);
+    assert_eq!(trace.chains().count(), 3);
+    let first = trace.find_operation("op-0001").unwrap();
+    assert_eq!(trace.requests_of(first).count(), 4);
+    assert_eq!(trace.attempts_of(first).count(), 3);
+    assert_eq!(trace.submits_of(first).count(), 2);
+}
+
+#[test]
+fn after_a_success_an_attempt_is_no_retry_and_after_a_failure_it_is() {
+    let after = |answer: &str, next: &str| {
+        second(&format!(
+            r#"{{"at_us":0,"event":"request_received","request":1}}
+            {{"at_us":5,"event":"response_sent","request":1,{answer}}}
+            {{"at_us":9,"event":"request_received","request":2,"attempt":2{next}}}"#
+        ))
+        .0
+    };
+    assert!(!after(r#""status":200"#, ""));
+    assert!(after(r#""status":200,"unusable":"no JSON""#, ""));
+    assert!(after(r#""status":503"#, ""));
+    assert!(after(r#""status":400"#, ""));
+    assert!(!after(r#""status":307"#, ""));
+    assert!(!after(r#""status":417"#, ""));
+    assert!(after(r#""status":417"#, r#","headers":{"expect":"100-continue"}"#));
+    assert!(after(r#""status":401"#, ""));
+    assert!(!after(r#""status":401"#, r#","auth_digest":"another""#));
+}
+
+#[test]
+fn two_of_the_same_in_flight_are_a_retry_and_two_items_are_not() {
+    let hedged = |next: &str| {
+        second(&format!(
+            r#"{{"at_us":0,"event":"request_received","request":1}}
+            {{"at_us":5,"event":"request_received","request":2,"attempt":2{next}}}
+            {{"at_us":9,"event":"response_sent","request":1,"status":200}}"#
+        ))
+        .0
+    };
+    assert!(hedged(""));
+    assert!(!hedged(r#","canonical_digest":"item 2""#));
+}
+
+#[test]
+fn a_wait_counts_from_where_the_client_could_know() {
+    let waited = |ends: &str| {
+        second(&format!(
+            r#"{{"at_us":100,"event":"request_received","request":1}}
+            {ends}
+            {{"at_us":1000,"event":"request_received","request":2,"attempt":2}}"#
+        ))
+        .2
+    };
+    let head = r#"{"at_us":700,"event":"response_sent","request":1,"status":503,"head_at_us":400}"#;
+    assert_eq!(waited(head), 600);
+    assert_eq!(waited(r#"{"at_us":800,"event":"connection_ended","request":1}"#), 200);
+    let reset =
+        r#"{"at_us":800,"event":"connection_ended","request":1,"by":"provider","how":"rst"}"#;
+    assert_eq!(waited(reset), 900);
+    let cut = r#"{"at_us":700,"event":"response_sent","request":1,"status":200,"head_at_us":400,"complete":false,"unusable":"cut"}
+        {"at_us":700,"event":"connection_ended","request":1}"#;
+    assert_eq!(waited(cut), 300);
+}
+
+#[test]
+fn one_repeat_on_a_reused_connection_is_the_transports_own() {
+    let repeat = |first: &str, end: &str, next: &str| {
+        second(&format!(
+            r#"{{"at_us":0,"event":"request_received","request":1{first}}}
+            {{"at_us":5,"event":"connection_ended","request":1,{end}}}
+            {{"at_us":6,"event":"request_received","request":2,"attempt":2{next}}}"#
+        ))
+        .1
+    };
+    let closed = r#""by":"provider","how":"fin""#;
+    assert!(repeat(r#","reused":true"#, closed, ""));
+    assert!(!repeat("", closed, ""), "a fresh connection");
+    assert!(!repeat(r#","reused":true"#, r#""by":"client""#, ""), "the client's own close");
+    assert!(!repeat(r#","reused":true"#, closed, r#","key":"new""#), "another key");
+    assert!(!repeat(r#","reused":true"#, closed, r#","body_digest":"new""#), "other bytes");
+    let trace = trace(
+        r#"{"at_us":0,"event":"request_received","request":1,"reused":true}
+        {"at_us":5,"event":"connection_ended","request":1,"by":"provider"}
+        {"at_us":6,"event":"request_received","request":2,"reused":true}
+        {"at_us":7,"event":"connection_ended","request":2,"by":"provider"}
+        {"at_us":8,"event":"request_received","request":3,"reused":true}"#,
+    );
+    assert!(trace.is_transport_repeat(id(1)) && !trace.is_transport_repeat(id(2)), "once");
+}
+
+#[test]
+fn ambiguous_is_what_leaves_the_work_open() {
+    let fate = |answer: &str| {
+        let lines = format!(
+            r#"{{"at_us":0,"event":"request_received","request":1}}
+            {{"at_us":5,"event":"response_sent","request":1,{answer}}}"#
+        );
+        trace(&lines).fate(id(0))
+    };
+    for status in [408, 409, 425, 500, 502, 503, 529] {
+        assert_eq!(fate(&format!(r#""status":{status}"#)), Fate::Ambiguous, "{status}");
+    }
+    for status in [400, 402, 404, 422, 429] {
+        assert_eq!(fate(&format!(r#""status":{status}"#)), Fate::Rejected, "{status}");
+    }
+    assert_eq!(fate(r#""status":409,"class":"permanent""#), Fate::Rejected);
+    assert_eq!(fate(r#""status":200"#), Fate::Usable);
+    assert_eq!(fate(r#""status":200,"unusable":"no `/id`""#), Fate::Ambiguous);
+    assert_eq!(fate(r#""status":200,"complete":false"#), Fate::Usable, "cut, and it still parses");
+    assert_eq!(fate(r#""status":400,"complete":false"#), Fate::Ambiguous, "a cut rejection");
+    let nothing = trace(r#"{"at_us":0,"event":"request_received","request":1}"#);
+    assert_eq!(nothing.fate(id(0)), Fate::Ambiguous);
+}
+
+#[test]
+fn the_smallest_well_formed_hint_counts_and_retry_after_outranks_limit_fields() {
+    let allowed = |hints: &str| {
+        let lines = format!(
+            r#"{{"at_us":0,"event":"request_received","request":1}}
+            {{"at_us":70,"event":"response_sent","request":1,"status":429,"head_at_us":50,"hints":{hints}}}"#
+        );
+        trace(&lines).earliest_allowed(id(0)).map(|(_, at_us)| at_us)
+    };
+    let header = r#"{"source":"retry-after","text":"2","wait_us":2000000}"#;
+    let body = r#"{"source":"body:/error/retry_after","text":"1","wait_us":1000000}"#;
+    let limit = r#"{"source":"x-ratelimit-reset-requests","text":"1ms","wait_us":1000}"#;
+    let broken = r#"{"source":"retry-after","text":"soon"}"#;
+    let date = r#"{"source":"retry-after","wait_us":3000000,"until_us":3000050}"#;
+    assert_eq!(allowed(&format!("[{header}]")), Some(2_000_050));
+    assert_eq!(allowed(&format!("[{header},{body}]")), Some(1_000_070));
+    assert_eq!(allowed(&format!("[{header},{limit}]")), Some(2_000_050));
+    assert_eq!(allowed(&format!("[{limit}]")), Some(1_050));
+    assert_eq!(allowed(&format!("[{broken}]")), None);
+    assert_eq!(allowed(&format!("[{date}]")), Some(2_000_050), "a date, less one second");
+}
+
+#[test]
+fn slack_and_reaction_exist_on_the_real_clock_only() {
+    let both = |trace: &Trace| (trace.slack_us(), trace.upper_slack_us(), trace.reaction_us());
+    assert_eq!(both(&trace("")), (0, 0, 0));
+    let real = trace_with(&json!({"clock": "real"}), "");
+    assert_eq!(both(&real), (2_000, 1_000_000, 250_000));
+}
+
+#[test]
+fn the_first_final_claim_stands_and_an_unknown_may_be_replaced() {
+    let claim = |claims: &[&str]| {
+        let lines: Vec<String> = claims
+            .iter()
+            .map(|claim| format!(r#"{{"at_us":1,"event":"operation_finished","claim":"{claim}"}}"#))
+            .collect();
+        let trace = trace(&lines.join("\n"));
+        let (_, submit) = trace.submits().next().unwrap();
+        trace.final_claim(submit).map(|claim| format!("{:?}", claim.claim))
+    };
+    assert_eq!(claim(&["unknown", "succeeded"]).as_deref(), Some("Succeeded"));
+    assert_eq!(claim(&["failed", "succeeded"]).as_deref(), Some("Failed"));
+    assert_eq!(claim(&["unknown", "unknown"]).as_deref(), Some("Unknown"));
+    let driver =
+        trace(r#"{"at_us":1,"event":"operation_finished","claim":"unknown","by":"driver"}"#);
+    let (_, submit) = driver.submits().next().unwrap();
+    assert!(driver.final_claim(submit).is_none(), "a claim of the driver is silence");
+}
+
+#[test]
+fn a_split_reading_gives_guessed_requests_operations_of_their_own() {
+    let trace = trace_with(
+        &json!({"mode": "suite"}),
+        r#"{"at_us":0,"event":"request_received","request":1,"recognized":"new","operation":"a"}
+        {"at_us":0,"event":"effect_committed","request":1,"operation":"a"}
+        {"at_us":5,"event":"request_received","request":2,"recognized":"guess","operation":"a","attempt":2}
+        {"at_us":5,"event":"effect_committed","request":2,"effect":2,"operation":"a"}
+        {"at_us":6,"event":"request_received","request":3,"recognized":"sdk","operation":"a","attempt":3}"#,
+    );
+    let split = trace.split().unwrap();
+    assert_eq!(split.operations().count(), 2);
+    let first = split.find_operation("a").unwrap();
+    assert_eq!((split.requests_of(first).count(), split.effects_of(first).count()), (1, 1));
+    assert_eq!(split.previous(id(2)), Some(id(1)), "what the SDK joined stays joined");
+    assert!(trace.merged().is_none(), "there is one operation only");
+}
+
+#[test]
+fn a_merged_reading_makes_one_operation_of_those_that_nothing_told_apart() {
+    let trace = trace(
+        r#"{"at_us":0,"event":"operation_submitted"}
+        {"at_us":1,"event":"request_received","request":1,"recognized":"new","operation":"x-1"}
+        {"at_us":2,"event":"request_received","request":2,"recognized":"new","operation":"x-2"}
+        {"at_us":2,"event":"effect_committed","request":2,"operation":"x-2"}
+        {"at_us":3,"event":"operation_finished","claim":"succeeded"}"#,
+    );
+    let merged = trace.merged().unwrap();
+    let one = merged.find_operation("op-0001").unwrap();
+    assert_eq!((merged.requests_of(one).count(), merged.effects_of(one).count()), (2, 1));
+    assert!(merged.is_done(one) && !trace.is_done(trace.find_operation("op-0001").unwrap()));
+    assert!(trace.split().is_none(), "nothing joined by guess");
+}
+
+#[test]
+fn a_request_takes_at_most_400_bytes_with_all_that_belongs_to_it() {
+    let operations = 2_000_u32;
+    let mut builder = TraceBuilder::new();
+    let mut push = |line: String| builder.push(&serde_json::from_str(&line).unwrap());
+    push(STARTED.to_owned());
+    for n in 0..operations {
+        push(format!(
+            r#"{{"at_us":1,"event":"operation_submitted","operation":"op-{n:04}","submit":1,"n":{n},"call":"create_charge","input":{{"amount":1999,"currency":"usd","order":"order-{n}"}},"deadline_us":1}}"#
+        ));
+        for attempt in 1..=3_u32 {
+            let request = n * 3 + attempt;
+            push(format!(
+                r#"{{"at_us":1,"event":"request_received","request":{request},"provider":"provider","route":"create_charge","operation":"op-{n:04}","attempt":{attempt},"recognized":"url","method":"POST","path":"/v1/charges","unsafe":true,"keyed":true,"body_digest":"{n}","canonical_digest":"{n}","key":"0b0e1c52-6d4c-4b3e-9f0a-{n:012}","drawn":[["busy","status"]]}}"#
+            ));
+            push(format!(
+                r#"{{"at_us":1,"event":"fault_injected","request":{request},"provider":"provider","rule":"busy","fault":"status","at":"before_commit","scheduled":true,"detail":"503"}}"#
+            ));
+            push(format!(
+                r#"{{"at_us":1,"event":"effect_committed","effect":{request},"request":{request},"provider":"provider","operation":"op-{n:04}","kind":"charge","amount":1999,"unit":"usd","billed":true}}"#
+            ));
+            push(format!(
+                r#"{{"at_us":1,"event":"response_sent","request":{request},"provider":"provider","status":503,"class":"transient","head_at_us":1,"end_at_us":1,"complete":true,"effects":[{request}],"hints":[{{"source":"retry-after","text":"1","wait_us":1000000}}]}}"#
+            ));
+        }
+        push(format!(
+            r#"{{"at_us":1,"event":"operation_finished","operation":"op-{n:04}","claim":"succeeded"}}"#
+        ));
+    }
+    let trace = builder.finish().unwrap();
+    let requests = trace.requests().count();
+    let each = trace.bytes() / requests;
+    println!("{each} bytes a request with operation, key, strike, effect, answer, hint and claim");
+    assert!(each <= 400, "{each} bytes a request");
+}
+
+#[test]
+fn times_read_as_people_write_them() {
+    let cases = [
+        (90, "90 µs"),
+        (1_500, "1.5 ms"),
+        (50_000, "50 ms"),
+        (400_000, "0.4 s"),
+        (1_250_000, "1.25 s"),
+        (2_000_000, "2 s"),
+        (90_000_000, "90 s"),
+    ];
+    for (micros, words) in cases {
+        assert_eq!(in_words(micros), words);
+    }
+}
+
+#[test]
+fn an_event_about_something_unknown_is_no_reason_to_panic() {
+    let trace = trace(
+        r#"{"at_us":0,"event":"response_sent","request":9,"status":200,"effects":[7]}
+        {"at_us":0,"event":"effect_reversed","request":9,"effect":7}
+        {"at_us":0,"event":"effect_committed","request":9,"effect":8}
+        {"at_us":0,"event":"idempotency","request":9,"key":"k","state":"stored"}
+        {"at_us":0,"event":"rate_limited","request":9}
+        {"at_us":0,"event":"fault_injected","request":9}
+        {"at_us":0,"event":"connection_ended","request":9}"#,
+    );
+    assert_eq!(trace.effects().count(), 1);
+    assert_eq!(trace.strikes().len(), 1);
+}
+#[test]
+fn sizes() {
+    use super::*;
+    println!("{} {} {} {} {} {} {} {} {} {} {}", size_of::<Request>(), size_of::<Option<Response>>(), size_of::<Option<Ended>>(), size_of::<Neighbours>(), size_of::<Strike>(), size_of::<Hint>(), size_of::<Drawn>(), size_of::<Effect>(), size_of::<Operation>(), size_of::<Submit>(), size_of::<ClaimMade>());
+}

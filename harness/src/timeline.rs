@@ -95,7 +95,8 @@ impl Timeline {
                 .extend(trace.claims(submit).iter().map(|claim| told_claim(trace, &which, claim)));
         }
         for (request, one) in trace.requests_of(id) {
-            entries.extend(told_request(trace, request, one, many));
+            let which = if many { format!(" (submit {})", one.submit) } else { String::new() };
+            entries.extend(told_request(trace, request, &which));
         }
         for (_, effect) in trace.effects_of(id) {
             entries.extend(told_effect(trace, effect));
@@ -152,12 +153,13 @@ fn told_claim(trace: &Trace, which: &str, claim: &ClaimMade) -> Entry {
 }
 
 /// A request, the faults that struck it, and how it ended.
-fn told_request(trace: &Trace, id: RequestId, request: &Request, many: bool) -> Vec<Entry> {
+fn told_request(trace: &Trace, id: RequestId, which: &str) -> Vec<Entry> {
+    let request = trace.request(id);
     let mut entries = vec![Entry {
         at_us: request.at_us,
         seq: request.seq,
         step: Step::Attempt,
-        text: arrival(trace, id, many),
+        text: arrival(trace, id, which),
     }];
     let mut strikes = trace.strikes_at(id).iter();
     entries.extend(strikes.by_ref().map(|strike| told_strike(trace, request, strike)));
@@ -179,15 +181,13 @@ fn told_request(trace: &Trace, id: RequestId, request: &Request, many: bool) -> 
 }
 
 /// The arrival of a request: which attempt, with which key, after which wait.
-fn arrival(trace: &Trace, id: RequestId, many: bool) -> String {
+fn arrival(trace: &Trace, id: RequestId, which: &str) -> String {
     let request = trace.request(id);
     let mut text = trace.request_in_words(request);
     if !request.by.is_client() {
         return format!("a gateway repeats {text}");
     }
-    if many {
-        text = format!("{text} (submit {})", request.submit);
-    }
+    text.push_str(which);
     match request.key {
         Some(key) => text = format!("{text}, key `{}`", trace.text(key)),
         None if request.effectful && request.keyed => text = format!("{text}, no key"),

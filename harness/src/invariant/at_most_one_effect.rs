@@ -191,3 +191,39 @@ fn caused_by(trace: &Trace, id: crate::trace::RequestId) -> String {
     let words = trace.request_in_words(request);
     if request.by.is_client() { words } else { format!("a gateway's repeat of {words}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::invariant::testing::{message, verdict};
+    use crate::trace::testing::trace;
+
+    const TWICE: &str = r#"{"at_us":0,"event":"request_received","request":1,"route":"notify"}
+        {"at_us":1,"event":"effect_committed","request":1,"kind":"notification"}
+        {"at_us":9,"event":"request_received","request":2,"route":"notify","attempt":2}
+        {"at_us":9,"event":"effect_committed","request":2,"effect":2,"kind":"notification"}"#;
+
+    #[test]
+    fn judges_one_kind_and_no_other() {
+        let check = |kind: &str| verdict("at_most_one_effect", &json!({"kind": kind}), TWICE);
+        assert_eq!(check("notification"), "failed op-0001");
+        assert_eq!(check("charge"), "not exercised");
+        let once = TWICE.lines().take(3).collect::<Vec<_>>().join("\n");
+        assert_eq!(
+            verdict("at_most_one_effect", &json!({"kind": "notification"}), &once),
+            "passed"
+        );
+    }
+
+    #[test]
+    fn the_message_says_what_was_expected_what_was_found_and_why() {
+        let message =
+            message("at_most_one_effect", &json!({"kind": "notification"}), &trace(TWICE));
+        assert_eq!(
+            message,
+            "expected at most 1, found 2 `notification`s live: caused by attempt 1 of `notify` and \
+             attempt 2 of `notify`; no request carried a key"
+        );
+    }
+}

@@ -139,3 +139,81 @@ fn rows(trace: &Trace, chain: &[RequestId]) -> Vec<Vec<RequestId>> {
     }
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::{message, verdict, verdict_on_real_clock};
+    use crate::trace::testing::trace;
+
+    /// So many attempts, a second apart, all but the last answered with `status`.
+    fn attempts(number: u64, status: &str) -> String {
+        let lines = (1..=number).map(|n| {
+            let answer = if n < number { status } else { "201" };
+            format!(
+                r#"{{"at_us":{n}000000,"event":"request_received","request":{n},"attempt":{n}}}
+                {{"at_us":{n}000001,"event":"response_sent","request":{n},"status":{answer}}}"#
+            )
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn check(parameters: &Value, lines: &str) -> String {
+        verdict("bounded_retries", parameters, lines)
+    }
+
+    #[test]
+    fn the_attempts_are_counted_with_the_first() {
+        let three = json!({"max_attempts": 3});
+        assert_eq!(check(&three, &attempts(3, "503")), "passed");
+        assert_eq!(check(&three, &attempts(4, "503")), "failed op-0001");
+        assert_eq!(check(&three, &attempts(1, "503")), "not exercised");
+        assert_eq!(
+            message("bounded_retries", &three, &trace(&attempts(4, "503"))),
+            "expected at most 3 attempts of `create_charge`, found 4 within 3 s"
+        );
+    }
+
+    #[test]
+    fn the_time_from_first_to_last_is_limited() {
+        let short = json!({"max_attempts": 9, "max_elapsed": "2s"});
+        assert_eq!(check(&short, &attempts(3, "503")), "passed");
+        assert_eq!(check(&short, &attempts(4, "503")), "failed op-0001");
+        assert_eq!(verdict_on_real_clock("bounded_retries", &short, &attempts(4, "503")), "passed");
+    }
+
+    #[test]
+    fn polls_and_redirects_are_attempts_and_no_retries() {
+        let one = json!({"max_attempts": 1});
+        assert_eq!(check(&one, &attempts(5, "200")), "not exercised");
+        assert_eq!(check(&one, &attempts(5, "307")), "not exercised");
+    }
+
+    #[test]
+    fn a_poll_that_fails_now_and_then_is_not_accused() {
+        let lines = attempts(6, "200")
+            .replace(r#""request":2,"status":200"#, r#""request":2,"status":503"#)
+            .replace(r#""request":4,"status":200"#, r#""request":4,"status":503"#);
+        assert_eq!(check(&json!({"max_attempts": 2}), &lines), "passed");
+    }
+
+    #[test]
+    fn each_submit_and_each_provider_counts_for_itself() {
+        let lines = r#"{"at_us":0,"event":"request_received","request":1}
+            {"at_us":1,"event":"response_sent","request":1,"status":503}
+            {"at_us":2,"event":"request_received","request":2,"submit":2}
+            {"at_us":3,"event":"request_received","request":1,"provider":"backup"}"#;
+        assert_eq!(check(&json!({"max_attempts": 1}), lines), "passed");
+    }
+
+    #[test]
+    fn the_transports_own_repeat_is_not_accused() {
+        let lines = r#"{"at_us":0,"event":"request_received","request":1,"reused":true}
+            {"at_us":1,"event":"connection_ended","request":1,"by":"provider"}
+            {"at_us":2,"event":"request_received","request":2,"attempt":2}"#;
+        assert_eq!(check(&json!({"max_attempts": 1}), lines), "passed");
+        let fresh = lines.replace(r#","reused":true"#, "");
+        assert_eq!(check(&json!({"max_attempts": 1}), &fresh), "failed op-0001");
+    }
+}

@@ -136,3 +136,68 @@ fn given_up_at_us(trace: &Trace, operation: OperationId, id: RequestId) -> u64 {
         .min();
     [answered, ended, next, claimed].into_iter().flatten().min().unwrap_or(trace.last_at_us)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::invariant::testing::{verdict, verdict_on_real_clock};
+
+    const HUNG: &str = r#"{"at_us":0,"event":"request_received","request":1}"#;
+
+    fn check(end: &str) -> String {
+        verdict("client_timeout", &json!({"max": "2s"}), &format!("{HUNG}\n{end}"))
+    }
+
+    #[test]
+    fn the_first_of_close_next_attempt_and_claim_counts() {
+        for end in [
+            r#""event":"connection_ended","request":1"#,
+            r#""event":"request_received","request":2,"attempt":2"#,
+            r#""event":"operation_finished","claim":"failed""#,
+        ] {
+            let close = r#"{"at_us":2000002,"event":"response_sent","request":2}
+                {"at_us":9000000,"event":"connection_ended","request":1}"#;
+            assert_eq!(check(&format!("{{\"at_us\":2000000,{end}}}\n{close}")), "passed", "{end}");
+            assert_eq!(
+                check(&format!("{{\"at_us\":2000001,{end}}}\n{close}")),
+                "failed op-0001",
+                "{end}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_second_is_forgiven_on_the_real_clock() {
+        let closed = |at: u64| {
+            let line = format!(r#"{{"at_us":{at},"event":"connection_ended","request":1}}"#);
+            let lines = format!("{HUNG}\n{line}");
+            verdict_on_real_clock("client_timeout", &json!({"max": "2s"}), &lines)
+        };
+        assert_eq!(closed(3_000_000), "passed");
+        assert_eq!(closed(3_000_001), "failed op-0001");
+    }
+
+    #[test]
+    fn an_answer_that_drips_whole_after_all_was_waited_for_too_long() {
+        let drips =
+            r#"{"at_us":7000000,"event":"response_sent","request":1,"status":200,"head_at_us":10}"#;
+        assert_eq!(check(drips), "failed op-0001");
+    }
+
+    #[test]
+    fn the_drivers_word_is_no_word_of_the_client() {
+        let driver = r#"{"at_us":1000000,"event":"operation_finished","claim":"unknown","by":"driver"}
+            {"at_us":5000000,"event":"connection_ended","request":1}"#;
+        assert_eq!(check(driver), "failed op-0001");
+    }
+
+    #[test]
+    fn without_a_hang_nothing_is_exercised() {
+        let answered = r#"{"at_us":100,"event":"response_sent","request":1,"status":200}"#;
+        assert_eq!(check(answered), "not exercised");
+        let reset =
+            r#"{"at_us":100,"event":"connection_ended","request":1,"by":"provider","how":"rst"}"#;
+        assert_eq!(check(reset), "not exercised");
+    }
+}

@@ -104,3 +104,57 @@ fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
         found(message, Some(claim.seq))
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::{verdict, verdict_on_real_clock};
+
+    fn check(lines: &str) -> String {
+        verdict("failures_surface", &Value::Null, lines)
+    }
+
+    const HOPELESS: &str = r#"{"at_us":0,"event":"operation_submitted","deadline_us":1000}
+        {"at_us":1,"event":"request_received","request":1}
+        {"at_us":2,"event":"response_sent","request":1,"status":500}"#;
+
+    #[test]
+    fn a_failure_is_reported_by_the_client_itself() {
+        let claim = |claim: &str| {
+            let line = format!(r#"{{"at_us":9,"event":"operation_finished",{claim}}}"#);
+            check(&format!("{HOPELESS}\n{line}"))
+        };
+        assert_eq!(claim(r#""claim":"failed""#), "passed");
+        assert_eq!(claim(r#""claim":"unknown""#), "passed");
+        assert_eq!(claim(r#""claim":"succeeded""#), "failed op-0001");
+        assert_eq!(claim(r#""claim":"unknown","by":"driver""#), "failed op-0001");
+    }
+
+    #[test]
+    fn a_claim_after_the_deadline_is_too_late_with_a_second_of_grace_on_the_real_clock() {
+        let late = |at: u64| {
+            let line = format!(r#"{{"at_us":{at},"event":"operation_finished","claim":"failed"}}"#);
+            format!("{HOPELESS}\n{line}")
+        };
+        assert_eq!(check(&late(1_000)), "passed");
+        assert_eq!(check(&late(1_001)), "failed op-0001");
+        assert_eq!(
+            verdict_on_real_clock("failures_surface", &Value::Null, &late(1_001_000)),
+            "passed"
+        );
+        assert_eq!(
+            verdict_on_real_clock("failures_surface", &Value::Null, &late(1_001_001)),
+            "failed op-0001"
+        );
+    }
+
+    #[test]
+    fn an_operation_that_may_have_succeeded_exercises_nothing() {
+        let good = r#"{"at_us":8,"event":"request_received","request":2,"attempt":2}
+            {"at_us":9,"event":"response_sent","request":2,"status":201}"#;
+        assert_eq!(check(&format!("{HOPELESS}\n{good}")), "not exercised");
+        let done = r#"{"at_us":1,"event":"effect_committed","request":1}"#;
+        assert_eq!(check(&format!("{HOPELESS}\n{done}")), "not exercised");
+    }
+}

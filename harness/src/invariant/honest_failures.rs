@@ -72,11 +72,9 @@ impl Invariant for HonestFailures {
 
 /// The client said `failed`, could not know it, and an effect is live.
 fn lie(trace: &Trace, submit: &Submit, claim: &ClaimMade, effect: &Effect) -> Option<Violation> {
-    let last = trace
+    let (last, _) = trace
         .attempts_of(submit.operation)
-        .filter(|(_, request)| request.submit == submit.number && request.at_us <= claim.at_us)
-        .map(|(id, _)| id)
-        .last()?;
+        .rfind(|(_, one)| one.submit == submit.number && one.at_us <= claim.at_us)?;
     if !is_doubtful(trace, last, claim) {
         return None;
     }
@@ -106,5 +104,79 @@ fn end_in_words(trace: &Trace, id: RequestId) -> String {
         Some(one) if !one.complete => format!("with a {} that was cut", one.status),
         Some(one) if one.class == Class::Success => format!("with an unusable {}", one.status),
         Some(one) => format!("with {}", one.status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::verdict;
+
+    fn check(lines: &str) -> String {
+        verdict("honest_failures", &Value::Null, lines)
+    }
+
+    const LOST: &str = r#"{"at_us":1,"event":"request_received","request":1}
+        {"at_us":1,"event":"effect_committed","request":1}
+        {"at_us":2,"event":"connection_ended","request":1,"by":"provider","how":"rst"}"#;
+    const FAILED: &str = r#"{"at_us":90,"event":"operation_finished","claim":"failed"}"#;
+
+    #[test]
+    fn failed_is_a_lie_where_nobody_can_know_and_the_work_was_done() {
+        assert_eq!(check(&format!("{LOST}\n{FAILED}")), "failed op-0001");
+        assert_eq!(check(&format!("{LOST}\n{}", FAILED.replace("failed", "unknown"))), "passed");
+        let committed_later = r#"{"at_us":1,"event":"request_received","request":1}
+            {"at_us":60,"event":"connection_ended","request":1}
+            {"at_us":90,"event":"operation_finished","claim":"failed"}
+            {"at_us":99,"event":"effect_committed","request":1}"#;
+        assert_eq!(
+            check(committed_later),
+            "failed op-0001",
+            "a slow provider charges all the same"
+        );
+    }
+
+    #[test]
+    fn an_effect_whose_answer_arrived_exercises_nothing() {
+        let heard = LOST
+            .replace("connection_ended", "response_sent")
+            .replace(r#""by":"provider","how":"rst""#, r#""effects":[1]"#);
+        assert_eq!(check(&format!("{heard}\n{FAILED}")), "not exercised");
+        let nothing = LOST.replace("effect_committed", "rate_limited");
+        assert_eq!(check(&format!("{nothing}\n{FAILED}")), "not exercised");
+    }
+
+    #[test]
+    fn a_definite_rejection_as_the_last_answer_is_not_accused() {
+        let rejected = r#"{"at_us":8,"event":"request_received","request":2,"attempt":2}
+            {"at_us":9,"event":"response_sent","request":2,"status":402}"#;
+        assert_eq!(check(&format!("{LOST}\n{rejected}\n{FAILED}")), "passed");
+        let open = rejected.replace("402", "503");
+        assert_eq!(check(&format!("{LOST}\n{open}\n{FAILED}")), "failed op-0001");
+    }
+
+    #[test]
+    fn a_read_that_showed_no_effect_is_not_accused() {
+        let read = r#"{"at_us":8,"event":"request_received","request":2,"route":"list_charges","unsafe":false}
+            {"at_us":9,"event":"response_sent","request":2,"status":200}"#;
+        assert_eq!(check(&format!("{LOST}\n{read}\n{FAILED}")), "passed");
+    }
+
+    #[test]
+    fn the_effect_of_a_gateways_repeat_is_not_accused() {
+        let lines = r#"{"at_us":1,"event":"request_received","request":1}
+            {"at_us":2,"event":"response_sent","request":1,"status":503}
+            {"at_us":3,"event":"request_received","request":2,"by":"provider"}
+            {"at_us":95,"event":"effect_committed","request":2,"by":"provider"}"#;
+        assert_eq!(check(&format!("{lines}\n{FAILED}")), "not exercised");
+    }
+
+    #[test]
+    fn a_client_that_compensated_is_not_accused() {
+        let undone = r#"{"at_us":8,"event":"request_received","request":2,"route":"refund_charge","unsafe":false}
+            {"at_us":8,"event":"effect_reversed","request":2}
+            {"at_us":9,"event":"connection_ended","request":2}"#;
+        assert_eq!(check(&format!("{LOST}\n{undone}\n{FAILED}")), "passed");
     }
 }

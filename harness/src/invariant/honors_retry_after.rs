@@ -209,3 +209,136 @@ fn elsewhere(trace: &Trace, bindings: &[Binding<'_>]) -> Vec<Violation> {
     }
     found.into_values().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::{in_short, invariant, message, verdict, verdict_on_real_clock};
+    use crate::trace::testing::{trace, trace_with};
+
+    const TWO_SECONDS: &str = r#"[{"source":"retry-after","text":"2","wait_us":2000000}]"#;
+
+    fn hinted(hints: &str, next_at: u64) -> String {
+        format!(
+            r#"{{"at_us":0,"event":"request_received","request":1}}
+            {{"at_us":90,"event":"response_sent","request":1,"status":429,"head_at_us":10,"hints":{hints}}}
+            {{"at_us":{next_at},"event":"request_received","request":2,"attempt":2}}"#
+        )
+    }
+
+    fn check(hints: &str, next_at: u64) -> String {
+        verdict("honors_retry_after", &Value::Null, &hinted(hints, next_at))
+    }
+
+    #[test]
+    fn a_wait_as_long_as_asked_passes_and_a_shorter_one_is_accused() {
+        assert_eq!(check(TWO_SECONDS, 2_000_010), "passed");
+        assert_eq!(check(TWO_SECONDS, 2_000_009), "failed op-0001");
+        assert_eq!(
+            message("honors_retry_after", &Value::Null, &trace(&hinted(TWO_SECONDS, 400_010))),
+            "after 429 with `retry-after: 2` expected a wait of at least 2 s, found 0.4 s before attempt \
+             2 of `create_charge`"
+        );
+    }
+
+    #[test]
+    fn timers_that_fire_early_on_the_real_clock_are_not_accused() {
+        let real = |at| {
+            verdict_on_real_clock("honors_retry_after", &Value::Null, &hinted(TWO_SECONDS, at))
+        };
+        assert_eq!(real(1_998_010), "passed");
+        assert_eq!(real(1_998_009), "failed op-0001");
+    }
+
+    #[test]
+    fn a_client_that_acts_on_the_head_and_never_reads_the_body_is_not_accused() {
+        let slow_body =
+            hinted(TWO_SECONDS, 2_000_010).replace(r#""at_us":90"#, r#""at_us":1900000"#);
+        assert_eq!(verdict("honors_retry_after", &Value::Null, &slow_body), "passed");
+    }
+
+    #[test]
+    fn a_hint_in_the_body_counts_from_the_byte_that_completed_it() {
+        let body = r#"[{"source":"body:/error/retry_after","text":"2","wait_us":2000000}]"#;
+        assert_eq!(check(body, 2_000_089), "failed op-0001");
+        assert_eq!(check(body, 2_000_090), "passed");
+    }
+
+    #[test]
+    fn without_a_hint_above_zero_nothing_is_exercised() {
+        assert_eq!(check("[]", 20), "not exercised");
+        assert_eq!(
+            check(r#"[{"source":"retry-after","text":"0","wait_us":0}]"#, 20),
+            "not exercised"
+        );
+        assert_eq!(check(r#"[{"source":"retry-after","text":"soon"}]"#, 20), "not exercised");
+    }
+
+    #[test]
+    fn giving_up_instead_of_waiting_is_not_accused() {
+        let lines = hinted(TWO_SECONDS, 0).lines().take(2).collect::<Vec<_>>().join("\n");
+        assert_eq!(verdict("honors_retry_after", &Value::Null, &lines), "passed");
+    }
+
+    #[test]
+    fn a_date_is_judged_less_one_second() {
+        let date = r#"[{"source":"retry-after","wait_us":3000000,"until_us":3000000}]"#;
+        assert_eq!(check(date, 2_000_000), "passed");
+        assert_eq!(check(date, 1_999_999), "failed op-0001");
+    }
+
+    #[test]
+    fn hints_above_max_wait_are_not_judged() {
+        let most = |most: &str| {
+            verdict("honors_retry_after", &json!({"max_wait": most}), &hinted(TWO_SECONDS, 20))
+        };
+        assert_eq!(most("1s"), "not exercised");
+        assert_eq!(most("2s"), "failed op-0001");
+    }
+
+    #[test]
+    fn a_hedge_that_was_on_its_way_before_the_hint_is_not_accused() {
+        assert_eq!(check(TWO_SECONDS, 5), "passed");
+    }
+
+    #[test]
+    fn a_restart_clears_the_memory_unless_the_scenario_says_otherwise() {
+        let restarted = hinted(TWO_SECONDS, 400_000).replace(
+            r#"{"at_us":400000"#,
+            "{\"at_us\":300000,\"event\":\"client_started\"}\n{\"at_us\":400000",
+        );
+        assert_eq!(verdict("honors_retry_after", &Value::Null, &restarted), "passed");
+        let across = json!({"across_restarts": true});
+        assert_eq!(verdict("honors_retry_after", &across, &restarted), "failed op-0001");
+    }
+
+    #[test]
+    fn a_hint_for_the_whole_provider_binds_others_after_the_reaction_time() {
+        let other = |at: u64| {
+            let one = hinted(TWO_SECONDS, 3_000_000);
+            let line = format!(
+                r#"{{"at_us":{at},"event":"request_received","request":3,"operation":"op-0002"}}"#
+            );
+            let lines = format!("{one}\n{line}");
+            let lines = lines.replace(r#""at_us":3000000"#, &format!(r#""at_us":{}"#, 3_000_000));
+            verdict_on_real_clock("honors_retry_after", &json!({"scope": "provider"}), &lines)
+        };
+        assert_eq!(other(250_010), "passed");
+        assert_eq!(other(250_011), "failed op-0002");
+        assert_eq!(other(1_998_010), "passed");
+        let exec = trace_with(&json!({"mode": "exec"}), &hinted(TWO_SECONDS, 3_000_000));
+        let judged = invariant("honors_retry_after", &json!({"scope": "provider"})).check(&exec);
+        assert_eq!(in_short(&judged), "not exercised");
+        assert!(judged.reason.unwrap().contains("--mode stdio"));
+    }
+
+    #[test]
+    fn another_provider_and_a_success_bind_nothing() {
+        let success = hinted(TWO_SECONDS, 400_000).replace("429", "200");
+        assert_eq!(verdict("honors_retry_after", &Value::Null, &success), "not exercised");
+        let fallback =
+            hinted(TWO_SECONDS, 400_000).replace(r#""attempt":2"#, r#""provider":"backup""#);
+        assert_eq!(verdict("honors_retry_after", &Value::Null, &fallback), "passed");
+    }
+}

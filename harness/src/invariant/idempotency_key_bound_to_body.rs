@@ -74,3 +74,42 @@ fn violation(trace: &Trace, requests: &[&Request]) -> Option<Violation> {
     );
     Some(Violation::new(trace, other.operation?, message, [first.seq, other.seq]))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::verdict;
+
+    fn check(second: &str) -> String {
+        let lines = format!(
+            r#"{{"at_us":0,"event":"request_received","request":1,"key":"k"}}
+            {{"at_us":9,"event":"request_received","request":2,"attempt":2,{second}}}"#
+        );
+        verdict("idempotency_key_bound_to_body", &Value::Null, &lines)
+    }
+
+    #[test]
+    fn the_same_key_comes_with_the_same_body() {
+        assert_eq!(check(r#""key":"k""#), "passed");
+        assert_eq!(check(r#""key":"k","canonical_digest":"another""#), "failed op-0001");
+        assert_eq!(check(r#""key":"other","canonical_digest":"another""#), "not exercised");
+    }
+
+    #[test]
+    fn what_does_not_count_in_a_body_is_not_accused() {
+        assert_eq!(check(r#""key":"k","body_digest":"another order of keys""#), "passed");
+    }
+
+    #[test]
+    fn routes_and_apis_without_keys_are_not_accused() {
+        assert_eq!(
+            check(r#""key":"k","keyed":false,"canonical_digest":"another""#),
+            "not exercised"
+        );
+        assert_eq!(
+            check(r#""key":"k","route":"capture","canonical_digest":"another""#),
+            "not exercised"
+        );
+    }
+}

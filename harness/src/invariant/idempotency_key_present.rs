@@ -67,3 +67,30 @@ impl Invariant for IdempotencyKeyPresent {
         keys_are_known(scenario, at, KIND.name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::verdict;
+
+    fn check(request: &str, event: &str) -> String {
+        let lines = format!(
+            r#"{{"at_us":1,"event":"request_received","request":1{request}}}
+            {{"at_us":1,"event":"{event}","request":1}}"#
+        );
+        verdict("idempotency_key_present", &Value::Null, &lines)
+    }
+
+    #[test]
+    fn what_commits_carries_a_key() {
+        assert_eq!(check(r#","key":"k""#, "effect_committed"), "passed");
+        assert_eq!(check("", "effect_committed"), "failed op-0001");
+        assert_eq!(check("", "rate_limited"), "not exercised");
+    }
+
+    #[test]
+    fn routes_without_keys_are_not_accused() {
+        assert_eq!(check(r#","keyed":false"#, "effect_committed"), "not exercised");
+    }
+}

@@ -159,3 +159,88 @@ fn is_released(
                 && !trace.told_by(id).any(|effect| trace.effect(effect).operation == operation)
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::{message, verdict};
+    use crate::trace::testing::trace;
+
+    fn keys(between: &str, second: &str) -> String {
+        format!(
+            r#"{{"at_us":0,"event":"request_received","request":1,"key":"a"}}
+            {between}
+            {{"at_us":90,"event":"request_received","request":9,"attempt":2,{second}}}"#
+        )
+    }
+
+    fn check(between: &str, second: &str) -> String {
+        verdict("idempotency_key_stable", &Value::Null, &keys(between, second))
+    }
+
+    const LOST: &str =
+        r#"{"at_us":5,"event":"connection_ended","request":1,"by":"provider","how":"rst"}"#;
+
+    #[test]
+    fn a_new_key_while_the_old_one_is_open_is_accused() {
+        assert_eq!(check(LOST, r#""key":"a""#), "passed");
+        assert_eq!(check(LOST, r#""key":"b""#), "failed op-0001");
+        let busy = r#"{"at_us":5,"event":"response_sent","request":1,"status":429}"#;
+        assert_eq!(check(busy, r#""key":"b""#), "failed op-0001");
+        assert_eq!(
+            message("idempotency_key_stable", &Value::Null, &trace(&keys(LOST, r#""key":"b""#))),
+            "expected one idempotency key, found 2 keys: attempt 2 of `create_charge` came with a new one \
+             while it was open what became of the old one"
+        );
+    }
+
+    #[test]
+    fn one_key_alone_exercises_nothing() {
+        assert_eq!(check(LOST, r#""operation":"op-0002","key":"b""#), "not exercised");
+        assert_eq!(check(LOST, r#""keyed":false,"key":"b""#), "not exercised");
+    }
+
+    #[test]
+    fn a_second_submit_has_the_same_key_unless_the_scenario_says_otherwise() {
+        let lines = keys(LOST, r#""submit":2,"key":"b""#);
+        assert_eq!(verdict("idempotency_key_stable", &Value::Null, &lines), "failed op-0001");
+        let per_submit = json!({"per": "submit"});
+        assert_eq!(verdict("idempotency_key_stable", &per_submit, &lines), "not exercised");
+    }
+
+    #[test]
+    fn a_new_key_after_a_complete_definite_answer_is_not_accused() {
+        for answer in [
+            r#""status":402"#,
+            r#""status":422,"refuses_key":true"#,
+            r#""status":500,"replayed":true"#,
+        ] {
+            let answered = format!(r#"{{"at_us":5,"event":"response_sent","request":1,{answer}}}"#);
+            assert_eq!(check(&answered, r#""key":"b""#), "passed", "{answer}");
+            let cut = answered.replace("}", r#","complete":false}"#);
+            assert_eq!(check(&cut, r#""key":"b""#), "failed op-0001", "cut: {answer}");
+        }
+    }
+
+    #[test]
+    fn a_new_key_after_a_read_that_showed_no_effect_is_not_accused() {
+        let read = |effects: &str| {
+            format!(
+                r#"{LOST}
+                {{"at_us":6,"event":"effect_committed","request":1}}
+                {{"at_us":7,"event":"request_received","request":2,"route":"list_charges","unsafe":false}}
+                {{"at_us":8,"event":"response_sent","request":2,"status":200,"effects":{effects}}}"#
+            )
+        };
+        assert_eq!(check(&read("[]"), r#""key":"b""#), "passed");
+        assert_eq!(check(&read("[1]"), r#""key":"b""#), "failed op-0001");
+    }
+
+    #[test]
+    fn another_item_and_another_provider_have_keys_of_their_own() {
+        let item = r#"{"at_us":5,"event":"effect_committed","request":1,"subject":"line 1"}"#;
+        assert_eq!(check(item, r#""canonical_digest":"line 2","key":"b""#), "not exercised");
+        assert_eq!(check(LOST, r#""provider":"backup","key":"b""#), "not exercised");
+    }
+}

@@ -99,3 +99,60 @@ fn keys_by_route(trace: &Trace) -> bool {
         || scenario.get("provider").is_some_and(is_route)
         || named.is_some_and(|providers| providers.values().any(is_route))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::{in_short, invariant, message, verdict};
+    use crate::trace::testing::{trace, trace_with};
+
+    fn keys(second: &str) -> String {
+        format!(
+            r#"{{"at_us":0,"event":"request_received","request":1,"key":"1999-usd"}}
+            {{"at_us":9,"event":"request_received","request":2,{second}}}"#
+        )
+    }
+
+    fn check(second: &str) -> String {
+        verdict("idempotency_key_unique", &Value::Null, &keys(second))
+    }
+
+    const SHARED: &str = r#""operation":"op-0002","key":"1999-usd""#;
+
+    #[test]
+    fn a_key_for_two_operations_is_accused() {
+        assert_eq!(check(r#""operation":"op-0002","key":"other""#), "passed");
+        assert_eq!(check(SHARED), "failed op-0002");
+        assert_eq!(
+            message("idempotency_key_unique", &Value::Null, &trace(&keys(SHARED))),
+            "the idempotency key `1999-usd` is shared with `op-0001`"
+        );
+    }
+
+    #[test]
+    fn one_operation_exercises_nothing() {
+        assert_eq!(check(r#""attempt":2,"key":"1999-usd""#), "not exercised");
+        assert_eq!(
+            check(r#""operation":"op-0002","keyed":false,"key":"1999-usd""#),
+            "not exercised"
+        );
+    }
+
+    #[test]
+    fn two_steps_of_one_operation_share_none_unless_the_api_keeps_routes_apart() {
+        let step = r#""route":"capture","key":"1999-usd""#;
+        assert_eq!(check(step), "failed op-0001");
+        let by_route = json!({"apis": {"payments": {"idempotency": {"scope": "route"}}}});
+        let judged = invariant("idempotency_key_unique", &Value::Null);
+        assert_eq!(in_short(&judged.check(&trace_with(&by_route, &keys(step)))), "not exercised");
+    }
+
+    #[test]
+    fn another_provider_keeps_keys_of_its_own() {
+        assert_eq!(
+            check(r#""operation":"op-0002","provider":"backup","key":"1999-usd""#),
+            "passed"
+        );
+    }
+}

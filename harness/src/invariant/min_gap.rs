@@ -110,3 +110,68 @@ impl MinGap {
         Some(Violation::new(trace, request.operation?, message, evidence))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::{verdict, verdict_on_real_clock};
+
+    fn check(end: &str, next: &str) -> String {
+        let lines = format!(
+            r#"{{"at_us":0,"event":"request_received","request":1,"reused":true}}
+            {{"at_us":10,{end}}}
+            {{"at_us":1010,"event":"request_received","request":2,"attempt":2{next}}}"#
+        );
+        verdict("min_gap", &Value::Null, &lines)
+    }
+
+    const REFUSED: &str = r#""event":"response_sent","request":1,"status":503"#;
+
+    #[test]
+    fn a_tight_loop_is_accused_and_a_pause_is_not() {
+        assert_eq!(check(REFUSED, ""), "failed op-0001");
+        let lines = r#"{"at_us":0,"event":"request_received","request":1}
+            {"at_us":10,"event":"response_sent","request":1,"status":503}
+            {"at_us":50010,"event":"request_received","request":2,"attempt":2}"#;
+        assert_eq!(verdict("min_gap", &Value::Null, lines), "passed");
+        assert_eq!(verdict("min_gap", &json!({"gap": "51ms"}), lines), "failed op-0001");
+        assert_eq!(
+            verdict_on_real_clock("min_gap", &json!({"gap": "51ms"}), lines),
+            "passed",
+            "2 ms of slack"
+        );
+    }
+
+    #[test]
+    fn a_repeat_at_once_after_a_lost_connection_is_accused() {
+        let reset = r#""event":"connection_ended","request":1,"by":"provider","how":"rst""#;
+        assert_eq!(check(reset, r#","key":"new""#), "failed op-0001");
+        assert_eq!(check(reset, ""), "passed", "the transport's own repeat");
+        let hung_up = r#""event":"connection_ended","request":1"#;
+        assert_eq!(check(hung_up, ""), "failed op-0001");
+    }
+
+    #[test]
+    fn what_is_no_retry_is_not_accused() {
+        assert_eq!(
+            check(r#""event":"response_sent","request":1,"status":200"#, ""),
+            "not exercised"
+        );
+        assert_eq!(
+            check(r#""event":"response_sent","request":1,"status":307"#, ""),
+            "not exercised"
+        );
+        let mended = r#","canonical_digest":"mended""#;
+        assert_eq!(check(r#""event":"response_sent","request":1,"status":400"#, mended), "passed");
+        assert_eq!(check(REFUSED, r#","provider":"backup""#), "passed", "a fallback");
+    }
+
+    #[test]
+    fn a_hedge_is_no_retry_after_a_failure() {
+        let lines = r#"{"at_us":0,"event":"request_received","request":1}
+            {"at_us":1000,"event":"request_received","request":2,"attempt":2}
+            {"at_us":2000,"event":"response_sent","request":1,"status":503}"#;
+        assert_eq!(verdict("min_gap", &Value::Null, lines), "passed");
+    }
+}

@@ -151,3 +151,96 @@ fn attempts_and(
 ) -> impl Iterator<Item = u32> {
     trace.attempts_of(id).flat_map(|(id, _)| events_of(trace, id)).chain(more.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::{in_short, invariant, verdict};
+    use crate::trace::testing::trace_with;
+
+    fn check(lines: &str) -> String {
+        verdict("no_lost_operations", &Value::Null, lines)
+    }
+
+    fn check_all(lines: &str) -> String {
+        verdict("no_lost_operations", &json!({"all": true}), lines)
+    }
+
+    const STRUCK: &str = r#"{"at_us":0,"event":"operation_submitted"}
+        {"at_us":1,"event":"request_received","request":1}
+        {"at_us":1,"event":"fault_injected","request":1}"#;
+
+    #[test]
+    fn a_failure_that_is_reported_is_not_lost() {
+        let failed = r#"{"at_us":9,"event":"operation_finished","claim":"failed"}"#;
+        assert_eq!(check(&format!("{STRUCK}\n{failed}")), "passed");
+        assert_eq!(check_all(&format!("{STRUCK}\n{failed}")), "failed op-0001", "all must be done");
+    }
+
+    #[test]
+    fn silence_is_a_loss_also_where_the_driver_speaks() {
+        assert_eq!(check(STRUCK), "failed op-0001");
+        let driver = r#"{"at_us":9,"event":"operation_finished","claim":"unknown","by":"driver","detail":"deadline"}"#;
+        assert_eq!(check(&format!("{STRUCK}\n{driver}")), "failed op-0001");
+        let client = r#"{"at_us":9,"event":"operation_finished","claim":"unknown"}"#;
+        assert_eq!(check(&format!("{STRUCK}\n{client}")), "passed");
+    }
+
+    #[test]
+    fn success_without_an_effect_is_a_loss() {
+        let claim = r#"{"at_us":9,"event":"operation_finished","claim":"succeeded"}"#;
+        assert_eq!(check(&format!("{STRUCK}\n{claim}")), "failed op-0001");
+        let done = r#"{"at_us":3,"event":"effect_committed","request":1}"#;
+        assert_eq!(check_all(&format!("{STRUCK}\n{done}\n{claim}")), "passed");
+    }
+
+    #[test]
+    fn without_a_strike_nothing_is_exercised() {
+        let lines = r#"{"at_us":0,"event":"operation_submitted"}
+            {"at_us":1,"event":"request_received","request":1}
+            {"at_us":1,"event":"effect_committed","request":1}
+            {"at_us":9,"event":"operation_finished","claim":"succeeded"}"#;
+        assert_eq!(check_all(lines), "not exercised");
+    }
+
+    #[test]
+    fn a_permanent_rejection_reported_as_failed_is_not_accused() {
+        let rejected = r#"{"at_us":2,"event":"response_sent","request":1,"status":402}
+            {"at_us":9,"event":"operation_finished","claim":"failed"}"#;
+        assert_eq!(check_all(&format!("{STRUCK}\n{rejected}")), "passed");
+        let mismatch = rejected.replace("402", r#"422,"refuses_key":true"#);
+        assert_eq!(
+            check_all(&format!("{STRUCK}\n{mismatch}")),
+            "failed op-0001",
+            "a refusal of the key is not one of the content"
+        );
+    }
+
+    #[test]
+    fn a_read_is_done_when_it_was_answered() {
+        let lines = r#"{"at_us":0,"event":"operation_submitted","call":"get_limits"}
+            {"at_us":1,"event":"request_received","request":1,"route":"get_limits","unsafe":false}
+            {"at_us":1,"event":"fault_injected","request":1,"fault":"latency"}
+            {"at_us":2,"event":"response_sent","request":1,"status":200}
+            {"at_us":9,"event":"operation_finished","claim":"succeeded"}"#;
+        assert_eq!(check_all(lines), "passed");
+        assert_eq!(check_all(&lines.replace(":200", ":503")), "failed op-0001");
+    }
+
+    #[test]
+    fn an_interrupted_run_and_a_suite_are_not_accused_of_silence() {
+        let cut =
+            format!("{STRUCK}\n{}", r#"{"at_us":9,"event":"run_finished","reason":"interrupted"}"#);
+        assert_eq!(check_all(&cut), "passed");
+        let suite = trace_with(
+            &json!({"mode": "suite"}),
+            r#"{"at_us":1,"event":"request_received","request":1}
+            {"at_us":1,"event":"fault_injected","request":1}"#,
+        );
+        let judged =
+            |parameters| in_short(&invariant("no_lost_operations", &parameters).check(&suite));
+        assert_eq!(judged(Value::Null), "passed");
+        assert_eq!(judged(json!({"all": true})), "failed op-0001");
+    }
+}

@@ -114,3 +114,90 @@ fn in_flight(trace: &Trace, earlier: RequestId, later: &Request) -> bool {
         None => trace.is_whole() || trace.last_at_us > let_go_by,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::{message, verdict, verdict_on_real_clock};
+    use crate::trace::testing::trace;
+
+    fn pair(first: &str, second: &str, ends: &str) -> String {
+        format!(
+            r#"{{"at_us":0,"event":"request_received","request":1{first}}}
+            {{"at_us":500000,"event":"request_received","request":2,"attempt":2{second}}}
+            {ends}"#
+        )
+    }
+
+    fn check(first: &str, second: &str, ends: &str) -> String {
+        verdict("no_overlapping_attempts", &Value::Null, &pair(first, second, ends))
+    }
+
+    const BOTH: &str = r#"{"at_us":900000,"event":"response_sent","request":1,"status":201}
+        {"at_us":900000,"event":"response_sent","request":2,"status":201}"#;
+
+    #[test]
+    fn two_in_flight_without_one_key_are_accused() {
+        assert_eq!(check("", "", BOTH), "failed op-0001");
+        assert_eq!(check(r#","key":"a""#, r#","key":"b""#, BOTH), "failed op-0001");
+        assert_eq!(
+            message("no_overlapping_attempts", &Value::Null, &trace(&pair("", "", BOTH))),
+            "attempt 2 of `create_charge` was sent while attempt 1 was still in flight (ended 0.4 s \
+             later), without an idempotency key"
+        );
+    }
+
+    #[test]
+    fn hedging_under_a_key_that_the_api_honours_is_not_accused() {
+        let key = r#","key":"a""#;
+        assert_eq!(check(key, key, BOTH), "passed");
+        let unknown = r#","key":"a","keyed":false"#;
+        assert_eq!(check(unknown, unknown, BOTH), "failed op-0001", "the API has no keys");
+    }
+
+    #[test]
+    fn one_after_the_other_passes_and_one_alone_exercises_nothing() {
+        let before = r#"{"at_us":400000,"event":"response_sent","request":1,"status":503}"#;
+        assert_eq!(check("", "", before), "passed");
+        let alone = r#"{"at_us":0,"event":"request_received","request":1}"#;
+        assert_eq!(verdict("no_overlapping_attempts", &Value::Null, alone), "not exercised");
+        assert_eq!(
+            check(r#","unsafe":false"#, r#","unsafe":false"#, BOTH),
+            "not exercised",
+            "reads"
+        );
+    }
+
+    #[test]
+    fn another_item_is_not_accused() {
+        assert_eq!(check("", r#","canonical_digest":"item 2""#, BOTH), "passed");
+    }
+
+    #[test]
+    fn an_attempt_that_the_client_lets_go_of_in_time_is_not_accused() {
+        let closed = |at: u64| {
+            let end = format!(r#"{{"at_us":{at},"event":"connection_ended","request":1}}"#);
+            verdict_on_real_clock("no_overlapping_attempts", &Value::Null, &pair("", "", &end))
+        };
+        assert_eq!(closed(750_000), "passed");
+        assert_eq!(closed(750_001), "failed op-0001");
+    }
+
+    #[test]
+    fn a_failure_known_by_its_head_is_over_though_its_body_drips_on() {
+        let drips = r#"{"at_us":900000,"event":"response_sent","request":1,"status":429,"head_at_us":400000}"#;
+        assert_eq!(check("", "", drips), "passed");
+        let success = drips.replace("429", "200");
+        assert_eq!(check("", "", &success), "failed op-0001");
+    }
+
+    #[test]
+    fn a_trace_that_breaks_off_proves_no_overlap() {
+        let cut = r#"{"at_us":500001,"event":"run_finished","reason":"interrupted"}"#;
+        assert_eq!(
+            verdict_on_real_clock("no_overlapping_attempts", &Value::Null, &pair("", "", cut)),
+            "passed"
+        );
+    }
+}

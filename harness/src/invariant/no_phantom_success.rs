@@ -81,3 +81,77 @@ fn violation(trace: &Trace, id: OperationId, claim: u32) -> Violation {
     let evidence = attempts.iter().flat_map(|id| events_of(trace, *id)).chain([claim]);
     Violation::new(trace, id, message, evidence)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::verdict;
+
+    fn check(lines: &str) -> String {
+        verdict("no_phantom_success", &Value::Null, lines)
+    }
+
+    const REFUSED: &str = r#"{"at_us":0,"event":"operation_submitted"}
+        {"at_us":1,"event":"request_received","request":1}
+        {"at_us":2,"event":"response_sent","request":1,"status":500}"#;
+    const SUCCEEDED: &str = r#"{"at_us":9,"event":"operation_finished","claim":"succeeded"}"#;
+
+    #[test]
+    fn success_without_an_effect_is_a_phantom() {
+        assert_eq!(check(&format!("{REFUSED}\n{SUCCEEDED}")), "failed op-0001");
+        assert_eq!(
+            check(&format!("{REFUSED}\n{}", SUCCEEDED.replace("succeeded", "failed"))),
+            "passed"
+        );
+    }
+
+    #[test]
+    fn success_without_a_single_request_is_a_phantom() {
+        let lines = format!(
+            "{}\n{SUCCEEDED}\n{}",
+            r#"{"at_us":0,"event":"operation_submitted"}"#,
+            r#"{"at_us":10,"event":"request_received","request":1,"operation":"op-0002"}"#
+        );
+        assert_eq!(check(&lines), "failed op-0001");
+    }
+
+    #[test]
+    fn where_every_effect_exists_nothing_is_exercised() {
+        let done = r#"{"at_us":1,"event":"effect_committed","request":1}"#;
+        assert_eq!(check(&format!("{REFUSED}\n{done}\n{SUCCEEDED}")), "not exercised");
+    }
+
+    #[test]
+    fn success_claimed_before_a_duplicate_in_flight_was_done_is_not_accused() {
+        let late = r#"{"at_us":50,"event":"effect_committed","request":1}"#;
+        assert_eq!(check(&format!("{REFUSED}\n{SUCCEEDED}\n{late}")), "not exercised");
+    }
+
+    #[test]
+    fn an_effect_that_another_operation_undid_is_not_accused_and_one_undone_by_itself_is() {
+        let undone = |by: &str| {
+            format!(
+                r#"{{"at_us":0,"event":"request_received","request":1}}
+                {{"at_us":1,"event":"effect_committed","request":1}}
+                {SUCCEEDED}
+                {{"at_us":20,"event":"request_received","request":2,"operation":"{by}","route":"refund_charge","unsafe":false}}
+                {{"at_us":20,"event":"effect_reversed","request":2,"operation":"{by}"}}"#
+            )
+        };
+        assert_eq!(check(&undone("op-0002")), "not exercised");
+        assert_eq!(check(&undone("op-0001")), "failed op-0001");
+    }
+
+    #[test]
+    fn a_refund_that_was_asked_for_is_done_when_it_undid_something() {
+        let lines = r#"{"at_us":0,"event":"effect_committed","request":9,"operation":"op-0001"}
+            {"at_us":1,"event":"operation_submitted","operation":"op-0002","call":"refund_charge"}
+            {"at_us":2,"event":"request_received","request":2,"operation":"op-0002","route":"refund_charge","unsafe":false}
+            {"at_us":2,"event":"effect_reversed","request":2,"operation":"op-0002"}
+            {"at_us":3,"event":"operation_finished","operation":"op-0002","claim":"succeeded"}"#;
+        assert_eq!(check(lines), "not exercised");
+        let nothing = lines.replace("effect_reversed", "rate_limited");
+        assert_eq!(check(&nothing), "failed op-0002");
+    }
+}

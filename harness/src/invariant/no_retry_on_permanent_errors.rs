@@ -105,3 +105,65 @@ fn looks_again(
         && matches!(response.status, 404 | 410)
         && trace.attempts_of(operation).any(|(_, one)| one.effectful && one.at_us <= refused.at_us)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::verdict;
+
+    fn check(answer: &str, then: &str) -> String {
+        let lines = format!(
+            r#"{{"at_us":1,"event":"request_received","request":1,"key":"k"}}
+            {{"at_us":2,"event":"response_sent","request":1,{answer}}}
+            {{"at_us":90,"event":"request_received","request":2,"attempt":2,"key":"k"{then}}}"#
+        );
+        verdict("no_retry_on_permanent_errors", &Value::Null, &lines)
+    }
+
+    #[test]
+    fn the_same_again_after_a_permanent_answer_is_accused() {
+        assert_eq!(check(r#""status":400"#, ""), "failed op-0001");
+        assert_eq!(check(r#""status":503"#, ""), "not exercised");
+        assert_eq!(check(r#""status":400,"complete":false"#, ""), "not exercised", "it was cut");
+    }
+
+    #[test]
+    fn the_apis_class_outranks_the_status() {
+        assert_eq!(check(r#""status":429,"class":"permanent""#, ""), "failed op-0001");
+        assert_eq!(
+            check(r#""status":400,"class":"transient","should_retry":true"#, ""),
+            "not exercised"
+        );
+    }
+
+    #[test]
+    fn another_request_is_not_accused() {
+        assert_eq!(check(r#""status":400"#, r#","canonical_digest":"mended""#), "passed");
+        assert_eq!(check(r#""status":404"#, r#","path":"/v2/charges""#), "passed");
+        assert_eq!(check(r#""status":401"#, r#","auth_digest":"fresh token""#), "passed");
+        assert_eq!(check(r#""status":400"#, r#","submit":2"#), "passed");
+    }
+
+    #[test]
+    fn a_new_key_after_a_refused_one_is_not_accused() {
+        let refused = r#""status":422,"refuses_key":true"#;
+        assert_eq!(check(refused, r#","key":"new""#), "passed");
+        assert_eq!(check(refused, ""), "failed op-0001");
+    }
+
+    #[test]
+    fn looking_again_whether_it_was_done_is_not_accused() {
+        let lines = r#"{"at_us":1,"event":"request_received","request":1}
+            {"at_us":2,"event":"connection_ended","request":1}
+            {"at_us":3,"event":"request_received","request":2,"route":"get_charge","method":"GET","unsafe":false}
+            {"at_us":4,"event":"response_sent","request":2,"status":404}
+            {"at_us":90,"event":"request_received","request":3,"route":"get_charge","method":"GET","unsafe":false}"#;
+        assert_eq!(verdict("no_retry_on_permanent_errors", &Value::Null, lines), "passed");
+        let forbidden = lines.replace("404", "403");
+        assert_eq!(
+            verdict("no_retry_on_permanent_errors", &Value::Null, &forbidden),
+            "failed op-0001"
+        );
+    }
+}

@@ -72,3 +72,40 @@ fn in_line(trace: &Trace, output: &Output) -> Option<Violation> {
         None => Violation::of_run(message, [output.seq]),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::{message, verdict};
+    use crate::trace::testing::trace;
+
+    fn check(lines: &str) -> String {
+        verdict("no_secrets_in_output", &Value::Null, lines)
+    }
+
+    #[test]
+    fn a_mark_in_a_line_is_a_secret_in_the_output() {
+        let line = r#"{"at_us":1,"event":"client_output","stream":"stderr","text":"key ⟦secret:api_key:base64⟧","secrets":["api_key:base64"]}"#;
+        assert_eq!(check(line), "failed run");
+        assert_eq!(
+            message("no_secrets_in_output", &Value::Null, &trace(line)),
+            "the client wrote `api_key:base64` to stderr: `key ⟦secret:api_key:base64⟧`"
+        );
+        let of_operation = line.replace(r#""stream""#, r#""operation":"op-0001","stream""#);
+        assert_eq!(check(&of_operation), "failed op-0001");
+    }
+
+    #[test]
+    fn a_claim_is_output_too() {
+        let claim = r#"{"at_us":1,"event":"operation_finished","claim":"failed","detail":"401 for ⟦secret:api_key:plain⟧"}"#;
+        assert_eq!(check(claim), "failed op-0001");
+        assert_eq!(check(&claim.replace('⟦', "(")), "passed");
+    }
+
+    #[test]
+    fn clean_output_passes_and_silence_exercises_nothing() {
+        assert_eq!(check(r#"{"at_us":1,"event":"client_output","text":"done"}"#), "passed");
+        assert_eq!(check(r#"{"at_us":1,"event":"request_received","request":1}"#), "not exercised");
+    }
+}

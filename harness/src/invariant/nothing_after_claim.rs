@@ -87,3 +87,65 @@ fn counts(trace: &Trace, submit: &Submit, id: RequestId, request: &Request) -> b
         && !trace.is_transport_repeat(id)
         && !request.route.is_some_and(|route| trace.is_reversal(route))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::{verdict, verdict_on_real_clock};
+
+    const CLAIMED: &str = r#"{"at_us":1,"event":"request_received","request":1,"reused":true}
+        {"at_us":9,"event":"operation_finished","claim":"failed"}"#;
+
+    fn check(then: &str) -> String {
+        verdict("nothing_after_claim", &Value::Null, &format!("{CLAIMED}\n{then}"))
+    }
+
+    #[test]
+    fn a_zombie_retry_is_accused_and_silence_passes() {
+        assert_eq!(check(""), "passed");
+        let zombie = r#"{"at_us":90,"event":"request_received","request":2,"attempt":2}"#;
+        assert_eq!(check(zombie), "failed op-0001");
+        assert_eq!(
+            check(&zombie.replace(r#""attempt":2"#, r#""submit":2"#)),
+            "passed",
+            "another submit"
+        );
+    }
+
+    #[test]
+    fn only_the_clients_final_claim_ends_an_operation() {
+        let after = |claim: &str| {
+            let claimed = CLAIMED.replace(r#""claim":"failed""#, claim);
+            let zombie = r#"{"at_us":90,"event":"request_received","request":2,"attempt":2}"#;
+            verdict("nothing_after_claim", &Value::Null, &format!("{claimed}\n{zombie}"))
+        };
+        assert_eq!(after(r#""claim":"unknown""#), "not exercised");
+        assert_eq!(after(r#""claim":"unknown","by":"driver""#), "not exercised");
+        assert_eq!(after(r#""claim":"succeeded""#), "failed op-0001");
+    }
+
+    #[test]
+    fn reads_reversals_and_transport_repeats_are_not_accused() {
+        let read = r#"{"at_us":90,"event":"request_received","request":2,"route":"get_charge","unsafe":false}"#;
+        assert_eq!(check(read), "passed");
+        let refund = r#"{"at_us":90,"event":"request_received","request":2,"route":"refund_charge"}
+            {"at_us":91,"event":"effect_reversed","request":2}"#;
+        assert_eq!(check(refund), "passed");
+        let repeat = r#"{"at_us":9,"event":"connection_ended","request":1,"by":"provider"}
+            {"at_us":10,"event":"request_received","request":2,"attempt":2}"#;
+        assert_eq!(check(repeat), "passed");
+    }
+
+    #[test]
+    fn what_was_on_its_way_on_the_real_clock_is_not_accused() {
+        let at = |at: u64| {
+            let line =
+                format!(r#"{{"at_us":{at},"event":"request_received","request":2,"attempt":2}}"#);
+            let lines = format!("{CLAIMED}\n{line}");
+            verdict_on_real_clock("nothing_after_claim", &Value::Null, &lines)
+        };
+        assert_eq!(at(250_009), "passed");
+        assert_eq!(at(250_010), "failed op-0001");
+    }
+}

@@ -90,3 +90,73 @@ fn taken(trace: &Trace, id: OperationId, unusable: &[RequestId]) -> Option<Viola
     let evidence = unusable.iter().flat_map(|id| events_of(trace, *id)).chain([claim.seq]);
     Some(Violation::new(trace, id, message, evidence))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::{message, verdict};
+    use crate::trace::testing::trace;
+
+    fn check(lines: &str) -> String {
+        verdict("rejects_malformed_responses", &Value::Null, lines)
+    }
+
+    const UNUSABLE: &str = r#"{"at_us":1,"event":"request_received","request":1}
+        {"at_us":1,"event":"effect_committed","request":1}
+        {"at_us":2,"event":"response_sent","request":1,"status":200,"unusable":"no JSON"}"#;
+    const SUCCEEDED: &str = r#"{"at_us":90,"event":"operation_finished","claim":"succeeded"}"#;
+
+    #[test]
+    fn an_unusable_answer_is_no_success_even_where_the_work_was_done() {
+        let lines = format!("{UNUSABLE}\n{SUCCEEDED}");
+        assert_eq!(check(&lines), "failed op-0001");
+        assert_eq!(
+            message("rejects_malformed_responses", &Value::Null, &trace(&lines)),
+            "the client claimed `succeeded` without a usable answer: the 200 to attempt 1 of \
+             `create_charge` is unusable (no JSON)"
+        );
+        assert_eq!(
+            check(&format!("{UNUSABLE}\n{}", SUCCEEDED.replace("succeeded", "unknown"))),
+            "passed"
+        );
+    }
+
+    #[test]
+    fn success_through_a_later_good_attempt_is_not_accused() {
+        let good = r#"{"at_us":8,"event":"request_received","request":2,"attempt":2}
+            {"at_us":9,"event":"response_sent","request":2,"status":201,"replayed":true,"effects":[1]}"#;
+        assert_eq!(check(&format!("{UNUSABLE}\n{good}\n{SUCCEEDED}")), "passed");
+        assert_eq!(
+            check(&format!(
+                "{UNUSABLE}\n{SUCCEEDED}\n{}",
+                good.replace(":8,", ":98,").replace(":9,", ":99,")
+            )),
+            "failed op-0001",
+            "what comes after the claim proves nothing"
+        );
+    }
+
+    #[test]
+    fn a_read_proves_success_only_if_it_shows_the_effect() {
+        let read = r#"{"at_us":8,"event":"request_received","request":2,"route":"list_charges","method":"GET","unsafe":false}
+            {"at_us":9,"event":"response_sent","request":2,"status":200,"effects":[1]}"#;
+        assert_eq!(check(&format!("{UNUSABLE}\n{read}\n{SUCCEEDED}")), "passed");
+        let empty = read.replace("[1]", "[]");
+        assert_eq!(check(&format!("{UNUSABLE}\n{empty}\n{SUCCEEDED}")), "failed op-0001");
+    }
+
+    #[test]
+    fn an_answer_about_another_operation_proves_nothing() {
+        let other = r#"{"at_us":3,"event":"effect_committed","request":9,"effect":2,"operation":"op-0002"}
+            {"at_us":8,"event":"request_received","request":2,"attempt":2}
+            {"at_us":9,"event":"response_sent","request":2,"status":201,"effects":[2]}"#;
+        assert_eq!(check(&format!("{UNUSABLE}\n{other}\n{SUCCEEDED}")), "failed op-0001");
+    }
+
+    #[test]
+    fn harmless_flaws_exercise_nothing() {
+        let usable = UNUSABLE.replace(r#","unusable":"no JSON""#, r#","effects":[1]"#);
+        assert_eq!(check(&format!("{usable}\n{SUCCEEDED}")), "not exercised");
+    }
+}

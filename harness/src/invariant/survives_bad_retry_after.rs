@@ -159,3 +159,77 @@ fn astray(trace: &Trace, hinted: (RequestId, &Hint), request: &Request) -> Optio
     let evidence = events_of(trace, hinted.0).chain(claim.map(|claim| claim.seq));
     Some(Violation::new(trace, operation, message, evidence))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::verdict;
+
+    fn hinted(hint: &str, then: &str) -> String {
+        format!(
+            r#"{{"at_us":0,"event":"operation_submitted","deadline_us":5000000}}
+            {{"at_us":0,"event":"request_received","request":1}}
+            {{"at_us":10,"event":"response_sent","request":1,"status":429,"hints":[{{"source":"retry-after",{hint}}}]}}
+            {then}"#
+        )
+    }
+
+    fn check(hint: &str, then: &str) -> String {
+        verdict("survives_bad_retry_after", &Value::Null, &hinted(hint, then))
+    }
+
+    const GARBAGE: &str = r#""text":"soon""#;
+    const FAILED: &str = r#"{"at_us":90,"event":"operation_finished","claim":"failed"}"#;
+
+    fn retry(at: u64) -> String {
+        format!(
+            r#"{{"at_us":{at},"event":"request_received","request":2,"attempt":2}}
+            {{"at_us":{at},"event":"response_sent","request":2,"status":201}}"#
+        )
+    }
+
+    #[test]
+    fn a_client_that_gives_up_or_waits_a_little_survives() {
+        assert_eq!(check(GARBAGE, FAILED), "passed");
+        assert_eq!(check(GARBAGE, &retry(50_010)), "passed");
+    }
+
+    #[test]
+    fn a_client_that_hammers_or_dies_does_not() {
+        assert_eq!(check(GARBAGE, &retry(50_009)), "failed op-0001");
+        assert_eq!(check(GARBAGE, ""), "failed op-0001", "no claim");
+        let late = FAILED.replace("90", "5000001");
+        assert_eq!(check(GARBAGE, &late), "failed op-0001", "it slept past its deadline");
+        let driver =
+            FAILED.replace("failed", "unknown").replace(r#""claim""#, r#""by":"driver","claim""#);
+        assert_eq!(check(GARBAGE, &driver), "failed op-0001");
+    }
+
+    #[test]
+    fn each_sort_of_senseless_hint_exercises_it_and_a_good_one_does_not() {
+        for hint in [
+            r#""text":"-5""#,
+            r#""text":"0","wait_us":0"#,
+            r#""text":"1000000000000","wait_us":1000000000000000000"#,
+        ] {
+            assert_eq!(check(hint, FAILED), "passed", "{hint}");
+        }
+        assert_eq!(check(r#""text":"2","wait_us":2000000"#, FAILED), "not exercised");
+    }
+
+    #[test]
+    fn silence_for_another_reason_is_not_accused() {
+        let hung = r#"{"at_us":60000,"event":"request_received","request":2,"attempt":2}"#;
+        assert_eq!(check(GARBAGE, hung), "passed");
+    }
+
+    #[test]
+    fn the_gap_is_a_parameter() {
+        let lines = hinted(GARBAGE, &retry(60_000));
+        assert_eq!(
+            verdict("survives_bad_retry_after", &json!({"min_gap": "100ms"}), &lines),
+            "failed op-0001"
+        );
+    }
+}

@@ -211,7 +211,7 @@ impl TraceBuilder {
         self.request_by_number.insert((provider, event.request), id);
         let mut request = Request {
             seq: stamp.seq,
-            number: event.request,
+            number: u32::try_from(event.request).unwrap_or(u32::MAX),
             at_us: stamp.at_us,
             provider,
             route,
@@ -227,7 +227,7 @@ impl TraceBuilder {
             auth,
             canonical: event.canonical_digest,
             call,
-            connection: event.connection,
+            connection: u32::try_from(event.connection).unwrap_or(u32::MAX),
             reused: event.reused,
             expects: event.headers.contains_key("expect"),
             same_bytes: false,
@@ -362,8 +362,8 @@ impl TraceBuilder {
             return;
         };
         let how = self.names.intern(&event.how);
-        self.requests[place(id.0)].ended =
-            Some(Ended { seq: stamp.seq, at_us: stamp.at_us, by: event.by, how });
+        let ended = Ended { seq: stamp.seq, at_us: stamp.at_us, by: event.by, how };
+        self.requests[place(id.0)].ended.get_or_insert(ended);
     }
 
     fn finished(&mut self, stamp: Stamp, event: &OperationFinished) {

@@ -165,7 +165,7 @@ pub struct Request {
     /// The event of its arrival.
     pub seq: u32,
     /// The provider's own number for it.
-    pub number: u64,
+    pub number: u32,
     /// When its head had been read.
     pub at_us: u64,
     /// The provider.
@@ -198,7 +198,7 @@ pub struct Request {
     /// for the very same thing.
     pub call: Digest16,
     /// The connection's number.
-    pub connection: u64,
+    pub connection: u32,
     /// True when an earlier request was answered on the connection.
     pub reused: bool,
     /// True when it carries `Expect`.

@@ -90,7 +90,7 @@ fn started(line: &[u8]) -> Result<Event, TraceError> {
         return Err(no_trace(&"it is another JSON document"));
     }
     let found = value.get("version").cloned().unwrap_or_default();
-    if found != Value::from(TRACE_VERSION) {
+    if found.as_u64() != Some(u64::from(TRACE_VERSION)) {
         return Err(TraceError::Version { found: found.to_string() });
     }
     let mut event: Event = serde_json::from_value(value).map_err(|error| no_trace(&error))?;

@@ -27,11 +27,12 @@ pub(crate) fn trace_with(run: &Value, lines: &str) -> Trace {
         let event = completed(serde_json::from_str(line).expect(line));
         last = event.get("at_us").and_then(Value::as_u64).expect("`at_us` in every line");
         serde_json::from_value::<Event>(event.clone()).expect(line);
-        text.push_str(&format!("{event}\n"));
+        text.push_str(&event.to_string());
+        text.push('\n');
     }
     if !lines.contains("run_finished") {
         let end = json!({"at_us": last + 1, "event": "run_finished", "reason": "completed"});
-        text.push_str(&format!("{end}\n"));
+        text.push_str(&end.to_string());
     }
     let trace = read(text.as_bytes(), |_| {}).expect("the lines are a trace");
     assert_eq!(trace.cut, None);

@@ -91,7 +91,10 @@ fn closest(wrong: &str, allowed: &[String]) -> Option<String> {
         .map(|(_, word)| word.clone())
 }
 
-/// All that is wrong with a document, collected while it is resolved.
+/// How many diagnostics of a document are kept; whoever has so many mends the first ones first.
+pub const MAX_DIAGNOSTICS: usize = 200;
+
+/// What is wrong with a document, collected while it is resolved: the first 200.
 #[derive(Debug, Default)]
 pub struct Diagnostics(RefCell<Vec<Diagnostic>>);
 
@@ -108,15 +111,39 @@ impl Diagnostics {
         At { path: String::new(), sink: self }
     }
 
-    /// Adds one.
+    /// Adds one, unless there are too many already.
     pub fn push(&self, diagnostic: Diagnostic) {
-        self.0.borrow_mut().push(diagnostic);
+        if !self.is_full(diagnostic.severity) {
+            self.0.borrow_mut().push(diagnostic);
+        }
+    }
+
+    /// True when no more of this severity are kept. Notes take half of the room at most, so an error is
+    /// left out only where others stand already.
+    fn is_full(&self, severity: Severity) -> bool {
+        let room = match severity {
+            Severity::Error => MAX_DIAGNOSTICS,
+            Severity::Note => MAX_DIAGNOSTICS / 2,
+        };
+        self.0.borrow().len() >= room
     }
 
     /// True when an error is among them.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.0.borrow().iter().any(|one| one.severity == Severity::Error)
+    }
+
+    /// True when an error stands at `path` or below it.
+    #[must_use]
+    fn has_errors_at(&self, path: &str) -> bool {
+        let below = |one: &Diagnostic| {
+            let rest = one.path.strip_prefix(path)?;
+            Some(rest.is_empty() || path.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let diagnostics = self.0.borrow();
+        let mut errors = diagnostics.iter().filter(|one| one.severity == Severity::Error);
+        errors.any(|one| below(one) == Some(true))
     }
 
     /// All of them, in the order found.
@@ -171,6 +198,12 @@ impl<'a> At<'a> {
         self.sink.push(diagnostic);
     }
 
+    /// True when an error has been reported here or below: what is missing then is no second mistake.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        self.sink.has_errors_at(&self.path)
+    }
+
     /// Reports an error here: `at.error("…", |d| d.allowed(wrong, words).cure("…"))`.
     pub fn error(&self, message: impl Into<String>, more: impl FnOnce(Diagnostic) -> Diagnostic) {
         self.report(Severity::Error, message.into(), more);
@@ -187,6 +220,9 @@ impl<'a> At<'a> {
         message: String,
         more: impl FnOnce(Diagnostic) -> Diagnostic,
     ) {
+        if self.sink.is_full(severity) {
+            return;
+        }
         self.sink.push(more(Diagnostic {
             severity,
             path: self.path.clone(),

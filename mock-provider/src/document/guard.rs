@@ -210,6 +210,7 @@ impl Scanner {
 
     fn tag(&mut self, tag: Option<&Tag>, place: Place) {
         if let Some(tag) = tag {
+            let tag = tag.to_string().replace("tag:yaml.org,2002:!", "!!");
             let message = format!("the tag `{tag}` has no meaning here");
             self.refuse(
                 message,

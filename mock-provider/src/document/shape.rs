@@ -264,11 +264,15 @@ fn plain(schema: &Value) -> String {
         return format!("a map with {}", keys.join(", "));
     }
     let low = schema.get("minimum").and_then(Value::as_u64).filter(|low| *low > 0);
+    let high = schema.get("maximum").and_then(Value::as_u64);
     let words: Vec<String> = types
         .into_iter()
         .map(|one| match (one, low) {
-            ("integer", Some(low)) => format!("a whole number from {low}"),
-            ("integer", None) => "a whole number".to_owned(),
+            ("integer", low) => match (low, high) {
+                (None, None) => "a whole number".to_owned(),
+                (Some(low), None) => format!("a whole number from {low}"),
+                (low, Some(high)) => format!("a whole number from {} to {high}", low.unwrap_or(0)),
+            },
             ("number", _) => "a number".to_owned(),
             ("string", _) => "text".to_owned(),
             ("boolean", _) => "`true` or `false`".to_owned(),
@@ -370,10 +374,32 @@ impl<'s> Walk<'s> {
             finding
         } else {
             let mut finding = self.finding(format!("expected {expected}, found {}", found(value)));
-            finding.cure = self.unit_cure(schema, value);
+            finding.cure = self.unit_cure(schema, value).or_else(|| self.type_cure(schema, value));
             finding
         };
         self.findings.push(finding);
+    }
+
+    /// How a value of the right type is written.
+    fn type_cure(&self, schema: &'s Value, value: &Value) -> Option<String> {
+        let forms = self.shape.forms(schema);
+        let takes = |kind: &str| forms.iter().any(|form| types_of(form).contains(&kind));
+        let cure = if takes("array") && value.is_object() {
+            "make it a list: begin each element with `- `"
+        } else if takes("array") && !takes("object") {
+            "write a list: `[a, b]`"
+        } else if takes("object") {
+            "write a map: a line `key: value` for each key"
+        } else if takes("integer") {
+            "write a whole number, without quotes"
+        } else if takes("string") {
+            "write text, in quotes where it looks like something else"
+        } else if takes("boolean") {
+            "write `true` or `false`, without quotes"
+        } else {
+            return None;
+        };
+        Some(cure.to_owned())
     }
 
     /// How a bare number becomes a quantity.

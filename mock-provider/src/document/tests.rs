@@ -164,11 +164,11 @@ fn all_problems_of_shape_are_said_at_once_and_the_rest_is_read() {
             "chanse: the key `chanse` is not known here ~chance",
             "chance: expected a chance such as `30%`, found the number `0.3` -> write a percentage such as `30%` or a fraction such as `3/10`",
             "wait.min: expected a duration such as `150ms`, found the number `5` -> write the unit: `5s` or `5ms`",
-            "list[1]: expected a whole number, found the text `two`",
+            "list[1]: expected a whole number, found the text `two` -> write a whole number, without quotes",
             "list[2]: `-3` is out of range -> use at least 0",
             "word: `at_onse` is not known here ~at_once",
             "port: `99999` is out of range -> use a whole number from 0 to 65535",
-            "inject[0]: expected a name, or `name: {parameters}`, found the number `7`",
+            "inject[0]: expected a name, or `name: {parameters}`, found the number `7` -> write a map: a line `key: value` for each key",
             "name: the required key `name` is missing -> add `name`: text",
             "wait.max: `soon` is no length of time -> write it in words such as `150ms`, `2s`, `30m` or `24h`",
         ]

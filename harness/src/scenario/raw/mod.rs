@@ -26,10 +26,10 @@ pub use workload::{
 /// A scenario: how a provider misbehaves, what a client is asked to do, and what it must hold.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "a scenario of brownout")]
+#[schemars(title = "a scenario: a map with `version`, `name`, `provider`, `workload`, `expect`")]
 pub struct RawScenario {
     /// The version of this format: 1.
-    #[schemars(required, range(min = 1))]
+    #[schemars(required, title = "the version of the format: `1`")]
     pub version: Option<u64>,
     /// The scenario's name, unique among those that run together: letters, digits, `-`, `_`, `.`.
     #[schemars(required)]
@@ -44,6 +44,7 @@ pub struct RawScenario {
     /// Shortens every duration written in this file.
     pub scale: Option<Scale>,
     /// The provider that misbehaves.
+    #[schemars(title = "a map such as `{api: payments}`")]
     pub provider: Option<RawProvider>,
     /// Several providers by name.
     pub providers: Option<Later>,
@@ -52,10 +53,10 @@ pub struct RawScenario {
     /// Instead of `faults`: what strikes at exactly which coordinates.
     pub script: Option<Vec<Option<RawScriptEntry>>>,
     /// What the client is asked to do.
-    #[schemars(required)]
+    #[schemars(required, title = "a map such as `{call: create_charge, operations: 20}`")]
     pub workload: Option<RawWorkload>,
     /// The invariants that the client must hold.
-    #[schemars(required)]
+    #[schemars(required, title = "a list of invariants such as `[no_double_charges]`")]
     pub expect: Option<Vec<Option<Named>>>,
     /// How long to wait at the end for work that is still pending (10s unless said).
     pub drain: Option<Period>,

@@ -125,6 +125,8 @@ fn resolve(
     let context = when::Context { api, workload: workload.as_ref(), overrides };
     let (rules, rules_are_whole) = rules::resolve(&raw, &context, &root);
     let expect = expect::resolve(raw.expect.as_deref(), &root.key("expect"));
+    let rules_are_right =
+        rules_are_whole && !root.key("faults").is_wrong() && !root.key("script").is_wrong();
     let scenario = Scenario {
         name: name?,
         summary: raw.summary.clone().unwrap_or_default(),
@@ -138,8 +140,8 @@ fn resolve(
         scale,
         source,
     };
-    // What the rules amount to can be said only when each of them could be read.
-    if rules_are_whole {
+    // What the rules amount to can be said only when each of them is right.
+    if rules_are_right {
         strike::check(&rules, &root);
         survive::check(&scenario, &rules, &root);
         for (index, expectation) in &expect {

@@ -19,7 +19,7 @@ pub(super) fn resolve(raw: &RawScenario, apis: Apis<'_>, root: &At<'_>) -> Optio
         });
     }
     let Some(raw) = &raw.provider else {
-        if raw.providers.is_none() {
+        if raw.providers.is_none() && !root.key(PROVIDER).is_wrong() {
             root.key(PROVIDER).error("the required key `provider` is missing", |d| {
                 d.cure("add `provider: {api: payments}`, or another API")
             });

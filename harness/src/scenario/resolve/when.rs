@@ -214,6 +214,7 @@ fn selector(raw: &RawSelector, count: Count, at: &At<'_>) -> Selector {
             }
             Selector::Range(from, to)
         }
+        _ if at.is_wrong() => Selector::Any,
         _ => {
             at.error(format!("this does not say which {noun}s"), |d| {
                 d.cure("use `n`, `[n, …]`, `{from: n, to: n}` or `{every: k}`")

@@ -96,7 +96,7 @@ fn call(raw: &RawWorkload, api: Option<&Api>, at: &At<'_>) -> Option<Arc<str>> {
         .collect();
     let is_suite = raw.mode == Some(RawMode::Suite);
     let Some(call) = &raw.call else {
-        if others.is_empty() && !is_suite {
+        if others.is_empty() && !is_suite && !at.key("call").is_wrong() {
             at.key("call").error("nothing says what each operation does", |d| {
                 d.cure("add `call: ROUTE` with a route of the API, or `mode: suite`")
             });
@@ -162,6 +162,9 @@ fn arrival(raw: Option<&RawArrival>, at: &At<'_>) -> Arrival {
         (_, Some(_), _) => "`rate` stands alone: it already says how often",
         (None, None, None) => "nothing says when operations arrive",
     };
+    if at.is_wrong() {
+        return Arrival::AtOnce;
+    }
     at.error(message, |d| {
         d.cure(
             "use exactly one of `at_once`, `{every: 50ms}`, `{rate: 50/s}`, `{burst: 10, every: 1s}`",

@@ -92,7 +92,7 @@ fn closest(wrong: &str, allowed: &[String]) -> Option<String> {
 }
 
 /// How many diagnostics of a document are kept; whoever has so many mends the first ones first.
-pub const MAX_DIAGNOSTICS: usize = 200;
+const MAX_DIAGNOSTICS: usize = 200;
 
 /// What is wrong with a document, collected while it is resolved: the first 200.
 #[derive(Debug, Default)]

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 
+use super::answer::write_headers;
 use super::call::{Encoding, encode};
-use super::route::{Route, Segment, write_headers};
+use super::route::{Route, Segment};
 use crate::template::TemplateError;
 
 /// A request without address and key.

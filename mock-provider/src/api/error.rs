@@ -9,8 +9,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
+use super::answer::{Rendered, write_headers};
 use super::policy::{HeaderTemplate, Refusal};
-use super::route::{Rendered, write_headers};
 use crate::template::{Template, TemplateError, Tree};
 
 /// The errors that the provider itself speaks of.

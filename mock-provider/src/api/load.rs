@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::raw::{RawApi, RawPolicies};
+use super::raw::RawApi;
 use super::{Api, resolve};
 use crate::document::{At, Diagnostic, Diagnostics, Document, MAX_BYTES, Source, decode};
 
@@ -113,10 +113,4 @@ pub fn from_value(document: &Value, at: &At<'_>) -> Option<Arc<Api>> {
         let raw: RawApi = decode(document, at)?;
         resolve::resolve(&raw, at).map(Arc::new)
     })
-}
-
-/// The API with what a scenario sets for itself; reports below `at` what is wrong with that.
-#[must_use]
-pub fn with_policies(api: &Api, policies: &RawPolicies, at: &At<'_>) -> Arc<Api> {
-    Arc::new(resolve::with_policies(api, policies, at))
 }

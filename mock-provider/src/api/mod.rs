@@ -4,6 +4,7 @@
 //! the types here, with everything looked up and every template compiled.
 //! **Invariant:** no vendor is named in code. What a vendor does stands in its file.
 
+mod answer;
 mod build;
 mod call;
 mod error;
@@ -21,10 +22,11 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
+pub use answer::{CONTEXT_NAMES, Context, Rendered, Written};
 pub use build::Built;
 pub use call::{Call, Encoding, canonical, decode, encode, read_form, without_mark, write_form};
 pub use error::{ErrorContext, ErrorSpec, Errors, Standard, Which};
-pub use load::{from_value, load, names, shipped, with_policies};
+pub use load::{from_value, load, names, shipped};
 pub use need::{FieldRule, Kind, Need, brief, same};
 pub use pointer::Pointer;
 pub use policy::{
@@ -32,8 +34,8 @@ pub use policy::{
     LimitScope, LimitState, RateLimitPolicy, Refusal, Stores, usual_class,
 };
 pub use route::{
-    CONTEXT_NAMES, Context, Creates, Discriminator, EffectDraft, EffectSpec, IdSpec, Lists,
-    Pattern, Rendered, RequestTemplate, Route, Segment, Source, SuccessSpec, Uses, Written,
+    Creates, Discriminator, EffectDraft, EffectSpec, IdSpec, Lists, Pattern, RequestTemplate,
+    Route, Segment, Source, SuccessSpec, Uses,
 };
 
 use crate::event::Class;
@@ -275,7 +277,7 @@ impl Api {
             return Ok(());
         }
         let (request_id, now) = (Value::from(request_id), Value::from(now_s));
-        route::write_headers(&self.headers, &[("request_id", &request_id), ("now", &now)], out)
+        answer::write_headers(&self.headers, &[("request_id", &request_id), ("now", &now)], out)
     }
 
     /// Adds the headers that tell of the limiter.
@@ -291,7 +293,7 @@ impl Api {
         let value = state.value();
         let Value::Object(fields) = &value else { return Ok(()) };
         let names: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
-        route::write_headers(&self.limit_headers, &names, out)
+        answer::write_headers(&self.limit_headers, &names, out)
     }
 
     /// The environment that points an unmodified program at the mock.

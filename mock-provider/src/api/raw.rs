@@ -488,15 +488,3 @@ pub struct RawNeed {
     /// Exactly this.
     pub equals: Option<Value>,
 }
-
-/// What a scenario can set for itself.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RawPolicies {
-    /// How idempotency keys are treated.
-    pub idempotency: Option<RawIdempotency>,
-    /// A limit on requests.
-    pub rate_limit: Option<RawRateLimit>,
-    /// How retry hints are spelled.
-    pub hint: Option<RawHint>,
-}

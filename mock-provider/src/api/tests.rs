@@ -450,28 +450,6 @@ fn an_api_file_of_the_users_own_is_found_beside_the_scenario_and_its_problems_ha
 }
 
 #[test]
-fn a_scenario_sets_policies_over_those_of_the_api() {
-    let api = shipped_api("payments");
-    let problems = Diagnostics::new();
-    let document = json!({
-        "idempotency": {"retention": "5m", "mismatch": 400},
-        "rate_limit": {"limit": 10, "per": "1m"},
-        "hint": {"body": "/retry"}
-    });
-    let raw = crate::document::decode(&document, &problems.root()).expect("decodes");
-    let changed = with_policies(&api, &raw, &problems.root());
-    assert!(problems.into_vec().is_empty());
-    let policy = changed.idempotency.as_ref().expect("has keys");
-    assert_eq!((policy.retention_us, policy.mismatch.status), (300_000_000, Some(400)));
-    let before = api.idempotency.as_ref().expect("has keys");
-    assert_eq!((&policy.carrier, &policy.in_flight), (&before.carrier, &before.in_flight));
-    let limit = changed.rate_limit.expect("has a limit");
-    assert_eq!((limit.limit, limit.per_us, limit.burst), (10, 60_000_000, 10));
-    assert_eq!(changed.hint.body.as_deref(), Some("/retry"));
-    assert_eq!(changed.hint.ms_header, api.hint.ms_header);
-}
-
-#[test]
 fn forms_nest_by_brackets() {
     let read = |text: &str| read_form(text.as_bytes());
     assert_eq!(

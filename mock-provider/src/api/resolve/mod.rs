@@ -8,12 +8,11 @@ mod route;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
 use super::policy::{Auth, HeaderTemplate};
-use super::raw::{RawApi, RawAuth, RawEncoding, RawPolicies, RawSdk};
+use super::raw::{RawApi, RawAuth, RawEncoding, RawSdk};
 use super::{Api, Encoding, Extractor, Pointer, Sdk};
 use crate::document::{At, Diagnostics};
 use crate::template::Template;
@@ -34,12 +33,10 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
     let known = error::names(raw.errors.as_ref());
     let idempotency = match &raw.idempotency {
         None => None,
-        Some(raw) => Some(policy::idempotency(raw, None, &known, &at.key("idempotency"))?),
+        Some(raw) => Some(policy::idempotency(raw, &known, &at.key("idempotency"))?),
     };
-    let rate_limit = raw
-        .rate_limit
-        .as_ref()
-        .and_then(|raw| policy::rate_limit(raw, None, &at.key("rate_limit")));
+    let rate_limit =
+        raw.rate_limit.as_ref().and_then(|raw| policy::rate_limit(raw, &at.key("rate_limit")));
     let with = route::With { has_keys: idempotency.is_some(), errors: &known };
     let routes = route::routes(raw.routes.as_deref().unwrap_or_default(), &with, at);
     let headers =
@@ -58,7 +55,7 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
         limit_headers: policy::limit_headers(raw.limit_headers.as_ref(), &at.key("limit_headers")),
         errors: errors?,
         classes: policy::classes(raw.classes.as_ref(), &at.key("classes")),
-        hint: policy::hint(raw.hint.as_ref(), None, &at.key("hint")),
+        hint: policy::hint(raw.hint.as_ref(), &at.key("hint")),
         wants_request_id: headers.iter().any(|(_, template)| asks(template)),
         headers,
         client_env: environment(raw.client_env.as_ref(), &at.key("client_env")),
@@ -68,31 +65,6 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
     api.wants_request_id |= api.errors.wants_request_id()
         || api.routes.iter().any(|route| route::wants_request_id(route));
     Some(api)
-}
-
-/// The API with what a scenario sets for itself.
-pub(super) fn with_policies(api: &Api, raw: &RawPolicies, at: &At<'_>) -> Api {
-    let mut api = api.clone();
-    if let Some(raw) = &raw.idempotency {
-        let names: Vec<_> = api.errors.names().map(str::to_owned).collect();
-        let at = at.key("idempotency");
-        let base = api.idempotency.as_ref();
-        if let Some(policy) = policy::idempotency(raw, base, &names, &at) {
-            if base.is_none() {
-                for route in &mut api.routes {
-                    let keyed = route.method != http::Method::GET;
-                    Arc::make_mut(route).keyed = keyed;
-                }
-            }
-            api.idempotency = Some(policy);
-        }
-    }
-    if let Some(raw) = &raw.rate_limit {
-        let base = api.rate_limit;
-        api.rate_limit = policy::rate_limit(raw, base.as_ref(), &at.key("rate_limit")).or(base);
-    }
-    api.hint = policy::hint(raw.hint.as_ref(), Some(&api.hint), &at.key("hint"));
-    api
 }
 
 /// Runs `resolve` and gives what it gives only if it reported no error.
@@ -109,7 +81,7 @@ pub(super) fn all_or_nothing<T>(
     resolved.filter(|_| !failed)
 }
 
-fn required<'r, T: ?Sized>(value: Option<&'r T>, key: &str, at: &At<'_>) -> Option<&'r T> {
+fn required<T>(value: Option<T>, key: &str, at: &At<'_>) -> Option<T> {
     if value.is_none() {
         at.error(format!("`{key}` is missing"), |d| d.cure(format!("add `{key}:`")));
     }

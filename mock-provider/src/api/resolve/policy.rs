@@ -1,4 +1,4 @@
-//! The policies of an API file, or what a scenario sets over them.
+//! The policies of an API file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,73 +28,43 @@ const DAY_US: u64 = 24 * 3600 * 1_000_000;
 
 pub(super) fn idempotency(
     raw: &RawIdempotency,
-    base: Option<&IdempotencyPolicy>,
     errors: &[String],
     at: &At<'_>,
 ) -> Option<IdempotencyPolicy> {
-    let carrier = carrier(raw, base, at)?;
-    let refused = |raw: &Option<ScalarOr<u16, RawRefusal>>, key, base: Option<&Refusal>, usual| {
-        refusal(raw.as_ref(), base, usual, &Known { errors, at: at.key(key) })
+    let refused = |raw: &Option<ScalarOr<u16, RawRefusal>>, key, usual| {
+        refusal(raw.as_ref(), usual, errors, &at.key(key))
     };
-    let retention = raw.retention.map(Period::micros);
-    if retention == Some(0) {
+    let retention_us = raw.retention.map_or(DAY_US, Period::micros);
+    if retention_us == 0 {
         at.key("retention").error("a key that is never remembered is no key", |d| {
             d.cure("use the fault `ignore_key`, or a longer time")
         });
     }
+    let at_replay = at.key("replay");
     let replay = raw.replay.clone().unwrap_or_default();
     Some(IdempotencyPolicy {
-        carrier,
-        required: raw.required.or(base.map(|base| base.required)).unwrap_or(false),
+        carrier: carrier(raw, at)?,
+        required: raw.required.unwrap_or(false),
         scope: match raw.scope {
-            Some(RawKeyScope::Account) => KeyScope::Account,
+            Some(RawKeyScope::Account) | None => KeyScope::Account,
             Some(RawKeyScope::Route) => KeyScope::Route,
-            None => base.map_or(KeyScope::Account, |base| base.scope),
         },
-        retention_us: retention.or(base.map(|base| base.retention_us)).unwrap_or(DAY_US),
-        mismatch: refused(
-            &raw.mismatch,
-            "mismatch",
-            base.map(|base| &base.mismatch),
-            Standard::KeyMismatch,
-        ),
-        in_flight: refused(
-            &raw.in_flight,
-            "in_flight",
-            base.map(|base| &base.in_flight),
-            Standard::InFlight,
-        ),
-        missing: refused(
-            &raw.missing,
-            "missing",
-            base.map(|base| &base.missing),
-            Standard::KeyMissing,
-        ),
-        replay_status: status(replay.status, 200, &at.key("replay").key("status"))
-            .or(base.and_then(|base| base.replay_status)),
-        replay_headers: replay_headers(&replay, base, &at.key("replay").key("headers")),
+        retention_us,
+        mismatch: refused(&raw.mismatch, "mismatch", Standard::KeyMismatch),
+        in_flight: refused(&raw.in_flight, "in_flight", Standard::InFlight),
+        missing: refused(&raw.missing, "missing", Standard::KeyMissing),
+        replay_status: status(replay.status, 200, &at_replay.key("status")),
+        replay_headers: replay_headers(&replay, &at_replay.key("headers")),
         stores: match raw.stores {
-            Some(RawStores::Success) => Stores::Success,
+            Some(RawStores::Success) | None => Stores::Success,
             Some(RawStores::All) => Stores::All,
-            None => base.map_or(Stores::Success, |base| base.stores),
         },
-        quoted_equals_bare: raw
-            .quoted_equals_bare
-            .or(base.map(|base| base.quoted_equals_bare))
-            .unwrap_or(true),
-        max_length: raw
-            .max_length
-            .and_then(|length| usize::try_from(length).ok())
-            .or(base.map(|base| base.max_length))
-            .unwrap_or(255),
+        quoted_equals_bare: raw.quoted_equals_bare.unwrap_or(true),
+        max_length: usize::try_from(raw.max_length.unwrap_or(255)).ok()?,
     })
 }
 
-fn carrier(
-    raw: &RawIdempotency,
-    base: Option<&IdempotencyPolicy>,
-    at: &At<'_>,
-) -> Option<KeyCarrier> {
+fn carrier(raw: &RawIdempotency, at: &At<'_>) -> Option<KeyCarrier> {
     match (&raw.header, &raw.field) {
         (Some(_), Some(_)) => {
             at.error("a key stands in a header or in a field, not in both", |d| {
@@ -104,74 +74,42 @@ fn carrier(
         }
         (Some(header), None) => header_name(header, &at.key("header")).map(KeyCarrier::Header),
         (None, Some(field)) => pointer(field, &at.key("field")).map(KeyCarrier::Field),
-        (None, None) => Some(base.map_or_else(
-            || KeyCarrier::Header(HeaderName::from_static("idempotency-key")),
-            |base| base.carrier.clone(),
-        )),
+        (None, None) => Some(KeyCarrier::Header(HeaderName::from_static("idempotency-key"))),
     }
-}
-
-struct Known<'a> {
-    errors: &'a [String],
-    at: At<'a>,
 }
 
 fn refusal(
     raw: Option<&ScalarOr<u16, RawRefusal>>,
-    base: Option<&Refusal>,
     usual: Standard,
-    known: &Known<'_>,
+    errors: &[String],
+    at: &At<'_>,
 ) -> Refusal {
-    let base =
-        base.cloned().unwrap_or_else(|| Refusal { error: Arc::from(usual.name()), status: None });
-    match raw {
-        None => base,
-        Some(ScalarOr::Scalar(code)) => {
-            Refusal { status: status(Some(*code), 400, &known.at), ..base }
-        }
+    let (code, error) = match raw {
+        None => (None, None),
+        Some(ScalarOr::Scalar(code)) => (status(Some(*code), 400, at), None),
         Some(ScalarOr::Map(raw)) => {
-            if let Some(name) = raw.error.as_ref().filter(|name| !known.errors.contains(name)) {
-                unknown("error", name, known.errors, &known.at.key("error"));
+            if let Some(name) = raw.error.as_ref().filter(|name| !errors.contains(name)) {
+                unknown("error", name, errors, &at.key("error"));
             }
-            Refusal {
-                error: raw.error.as_deref().map_or(base.error, Arc::from),
-                status: status(raw.status, 400, &known.at.key("status")).or(base.status),
-            }
+            (status(raw.status, 400, &at.key("status")), raw.error.as_deref())
         }
-    }
-}
-
-fn replay_headers(
-    raw: &RawReplay,
-    base: Option<&IdempotencyPolicy>,
-    at: &At<'_>,
-) -> Vec<(HeaderName, http::HeaderValue)> {
-    match &raw.headers {
-        None => base.map(|base| base.replay_headers.clone()).unwrap_or_default(),
-        Some(headers) => headers
-            .iter()
-            .filter_map(|(name, value)| {
-                let at = at.key(name);
-                Some((header_name(name, &at)?, header_value(value, &at)?))
-            })
-            .collect(),
-    }
-}
-
-pub(super) fn rate_limit(
-    raw: &RawRateLimit,
-    base: Option<&RateLimitPolicy>,
-    at: &At<'_>,
-) -> Option<RateLimitPolicy> {
-    let Some(limit) = raw.limit.or(base.map(|base| base.limit)) else {
-        at.error("`limit` is missing", |d| d.cure("say how many requests pass in one period"));
-        return None;
     };
-    let per_us = raw.per.map(Period::micros).or(base.map(|base| base.per_us)).unwrap_or(1_000_000);
-    let burst = raw.burst.or(base.map(|base| base.burst).filter(|_| raw.limit.is_none()));
-    for (key, number) in
-        [("limit", u64::from(limit)), ("per", per_us), ("burst", burst.unwrap_or(1).into())]
-    {
+    Refusal { error: Arc::from(error.unwrap_or(usual.name())), status: code }
+}
+
+fn replay_headers(raw: &RawReplay, at: &At<'_>) -> Vec<(HeaderName, http::HeaderValue)> {
+    let resolved = raw.headers.iter().flatten().filter_map(|(name, value)| {
+        let at = at.key(name);
+        Some((header_name(name, &at)?, header_value(value, &at)?))
+    });
+    resolved.collect()
+}
+
+pub(super) fn rate_limit(raw: &RawRateLimit, at: &At<'_>) -> Option<RateLimitPolicy> {
+    let limit = super::required(raw.limit, "limit", at)?;
+    let per_us = raw.per.map_or(1_000_000, Period::micros);
+    let burst = raw.burst.unwrap_or(limit);
+    for (key, number) in [("limit", limit.into()), ("per", per_us), ("burst", burst.into())] {
         if number == 0 {
             at.key(key).error(format!("`{key}` is 0"), |d| d.cure("use a larger value"));
         }
@@ -182,12 +120,11 @@ pub(super) fn rate_limit(
         },
         limit,
         per_us,
-        burst: burst.unwrap_or(limit),
+        burst,
         scope: match raw.scope {
-            Some(RawLimitScope::ApiKey) => LimitScope::ApiKey,
+            Some(RawLimitScope::ApiKey) | None => LimitScope::ApiKey,
             Some(RawLimitScope::Global) => LimitScope::Global,
             Some(RawLimitScope::Route) => LimitScope::Route,
-            None => base.map_or(LimitScope::ApiKey, |base| base.scope),
         },
     })
 }
@@ -213,14 +150,14 @@ pub(super) fn limit_headers(
     header_templates(Some(&pairs.collect()), &LIMIT_NAMES, at)
 }
 
-pub(super) fn hint(raw: Option<&RawHint>, base: Option<&Dialect>, at: &At<'_>) -> Dialect {
-    let base = base.cloned().unwrap_or_default();
-    let Some(raw) = raw else { return base };
-    let header = raw.ms_header.as_ref().and_then(|name| header_name(name, &at.key("ms_header")));
-    let body = raw.body.as_ref().and_then(|text| pointer(text, &at.key("body")));
+pub(super) fn hint(raw: Option<&RawHint>, at: &At<'_>) -> Dialect {
+    let header = raw.and_then(|raw| raw.ms_header.as_ref());
+    let header = header.and_then(|name| header_name(name, &at.key("ms_header")));
+    let body = raw.and_then(|raw| raw.body.as_ref());
+    let body = body.and_then(|text| pointer(text, &at.key("body")));
     Dialect {
-        ms_header: header.map(|name| name.to_string()).or(base.ms_header),
-        body: body.map(|pointer| pointer.to_string()).or(base.body),
+        ms_header: header.map(|name| name.to_string()),
+        body: body.map(|pointer| pointer.to_string()),
     }
 }
 

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::Value;
 
+use super::super::answer::CONTEXT_NAMES;
 use super::super::need::{FieldRule, Kind, Need};
 use super::super::raw::{
     RawCreates, RawEffect, RawField, RawIdempotent, RawLists, RawNeed, RawRequest, RawRoute,
     RawSuccess, RawWhen,
 };
 use super::super::route::{
-    CONTEXT_NAMES, Creates, Discriminator, EffectSpec, IdSpec, Lists, Pattern, RequestTemplate,
-    Route, Source, SuccessSpec, Uses,
+    Creates, Discriminator, EffectSpec, IdSpec, Lists, Pattern, RequestTemplate, Route, Source,
+    SuccessSpec, Uses,
 };
 use super::super::{Pointer, Standard};
 use super::{header_name, header_templates, pointer, required, status, unknown};

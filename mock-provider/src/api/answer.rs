@@ -1,0 +1,322 @@
+//! What a route makes of a request: checks, objects, effects and answers.
+//!
+//! Pure functions from a [`Call`] and the objects it concerns to values; what has been committed is
+//! known on a higher floor. **Invariant:** nothing here changes anything; the same context always gives
+//! the same answer.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use serde_json::Value;
+
+use super::call::{Call, NULL, without_mark};
+use super::need::{brief, same};
+use super::policy::HeaderTemplate;
+use super::route::{EffectDraft, EffectSpec, Route};
+use crate::template::{Names, Template, TemplateError};
+
+/// An answer, rendered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rendered {
+    /// The status.
+    pub status: u16,
+    /// The headers, the content type among them.
+    pub headers: HeaderMap,
+    /// The body; `None` for an answer without one.
+    pub body: Option<Value>,
+}
+
+/// An answer, written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The status.
+    pub status: u16,
+    /// The headers, the content type among them.
+    pub headers: HeaderMap,
+    /// The body; empty for an answer without one.
+    pub body: Bytes,
+    /// True when a client can certainly use the whole body; else [`Route::usable`] says.
+    pub usable: bool,
+}
+
+/// What the templates of a route can ask for.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// The request: `request` (the body), `path` and `query`.
+    pub call: &'a Call,
+    /// The id of a new object: `id`.
+    pub id: Value,
+    /// The object made, or the one read or changed: `object`.
+    pub object: &'a Value,
+    /// The object read or changed: `target`.
+    pub target: &'a Value,
+    /// The objects listed: `objects`.
+    pub objects: Value,
+    /// Now in whole seconds since 1970, by the clock that the client has: `now`.
+    pub now: Value,
+    /// Letters and digits that belong to this request alone: `request_id`.
+    pub request_id: Value,
+    /// What the limiter says (see [`super::LimitState::value`]): `rate_limit`; `null` without one.
+    pub rate_limit: Value,
+}
+
+/// The names that a route's templates know.
+pub const CONTEXT_NAMES: [&str; 10] = [
+    "request",
+    "path",
+    "query",
+    "id",
+    "object",
+    "target",
+    "objects",
+    "now",
+    "request_id",
+    "rate_limit",
+];
+
+impl<'a> Context<'a> {
+    /// A context that knows the request and the time.
+    #[must_use]
+    pub fn new(call: &'a Call, now_s: u64) -> Self {
+        Self {
+            call,
+            id: Value::Null,
+            object: &NULL,
+            target: &NULL,
+            objects: Value::Null,
+            now: Value::from(now_s),
+            request_id: Value::Null,
+            rate_limit: Value::Null,
+        }
+    }
+
+    fn names(&self) -> [(&str, &Value); 10] {
+        [
+            ("request", self.call.body()),
+            ("object", self.object),
+            ("id", &self.id),
+            ("now", &self.now),
+            ("path", &self.call.path),
+            ("query", &self.call.query),
+            ("target", self.target),
+            ("objects", &self.objects),
+            ("request_id", &self.request_id),
+            ("rate_limit", &self.rate_limit),
+        ]
+    }
+}
+
+impl Route {
+    /// True when the route declares a side effect.
+    #[must_use]
+    pub fn is_effectful(&self) -> bool {
+        self.effect.is_some()
+    }
+
+    /// Gives the fields of a form the types that the API says they have.
+    pub fn type_fields(&self, body: &mut Value) {
+        for (pointer, rule) in &self.fields {
+            let Some(kind) = rule.kind else { continue };
+            if let Some(place) = pointer.find_mut(body)
+                && let Some(text) = place.as_str()
+                && let Some(value) = kind.from_text(text)
+            {
+                *place = value;
+            }
+        }
+    }
+
+    /// Checks a request against what the API demands.
+    ///
+    /// # Errors
+    ///
+    /// The field (empty for the body itself) and what is wrong with it.
+    pub fn validate(&self, call: &Call) -> Result<(), (String, String)> {
+        if call.body.is_none() && self.fields.iter().any(|(_, rule)| rule.required) {
+            return Err((String::new(), "the body is missing or cannot be read".to_owned()));
+        }
+        for (pointer, rule) in &self.fields {
+            if let Err(wrong) = rule.check(pointer.find(call.body())) {
+                let field = pointer.steps().join(".");
+                return Err((field.clone(), format!("{field} {wrong}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The id of the object that the request wants read or changed.
+    ///
+    /// # Errors
+    ///
+    /// When the request does not name it.
+    pub fn used_id(&self, context: &Context<'_>) -> Result<Option<String>, TemplateError> {
+        self.uses.as_ref().map(|uses| uses.id.text(&context.names())).transpose()
+    }
+
+    /// The object that the route makes; `context.id` must be set.
+    ///
+    /// # Errors
+    ///
+    /// When the request lacks something that the object needs.
+    pub fn new_object(&self, context: &Context<'_>) -> Result<Option<Value>, TemplateError> {
+        self.creates.as_ref().map(|creates| creates.fields.render(&context.names())).transpose()
+    }
+
+    /// The object that the route uses (`context.target`) as it is afterwards; `None` when it is only
+    /// read.
+    ///
+    /// # Errors
+    ///
+    /// When the request lacks something that the change needs.
+    pub fn changed_object(&self, context: &Context<'_>) -> Result<Option<Value>, TemplateError> {
+        let Some(set) = self.uses.as_ref().and_then(|uses| uses.set.as_ref()) else {
+            return Ok(None);
+        };
+        let mut object = context.target.clone();
+        if let (Value::Object(fields), Value::Object(new)) =
+            (&mut object, set.render(&context.names())?)
+        {
+            fields.extend(new);
+        }
+        Ok(Some(object))
+    }
+
+    /// The effects that the request has; `context.object` must be set where the route makes or uses one.
+    ///
+    /// # Errors
+    ///
+    /// When the request lacks something that an effect needs.
+    pub fn effects(&self, context: &Context<'_>) -> Result<Vec<EffectDraft>, TemplateError> {
+        let Some(spec) = &self.effect else { return Ok(Vec::new()) };
+        let names = context.names();
+        let Some(items) = &spec.items else { return Ok(vec![spec.draft(&names)?]) };
+        let Some(Value::Array(items)) = items.find(context.call) else { return Ok(Vec::new()) };
+        items
+            .iter()
+            .map(|item| {
+                let mut with_item = vec![("item", item)];
+                with_item.extend_from_slice(&names);
+                spec.draft(&with_item)
+            })
+            .collect()
+    }
+
+    /// The answer of a request that worked.
+    ///
+    /// # Errors
+    ///
+    /// When the answer asks for something that is not there.
+    pub fn success(&self, context: &Context<'_>) -> Result<Rendered, TemplateError> {
+        let names = context.names();
+        let body = self.success.body.as_ref().map(|body| body.render(&names)).transpose()?;
+        let headers = self.success_headers(&names)?;
+        Ok(Rendered { status: self.success.status, headers, body })
+    }
+
+    /// The answer of a success as its bytes, and whether it is known to be usable. The same as
+    /// [`Route::success`], without a copy of an object that is answered as it stands.
+    ///
+    /// # Errors
+    ///
+    /// When the answer asks for something that is not there.
+    pub fn written(&self, context: &Context<'_>) -> Result<Written, TemplateError> {
+        let names = context.names();
+        let (body, usable) = match &self.success.body {
+            None => (Bytes::new(), false),
+            Some(tree) => {
+                let body = match tree.find(&names) {
+                    Some(found) => Cow::Borrowed(found),
+                    None => Cow::Owned(tree.render(&names)?),
+                };
+                let usable = self.fits(&body, context.call).is_ok();
+                // A value of serde_json has text keys only, so it can be written.
+                (Bytes::from(serde_json::to_vec(&*body).unwrap_or_default()), usable)
+            }
+        };
+        let headers = self.success_headers(&names)?;
+        Ok(Written { status: self.success.status, headers, body, usable })
+    }
+
+    fn success_headers(&self, names: &Names<'_>) -> Result<HeaderMap, TemplateError> {
+        let mut headers = HeaderMap::with_capacity(8);
+        if self.success.body.is_some() {
+            headers
+                .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        write_headers(&self.success.headers, names, &mut headers)?;
+        Ok(headers)
+    }
+
+    /// Whether an answer with a success status can be used: it parses, every need holds, and every echo
+    /// that is present agrees with the request. A byte order mark and the media type do not matter.
+    ///
+    /// # Errors
+    ///
+    /// Why a client must not take it.
+    pub fn usable(&self, body: &[u8], call: &Call) -> Result<(), String> {
+        if self.needs.is_empty() && self.echoes.is_empty() {
+            return Ok(());
+        }
+        let body = without_mark(body);
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Err("the body is empty".to_owned());
+        }
+        let value: Value = serde_json::from_slice(body)
+            .map_err(|error| format!("the body is no JSON: {error}"))?;
+        self.fits(&value, call)
+    }
+
+    /// Whether every need holds, and every echo that is present agrees with the request.
+    fn fits(&self, value: &Value, call: &Call) -> Result<(), String> {
+        for (pointer, need) in &self.needs {
+            need.check(pointer.find(value)).map_err(|wrong| format!("{pointer} {wrong}"))?;
+        }
+        for (pointer, source) in &self.echoes {
+            if let (Some(found), Some(asked)) = (pointer.find(value), source.find(call))
+                && !same(found, asked)
+            {
+                let found = brief(found);
+                let asked = brief(asked);
+                return Err(format!("{pointer} is {found}, and {asked} was asked for"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl EffectSpec {
+    fn draft(&self, names: &Names<'_>) -> Result<EffectDraft, TemplateError> {
+        let amount = self.amount.as_ref().map(|amount| amount.value(names)).transpose()?;
+        let amount = match amount {
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            Some(value) => value.as_i64(),
+            None => None,
+        };
+        let text = |template: &Option<Template>| -> Result<Option<Arc<str>>, TemplateError> {
+            template.as_ref().map(|one| one.text(names).map(Arc::from)).transpose()
+        };
+        let unit = text(&self.unit)?.map(|unit| Arc::from(unit.to_lowercase()));
+        Ok(EffectDraft {
+            kind: Arc::clone(&self.kind),
+            amount,
+            unit,
+            subject: text(&self.subject)?,
+        })
+    }
+}
+
+/// Renders headers into `out`; a value that cannot stand in a header is left out.
+pub(super) fn write_headers(
+    headers: &[HeaderTemplate],
+    names: &Names<'_>,
+    out: &mut HeaderMap,
+) -> Result<(), TemplateError> {
+    for (name, template) in headers {
+        if let Ok(value) = HeaderValue::from_str(&template.text(names)?) {
+            out.insert(name.clone(), value);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! Templates against minijinja itself, and what no text may do.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::document::Diagnostics;
+
+fn value(source: &str, names: &Names<'_>) -> Result<Value, TemplateError> {
+    Template::compile(source).expect(source).value(names)
+}
+
+#[test]
+fn one_expression_keeps_its_type_and_text_around_it_makes_text() {
+    let input = json!({"amount": 1999, "list": [true, {"a": null}], "text": "x"});
+    let names = [("input", &input)];
+    for (source, expected) in [
+        ("{{ input.amount }}", json!(1999)),
+        ("{{input.list}}", json!([true, {"a": null}])),
+        ("{{ input.list[1].a }}", Value::Null),
+        ("{{ input['text'] }}", json!("x")),
+        ("{{ input.amount + 1 }}", json!(2000)),
+        ("{{ input.amount }} cents", json!("1999 cents")),
+        ("{{ input.text }}{{ input.amount }}", json!("x1999")),
+        ("{{ \"}}\" }}", json!("}}")),
+        ("{{ {'a': {'b': 1}}.a }}", json!({"b": 1})),
+        ("{% if input.amount > 5 %}big{% endif %}", json!("big")),
+        (" {{- input.text -}} ", json!("x")),
+        ("plain {text}", json!("plain {text}")),
+        ("{ {{ input.text }} }", json!("{ x }")),
+        ("a\n", json!("a\n")),
+        ("", json!("")),
+    ] {
+        assert_eq!(value(source, &names).as_ref(), Ok(&expected), "{source}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_an_error_and_optional_fields_are_left_out() {
+    let input = json!({"a": 1});
+    let names = [("input", &input)];
+    for source in ["{{ input.b }}", "{{ nobody }}", "{{ input.b.c }}", "x{{ input.b }}"] {
+        let error = value(source, &names).expect_err(source);
+        assert!(matches!(error, TemplateError::Undefined { .. }), "{source}: {error}");
+    }
+    let problems = Diagnostics::new();
+    let tree = json!({"a": "{{ input.a }}", "b?": "{{ input.b }}", "c?": "{{ input.a }}"});
+    let tree = Tree::resolve(&tree, &["input"], &problems.root()).expect("compiles");
+    assert_eq!(tree.render(&names), Ok(json!({"a": 1, "c": 1})));
+    let tree = Tree::resolve(&json!(["{{ input.b }}"]), &["input"], &problems.root());
+    assert!(tree.expect("compiles").render(&names).is_err());
+    assert!(problems.into_vec().is_empty());
+}
+
+#[test]
+fn an_endless_template_is_stopped() {
+    let source = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+    let error = value(source, &[]).expect_err("takes too long");
+    assert!(matches!(error, TemplateError::Render { .. }), "{error}");
+}
+
+#[test]
+fn wrong_templates_and_unknown_names_are_reported() {
+    for (source, says) in [
+        ("{{ input. }}", "is no template"),
+        ("{{ input", "is no template"),
+        ("{% if %}", "is no template"),
+        ("{{ inptu.a }}", "does not know `inptu`"),
+        ("{% for a in inptu %}{{ a }}{% endfor %}", "does not know `inptu`"),
+    ] {
+        let problems = Diagnostics::new();
+        assert!(Template::resolve(source, &["input"], &problems.root()).is_none());
+        let problems = problems.into_vec();
+        assert!(problems[0].message.contains(says), "{source}: {problems:?}");
+    }
+    let problems = Diagnostics::new();
+    let good = "{% for a in range(3) %}{{ a }}{% endfor %}{{ input }}";
+    assert!(Template::resolve(good, &["input"], &problems.root()).is_some());
+    assert!(problems.into_vec().is_empty());
+}
+
+#[test]
+fn a_path_reaches_fields_of_any_name() {
+    let input = json!({"a b": {"it's": [7]}, "true": 1});
+    let template = Template::path(&["input", "a b", "it's", "0"]).expect("compiles");
+    assert_eq!(template.value(&[("input", &input)]), Ok(json!(7)));
+    assert_eq!(value("{{ input.true }}", &[("input", &input)]), Ok(json!(1)));
+}
+
+/// What minijinja alone makes of a template.
+fn by_minijinja(source: &str, names: &Names<'_>) -> Option<String> {
+    let environment = environment();
+    environment.render_str(source, values(names)).ok()
+}
+
+fn leaf() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        prop::sample::select(vec![json!(0.5), json!(-3.25), json!(1e300), json!(7.0)]),
+        "[a-z<&\"{}é]{0,5}".prop_map(Value::from),
+    ]
+}
+
+fn input() -> impl Strategy<Value = Value> {
+    leaf().prop_recursive(3, 16, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::vec(("[abc]|items|true", inner), 0..4)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_short_way_agrees_with_minijinja(
+        input in input(),
+        n in any::<u64>(),
+        path in "(\\.(a|b|c|items|true)|\\[[0-2]\\]|\\['[abc]'\\]){0,3}",
+        before in "[ a{}'\n]{0,3}",
+        after in "[ a{}'\n]{0,3}",
+        gap in " ?",
+    ) {
+        let n = Value::from(n);
+        let names = [("input", &input), ("n", &n)];
+        let source = format!("{before}{{{{{gap}input{path} }}}}{after}{{{{ n }}}}");
+        let expected = by_minijinja(&source, &names);
+        let ours = Template::compile(&source).and_then(|template| template.text(&names)).ok();
+        prop_assert_eq!(ours, expected, "{}", source);
+
+        let source = format!("{{{{ input{path} }}}}");
+        let whole = Template::compile(&source).expect("compiles");
+        let expression = environment();
+        let expression = expression.compile_expression(source[2..source.len() - 2].trim());
+        let expected = expression.expect("compiles").eval(values(&names)).ok();
+        let expected = expected.filter(|value| !value.is_undefined());
+        let expected = expected.map(|value| serde_json::to_value(value).expect("is JSON"));
+        prop_assert_eq!(whole.value(&names).ok(), expected, "{}", source);
+    }
+
+    #[test]
+    fn no_text_makes_a_panic(source in "[{}%#\"'a-c. \\[\\]()|+-]{0,24}|\\PC{0,20}") {
+        let a = json!({"b": [1]});
+        if let Ok(template) = Template::compile(&source) {
+            let _ = template.value(&[("a", &a)]);
+            let _ = template.text(&[("a", &a)]);
+            let _ = template.names();
+        }
+    }
+
+    #[test]
+    fn any_text_renders_as_minijinja_renders_it(source in "[{}%#\"'a-c. \n-]{0,16}") {
+        let a = json!("x");
+        let names = [("a", &a)];
+        let ours = Template::compile(&source).and_then(|template| template.text(&names)).ok();
+        prop_assert_eq!(ours, by_minijinja(&source, &names));
+    }
+}

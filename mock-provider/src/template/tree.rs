@@ -1,0 +1,154 @@
+//! JSON values whose text leaves are templates.
+//!
+//! **Invariant:** a tree without any expression renders to itself.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::{Names, Template, TemplateError};
+use crate::document::At;
+
+/// A JSON value whose text leaves are templates.
+///
+/// A field whose name ends in `?` is left out when what it asks for is not there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tree {
+    /// Has no expression anywhere.
+    Constant(Value),
+    /// A text leaf.
+    Leaf(Template),
+    /// A list.
+    List(Vec<Tree>),
+    /// An object.
+    Object(Vec<Field>),
+}
+
+/// A field of a [`Tree::Object`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// True when it is left out where its value asks for something that is not there.
+    pub optional: bool,
+    /// Its value.
+    pub value: Tree,
+}
+
+impl Tree {
+    /// Compiles all leaves; reports at `at` what is wrong with them, and gives `None` then. `names` are
+    /// those that they may use.
+    #[must_use]
+    pub fn resolve(value: &Value, names: &[&str], at: &At<'_>) -> Option<Self> {
+        match value {
+            Value::String(text) => {
+                let template = Template::resolve(text, names, at)?;
+                Some(if template.is_literal() {
+                    Self::Constant(value.clone())
+                } else {
+                    Self::Leaf(template)
+                })
+            }
+            Value::Array(items) => {
+                let trees: Vec<_> = items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| Self::resolve(item, names, &at.index(index)))
+                    .collect();
+                let trees: Vec<_> = trees.into_iter().collect::<Option<_>>()?;
+                let constant = trees.iter().all(|tree| matches!(tree, Self::Constant(_)));
+                Some(if constant { Self::Constant(value.clone()) } else { Self::List(trees) })
+            }
+            Value::Object(fields) => Self::object(fields, names, at),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Some(Self::Constant(value.clone())),
+        }
+    }
+
+    fn object(fields: &Map<String, Value>, names: &[&str], at: &At<'_>) -> Option<Self> {
+        let trees: Vec<_> = fields
+            .iter()
+            .map(|(key, value)| {
+                let name = key.strip_suffix('?').unwrap_or(key);
+                let value = Self::resolve(value, names, &at.key(key))?;
+                Some(Field { name: name.to_owned(), optional: name.len() < key.len(), value })
+            })
+            .collect();
+        let trees: Vec<_> = trees.into_iter().collect::<Option<_>>()?;
+        if !trees.iter().all(|field| matches!(field.value, Self::Constant(_))) {
+            return Some(Self::Object(trees));
+        }
+        let constant = trees.into_iter().filter_map(|field| match field.value {
+            Self::Constant(value) => Some((field.name, value)),
+            Self::Leaf(_) | Self::List(_) | Self::Object(_) => None,
+        });
+        Some(Self::Constant(Value::Object(constant.collect())))
+    }
+
+    /// The value that it was made of, with the templates as written.
+    #[must_use]
+    pub fn source(&self) -> Value {
+        match self {
+            Self::Constant(value) => value.clone(),
+            Self::Leaf(template) => Value::from(template.source()),
+            Self::List(items) => items.iter().map(Self::source).collect(),
+            Self::Object(fields) => {
+                let fields = fields.iter().map(|field| {
+                    let mark = if field.optional { "?" } else { "" };
+                    (format!("{}{mark}", field.name), field.value.source())
+                });
+                Value::Object(fields.collect())
+            }
+        }
+    }
+
+    /// The names that the leaves ask for.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<String> {
+        match self {
+            Self::Constant(_) => BTreeSet::new(),
+            Self::Leaf(template) => template.names(),
+            Self::List(items) => items.iter().flat_map(Self::names).collect(),
+            Self::Object(fields) => fields.iter().flat_map(|one| one.value.names()).collect(),
+        }
+    }
+
+    /// Renders the tree.
+    ///
+    /// # Errors
+    ///
+    /// When a leaf that is not optional asks for something that is not there, or fails.
+    pub fn render(&self, names: &Names<'_>) -> Result<Value, TemplateError> {
+        match self {
+            Self::Constant(value) => Ok(value.clone()),
+            Self::Leaf(template) => template.value(names),
+            Self::List(items) => items
+                .iter()
+                .map(|item| item.render(names))
+                .collect::<Result<_, _>>()
+                .map(Value::Array),
+            Self::Object(fields) => {
+                let mut map = Map::with_capacity(fields.len());
+                for field in fields {
+                    match field.value.render(names) {
+                        Ok(value) => {
+                            map.insert(field.name.clone(), value);
+                        }
+                        Err(TemplateError::Undefined { .. }) if field.optional => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(Value::Object(map))
+            }
+        }
+    }
+
+    /// What it renders to, where that stands somewhere already: one plain path, or a constant.
+    #[must_use]
+    pub fn find<'a>(&'a self, names: &Names<'a>) -> Option<&'a Value> {
+        match self {
+            Self::Constant(value) => Some(value),
+            Self::Leaf(template) => template.find(names),
+            Self::List(_) | Self::Object(_) => None,
+        }
+    }
+}

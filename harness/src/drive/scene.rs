@@ -133,6 +133,12 @@ impl Scene {
         news
     }
 
+    /// Every submit that has neither a claim nor was found silent.
+    #[must_use]
+    pub fn still_open(&self) -> Vec<(Arc<str>, u32)> {
+        lock(&self.claims).still_open()
+    }
+
     /// Keeps a line of the client's output.
     pub fn said(&self, stream: &'static str, operation: Option<&Arc<str>>, line: &str) {
         let event = lock(&self.output).line(stream, operation, line);

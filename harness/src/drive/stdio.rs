@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::claims::{Effect, Statement};
 use super::process::{End, Input, Launcher, Notice, Process};
-use super::scene::{Scene, end_in_words, lock};
+use super::scene::{Scene, end_in_words};
 use super::schedule::{Due, Schedule, Slot, micros};
 use crate::operation::Operation;
 use crate::run::RunError;
@@ -22,8 +22,15 @@ use crate::run::RunError;
 /// How long a program has to end after its standard input was closed.
 const EXIT_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a program may live on after it closed its standard input, before what it can no longer be
+/// handed is given up. One that is about to end is given the time to say how.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Why a submit got no claim when the client leaves its standard input unread.
 const UNREAD: &str = "the client does not read its standard input";
+
+/// Why a submit got no claim when the client has closed its standard input.
+const CLOSED: &str = "the client has closed its standard input";
 
 /// Drives one program through a schedule.
 ///
@@ -49,6 +56,8 @@ pub async fn drive(
         late: BTreeSet::new(),
         slots: BTreeMap::new(),
         closed_us: None,
+        broken_us: None,
+        hopeless: None,
     };
     let result = driver.run(notices).await;
     driver.end(notices).await;
@@ -70,6 +79,10 @@ struct Driver<'a> {
     slots: BTreeMap<(Arc<str>, u32), Slot>,
     /// When standard input was closed because all was said.
     closed_us: Option<u64>,
+    /// When the client was found to have closed its standard input.
+    broken_us: Option<u64>,
+    /// Why nothing can be handed to the client any more.
+    hopeless: Option<&'static str>,
 }
 
 struct Writing {
@@ -130,11 +143,15 @@ impl Driver<'_> {
         }
         match &self.writing {
             Some(writing) => wake = wake.min(self.scene.late_us(writing.began_us)),
-            None => {
+            None if self.broken_us.is_none() => {
                 if let Due::At(at_us) = self.schedule.due(now_us) {
                     wake = wake.min(at_us);
                 }
             }
+            None => {}
+        }
+        if let Some(broken_us) = self.broken_us {
+            wake = wake.min(broken_us.saturating_add(micros(CLOSED_WITHIN)));
         }
         if let Some(closed_us) = self.closed_us {
             wake = wake.min(closed_us.saturating_add(micros(EXIT_WITHIN)));
@@ -144,6 +161,9 @@ impl Driver<'_> {
 
     /// Writes lines as long as something is due, and closes standard input when all is said.
     fn submit_due(&mut self) -> Result<(), RunError> {
+        if let Some(why) = self.hopeless {
+            self.abandon_due(self.scene.clock.now_us(), why)?;
+        }
         while self.writing.is_none() && self.stdin.is_some() {
             let now_us = self.scene.clock.now_us();
             let Due::Now(slot) = self.schedule.due(now_us) else { break };
@@ -172,7 +192,9 @@ impl Driver<'_> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(_) => {
                     self.stdin = None;
-                    return self.give_up("the client has closed its standard input");
+                    self.writing = None;
+                    self.broken_us = Some(self.scene.clock.now_us());
+                    return Ok(());
                 }
             }
         }
@@ -238,8 +260,14 @@ impl Driver<'_> {
         if let Some(writing) = &self.writing
             && self.scene.late_us(writing.began_us) <= now_us
         {
-            self.give_up(UNREAD)?;
+            self.writing = None;
             self.stdin = None;
+            self.hopeless = Some(UNREAD);
+        }
+        let closed_us = micros(CLOSED_WITHIN);
+        if self.broken_us.is_some_and(|broken_us| broken_us.saturating_add(closed_us) <= now_us) {
+            self.broken_us = None;
+            self.hopeless = Some(CLOSED);
         }
         let exit_us = micros(EXIT_WITHIN);
         Ok(self.closed_us.is_some_and(|closed_us| closed_us.saturating_add(exit_us) <= now_us))
@@ -249,14 +277,19 @@ impl Driver<'_> {
     /// were never handed over, because the caller wanted them done.
     fn give_up(&mut self, why: &str) -> Result<(), RunError> {
         self.writing = None;
-        for (operation, submit) in lock(&self.scene.claims).still_open() {
+        for (operation, submit) in self.scene.still_open() {
             self.scene.silent(&operation, submit, why);
             if let Some(slot) = self.slots.get(&(operation, submit)).copied() {
                 self.finished(slot);
             }
         }
         // The rest arrives at once: waiting for its time would change nothing.
-        while let Due::Now(slot) = self.schedule.due(u64::MAX) {
+        self.abandon_due(u64::MAX, why)
+    }
+
+    /// Puts submits that cannot be handed over on record, and that nothing came of them.
+    fn abandon_due(&mut self, at_us: u64, why: &str) -> Result<(), RunError> {
+        while let Due::Now(slot) = self.schedule.due(at_us) {
             let operation = self.scene.operation(slot)?;
             self.submit(slot, &operation);
             self.scene.silent(&operation.id, slot.submit, why);
@@ -286,8 +319,7 @@ impl Driver<'_> {
     }
 
     fn silence_the_rest(&self, end: End) {
-        let open = lock(&self.scene.claims).still_open();
-        for (operation, submit) in open {
+        for (operation, submit) in self.scene.still_open() {
             self.scene.silent(&operation, submit, &end_in_words(end));
         }
     }

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Leaves its standard input unread.
+exec sleep 600

@@ -198,7 +198,7 @@ impl Order<'_> {
             scenario: self.scenario.source.clone(),
             apis: providers
                 .values()
-                .map(|spec| (spec.api.name.as_ref().to_owned(), spec.api_source.clone()))
+                .map(|spec| (spec.api_name.clone(), spec.api_source.clone()))
                 .collect(),
             file: self.options.file.clone(),
             seed: self.seed.get(),
@@ -364,10 +364,10 @@ impl Order<'_> {
 
     /// The variables that every program of the run gets.
     fn variables(self, state: &StateDir, trap: &Trap) -> Vec<(String, String)> {
-        let scale = match self.scenario.source.get("scale") {
-            None => "1".to_owned(),
-            Some(scale) => scale.as_str().map_or_else(|| scale.to_string(), str::to_owned),
-        };
+        let scale = self
+            .scenario
+            .scale
+            .map_or("1".to_owned(), |scale| format!("{}/{}", scale.numerator, scale.denominator));
         let proxy = trap.url();
         let mut variables = vec![
             ("BROWNOUT_SEED".to_owned(), self.seed.get().to_string()),

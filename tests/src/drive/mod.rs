@@ -32,7 +32,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
     let diagnostics = Diagnostics::new();
     let (api, api_source) =
         api::load("payments", Path::new("."), &diagnostics.root()).expect("a shipped API is right");
-    let provider = ProviderSpec { api, api_source, port: None };
+    let provider = ProviderSpec { api, api_name: "payments".to_owned(), api_source, port: None };
     Scenario {
         name: "drive".to_owned(),
         summary: String::new(),
@@ -55,6 +55,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
         },
         expect: Vec::new(),
         drain: Duration::from_secs(10),
+        scale: None,
         source: json!({"name": "drive"}),
     }
 }

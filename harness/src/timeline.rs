@@ -285,3 +285,71 @@ fn told_answer(trace: &Trace, id: RequestId, response: &Response, ended: Option<
     }
     Entry { at_us: response.end_at_us, seq: response.seq, step: Step::Answer, text }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Timeline;
+    use crate::trace::testing::trace;
+
+    fn check(lines: &str, expected: &[&str]) {
+        let timeline = Timeline::of_named(&trace(lines), "op-0001").expect("the operation");
+        assert_eq!(timeline.lines(), expected);
+    }
+
+    #[test]
+    fn a_story_tells_waits_against_what_was_asked() {
+        check(
+            r#"{"at_us":0,"event":"operation_submitted"}
+            {"at_us":1000,"event":"request_received","request":1,"key":"k-1"}
+            {"at_us":1000,"event":"fault_injected","request":1,"rule":"busy","fault":"status","detail":"503","at":"before_commit"}
+            {"at_us":2000,"event":"response_sent","request":1,"status":503,"hints":[{"source":"retry-after","text":"2","wait_us":2000000}]}
+            {"at_us":402000,"event":"request_received","request":2,"attempt":2,"key":"k-2"}
+            {"at_us":403000,"event":"effect_committed","request":2}
+            {"at_us":404000,"event":"response_sent","request":2,"status":201,"effects":[1]}
+            {"at_us":405000,"event":"operation_finished","claim":"succeeded","detail":"ch_1"}"#,
+            &[
+                "   0.000 s  asked for `create_charge`, to be done within 30 s",
+                "   0.001 s  attempt 1 of `create_charge`, key `k-1`",
+                "   0.001 s    fault `busy`: status 503 at before_commit",
+                "   0.002 s    answered 503 (retry-after: 2)",
+                "   0.402 s  attempt 2 of `create_charge`, key `k-2`, waited 0.4 s, asked for 2 s",
+                "   0.403 s    committed: charge of 19.99 USD",
+                "   0.404 s    answered 201",
+                "   0.405 s  the client claims `succeeded`: ch_1",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_story_tells_how_attempts_ended_and_who_was_silent() {
+        check(
+            r#"{"at_us":0,"event":"request_received","request":1}
+            {"at_us":1000,"event":"connection_ended","request":1,"by":"provider","how":"rst"}
+            {"at_us":301000,"event":"request_received","request":2,"attempt":2,"reused":true}
+            {"at_us":901000,"event":"request_received","request":3,"attempt":3}
+            {"at_us":902000,"event":"response_sent","request":3,"status":200,"complete":false,"unusable":"cut"}
+            {"at_us":1301000,"event":"connection_ended","request":2}
+            {"at_us":1400000,"event":"operation_finished","claim":"unknown","by":"driver","detail":"deadline"}"#,
+            &[
+                "   0.000 s  attempt 1 of `create_charge`, no key",
+                "   0.001 s    no answer; the provider ended the connection (rst)",
+                "   0.301 s  attempt 2 of `create_charge`, no key, waited 0.3 s",
+                "   0.901 s  attempt 3 of `create_charge`, no key, while attempt 2 was in flight",
+                "   0.902 s    answered 200; cut before the end of it",
+                "   1.301 s    no answer; the client hung up after 1 s",
+                "   1.400 s  the client said nothing (deadline)",
+            ],
+        );
+    }
+
+    #[test]
+    fn of_a_very_long_story_the_middle_is_left_out() {
+        let lines: Vec<String> = (1..=100_u32)
+            .map(|n| format!(r#"{{"at_us":{n},"event":"request_received","request":{n}}}"#))
+            .collect();
+        let timeline = Timeline::of_named(&trace(&lines.join("\n")), "op-0001").expect("it");
+        let told = timeline.lines();
+        assert_eq!((timeline.entries.len(), told.len()), (100, 41));
+        assert!(told.iter().any(|line| line.ends_with("… 60 more …")));
+    }
+}

@@ -1,6 +1,6 @@
 //! The API of a provider, as data: routes, bodies, errors and policies.
 //!
-//! An API is a YAML file, shipped or the user's own: [`raw`] mirrors the file, [`resolve`] turns it into
+//! An API is a YAML file, shipped or the user's own: [`raw`] mirrors the file, the resolver turns it into
 //! the types here, with everything looked up and every template compiled.
 //! **Invariant:** no vendor is named in code. What a vendor does stands in its file.
 
@@ -135,23 +135,6 @@ impl Extractor {
             }
             Self::Traceparent => "traceparent",
         }
-    }
-
-    /// What a request carries there, as text; numbers are written out.
-    #[must_use]
-    pub fn find(&self, headers: &HeaderMap, call: &Call) -> Option<String> {
-        let header = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-        let found = match self {
-            Self::Header(name) => header(name).map(str::to_owned),
-            Self::Traceparent => header("traceparent").map(str::to_owned),
-            Self::Json(pointer) => text(Pointer::new(pointer)?.find(call.body.as_ref()?)?),
-            Self::Form(field) => {
-                let steps: Vec<&str> = field.split(['[', ']']).filter(|s| !s.is_empty()).collect();
-                text(Pointer::new(&format!("/{}", steps.join("/")))?.find(call.body.as_ref()?)?)
-            }
-            Self::Query(name) => text(call.query.get(name)?),
-        };
-        found.filter(|text| !text.is_empty())
     }
 }
 

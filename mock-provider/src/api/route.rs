@@ -1,6 +1,6 @@
 //! A route of an API, ready to use: what it takes, what it does, what it answers.
 //!
-//! Data and small look-ups; what a request makes of it stands in [`super::answer`].
+//! Data and small look-ups; what a route makes of a request stands beside it.
 //! **Invariant:** whatever names something here (a collection, an error) has been looked up.
 
 use std::sync::Arc;

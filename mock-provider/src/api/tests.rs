@@ -468,24 +468,15 @@ fn forms_nest_by_brackets() {
 
 #[test]
 fn extractors_say_where_and_by_what_name() {
-    let call = Call {
-        body: Some(json!({"metadata": {"order": 7}, "blank": ""})),
-        query: json!({"order": "q"}),
-        ..Call::default()
-    };
-    let mut headers = HeaderMap::new();
-    headers.insert("x-order", "h".parse().unwrap());
-    for (text, name, found) in [
-        ("json:/metadata/order", "order", Some("7")),
-        ("form:metadata[order]", "order", Some("7")),
-        ("query:order", "order", Some("q")),
-        ("header:X-Order", "x-order", Some("h")),
-        ("json:/blank", "blank", None),
-        ("traceparent", "traceparent", None),
+    for (text, name) in [
+        ("json:/metadata/order", "order"),
+        ("form:metadata[order]", "order"),
+        ("form:order", "order"),
+        ("query:order", "order"),
+        ("header:X-Order", "x-order"),
+        ("traceparent", "traceparent"),
     ] {
-        let extractor = Extractor::parse(text).expect("is one");
-        assert_eq!(extractor.last_name(), name);
-        assert_eq!(extractor.find(&headers, &call).as_deref(), found, "{text}");
+        assert_eq!(Extractor::parse(text).expect("is one").last_name(), name);
     }
     for wrong in ["", "json", "json:x", "header:", "header:a b", "cookie:x", "traceparent:x"] {
         assert!(Extractor::parse(wrong).is_err(), "{wrong}");

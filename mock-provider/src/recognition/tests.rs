@@ -192,6 +192,23 @@ fn a_value_names_the_operation_whose_input_has_it_and_a_shared_one_names_none() 
 }
 
 #[test]
+fn a_value_is_found_wherever_the_extractor_says() {
+    for (operation_id, headers, expected) in [
+        ("form:metadata[order]", vec![], "h-1"),
+        ("json:/metadata/order", vec![], "h-1"),
+        ("header:X-Order", vec![("x-order", "h-2")], "h-2"),
+        ("traceparent", vec![("traceparent", "00-4bf9-00f0-01")], "4bf9"),
+    ] {
+        let mut all = recognizer(&[operation_id]);
+        let body = Some(json!({"metadata": {"order": "h-1"}}));
+        let sent = Sent { headers, body, ..Sent::to("/make") };
+        assert_eq!(sent.seen(&mut all, 1), named(expected, 1, Recognized::Extractor));
+        let blank = Sent { body: Some(json!({"metadata": {"order": ""}})), ..Sent::to("/make") };
+        assert_eq!(blank.seen(&mut all, 2).2, Recognized::New);
+    }
+}
+
+#[test]
 fn an_object_belongs_to_the_operation_that_made_it() {
     let mut all = recognizer(&[]);
     submit(&mut all, 1, 1, Value::Null);

@@ -1,5 +1,6 @@
 //! Tests of brownout from outside.
 mod brownout;
+mod cli;
 mod clients;
 mod drive;
 mod invalid;

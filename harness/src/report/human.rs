@@ -31,6 +31,9 @@ const LISTED_SEEDS: usize = 20;
 fn render(report: &Report) -> String {
     let mut out = String::new();
     line(&mut out, &of_verdict(report.verdict()).paint(sentence(report)).to_string());
+    if let Some(warning) = unfair(report) {
+        line(&mut out, &Style::Doubt.paint(warning).to_string());
+    }
     let groups = groups(report);
     if let Some(seeds) = seeds(report) {
         let scenarios = plural(groups.len(), "scenario");
@@ -45,6 +48,19 @@ fn render(report: &Report) -> String {
         line(&mut out, &Style::Faint.paint(seeds).to_string());
     }
     out
+}
+
+/// A word of caution beside violations by a client that does not work in fair weather either.
+fn unfair(report: &Report) -> Option<String> {
+    if report.verdict() != Verdict::Failed {
+        return None;
+    }
+    let failed = |entry: &&Entry| entry.result.verdict == Verdict::Failed;
+    let mut controls =
+        report.entries.iter().filter(failed).filter_map(|entry| entry.result.control.as_ref());
+    let control = controls.find(|control| !control.passed)?;
+    let why = control.reason.as_deref().unwrap_or("no reason is known");
+    Some(format!("mend this first: the client does not work without any fault either: {why}"))
 }
 
 /// The whole story of the runs of one scenario.

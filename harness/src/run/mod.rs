@@ -14,14 +14,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brownout_provider::event::{Claim, ClaimBy, Mode, RunKind};
+use brownout_provider::event::{Mode, RunKind};
 use brownout_provider::seed::Seed;
 
 use crate::drive::in_process::InProcess;
 use crate::drive::nobody::Nobody;
 use crate::drive::stop::Stop;
+use crate::judge::judge_control;
 use crate::scenario::{Arrival, Scenario, Submits};
-use crate::trace::{Submit, Trace};
+use crate::trace::Trace;
 use crate::verdict::ControlResult;
 
 pub use error::RunError;
@@ -164,49 +165,10 @@ pub fn run_control(
     let order =
         Order { scenario: &fair, seed: scenario.seed, client, options, kind: RunKind::Control };
     let done = order.carry_out()?;
-    let reason = if done.interrupted {
-        Some("it was interrupted".to_owned())
+    let result = if done.interrupted {
+        ControlResult { passed: false, reason: Some("it was interrupted".to_owned()) }
     } else {
-        fair_weather_trouble(&done.trace, client.mode())
+        judge_control(&done.trace, &fair)
     };
-    Ok(ControlRun {
-        result: ControlResult { passed: reason.is_none(), reason },
-        path: done.path,
-        elapsed: done.elapsed,
-        interrupted: done.interrupted,
-    })
-}
-
-/// What went wrong in a control run, if anything: every operation must end with the client's own
-/// `succeeded`; in suite mode one request is enough.
-fn fair_weather_trouble(trace: &Trace, mode: Mode) -> Option<String> {
-    if let Some(stray) = trace.strays().iter().find(|stray| stray.named && !stray.allowed) {
-        return Some(format!("the client called `{}`, not the mock", stray.host));
-    }
-    if mode == Mode::Suite {
-        let none = trace.requests().next().is_none();
-        return none.then(|| "no request arrived at the mock".to_owned());
-    }
-    let silent = trace.requests().next().is_none();
-    trace.submits().find_map(|(_, submit)| {
-        let trouble = submit_trouble(trace, submit)?;
-        let name = trace.operation_name(submit.operation);
-        let hint = if silent { "; no request arrived at the mock" } else { "" };
-        Some(format!("without any fault, `{name}` {trouble}{hint}"))
-    })
-}
-
-fn submit_trouble(trace: &Trace, submit: &Submit) -> Option<String> {
-    submit.submitted.as_ref()?;
-    let Some(last) = trace.claims(submit).last() else {
-        return Some("got no claim".to_owned());
-    };
-    let detail = last.detail.map(|detail| trace.text(detail)).filter(|text| !text.is_empty());
-    let why = detail.map_or(String::new(), |text| format!(" ({text})"));
-    match (last.by, last.claim) {
-        (ClaimBy::Client, Claim::Succeeded) => None,
-        (ClaimBy::Client, Claim::Failed) => Some(format!("was claimed failed{why}")),
-        (ClaimBy::Client, Claim::Unknown) => Some(format!("was claimed unknown{why}")),
-        (ClaimBy::Driver, _) => Some(format!("got no claim{why}")),
-    }
+    Ok(ControlRun { result, path: done.path, elapsed: done.elapsed, interrupted: done.interrupted })
 }

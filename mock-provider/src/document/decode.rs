@@ -91,10 +91,15 @@ fn segment(segment: &PathSegment) -> Option<Segment> {
 /// is left out instead), so options are optional and nothing more.
 #[must_use]
 pub fn schema_of<T: JsonSchema>() -> Schema {
-    schema_settings()
+    let mut schema = schema_settings()
         .with_transform(RecursiveTransform(NoNull))
         .into_generator()
-        .into_root_schema_for::<T>()
+        .into_root_schema_for::<T>();
+    // The name of a Rust type means nothing to the author of a file.
+    if schema.get("title").and_then(Value::as_str) == Some(&T::schema_name()) {
+        schema.remove("title");
+    }
+    schema
 }
 
 /// How schemas of documents are generated; [`NoNull`] is still to be applied.

@@ -337,7 +337,7 @@ impl World<'_> {
             Fault::ErrorAfterCommit => respond(soon, json!({"status": 500})),
             Fault::Malformed { .. } => respond(soon, json!({"status": 200, "unusable": "no JSON"})),
             Fault::Cut => {
-                respond(soon, json!({"status": 201, "complete": false, "unusable": "cut"}))
+                respond(soon, json!({"status": 201, "complete": false, "unusable": "cut"}));
             }
             Fault::Declined => respond(soon, json!({"status": 402})),
             Fault::Reset { .. } | Fault::Hang { .. } => {}

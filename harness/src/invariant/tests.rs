@@ -1,16 +1,18 @@
 //! What holds of every entry of the registry.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use brownout_provider::document::Diagnostics;
+use brownout_provider::document::{Diagnostics, Severity};
 use serde_json::Value;
 
 use super::registry::{INVARIANTS, find};
 use super::testing::in_short;
+use crate::scenario::{Apis, Overrides, read};
 use crate::trace::testing::trace;
 
 /// The name and parameters of an example as it stands under `expect:`.
-fn read(example: &str) -> (String, Value) {
+fn entry(example: &str) -> (String, Value) {
     match serde_yaml::from_str::<Value>(example).expect("an example is YAML") {
         Value::String(name) => (name, Value::Null),
         Value::Object(map) => {
@@ -26,7 +28,7 @@ fn read(example: &str) -> (String, Value) {
 #[test]
 fn every_example_is_right_and_of_its_own_kind() {
     for kind in INVARIANTS {
-        let (name, parameters) = read(kind.example);
+        let (name, parameters) = entry(kind.example);
         assert_eq!(name, kind.name);
         let problems = Diagnostics::new();
         let invariant = (kind.parse)(&parameters, &problems.root()).expect(kind.name);
@@ -71,9 +73,93 @@ fn names_are_unique_and_every_entry_is_documented() {
 fn a_run_without_a_request_exercises_nothing() {
     let empty = trace("");
     for kind in INVARIANTS {
-        let (_, parameters) = read(kind.example);
+        let (_, parameters) = entry(kind.example);
         let problems = Diagnostics::new();
         let invariant = (kind.parse)(&parameters, &problems.root()).expect(kind.name);
         assert_eq!(in_short(&invariant.check(&empty)), "not exercised", "{}", kind.name);
     }
+}
+
+/// What the checker says of an expectation, errors with `!`, in a scenario with one rule.
+fn said(api: &str, inject: &str, expect: &str) -> Vec<String> {
+    let call = if api == "openai" { "create_chat_completion" } else { "create_charge" };
+    let faults = match inject {
+        "" => String::new(),
+        inject => format!("faults:\n  - name: rule\n    inject: {inject}\n"),
+    };
+    let text = format!(
+        "version: 1\nname: by-hand\nsummary: A scenario.\nprovider: {{api: {api}}}\n{faults}\
+         workload: {{call: {call}, operations: 4, deadline: 30s}}\nexpect: [{expect}]\n"
+    );
+    let apis = Apis::Beside(Path::new("."));
+    let checked = read("by-hand.yaml", text.as_bytes(), apis, &Overrides::default());
+    checked
+        .diagnostics
+        .into_iter()
+        .filter(|one| one.path.starts_with("expect"))
+        .map(|one| {
+            let mark = if one.severity == Severity::Error { "!" } else { "" };
+            format!("{mark}{} ({})", one.message, one.cure.unwrap_or_default())
+        })
+        .collect()
+}
+
+#[test]
+fn what_no_client_could_exercise_is_refused_with_the_fault_that_would() {
+    let cases = [
+        ("honors_retry_after", "rate_limited: {retry_after: 1s}"),
+        ("survives_bad_retry_after", "rate_limited: {retry_after: garbage}"),
+        ("rejects_malformed_responses", "malformed: html_page"),
+        ("client_timeout: {max: 1s}", "hang"),
+    ];
+    for (expect, cure) in cases {
+        let said_of = said("payments", "{reset: {at: after_commit}}", expect);
+        assert_eq!(said_of.len(), 1, "{expect}: {said_of:?}");
+        assert!(said_of[0].starts_with('!') && said_of[0].contains(cure), "{said_of:?}");
+        assert_eq!(
+            said("payments", &format!("{{{cure}}}").replace("{hang}", "hang"), expect),
+            [""; 0]
+        );
+    }
+}
+
+#[test]
+fn what_only_a_client_that_goes_wrong_would_exercise_is_remarked_on() {
+    for expect in [
+        "no_double_charges",
+        "no_lost_operations",
+        "no_phantom_success",
+        "honest_failures",
+        "failures_surface",
+        "nothing_after_claim",
+        "bounded_retries: {max_attempts: 3}",
+        "no_retry_on_permanent_errors",
+        "no_overlapping_attempts",
+        "min_gap",
+    ] {
+        let said = said("payments", "", expect);
+        assert_eq!(said.len(), 1, "{expect}: {said:?}");
+        assert!(!said[0].starts_with('!') && said[0].contains("inject: "), "{said:?}");
+    }
+}
+
+#[test]
+fn keys_are_expected_only_of_an_api_that_has_them() {
+    for expect in ["present", "stable", "unique", "bound_to_body"] {
+        let expect = format!("idempotency_key_{expect}");
+        let reset = "{reset: {at: after_commit}}";
+        assert_eq!(said("payments", reset, &expect), [""; 0]);
+        let refused = said("openai", reset, &expect);
+        assert!(
+            refused[0].starts_with('!') && refused[0].contains("no idempotency keys"),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_kind_of_effect_that_no_route_has_is_refused() {
+    let refused =
+        said("payments", "{reset: {at: after_commit}}", "at_most_one_effect: {kind: chrage}");
+    assert!(refused[0].starts_with("!no route of this scenario"), "{refused:?}");
 }

@@ -1,1 +1,299 @@
 //! How the judge judges.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{compare, excused, judge, judge_control, overall};
+use crate::invariant::{Invariant, InvariantKind, Judgement};
+use crate::scenario::{Apis, Expectation, Overrides, Scenario, read};
+use crate::trace::Trace;
+use crate::trace::testing::{trace, trace_with};
+use crate::verdict::{ControlResult, InvariantVerdict, ScenarioResult, Verdict};
+
+/// A scenario with one rule that this judge sees, and these expectations.
+fn scenario(api: &str, expect: &str) -> Scenario {
+    let call = if api == "openai" { "create_chat_completion" } else { "create_charge" };
+    let text = format!(
+        "version: 1\nname: by-hand\nsummary: A scenario.\nprovider: {{api: {api}}}\n\
+         faults:\n  - name: lost\n    inject: {{reset: {{at: after_commit}}}}\n\
+         workload: {{call: {call}, operations: 4}}\nexpect: {expect}\n"
+    );
+    let apis = Apis::Beside(Path::new("."));
+    let checked = read("by-hand.yaml", text.as_bytes(), apis, &Overrides::default());
+    checked.scenario.unwrap_or_else(|| panic!("{:?}", checked.diagnostics))
+}
+
+fn judged(expect: &str, lines: &str) -> ScenarioResult {
+    judge(&trace(lines), &scenario("payments", expect), None)
+}
+
+const STRUCK: &str = r#"{"at_us":0,"event":"operation_submitted"}
+    {"at_us":1,"event":"request_received","request":1,"drawn":[["lost","reset"]]}
+    {"at_us":1,"event":"fault_injected","request":1,"rule":"lost","fault":"reset"}
+    {"at_us":1,"event":"effect_committed","request":1}
+    {"at_us":2,"event":"connection_ended","request":1,"by":"provider","how":"rst"}"#;
+const AGAIN: &str = r#"{"at_us":300000,"event":"request_received","request":2,"attempt":2}
+    {"at_us":300001,"event":"effect_committed","request":2,"effect":2}
+    {"at_us":300002,"event":"response_sent","request":2,"status":201,"effects":[2]}
+    {"at_us":400000,"event":"operation_finished","claim":"succeeded"}"#;
+const UNKNOWN: &str = r#"{"at_us":400000,"event":"operation_finished","claim":"unknown"}"#;
+
+#[test]
+fn a_violation_fails_the_scenario_whatever_else_is_wrong() {
+    let lines = format!("{STRUCK}\n{AGAIN}");
+    let scenario = scenario("payments", "[no_double_charges]");
+    let control = ControlResult { passed: false, reason: Some("it crashed".to_owned()) };
+    let result = judge(&trace(&lines), &scenario, Some(control.clone()));
+    assert_eq!((result.verdict, result.reason), (Verdict::Failed, None));
+    assert_eq!(result.control, Some(control));
+    assert_eq!(result.invariants[0].violations.len(), 1);
+}
+
+#[test]
+fn money_counts_what_was_billed_what_arrived_and_what_was_too_much() {
+    let result = judged("[no_double_charges]", &format!("{STRUCK}\n{AGAIN}"));
+    let usd = result.money["usd"];
+    assert_eq!((usd.billed, usd.delivered, usd.wasted, usd.beyond_first), (3998, 1999, 1999, 1999));
+    assert_eq!(result.effects["charge"], 2);
+    assert_eq!((result.requests, result.retries), (2, 1));
+    assert_eq!((result.operations.total, result.operations.succeeded), (1, 1));
+    assert_eq!(result.faults["lost"], 1);
+    assert!(result.unscheduled.is_empty());
+    assert_eq!(result.recognized["url"], 2);
+    let unheard = judged("[no_double_charges]", &format!("{STRUCK}\n{UNKNOWN}"));
+    let usd = unheard.money["usd"];
+    assert_eq!((usd.billed, usd.delivered, usd.wasted, usd.beyond_first), (1999, 0, 1999, 0));
+}
+
+#[test]
+fn what_was_exercised_and_held_passes() {
+    let result = judged("[no_double_charges, min_gap]", &format!("{STRUCK}\n{UNKNOWN}"));
+    assert_eq!((result.verdict, result.reason), (Verdict::Passed, None));
+}
+
+#[test]
+fn a_failed_control_run_leaves_nothing_to_say() {
+    let scenario = scenario("payments", "[no_double_charges]");
+    let control = ControlResult { passed: false, reason: Some("it crashed".to_owned()) };
+    let result = judge(&trace(&format!("{STRUCK}\n{UNKNOWN}")), &scenario, Some(control));
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert_eq!(result.reason.unwrap(), "the control run, without faults, failed: it crashed");
+}
+
+#[test]
+fn a_client_that_never_came_is_told_what_to_set() {
+    let result = judge(&trace(""), &scenario("openai", "[no_double_charges]"), None);
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    let reason = result.reason.unwrap();
+    assert!(reason.contains("sent no request") && reason.contains("`OPENAI_BASE_URL`"), "{reason}");
+}
+
+#[test]
+fn a_client_that_called_the_real_thing_is_told_so() {
+    let stray =
+        r#"{"at_us":1,"event":"stray_request","host":"api.openai.com","port":443,"named":true}"#;
+    let result = judge(&trace(stray), &scenario("openai", "[no_double_charges]"), None);
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    let reason = result.reason.unwrap();
+    assert!(reason.starts_with("your client called api.openai.com, not the mock"), "{reason}");
+    let allowed = stray.replace(r#""named":true"#, r#""named":true,"allowed":true"#);
+    let result = judged(
+        "[no_double_charges]",
+        &format!("{STRUCK}\n{UNKNOWN}\n{}", allowed.replace(":1,", ":400001,")),
+    );
+    assert_eq!(result.verdict, Verdict::Passed);
+}
+
+#[test]
+fn without_a_strike_a_run_says_nothing_and_is_excused_among_seeds() {
+    let calm = r#"{"at_us":0,"event":"operation_submitted"}
+        {"at_us":1,"event":"request_received","request":1}
+        {"at_us":1,"event":"effect_committed","request":1}
+        {"at_us":2,"event":"response_sent","request":1,"status":201,"effects":[1]}
+        {"at_us":3,"event":"operation_finished","claim":"succeeded"}"#;
+    let alone = judged("[no_double_charges]", calm);
+    assert_eq!(alone.verdict, Verdict::Inconclusive);
+    assert!(alone.no_strike && alone.reason.as_deref().unwrap().contains("--seeds"));
+    let struck = judged("[no_double_charges]", &format!("{STRUCK}\n{UNKNOWN}"));
+    assert_eq!(overall(std::slice::from_ref(&alone)), Verdict::Inconclusive);
+    let both = [alone, struck];
+    assert_eq!(excused(&both), [true, false]);
+    assert_eq!(overall(&both), Verdict::Passed);
+    assert_eq!(overall(&[]), Verdict::Inconclusive);
+}
+
+#[test]
+fn expectations_that_the_run_never_met_say_nothing() {
+    let result = judged("[no_phantom_success]", &format!("{STRUCK}\n{UNKNOWN}"));
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert!(!result.no_strike);
+    assert!(result.reason.unwrap().contains("`no_phantom_success`: every operation"));
+}
+
+#[test]
+fn an_interrupted_run_is_no_proof_that_all_is_well() {
+    let cut = r#"{"at_us":400001,"event":"run_finished","reason":"interrupted"}"#;
+    let result = judged("[no_double_charges]", &format!("{STRUCK}\n{UNKNOWN}\n{cut}"));
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert!(result.reason.unwrap().contains("interrupted"));
+    let result = judged("[no_double_charges]", &format!("{STRUCK}\n{AGAIN}\n{cut}"));
+    assert_eq!(result.verdict, Verdict::Failed, "what it proves it proves");
+}
+
+/// A suite run in which two requests with one body were answered 500 after the commit, then 201.
+fn suite(second: &str) -> Trace {
+    trace_with(
+        &json!({"mode": "suite"}),
+        &format!(
+            r#"{{"at_us":1,"event":"request_received","request":1,"recognized":"new","operation":"x-1"}}
+            {{"at_us":1,"event":"fault_injected","request":1,"rule":"lost"}}
+            {{"at_us":1,"event":"effect_committed","request":1,"operation":"x-1"}}
+            {{"at_us":2,"event":"response_sent","request":1,"status":500}}
+            {{"at_us":900000,"event":"request_received","request":2,"attempt":2,"recognized":"{second}","operation":"x-1"}}
+            {{"at_us":900001,"event":"effect_committed","request":2,"effect":2,"operation":"x-1"}}
+            {{"at_us":900002,"event":"response_sent","request":2,"status":201,"effects":[2]}}"#
+        ),
+    )
+}
+
+#[test]
+fn no_violation_rests_on_a_guess_that_another_reading_clears() {
+    let scenario = scenario("payments", "[no_double_charges]");
+    let result = judge(&suite("guess"), &scenario, None);
+    assert_eq!(result.invariants[0].verdict, InvariantVerdict::NotExercised);
+    let reason = result.invariants[0].reason.clone().unwrap();
+    assert!(reason.contains("rests on a guess") && reason.contains("operation_id"), "{reason}");
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert!(result.notes.iter().any(|note| note.contains("2 of 2 requests did not say")));
+}
+
+#[test]
+fn what_the_sdk_says_of_itself_is_no_guess() {
+    let scenario = scenario("payments", "[no_double_charges]");
+    let result = judge(&suite("sdk"), &scenario, None);
+    assert_eq!(result.verdict, Verdict::Failed);
+}
+
+#[test]
+fn two_operations_that_may_be_one_share_a_key_without_blame() {
+    let lines = r#"{"at_us":1,"event":"request_received","request":1,"recognized":"new","operation":"x-1","key":"k"}
+        {"at_us":1,"event":"fault_injected","request":1,"rule":"lost"}
+        {"at_us":2,"event":"response_sent","request":1,"status":500}
+        {"at_us":900000,"event":"request_received","request":2,"recognized":"new","operation":"x-2","key":"k"}"#;
+    let scenario = scenario("payments", "[idempotency_key_unique]");
+    let result = judge(&trace_with(&json!({"mode": "suite"}), lines), &scenario, None);
+    assert_eq!(result.invariants[0].verdict, InvariantVerdict::NotExercised);
+    let known = lines.replace(r#""new""#, r#""extractor""#);
+    let result = judge(&trace_with(&json!({"mode": "suite"}), &known), &scenario, None);
+    assert_eq!(result.verdict, Verdict::Failed);
+}
+
+#[test]
+fn a_control_run_wants_the_clients_own_success_for_every_operation() {
+    let scenario = scenario("payments", "[no_double_charges]");
+    let control = |claims: &str| {
+        let lines = format!(
+            r#"{{"at_us":0,"event":"operation_submitted"}}
+            {{"at_us":1,"event":"request_received","request":1}}
+            {claims}"#
+        );
+        judge_control(&trace_with(&json!({"run": "control"}), &lines), &scenario)
+    };
+    let claim =
+        |claim: &str| control(&format!(r#"{{"at_us":9,"event":"operation_finished",{claim}}}"#));
+    assert!(claim(r#""claim":"succeeded""#).passed);
+    let failed = claim(r#""claim":"failed","detail":"KeyError""#);
+    assert_eq!(failed.reason.unwrap(), "the client claimed `failed` for `op-0001` (`KeyError`)");
+    let silent = claim(r#""claim":"unknown","by":"driver","detail":"deadline""#);
+    assert_eq!(silent.reason.unwrap(), "the client said nothing about `op-0001` (`deadline`)");
+    assert!(!control("").passed);
+}
+
+#[test]
+fn a_control_run_of_a_suite_wants_one_request() {
+    let scenario = scenario("payments", "[no_double_charges]");
+    let suite =
+        |lines: &str| judge_control(&trace_with(&json!({"mode": "suite"}), lines), &scenario);
+    assert!(suite(r#"{"at_us":1,"event":"request_received","request":1}"#).passed);
+    let none = suite("");
+    assert!(!none.passed && none.reason.unwrap().contains("BROWNOUT_URL"));
+}
+
+#[test]
+fn two_runs_are_compared_where_both_went() {
+    let run = |lines: &str| trace(lines);
+    let first = run(STRUCK);
+    let same = compare(&first, &run(&format!("{STRUCK}\n{AGAIN}")));
+    assert!(same.is_same() && same.compared == 1);
+    assert_eq!(same.client.len(), 1);
+    assert!(
+        same.client[0].contains("attempt 2") && same.client[0].contains("only in the second run")
+    );
+    let other = compare(&first, &run(&STRUCK.replace(r#"["lost","reset"]"#, r#"["lost","hang"]"#)));
+    assert!(!other.is_same());
+    assert!(other.differences[0].contains("`lost` reset, then `lost` hang"), "{other:?}");
+}
+
+#[test]
+fn the_schedule_hash_depends_on_what_was_drawn_and_not_on_when() {
+    let hash = |lines: &str| judged("[no_double_charges]", lines).schedule_hash;
+    let later = STRUCK.replace(r#""at_us":1,"#, r#""at_us":7,"#);
+    assert_eq!(hash(STRUCK), hash(&later));
+    assert_ne!(
+        hash(STRUCK),
+        hash(
+            &STRUCK
+                .replace("op-0001", "op-0002")
+                .replace(r#""request":1,"drawn":[["lost","reset"]]"#, r#""request":1,"drawn":[]"#)
+        )
+    );
+}
+
+/// An invariant that needs one living client, and is content with everything.
+#[derive(Debug)]
+struct NeedsOneClient;
+
+static NEEDS_ONE_CLIENT: InvariantKind = InvariantKind {
+    name: "needs_one_client",
+    summary: "",
+    headline: "",
+    rule: "",
+    exercised_by: "",
+    parameters: &[],
+    tolerates: "",
+    cure: "",
+    example: "",
+    bare: true,
+    needs_identity: false,
+    needs_one_client: true,
+    schema: |generator| generator.subschema_for::<()>(),
+    parse: |_, _| None,
+};
+
+impl Invariant for NeedsOneClient {
+    fn kind(&self) -> &'static InvariantKind {
+        &NEEDS_ONE_CLIENT
+    }
+
+    fn check(&self, _: &Trace) -> Judgement {
+        Judgement { exercised: 1, ..Judgement::default() }
+    }
+}
+
+#[test]
+fn in_exec_mode_what_needs_one_living_client_names_the_mode_to_use() {
+    let mut scenario = scenario("payments", "[no_double_charges]");
+    let invariant = Arc::new(NeedsOneClient);
+    scenario.expect.push(Expectation { name: "needs_one_client", invariant });
+    let lines = format!("{STRUCK}\n{UNKNOWN}");
+    let verdict = |mode: &str| {
+        let result = judge(&trace_with(&json!({"mode": mode}), &lines), &scenario, None);
+        (result.invariants[1].verdict, result.invariants[1].reason.clone().unwrap_or_default())
+    };
+    let (exec, why) = verdict("exec");
+    assert_eq!(exec, InvariantVerdict::NotExercised);
+    assert!(why.contains("--mode stdio"), "{why}");
+    assert_eq!(verdict("stdio").0, InvariantVerdict::Passed);
+}

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | data | `amount` `operation` `verdict` `scenario` `trace` |
 //! | judges | `invariant` `judge` `timeline` |
-//! | drivers | `redact` `drive` `record` `run` |
+//! | drivers | `redact` `drive` `record` `run` `harness` |
 //! | reports | `report` |
 //! | command line | `cli` |
 
@@ -14,6 +14,7 @@ pub mod amount;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod drive;
+pub mod harness;
 pub mod invariant;
 pub mod judge;
 pub mod operation;

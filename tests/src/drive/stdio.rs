@@ -115,8 +115,5 @@ fn a_client_that_fails_in_fair_weather_fails_the_control_run() {
     let control = run_control(&scenario(2), &client, &RunOptions::default()).expect("it runs");
     assert!(!control.result.passed);
     let reason = control.result.reason.expect("it says why");
-    assert_eq!(
-        reason,
-        "without any fault, `op-0001` was claimed failed (ValueError: no such host); no request arrived at the mock"
-    );
+    assert!(reason.contains("sent no request to the mock"), "{reason}");
 }

@@ -53,5 +53,6 @@ fn the_control_run_of_a_suite_wants_one_request() {
         run_control(&scenario(0), &client, &RunOptions::default()).expect("it runs").result
     };
     assert!(control(TWO_CHARGES).passed);
-    assert_eq!(control("true").reason.as_deref(), Some("no request arrived at the mock"));
+    let reason = control("true").reason.expect("it did not pass");
+    assert!(reason.contains("sent no request to the mock"), "{reason}");
 }

@@ -61,12 +61,16 @@ pub fn one(source: &Source, overrides: &Overrides, terminal: Terminal) -> Result
 ///
 /// # Errors
 /// Never in a program that passed its tests: shipped scenarios are checked there.
-pub fn shipped(shipped: &Shipped, terminal: Terminal) -> Result<Loaded, Refusal> {
+pub fn shipped(
+    shipped: &Shipped,
+    overrides: &Overrides,
+    terminal: Terminal,
+) -> Result<Loaded, Refusal> {
     let source = Source {
         path: PathBuf::from("scenarios").join(shipped.path),
         bytes: shipped.text.as_bytes().to_vec(),
     };
-    one(&source, &Overrides::default(), terminal)
+    one(&source, overrides, terminal)
 }
 
 /// Reads one file and finds all that is wrong with it.

@@ -277,16 +277,19 @@ fn tell_violation(out: &mut String, entry: &Entry, invariant: &InvariantResult, 
 
 /// The commands that repeat it, and where the trace stands.
 fn ending(out: &mut String, group: &Group<'_>) {
-    line(out, "");
     let all: Vec<&ScenarioResult> = group.entries.iter().map(|entry| &entry.result).collect();
     let failing: Vec<&ScenarioResult> =
         all.iter().copied().filter(|result| result.verdict == Verdict::Failed).collect();
     if let ([result], _) | ([], [result]) = (failing.as_slice(), all.as_slice()) {
+        line(out, "");
         if let Some(trace) = &result.trace {
             fact(out, "trace", &trace.display().to_string());
         }
         fact(out, "again", &Style::Strong.paint(&result.reproduce).to_string());
         return;
+    }
+    if !failing.is_empty() {
+        line(out, "");
     }
     for result in failing.iter().take(LISTED_SEEDS) {
         let broken: Vec<&str> = result

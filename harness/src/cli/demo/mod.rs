@@ -22,7 +22,7 @@ use crate::operation::Operation;
 use crate::report::style::Style;
 use crate::report::{Entry, Report, human, sentence};
 use crate::run::{Client, RunOptions, run_main};
-use crate::scenario::{Scenario, shipped};
+use crate::scenario::{Overrides, Scenario, shipped};
 use crate::verdict::{InvariantVerdict, Verdict};
 
 /// Shows brownout catch a careless client and pass a careful one.
@@ -49,7 +49,7 @@ const NEXT: &str =
 pub fn run(_arguments: DemoArguments, terminal: Terminal) -> Result<Exit, Refusal> {
     let shipped = shipped::find(SCENARIO)
         .ok_or_else(|| Refusal::harness("the demo's scenario is not in this program"))?;
-    let scenario = load::shipped(shipped, terminal)?.scenario;
+    let scenario = load::shipped(shipped, &all_at_once(), terminal)?.scenario;
     let seed = scenario.seed;
     let bold = Style::Strong;
     terminal.out(&format!(
@@ -80,6 +80,12 @@ pub fn run(_arguments: DemoArguments, terminal: Terminal) -> Result<Exit, Refusa
     ));
     terminal.out(&format!("{}\n{NEXT}", bold.paint("Next: your own client")));
     verdict(&caught, &held)
+}
+
+/// All operations are outstanding together, which programs of their own would find too much and clients in
+/// this process do not notice; so the demo is over before anybody looks away.
+fn all_at_once() -> Overrides {
+    Overrides { concurrency: Some(20), ..Overrides::default() }
 }
 
 /// One client through the scenario, judged and told.

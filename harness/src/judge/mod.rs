@@ -63,7 +63,11 @@ fn judge_one(
 ) -> InvariantResult {
     let invariant = &*expectation.invariant;
     let kind = invariant.kind();
-    let mut judgement = if kind.needs_one_client && trace.mode() == Mode::Exec {
+    let mut judgement = if kind.needs_identity && counts::requests(trace) == 0 {
+        // Claims about work that never reached the mock prove nothing: it may have gone elsewhere.
+        let why = "the client sent no request to the mock";
+        Judgement { reason: Some(why.to_owned()), ..Judgement::default() }
+    } else if kind.needs_one_client && trace.mode() == Mode::Exec {
         let why = "exec mode starts a process for each operation, and this needs one client that lives \
                    on; use `--mode stdio`";
         Judgement { reason: Some(why.to_owned()), ..Judgement::default() }

@@ -91,6 +91,15 @@ fn a_client_that_never_came_is_told_what_to_set() {
 }
 
 #[test]
+fn claims_of_a_client_that_never_came_are_held_against_nobody() {
+    let lines = r#"{"at_us":0,"event":"operation_submitted"}
+        {"at_us":9,"event":"operation_finished","claim":"succeeded"}"#;
+    let result = judged("[no_phantom_success, no_lost_operations: {all: true}]", lines);
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert!(result.reason.unwrap().contains("sent no request"));
+}
+
+#[test]
 fn a_client_that_called_the_real_thing_is_told_so() {
     let stray =
         r#"{"at_us":1,"event":"stray_request","host":"api.openai.com","port":443,"named":true}"#;

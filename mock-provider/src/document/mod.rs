@@ -10,6 +10,7 @@ mod guard;
 mod places;
 mod shape;
 mod spelling;
+mod words;
 
 pub use decode::{NoNull, decode, map_strings, schema_of, schema_settings};
 pub use diagnostic::{At, Diagnostic, Diagnostics, Place, Severity};

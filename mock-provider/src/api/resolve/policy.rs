@@ -109,7 +109,9 @@ pub(super) fn rate_limit(raw: &RawRateLimit, at: &At<'_>) -> Option<RateLimitPol
     let limit = super::required(raw.limit, "limit", at)?;
     let per_us = raw.per.map_or(1_000_000, Period::micros);
     let burst = raw.burst.unwrap_or(limit);
-    for (key, number) in [("limit", limit.into()), ("per", per_us), ("burst", burst.into())] {
+    for (key, number) in
+        [("limit", limit.into()), ("per", per_us), ("burst", raw.burst.unwrap_or(1).into())]
+    {
         if number == 0 {
             at.key(key).error(format!("`{key}` is 0"), |d| d.cure("use a larger value"));
         }

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use brownout::drive::stop::Stop;
+use brownout::record::Recorder;
 use brownout_provider::event::{Event, Side, Sink};
 use brownout_provider::exchange::{Answer, End, Exchange, ExchangeId, Finish, Next, Wire};
 use brownout_provider::request::Request;
@@ -41,11 +43,13 @@ enum Kind {
     Bare,
     Shell,
     Untraced,
+    Traced,
 }
 
-const KINDS: [(Kind, &str); 2] = [
+const KINDS: [(Kind, &str); 3] = [
     (Kind::Shell, "shell alone, one fixed answer"),
     (Kind::Untraced, "provider, events thrown away"),
+    (Kind::Traced, "provider, trace on disk"),
 ];
 
 /// What one run came to.
@@ -168,6 +172,18 @@ async fn serve(
             let clock = Clock::real();
             let provider = provider::payments(Vec::new(), &clock);
             stand(provider, clock, Arc::new(Nowhere), tell, stopped).await;
+        }
+        Kind::Traced => {
+            let clock = Clock::real();
+            let provider = provider::payments(Vec::new(), &clock);
+            let folder = tempfile::tempdir().expect("a folder for the trace");
+            let recorder = Recorder::to_file(&folder.path().join("trace.jsonl"), Stop::new())
+                .expect("a file for the trace");
+            let recorder = Arc::new(recorder);
+            let sink: Arc<dyn Sink> = Arc::<Recorder>::clone(&recorder);
+            stand(provider, clock, sink, tell, stopped).await;
+            let recorded = recorder.finish().expect("it was recording");
+            assert!(recorded.error.is_none(), "{:?}", recorded.error);
         }
     }
 }

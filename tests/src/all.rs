@@ -5,3 +5,4 @@ mod clients;
 mod drive;
 mod invalid;
 mod scenarios;
+mod wire;

@@ -1,7 +1,6 @@
 //! A provider to measure: the shipped payments API under these rules.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use brownout_provider::api::load;
 use brownout_provider::document::Diagnostics;

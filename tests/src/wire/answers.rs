@@ -1,0 +1,204 @@
+//! Faults that put another answer in place of the provider's own, and those that change what a request
+//! does. Each answer is framed rightly, so the next request on the connection is answered.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use brownout_provider::event::{Class, Side};
+use serde_json::{Value, json};
+
+use super::stage::{Answer, Stage, charge};
+
+/// The answer to the first attempt under this fault; the second on the same connection succeeds.
+async fn first_answer(stage: &Stage) -> Answer {
+    let mut raw = stage.connect().await;
+    raw.charge().await;
+    let first = raw.answer().await;
+    raw.charge().await;
+    let second = raw.answer().await;
+    assert_eq!((second.status(), &second.json()["status"]), ("201", &json!("succeeded")));
+    first
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_charge_is_the_contract_of_the_payments_api() {
+    let stage = Stage::calm().await;
+    let answer = first_answer(&stage).await;
+    assert_eq!(answer.status(), "201");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("date"), None);
+    let charge = answer.json();
+    assert!(charge["id"].as_str().is_some_and(|id| id.starts_with("ch_")), "{charge}");
+    let keys: Vec<&str> = charge.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["id", "object", "status", "amount", "currency", "order", "created"]);
+    assert_eq!(stage.effects().await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_stands_before_or_after_the_work() {
+    for (at, effects) in [("before_commit", 1), ("after_commit", 2)] {
+        let stage = Stage::new(&format!("status: {{code: 503, retry_after: 2s, at: {at}}}")).await;
+        let answer = first_answer(&stage).await;
+        assert_eq!(answer.status(), "503");
+        assert_eq!(answer.header("retry-after"), Some("2"));
+        assert!(answer.json()["error"]["code"].is_string(), "{answer:?}");
+        assert_eq!(stage.effects().await.len(), effects, "{at}");
+        let sent = stage.responses().await;
+        assert_eq!((sent[0].class, sent[0].complete), (Class::Transient, true));
+        assert_eq!(sent[0].hints[0].wait_us, Some(2_000_000));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_is_spelled_as_it_was_asked_for() {
+    for (word, values) in [
+        ("2s", &["2"][..]),
+        ("{seconds: 1500ms}", &["2"]),
+        ("missing", &[]),
+        ("zero", &["0"]),
+        ("negative", &["-5"]),
+        ("fraction", &["1.5"]),
+        ("huge", &["1000000000000"]),
+        ("garbage", &["soon"]),
+        ("two_headers", &["1", "3"]),
+    ] {
+        let stage = Stage::new(&format!("rate_limited: {{retry_after: {word}}}")).await;
+        let answer = first_answer(&stage).await;
+        assert_eq!(answer.status(), "429", "{word}");
+        assert_eq!(answer.headers("retry-after"), values, "{word}");
+        assert_eq!(answer.json()["error"]["code"], "rate_limit_exceeded");
+        assert_eq!(stage.responses().await[0].class, Class::Throttling);
+        assert_eq!(stage.effects().await.len(), 1, "{word}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_stands_where_it_was_asked_for() {
+    let stage = Stage::new("rate_limited: {retry_after: {ms_header: 1500ms}}").await;
+    let answer = first_answer(&stage).await;
+    assert_eq!(answer.header("retry-after-ms"), Some("1500"));
+    let stage = Stage::new("rate_limited: {retry_after: {body: 45s}}").await;
+    let answer = first_answer(&stage).await;
+    assert_eq!(answer.json()["error"]["retry_after"], 45);
+    assert_eq!(answer.header("retry-after"), None);
+    let stage = Stage::new("rate_limited: {retry_after: contradictory}").await;
+    let answer = first_answer(&stage).await;
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.json()["error"]["retry_after"], 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_date_is_written_from_the_clock_of_the_run() {
+    for (word, seconds) in [("{http_date: 3s}", 3_i128), ("past_date", -3_600)] {
+        let stage = Stage::new(&format!("rate_limited: {{retry_after: {word}}}")).await;
+        let answer = first_answer(&stage).await;
+        let date = httpdate::parse_http_date(answer.header("retry-after").unwrap()).unwrap();
+        let written = i128::try_from(date.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+        let start = i128::from(stage.clock.wall_start_us() / 1_000);
+        let ahead = written - start - seconds * 1_000;
+        assert!((-1_000..=1_000).contains(&ahead), "{word}: {ahead} ms off");
+        let hint = &stage.responses().await[0].hints[0];
+        assert_eq!(hint.text, None, "a text that depends on the wall clock is not in the trace");
+        assert!(hint.until_us.is_some(), "{hint:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn malformed_answers_are_whole_by_their_length_and_of_no_use() {
+    let page = |body: &str| body.trim_start().to_lowercase().starts_with("<!doctype html");
+    let json = |body: &str| serde_json::from_str::<Value>(body).ok();
+    type Looks = Box<dyn Fn(&str) -> bool>;
+    let kinds: [(&str, &str, Looks); 8] = [
+        (
+            "truncated_json",
+            "application/json",
+            Box::new(move |b| !b.is_empty() && json(b).is_none()),
+        ),
+        ("html_page", "text/html; charset=utf-8", Box::new(page)),
+        ("html_as_json", "application/json", Box::new(page)),
+        (
+            "error_in_200",
+            "application/json",
+            Box::new(move |b| json(b).unwrap()["error"].is_object()),
+        ),
+        ("empty_body", "application/json", Box::new(str::is_empty)),
+        ("empty_object", "application/json", Box::new(|b| b == "{}")),
+        (
+            "missing_field",
+            "application/json",
+            Box::new(move |b| json(b).unwrap().get("id").is_none()),
+        ),
+        ("wrong_amount", "application/json", Box::new(move |b| json(b).unwrap()["amount"] != 1999)),
+    ];
+    for (kind, media_type, looks) in kinds {
+        for (at, effects) in [("before_commit", 1), ("after_commit", 2)] {
+            let stage = Stage::new(&format!("malformed: {{kind: {kind}, at: {at}}}")).await;
+            let answer = first_answer(&stage).await;
+            assert!(answer.status().starts_with('2'), "{kind}: {answer:?}");
+            assert_eq!(answer.header("content-type"), Some(media_type), "{kind}");
+            assert!(looks(&answer.body), "{kind}: {}", answer.body);
+            let sent = stage.responses().await;
+            assert!(sent[0].complete && sent[0].unusable.is_some(), "{kind}: {:?}", sent[0]);
+            assert_eq!(stage.effects().await.len(), effects, "{kind} {at}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_says_that_the_key_is_in_progress() {
+    let stage = Stage::new("conflict").await;
+    let answer = first_answer(&stage).await;
+    assert_eq!(answer.status(), "409");
+    assert_eq!(answer.json()["error"]["code"], "idempotency_key_in_progress");
+    assert_eq!(stage.effects().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_can_hold_the_key_for_a_while() {
+    let stage = Stage::new("conflict: {for: 2s}").await;
+    let mut raw = stage.connect().await;
+    let request = charge("op-0001", "Idempotency-Key: k-1\r\n");
+    for (at_s, status) in [(0, "409"), (1, "409"), (3, "201")] {
+        stage.clock.sleep_until_us(at_s * 1_000_000).await;
+        raw.send(&request).await;
+        assert_eq!(raw.answer().await.status(), status, "after {at_s} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_honest_store_answers_again_and_an_ignored_key_does_the_work_again() {
+    for (fault, effects) in [(None, 1), (Some("ignore_key"), 2)] {
+        let stage = match fault {
+            Some(fault) => Stage::new(fault).await,
+            None => Stage::calm().await,
+        };
+        let mut raw = stage.connect().await;
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            raw.send(charge("op-0001", "Idempotency-Key: \"k-1\"\r\n")).await;
+            let answer = raw.answer().await;
+            assert_eq!(answer.status(), "201");
+            ids.push(answer.json()["id"].clone());
+        }
+        assert_eq!(ids[0] == ids[1], effects == 1, "{fault:?}: {ids:?}");
+        assert_eq!(stage.effects().await.len(), effects);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_by_the_gateway_charges_twice_unless_there_is_a_key() {
+    for (headers, effects) in [("", 3), ("Idempotency-Key: k-1\r\n", 1)] {
+        let stage = Stage::new("duplicate_request: {times: 2, apart: 50ms}").await;
+        let mut raw = stage.connect().await;
+        raw.send(charge("op-0001", headers)).await;
+        assert_eq!(raw.answer().await.status(), "201");
+        assert!(
+            raw.hears_nothing(&stage.clock, Duration::from_secs(1)).await,
+            "the client gets one answer"
+        );
+        let committed = stage.effects().await;
+        assert_eq!(committed.len(), effects);
+        assert!(committed[1..].iter().all(|(_, effect)| effect.by == Side::Provider));
+        let times: Vec<u64> = committed.iter().map(|(at_us, _)| *at_us).collect();
+        assert_eq!(times, [0, 50_000, 100_000][..effects]);
+    }
+}

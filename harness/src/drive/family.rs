@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ static HOUSE: Mutex<House> = Mutex::new(House { children: BTreeSet::new(), runs:
 struct House {
     /// Children that somebody here waits for.
     children: BTreeSet<i32>,
-    /// Runs that have a family.
+    /// Runs whose family lives and has not begun to end.
     runs: u32,
 }
 
@@ -45,6 +46,7 @@ pub struct Family {
     marker: Vec<u8>,
     groups: Mutex<BTreeSet<i32>>,
     orphans: Orphans,
+    is_ending: AtomicBool,
 }
 
 /// What is done with processes that lost their parent and carry no marker.
@@ -76,7 +78,12 @@ impl Family {
             adopt_orphans();
         }
         let marker = format!("{name}={value}").into_bytes();
-        Self { marker, groups: Mutex::new(BTreeSet::new()), orphans }
+        Self {
+            marker,
+            groups: Mutex::new(BTreeSet::new()),
+            orphans,
+            is_ending: AtomicBool::new(false),
+        }
     }
 
     /// Starts a child in a process group of its own. Its end must be told by [`Family::reaped`].
@@ -105,6 +112,7 @@ impl Family {
     /// asked before. Returns how many were found in the last look, which is 0 unless the system refuses
     /// to end one.
     pub async fn end(&self, clock: &Clock) -> usize {
+        self.begin_to_end();
         let mut found = 0;
         for _ in 0..ROUNDS {
             found = self.sweep();
@@ -114,6 +122,14 @@ impl Family {
             clock.sleep(PAUSE).await;
         }
         found
+    }
+
+    /// From here on nobody starts a process in this family, so an orphan without a mark is not spared
+    /// for its sake.
+    fn begin_to_end(&self) {
+        if !self.is_ending.swap(true, Ordering::Relaxed) {
+            house().runs -= 1;
+        }
     }
 
     /// Looks through the machine's processes once, ends those of the run, and takes the dead that came
@@ -128,7 +144,7 @@ impl Family {
             .filter(|entry| entry.pid != me && !entry.zombie && self.is_marked(entry.pid))
             .map(|entry| entry.pid)
             .collect();
-        let alone = self.orphans == Orphans::Adopt && house.runs == 1;
+        let alone = self.orphans == Orphans::Adopt && house.runs == 0;
         let known = if alone { Some(&house.children) } else { None };
         let ours = members(&entries, me, &marked, &groups, known);
         for entry in entries.iter().filter(|entry| ours.contains(&entry.pid)) {
@@ -151,7 +167,7 @@ impl Family {
 
 impl Drop for Family {
     fn drop(&mut self) {
-        house().runs -= 1;
+        self.begin_to_end();
     }
 }
 

@@ -133,6 +133,10 @@ impl Launcher {
         let program = self.command.first().map_or("", String::as_str);
         let mut command = Command::new(program);
         command.args(self.command.iter().skip(1));
+        // What an outer run or a user's shell says of an operation is not about this one.
+        for name in ["BROWNOUT_OPERATION", "BROWNOUT_OPERATION_ID", "BROWNOUT_PHASE"] {
+            command.env_remove(name);
+        }
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         let (out, out_writer) = output_pipe()?;
         let (err, err_writer) = output_pipe()?;

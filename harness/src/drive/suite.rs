@@ -31,6 +31,15 @@ pub enum ExitZero {
     AllSucceeded,
 }
 
+/// What a scenario says of a suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// What its exit code 0 says.
+    pub exit_0: ExitZero,
+    /// The deadline of an operation: a suite that is quiet for longer, and for a minute, hangs.
+    pub deadline: Duration,
+}
+
 /// Passes events on and remembers which operations they named and when the last one came.
 pub struct Seen {
     sink: Arc<dyn Sink>,
@@ -74,16 +83,16 @@ impl Sink for Seen {
 pub async fn drive(
     scene: &Scene,
     seen: &Seen,
-    exit_0: ExitZero,
+    terms: Terms,
     launcher: &mut Launcher,
     notices: &mut Receiver<Notice>,
 ) -> Result<(), RunError> {
     let process = launcher.start(&scene.environment(None)?, Input::Empty)?;
     scene.started(&process, None);
-    let quiet_us = micros(QUIET).max(scene.plan.as_ref().map_or(0, super::plan::Plan::deadline_us));
+    let quiet_us = micros(QUIET.max(terms.deadline));
     let end = run(scene, seen, &process, quiet_us, notices).await;
     scene.ended(&process, end, None);
-    if exit_0 == ExitZero::AllSucceeded && end.code == Some(0) && !end.killed {
+    if terms.exit_0 == ExitZero::AllSucceeded && end.code == Some(0) && !end.killed {
         let operations = lock(&seen.operations).clone();
         for operation in operations {
             claim(

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use brownout_provider::event::Mode;
 use brownout_provider::shell::server::ServeError;
 
 /// Why a run could not be made. Each says what to do instead.
@@ -49,6 +50,12 @@ pub enum RunError {
         /// The mode.
         mode: &'static str,
     },
+    /// The mode is none in which programs are driven.
+    #[error("a program cannot be driven in {mode:?} mode; use stdio, exec or suite")]
+    NotForPrograms {
+        /// The mode.
+        mode: Mode,
+    },
     /// A template of the scenario or the API cannot be rendered.
     #[error("cannot render {what}: {reason}")]
     Template {
@@ -72,7 +79,7 @@ impl RunError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NothingToCall { .. } | Self::Template { .. } => 3,
+            Self::NothingToCall { .. } | Self::NotForPrograms { .. } | Self::Template { .. } => 3,
             Self::Serve(_)
             | Self::Spawn { .. }
             | Self::Folder { .. }

@@ -29,7 +29,7 @@ use crate::drive::process::Launcher;
 use crate::drive::scene::Scene;
 use crate::drive::schedule::Schedule;
 use crate::drive::stop::Stop;
-use crate::drive::suite::{self, ExitZero, Seen};
+use crate::drive::suite::{self, ExitZero, Seen, Terms};
 use crate::drive::trap::{Hosts, Trap};
 use crate::drive::{exec, nobody, stdio};
 use crate::operation::Operation;
@@ -227,42 +227,60 @@ impl Order<'_> {
                 nobody::wait(&scene, nobody, stage.path.clone()).await
             }
             Client::Process { mode, command } => {
-                let state = StateDir::create()?;
-                let orphans =
-                    if self.options.owns_process { Orphans::Adopt } else { Orphans::Leave };
-                let family = Arc::new(Family::new(STATE_DIR, &state.text(), orphans));
-                let trap = Trap::open(self.hosts(), stage.clock, Arc::clone(&stage.sink))
-                    .await
-                    .map_err(|source| RunError::System { what: "open a port", source })?;
-                let scene = self.scene(stage, self.variables(&state, &trap))?;
-                let (mut launcher, mut notices) =
-                    Launcher::new(command.clone(), Arc::clone(&family), stage.clock);
-                let result = match (mode, &stage.seen) {
-                    (Mode::Suite, Some(seen)) => {
-                        let exit_0 = if self.scenario.workload.suite_exit_0_all_succeeded {
-                            ExitZero::AllSucceeded
-                        } else {
-                            ExitZero::Nothing
-                        };
-                        suite::drive(&scene, seen, exit_0, &mut launcher, &mut notices).await
-                    }
-                    (Mode::Stdio, _) => {
-                        let schedule = self.schedule(stage, notes);
-                        stdio::drive(&scene, schedule, &mut launcher, &mut notices).await
-                    }
-                    _ => {
-                        let schedule = self.schedule(stage, notes);
-                        exec::drive(&scene, schedule, &mut launcher, &mut notices).await
-                    }
-                };
-                let left = family.end(&stage.clock).await;
-                if left > 0 {
-                    notes.push(format!("{left} processes of the client could not be ended"));
-                }
-                scene.output_is_over();
-                result
+                self.play_process(stage, *mode, command, notes).await
             }
         }
+    }
+
+    /// Lets a driver of programs play, and ends all that they leave running.
+    async fn play_process(
+        self,
+        stage: &Stage,
+        mode: Mode,
+        command: &[String],
+        notes: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        let state = StateDir::create()?;
+        let orphans = if self.options.owns_process { Orphans::Adopt } else { Orphans::Leave };
+        let family = Arc::new(Family::new(STATE_DIR, &state.text(), orphans));
+        let trap = Trap::open(self.hosts(), stage.clock, Arc::clone(&stage.sink))
+            .await
+            .map_err(|source| RunError::System { what: "open a port", source })?;
+        let scene = self.scene(stage, self.variables(&state, &trap))?;
+        let (mut launcher, mut heard) =
+            Launcher::new(command.to_vec(), Arc::clone(&family), stage.clock);
+        let result = match (mode, &stage.seen) {
+            (Mode::Suite, Some(seen)) => {
+                suite::drive(&scene, seen, self.terms(), &mut launcher, &mut heard).await
+            }
+            (Mode::Stdio, _) => {
+                let schedule = self.schedule(stage, notes);
+                stdio::drive(&scene, schedule, &mut launcher, &mut heard).await
+            }
+            (Mode::Exec, _) => {
+                let schedule = self.schedule(stage, notes);
+                exec::drive(&scene, schedule, &mut launcher, &mut heard).await
+            }
+            (Mode::Suite | Mode::Http | Mode::InProcess | Mode::Serve, _) => {
+                Err(RunError::NotForPrograms { mode })
+            }
+        };
+        let left = family.end(&stage.clock).await;
+        if left > 0 {
+            notes.push(format!("{left} processes of the client could not be ended"));
+        }
+        scene.output_is_over();
+        result
+    }
+
+    fn terms(self) -> Terms {
+        let workload = &self.scenario.workload;
+        let exit_0 = if workload.suite_exit_0_all_succeeded {
+            ExitZero::AllSucceeded
+        } else {
+            ExitZero::Nothing
+        };
+        Terms { exit_0, deadline: workload.deadline }
     }
 
     fn schedule(self, stage: &Stage, notes: &mut Vec<String>) -> Schedule {

@@ -66,8 +66,11 @@ impl Invariant for ClientTimeout {
         let (mut exercised, mut violations) = (0, Vec::new());
         for (operation, _) in trace.operations() {
             let mut found = None;
-            for (id, request) in trace.attempts_of(operation) {
-                let lasted = given_up_at_us(trace, operation, id).saturating_sub(request.at_us);
+            let attempts: Vec<(RequestId, &Request)> = trace.attempts_of(operation).collect();
+            for (position, (id, request)) in attempts.iter().enumerate() {
+                let (id, later) = (*id, &attempts[position + 1..]);
+                let given_up_us = given_up_at_us(trace, operation, request, later);
+                let lasted = given_up_us.saturating_sub(request.at_us);
                 exercised += usize::from(hung(request) || lasted > self.max_us);
                 if lasted > self.max_us.saturating_add(trace.upper_slack_us()) {
                     found.get_or_insert((id, lasted));
@@ -118,15 +121,18 @@ fn hung(request: &Request) -> bool {
 }
 
 /// When the client no longer waited for this attempt; the end of the trace, if it never stopped.
-fn given_up_at_us(trace: &Trace, operation: OperationId, id: RequestId) -> u64 {
-    let request = trace.request(id);
+fn given_up_at_us(
+    trace: &Trace,
+    operation: OperationId,
+    request: &Request,
+    later: &[(RequestId, &Request)],
+) -> u64 {
     let answered = request.response.filter(|one| one.complete).map(|one| one.end_at_us);
     let ended = request.ended.map(|ended| ended.at_us);
-    let next = trace
-        .attempts_of(operation)
-        .filter(|(_, other)| other.submit == request.submit && other.at_us > request.at_us)
-        .map(|(_, other)| other.at_us)
-        .next();
+    let next = later
+        .iter()
+        .find(|(_, other)| other.submit == request.submit && other.at_us > request.at_us)
+        .map(|(_, other)| other.at_us);
     let claimed = trace
         .submits_of(operation)
         .filter(|(_, submit)| submit.number == request.submit)

@@ -50,10 +50,12 @@ impl Invariant for IdempotencyKeyPresent {
             let bare: Vec<_> =
                 committed.iter().filter(|(_, request)| request.key.is_none()).collect();
             if let Some((_, first)) = bare.first() {
+                let requests: std::collections::BTreeSet<u32> =
+                    bare.iter().map(|(_, request)| request.seq).collect();
                 let message = format!(
-                    "{} committed {} and carried no idempotency key",
-                    trace.request_in_words(first),
-                    counted(bare.len(), "effect")
+                    "{} that took effect carried no idempotency key, the first was {}",
+                    counted(requests.len(), "request"),
+                    trace.request_in_words(first)
                 );
                 let evidence = bare.iter().flat_map(|(effect, request)| [effect.seq, request.seq]);
                 violations.push(Violation::new(trace, operation, message, evidence));

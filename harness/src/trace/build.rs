@@ -133,6 +133,7 @@ impl TraceBuilder {
         for (operation, range) in of_operation {
             trace.operations[place(operation.0)].submits = range;
         }
+        trace.clients.sort_by_key(|client| client.at_us);
         trace.strikes.sort_by_key(|strike| (strike.request, strike.seq));
         trace.hints.sort_by_key(|hint| hint.request);
         trace.drawn.sort_by_key(|drawn| drawn.request);

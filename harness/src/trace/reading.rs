@@ -359,10 +359,9 @@ impl Trace {
     /// True when a process of the client started between two moments: a restart, if it is not the first.
     #[must_use]
     pub fn restarted_between(&self, operation: OperationId, from_us: u64, to_us: u64) -> bool {
-        self.clients.iter().any(|client| {
-            (from_us..=to_us).contains(&client.at_us)
-                && client.operation.is_none_or(|one| one == operation)
-        })
+        let first = self.clients.partition_point(|client| client.at_us < from_us);
+        let between = self.clients[first..].iter().take_while(|client| client.at_us <= to_us);
+        between.into_iter().any(|client| client.operation.is_none_or(|one| one == operation))
     }
 
     /// How many items the input of an operation asks for: the length of the longest list in it.

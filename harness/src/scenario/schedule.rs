@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use brownout_provider::coordinates::Coordinates;
-use brownout_provider::plan::{FaultPlan, Situation};
+use brownout_provider::plan::{FaultPlan, Numbered, Situation};
 use brownout_provider::rule::Rule;
 use brownout_provider::seed::Seed;
 use http::HeaderMap;
@@ -172,6 +172,7 @@ fn strikes(
     let decision = plan.decide(&Situation {
         at,
         operation_number: Some(number),
+        numbered: Numbered::BySubmit,
         tenant: None,
         method,
         headers: &HeaderMap::new(),

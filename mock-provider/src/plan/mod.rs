@@ -45,6 +45,8 @@ pub struct Situation<'a> {
     pub at: Coordinates<'a>,
     /// The operation's number, from 1; `None` for one that no workload submitted.
     pub operation_number: Option<u64>,
+    /// Where the number comes from.
+    pub numbered: Numbered,
     /// The tenant.
     pub tenant: Option<&'a str>,
     /// The method.
@@ -55,6 +57,16 @@ pub struct Situation<'a> {
     pub body: Option<&'a Value>,
     /// Microseconds since the first request of the run.
     pub since_first_us: u64,
+}
+
+/// Where the number of an operation comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbered {
+    /// The workload submitted it under this number.
+    BySubmit,
+    /// Nobody submits operations here: it is the place in the order of first arrival. What a number of
+    /// this kind decides stands outside the drawn schedule.
+    ByArrival,
 }
 
 /// Which rules strike at a situation.
@@ -107,6 +119,12 @@ impl FaultPlan {
         Self { rules, by_route, elsewhere }
     }
 
+    /// True when some rule looks at the number of an operation.
+    #[must_use]
+    pub fn asks_for_numbers(&self) -> bool {
+        self.rules.iter().any(|armed| armed.rule.when.operation != Selector::Any)
+    }
+
     /// True when some rule has an ending at `accept`, so that heads must be looked at before bodies.
     #[must_use]
     pub fn strikes_at_accept(&self) -> bool {
@@ -145,7 +163,7 @@ impl FaultPlan {
             let armed = &self.rules[index];
             let Some(draw) = armed.comes_true(situation) else { continue };
             let before = decision.strikes.len();
-            armed.strike(&draw, &mut taken, &mut decision);
+            armed.strike(&draw, situation.numbered, &mut taken, &mut decision);
             if decision.strikes.len() > before {
                 struck.push(index);
             }
@@ -203,9 +221,12 @@ impl Armed {
     }
 
     /// Adds what this rule drew and what of it strikes.
-    fn strike(&self, draw: &Draw, taken: &mut Taken, decision: &mut Decision) {
+    fn strike(&self, draw: &Draw, numbered: Numbered, taken: &mut Taken, decision: &mut Decision) {
+        let by_arrival =
+            numbered == Numbered::ByArrival && self.rule.when.operation != Selector::Any;
+        let scheduled = self.scheduled && !by_arrival;
         for (fault, (name, nth)) in self.rule.faults.iter().zip(&self.faults) {
-            if self.scheduled {
+            if scheduled {
                 decision.drawn.push((Arc::clone(&self.rule.name), Arc::clone(name)));
             }
             let kind = fault.kind();
@@ -215,7 +236,7 @@ impl Armed {
                     rule: Arc::clone(&self.rule.name),
                     fault: kind,
                     detail: detail(&**fault, &action),
-                    scheduled: self.scheduled,
+                    scheduled,
                     action,
                 });
             }

@@ -87,6 +87,7 @@ fn situation<'a>(at: Coordinates<'a>, headers: &'a HeaderMap) -> Situation<'a> {
     Situation {
         at,
         operation_number: at.operation.strip_prefix("op-").and_then(|n| n.parse().ok()),
+        numbered: Numbered::BySubmit,
         tenant: None,
         method: &Method::POST,
         headers,

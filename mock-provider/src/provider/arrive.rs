@@ -17,7 +17,7 @@ use crate::exchange::{Exchange, ExchangeId, Next};
 use crate::fault::{Ending, Point};
 use crate::hint::HintSpec;
 use crate::idempotency::{self, LookUp};
-use crate::plan::{Decision, Situation};
+use crate::plan::{Decision, Numbered, Situation};
 use crate::recognition::{Evidence, Recognition};
 use crate::request::Request;
 
@@ -51,6 +51,7 @@ impl Provider {
             (Arc::clone(&recognition.operation), recognition.submit, Arc::clone(&route.name));
         let attempt = self.attempts.get(&counted).copied().unwrap_or(0) + 1;
         let since = now_us.saturating_sub(self.first_request_us.unwrap_or(head.head_at_us));
+        let (number, numbered) = self.arrivals.peek(&recognition);
         let situation = Situation {
             at: Coordinates {
                 provider: &self.name,
@@ -59,7 +60,8 @@ impl Provider {
                 submit: recognition.submit,
                 attempt,
             },
-            operation_number: recognition.number,
+            operation_number: number,
+            numbered,
             tenant: None,
             method: &head.method,
             headers: &head.headers,
@@ -129,7 +131,8 @@ impl Provider {
         let place = self.place(&read.reading, recognition.as_ref());
         let decision = match (&place, &recognition) {
             (Some(place), Some(recognition)) => {
-                self.decide(request, &read, place, recognition.number, now_us)
+                let number = self.arrivals.number(recognition);
+                self.decide(request, &read, place, number, now_us)
             }
             (None, _) | (_, None) => Decision::default(),
         };
@@ -185,7 +188,7 @@ impl Provider {
         request: &Request,
         read: &Read,
         place: &Place,
-        number: Option<u64>,
+        (number, numbered): (Option<u64>, Numbered),
         now_us: u64,
     ) -> Decision {
         let situation = Situation {
@@ -197,6 +200,7 @@ impl Provider {
                 attempt: place.attempt,
             },
             operation_number: number,
+            numbered,
             tenant: None,
             method: &request.method,
             headers: &request.headers,

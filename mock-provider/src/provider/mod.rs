@@ -10,6 +10,7 @@
 //! **Invariant:** no IO, no clock, no async; the same calls give the same exchanges and events.
 
 mod answer;
+mod arrival;
 mod arrive;
 mod finish;
 mod open;
@@ -36,6 +37,7 @@ use crate::recognition::{Recognizer, Submitted};
 use crate::rule::Rule;
 use crate::seed::{RuleKey, Seed};
 
+use arrival::Arrivals;
 use open::{Open, Own, Place, Stage};
 use struck::Mark;
 
@@ -67,6 +69,7 @@ pub struct Provider {
     wants_heads: bool,
     wall_at_start: SystemTime,
     recognizer: Recognizer,
+    arrivals: Arrivals,
     store: IdempotencyStore<Own>,
     limiter: Option<(TokenBucket, LimitScope, u64)>,
     ledger: Ledger,
@@ -109,6 +112,7 @@ impl Provider {
         let retention_us = api.idempotency.as_ref().map_or(0, |policy| policy.retention_us);
         Self {
             wants_heads: plan.strikes_at_accept(),
+            arrivals: Arrivals::new(&plan),
             plan,
             recognizer: Recognizer::new(&api, operation_id),
             store: IdempotencyStore::new(retention_us),
@@ -130,6 +134,7 @@ impl Provider {
 
     /// Makes a submitted operation known, so that requests can be told to belong to it.
     pub fn register(&mut self, submitted: &Submitted) {
+        self.arrivals.end();
         self.recognizer.submitted(submitted);
     }
 

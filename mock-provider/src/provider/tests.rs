@@ -18,6 +18,7 @@ use crate::fault::{
 };
 use crate::hint::HintSpec;
 use crate::malformed;
+use crate::recognition::Submitted;
 use crate::request::Request;
 use crate::rule::{Rule, Selector, When};
 use crate::seed::{Draw, Seed};
@@ -531,4 +532,40 @@ fn delays_add_up_where_they_are_spent() {
     assert_eq!(bench.effects(), 1);
     assert_eq!(bench.provider.pending(), 0, "the work is done; only the answer is late");
     assert!(matches!(bench.provider.advance(exchange.id, 2_050), Next::Answer(_)));
+}
+
+#[test]
+fn where_nobody_submits_operations_they_count_by_first_arrival_outside_the_schedule() {
+    let mut rule = ending(Point::BeforeCommit, status(500, None));
+    rule.when.operation = Selector::List(vec![2]);
+    let mut bench = Bench::new(vec![rule.clone()]);
+    let statuses: Vec<u16> = ["a", "b", "b", "c", "a"]
+        .map(|order| {
+            let exchange = bench.charge(order, None);
+            bench.answer(exchange).0
+        })
+        .to_vec();
+    assert_eq!(statuses, [201, 500, 201, 201, 201]);
+    for event in bench.events() {
+        match event.kind {
+            EventKind::RequestReceived(received) => assert_eq!(received.drawn, []),
+            EventKind::FaultInjected(fault) => assert!(!fault.scheduled),
+            _ => {}
+        }
+    }
+
+    // Where a workload gives the numbers, what it never submitted has none.
+    let mut bench = Bench::new(vec![rule]);
+    bench.provider.register(&Submitted {
+        id: "op-0002".into(),
+        n: 2,
+        submit: 1,
+        call: "create_charge".into(),
+        input: json!({"order": "b"}),
+    });
+    let statuses = ["a", "c", "b"].map(|order| {
+        let exchange = bench.charge(order, None);
+        bench.answer(exchange).0
+    });
+    assert_eq!(statuses, [201, 201, 500]);
 }

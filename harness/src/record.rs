@@ -7,11 +7,11 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use brownout_provider::event::{Event, Sink};
 
@@ -20,10 +20,17 @@ use crate::trace::Trace;
 use crate::trace::build::TraceBuilder;
 
 /// How many batches may wait for the writer; whoever records more waits for the disk.
-const QUEUE: usize = 16 * 1024;
+const QUEUE: usize = 64 * 1024;
 
 /// Bytes that the writer gathers before it writes while the run is busy.
 const BUFFER: usize = 256 * 1024;
+
+/// How long the writer naps before it looks for more. Waking it for each event would cost a busy run
+/// more than all else that is done about the event.
+const NAP: Duration = Duration::from_millis(1);
+
+/// After so many naps without an event the writer sleeps until it is woken.
+const NAPS: u32 = 20;
 
 /// Takes the events of one run.
 ///
@@ -35,7 +42,7 @@ pub struct Recorder {
 
 enum Backend {
     Memory(Mutex<Option<Box<Keeper>>>),
-    Thread { queue: Mutex<Option<SyncSender<Vec<Event>>>>, writer: Mutex<Option<Writer>> },
+    Thread { queue: Arc<Queue>, writer: Mutex<Option<Writer>> },
 }
 
 type Writer = JoinHandle<(Keeper, Option<io::Error>)>;
@@ -77,11 +84,12 @@ impl Recorder {
     ///
     /// When the writer's thread cannot be started.
     pub fn to_writer(out: impl Write + Send + 'static, stop: Stop) -> io::Result<Self> {
-        let (queue, events) = sync_channel(QUEUE);
+        let queue = Arc::new(Queue::default());
+        let pen = Pen { out, line: Vec::with_capacity(BUFFER), error: None, stop };
+        let events = Arc::clone(&queue);
         let writer = std::thread::Builder::new()
             .name("brownout-trace".to_owned())
-            .spawn(move || write_all(&events, out, &stop))?;
-        let queue = Mutex::new(Some(queue));
+            .spawn(move || pen.write_all(&events))?;
         Ok(Self { backend: Backend::Thread { queue, writer: Mutex::new(Some(writer)) } })
     }
 
@@ -97,11 +105,20 @@ impl Recorder {
                 Some(Recorded { trace: keeper.trace.finish(), error: None })
             }
             Backend::Thread { queue, writer } => {
-                drop(lock(queue).take());
+                queue.close();
                 let (keeper, error) =
                     lock(writer).take()?.join().expect("the writer's thread does not panic");
                 Some(Recorded { trace: keeper.trace.finish(), error })
             }
+        }
+    }
+}
+
+impl Drop for Recorder {
+    /// Lets the writer's thread end; what was recorded is still written.
+    fn drop(&mut self) {
+        if let Backend::Thread { queue, .. } = &self.backend {
+            queue.close();
         }
     }
 }
@@ -119,12 +136,7 @@ impl Sink for Recorder {
                     }
                 }
             }
-            Backend::Thread { queue, .. } => {
-                if let Some(queue) = lock(queue).as_ref() {
-                    // The writer ends only after the queue is gone, so this cannot fail.
-                    let _ = queue.send(events);
-                }
-            }
+            Backend::Thread { queue, .. } => queue.push(events),
         }
     }
 }
@@ -144,56 +156,134 @@ impl Keeper {
     }
 }
 
-/// The writer's thread: gathers while events keep coming and flushes as soon as none waits. After an
-/// error it goes on keeping events, so that nobody who records is blocked and the run can still be shown.
-fn write_all(
-    events: &Receiver<Vec<Event>>,
-    out: impl Write,
-    stop: &Stop,
-) -> (Keeper, Option<io::Error>) {
-    let mut keeper = Keeper::default();
-    let mut out = BufWriter::with_capacity(BUFFER, out);
-    let mut error = None;
-    loop {
-        let batch = match events.try_recv() {
-            Ok(batch) => batch,
-            Err(TryRecvError::Empty) => {
-                if error.is_none() {
-                    note(out.flush(), &mut error, stop);
+/// What waits for the writer.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<Waiting>,
+    /// The writer waits for events.
+    events: Condvar,
+    /// Whoever records waits for room.
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    batches: Vec<Vec<Event>>,
+    /// The writer sleeps and must be woken.
+    asleep: bool,
+    closed: bool,
+}
+
+impl Queue {
+    fn push(&self, events: Vec<Event>) {
+        let mut waiting = lock(&self.state);
+        while waiting.batches.len() >= QUEUE && !waiting.closed {
+            self.events.notify_one();
+            waiting = self.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        if waiting.closed {
+            return;
+        }
+        waiting.batches.push(events);
+        if waiting.asleep {
+            waiting.asleep = false;
+            self.events.notify_one();
+        }
+    }
+
+    fn close(&self) {
+        lock(&self.state).closed = true;
+        self.events.notify_all();
+        self.room.notify_all();
+    }
+
+    /// Takes all that waits, in exchange for an empty list; true when nothing more will come.
+    fn take(&self, taken: &mut Vec<Vec<Event>>) -> bool {
+        let mut waiting = lock(&self.state);
+        std::mem::swap(&mut waiting.batches, taken);
+        self.room.notify_all();
+        waiting.closed
+    }
+
+    /// Waits for events: a nap, or a sleep until woken. Returns early when there are some.
+    fn wait(&self, naps: u32) {
+        let mut waiting = lock(&self.state);
+        if !waiting.batches.is_empty() || waiting.closed {
+            return;
+        }
+        if naps < NAPS {
+            drop(self.events.wait_timeout(waiting, NAP));
+            return;
+        }
+        waiting.asleep = true;
+        while waiting.batches.is_empty() && !waiting.closed {
+            waiting = self.events.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.asleep = false;
+    }
+}
+
+/// Writes lines, gathered while events keep coming and handed over as soon as none waits.
+struct Pen<W> {
+    out: W,
+    line: Vec<u8>,
+    error: Option<io::Error>,
+    stop: Stop,
+}
+
+impl<W: Write> Pen<W> {
+    /// The writer's thread. After an error it goes on keeping events, so that nobody who records is
+    /// blocked and the run can still be shown.
+    fn write_all(mut self, events: &Queue) -> (Keeper, Option<io::Error>) {
+        let mut keeper = Keeper::default();
+        let mut taken = Vec::new();
+        let mut naps = 0;
+        loop {
+            let closed = events.take(&mut taken);
+            if taken.is_empty() {
+                self.hand_over();
+                if closed {
+                    return (keeper, self.error);
                 }
-                match events.recv() {
-                    Ok(batch) => batch,
-                    Err(_) => break,
-                }
+                events.wait(naps);
+                naps = naps.saturating_add(1);
+                continue;
             }
-            Err(TryRecvError::Disconnected) => break,
-        };
-        for mut event in batch {
-            keeper.keep(&mut event);
-            if error.is_none() {
-                note(write_line(&mut out, &event), &mut error, stop);
+            naps = 0;
+            for mut event in taken.drain(..).flatten() {
+                keeper.keep(&mut event);
+                self.write(&event);
             }
         }
     }
-    if error.is_none() {
-        note(out.flush(), &mut error, stop);
-    } else {
-        // What is left in the buffer is the tail of a line that cannot be written; dropping the buffer
-        // would try once more.
-        drop(out.into_parts());
+
+    fn write(&mut self, event: &Event) {
+        if self.error.is_some() {
+            return;
+        }
+        if let Err(error) = serde_json::to_writer(&mut self.line, event) {
+            self.fail(error.into());
+            return;
+        }
+        self.line.push(b'\n');
+        if self.line.len() >= BUFFER {
+            self.hand_over();
+        }
     }
-    (keeper, error)
-}
 
-fn write_line(out: &mut impl Write, event: &Event) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, event)?;
-    out.write_all(b"\n")
-}
+    fn hand_over(&mut self) {
+        if self.error.is_none()
+            && !self.line.is_empty()
+            && let Err(error) = self.out.write_all(&self.line).and_then(|()| self.out.flush())
+        {
+            self.fail(error);
+        }
+        self.line.clear();
+    }
 
-fn note(result: io::Result<()>, error: &mut Option<io::Error>, stop: &Stop) {
-    if let Err(cause) = result {
-        *error = Some(cause);
-        stop.stop();
+    fn fail(&mut self, error: io::Error) {
+        self.error = Some(error);
+        self.stop.stop();
     }
 }
 
@@ -204,8 +294,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use brownout_provider::event::{EventKind, RunFinished};
 
     use super::*;
@@ -272,5 +360,32 @@ mod tests {
         let text = String::from_utf8(bytes).expect("JSON is UTF-8");
         let first = text.lines().next().expect("a line");
         serde_json::from_str::<Event>(first).expect("what was written stays readable");
+    }
+
+    /// Tells what it is handed.
+    struct Told(std::sync::mpsc::Sender<Vec<u8>>);
+
+    impl Write for Told {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Nobody listens after the test's end.
+            let _ = self.0.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_is_handed_over_while_the_run_goes_on() {
+        let (teller, told) = std::sync::mpsc::channel();
+        let recorder = Recorder::to_writer(Told(teller), Stop::new()).expect("a thread");
+        for at_us in 0..3 {
+            recorder.record(vec![event(at_us)]);
+            let line = told.recv_timeout(Duration::from_secs(30)).expect("it is handed over");
+            let event: Event = serde_json::from_slice(&line).expect("a whole line");
+            assert_eq!(event.at_us, at_us);
+        }
     }
 }

@@ -12,8 +12,8 @@ use brownout_provider::document::{Diagnostic, Place, Severity, Source};
 const MAX_SHOWN: usize = 50;
 /// How many allowed words are shown.
 const MAX_ALLOWED: usize = 40;
-/// How many characters of a line are read; the renderer cuts what it shows to a width that can be read.
-const MAX_LINE: usize = 100_000;
+/// How many characters after the caret are read; the renderer cuts a long line to a width that can be read.
+const AFTER_CARET: usize = 1_000;
 
 /// All diagnostics of a file, with styles for a terminal.
 #[must_use]
@@ -56,7 +56,7 @@ impl Excerpt {
         let line = lines.get(place.line - 1).copied().unwrap_or("").trim_end_matches('\r');
         // Tabs and other control characters would move the caret away from its place.
         let visible = line.chars().map(|c| if c.is_control() { ' ' } else { c });
-        let text: String = visible.take(MAX_LINE).collect();
+        let text: String = visible.take(place.column + place.length + AFTER_CARET).collect();
         let byte_of = |character: usize| {
             text.char_indices().nth(character).map_or(text.len(), |(index, _)| index)
         };

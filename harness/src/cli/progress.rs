@@ -3,10 +3,14 @@
 //! **Invariant:** progress goes to standard error, so that standard output is the report and nothing else.
 
 use std::fmt;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::terminal::Terminal;
+
+/// How often the bar is drawn anew, so that the time in it moves while a run is long.
+const REDRAW: Duration = Duration::from_millis(200);
 
 /// Shows how far an invocation is.
 pub struct Progress {
@@ -28,9 +32,11 @@ impl Progress {
     pub fn new(terminal: Terminal, total: u64) -> Self {
         let bar = terminal.watched().then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}")
+            {
                 bar.set_style(style);
             }
+            bar.enable_steady_tick(REDRAW);
             bar
         });
         Self { bar, terminal, total, done: 0 }
@@ -53,14 +59,6 @@ impl Progress {
                 bar.inc(1);
             }
             None => self.terminal.err(&format!("[{}/{}] {what}\n", self.done, self.total)),
-        }
-    }
-
-    /// Says something that must stay to be read.
-    pub fn remark(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(text),
-            None => self.terminal.err(&format!("{text}\n")),
         }
     }
 

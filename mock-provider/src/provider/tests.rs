@@ -364,7 +364,7 @@ fn a_reset_at_accept_can_strike_before_the_body_is_read() {
     let cut = Ending::Cut { after_bytes: None, then: End::Rst };
     let mut bench = Bench::new(vec![ending(Point::Accept, cut)]);
     assert!(bench.provider.wants_heads());
-    let submitted = crate::recognition::Submitted {
+    let submitted = Submitted {
         id: "op-0001".into(),
         n: 1,
         submit: 1,

@@ -124,6 +124,7 @@ impl Context {
         progress: &mut Progress,
         trouble: &mut Vec<Refusal>,
     ) -> Vec<Entry> {
+        progress.now("main runs");
         let failed = AtomicBool::new(false);
         let gives_up = || self.arguments.fail_fast && failed.load(Ordering::Relaxed);
         let goes_on = || !self.stop.is_stopped() && !gives_up();

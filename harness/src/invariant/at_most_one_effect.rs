@@ -34,6 +34,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "at_most_one_effect: {kind: notification}",
     bare: false,
     needs_identity: true,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<Raw>,
     parse,
@@ -115,7 +116,7 @@ pub(super) fn judge(trace: &Trace, kind: Option<&str>) -> Judgement {
 fn is_tempted(trace: &Trace, id: OperationId, effects: &[(EffectId, &Effect)]) -> bool {
     trace.requests_of(id).filter(|(_, request)| request.effectful).count() > 1
         || trace.submits_of(id).count() > 1
-        || effects.iter().any(|(effect, _)| !trace.was_told(*effect))
+        || effects.iter().any(|(_, effect)| !effect.told)
 }
 
 /// One violation for each kind and subject of which too many effects are live, and one for each kind of

@@ -39,6 +39,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "bounded_retries: {max_attempts: 5, max_elapsed: 30s}",
     bare: false,
     needs_identity: true,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<Raw>,
     parse,

@@ -34,6 +34,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "client_timeout: {max: 10s}",
     bare: false,
     needs_identity: false,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<Raw>,
     parse,

@@ -26,6 +26,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "failures_surface",
     bare: true,
     needs_identity: true,
+    needs_separation: true,
     needs_one_client: false,
     schema: schema::<NoParameters>,
     parse: |value, at| bare(value, at, FailuresSurface),

@@ -28,6 +28,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "honest_failures",
     bare: true,
     needs_identity: true,
+    needs_separation: true,
     needs_one_client: false,
     schema: schema::<NoParameters>,
     parse: |value, at| bare(value, at, HonestFailures),
@@ -47,7 +48,7 @@ impl Invariant for HonestFailures {
             let unheard: Vec<(EffectId, &Effect)> = trace
                 .effects_of(submit.operation)
                 .filter(|(_, effect)| effect.submit == submit.number)
-                .filter(|(id, effect)| effect.by.is_client() && !trace.was_told(*id))
+                .filter(|(_, effect)| effect.by.is_client() && !effect.told)
                 .collect();
             let claim = trace.final_claim(submit);
             exercised += usize::from(!unheard.is_empty() && claim.is_some());

@@ -45,6 +45,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "honors_retry_after: {max_wait: 2m}",
     bare: true,
     needs_identity: true,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<Raw>,
     parse,

@@ -26,6 +26,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "idempotency_key_bound_to_body",
     bare: true,
     needs_identity: false,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<NoParameters>,
     parse: |value, at| bare(value, at, IdempotencyKeyBoundToBody),

@@ -25,6 +25,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "idempotency_key_present",
     bare: true,
     needs_identity: false,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<NoParameters>,
     parse: |value, at| bare(value, at, IdempotencyKeyPresent),

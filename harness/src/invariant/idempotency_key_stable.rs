@@ -37,6 +37,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "idempotency_key_stable: {per: submit}",
     bare: true,
     needs_identity: true,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<Raw>,
     parse,

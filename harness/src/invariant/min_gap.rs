@@ -38,6 +38,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "min_gap: {gap: 100ms}",
     bare: true,
     needs_identity: true,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<Raw>,
     parse,

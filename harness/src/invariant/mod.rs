@@ -82,6 +82,10 @@ pub struct InvariantKind {
     /// True when it reads which requests belong to one operation: no violation of it may then rest on a
     /// guess.
     pub needs_identity: bool,
+    /// True when a violation may rest on something that is missing, or on two operations being two, so
+    /// that it would disappear if operations that nothing tells apart are one. Read only together with
+    /// `needs_identity`.
+    pub needs_separation: bool,
     /// True when it needs one living client, so that exec mode cannot exercise it.
     pub needs_one_client: bool,
     /// The JSON Schema of the parameters.

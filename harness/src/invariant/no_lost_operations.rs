@@ -36,6 +36,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "no_lost_operations: {all: true}",
     bare: true,
     needs_identity: true,
+    needs_separation: true,
     needs_one_client: false,
     schema: schema::<Raw>,
     parse,

@@ -28,6 +28,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "no_overlapping_attempts",
     bare: true,
     needs_identity: true,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<NoParameters>,
     parse: |value, at| bare(value, at, NoOverlappingAttempts),

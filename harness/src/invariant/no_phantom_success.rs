@@ -27,6 +27,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "no_phantom_success",
     bare: true,
     needs_identity: true,
+    needs_separation: true,
     needs_one_client: false,
     schema: schema::<NoParameters>,
     parse: |value, at| bare(value, at, NoPhantomSuccess),

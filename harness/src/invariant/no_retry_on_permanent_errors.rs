@@ -27,6 +27,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "no_retry_on_permanent_errors",
     bare: true,
     needs_identity: true,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<NoParameters>,
     parse: |value, at| bare(value, at, NoRetryOnPermanentErrors),

@@ -27,6 +27,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "no_secrets_in_output",
     bare: true,
     needs_identity: false,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<NoParameters>,
     parse: |value, at| bare(value, at, NoSecretsInOutput),

@@ -29,6 +29,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "nothing_after_claim",
     bare: true,
     needs_identity: true,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<NoParameters>,
     parse: |value, at| bare(value, at, NothingAfterClaim),

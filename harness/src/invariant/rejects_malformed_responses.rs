@@ -28,6 +28,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "rejects_malformed_responses",
     bare: true,
     needs_identity: true,
+    needs_separation: true,
     needs_one_client: false,
     schema: schema::<NoParameters>,
     parse: |value, at| bare(value, at, RejectsMalformedResponses),

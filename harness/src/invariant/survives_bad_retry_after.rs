@@ -39,6 +39,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     example: "survives_bad_retry_after: {min_gap: 100ms}",
     bare: true,
     needs_identity: true,
+    needs_separation: false,
     needs_one_client: false,
     schema: schema::<Raw>,
     parse,

@@ -276,6 +276,7 @@ static NEEDS_ONE_CLIENT: InvariantKind = InvariantKind {
     example: "",
     bare: true,
     needs_identity: false,
+    needs_separation: false,
     needs_one_client: true,
     schema: |generator| generator.subschema_for::<()>(),
     parse: |_, _| None,

@@ -300,6 +300,7 @@ impl TraceBuilder {
             unit: event.unit.as_deref().map(|unit| self.names.intern(unit)),
             billed: event.billed,
             by: event.by,
+            told: false,
             reversed: None,
         };
         self.effects.push(effect);
@@ -469,6 +470,7 @@ pub(super) fn index(trace: &mut Trace) {
     trace.reversals.sort_unstable();
     trace.reversals.dedup();
     reading::mark_transport_repeats(trace);
+    reading::mark_told_effects(trace);
 }
 
 /// Links each attempt with its neighbours of the same operation, submit, provider and route.

@@ -336,6 +336,8 @@ pub struct Effect {
     pub billed: bool,
     /// `provider` when a fault's repeat caused it.
     pub by: Side,
+    /// True when a usable answer to its own operation told the client of it.
+    pub told: bool,
     /// How it was undone.
     pub reversed: Option<Reversal>,
 }

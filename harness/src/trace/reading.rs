@@ -308,15 +308,6 @@ impl Trace {
         }
     }
 
-    /// True when some usable answer told the client of this effect.
-    #[must_use]
-    pub fn was_told(&self, effect: EffectId) -> bool {
-        let operation = self.effect(effect).operation;
-        self.attempts_of(operation).any(|(id, _)| {
-            self.fate(id) == Fate::Usable && self.told_by(id).any(|told| told == effect)
-        })
-    }
-
     /// True when the operation ended as it was asked to: a live effect, one undone by another operation
     /// (at the wish of that one's input), or an effect of another operation that this one undid.
     #[must_use]
@@ -393,6 +384,27 @@ pub(super) fn mark_transport_repeats(trace: &mut Trace) {
         .collect();
     for id in repeats {
         trace.chain[place(id.0)].transport_repeat = true;
+    }
+}
+
+/// Marks the effects of which a usable answer to their own operation told the client.
+pub(super) fn mark_told_effects(trace: &mut Trace) {
+    let told: Vec<EffectId> = trace
+        .tells
+        .iter()
+        .filter(|(id, effect)| {
+            let request = trace.request(*id);
+            request.by.is_client()
+                && request.operation == Some(trace.effect(*effect).operation)
+                && trace.fate(*id) == Fate::Usable
+        })
+        .map(|(_, effect)| *effect)
+        .collect();
+    for effect in &mut trace.effects {
+        effect.told = false;
+    }
+    for id in told {
+        trace.effects[place(id.0)].told = true;
     }
 }
 

@@ -43,7 +43,10 @@ pub fn run(arguments: RunArguments, terminal: Terminal) -> Result<Exit, Refusal>
     let (report, trouble) = context.run_all(&plan);
     let format = registry::find(&context.arguments.format)
         .ok_or_else(|| Refusal::usage("no such format; `human` and `json` are known"))?;
-    terminal.out(&(format.render)(&report));
+    // Where not one run came to its end, what went wrong is all there is to say.
+    if !report.entries.is_empty() || trouble.is_empty() {
+        terminal.out(&(format.render)(&report));
+    }
     Ok(context.exit(&report, &trouble))
 }
 

@@ -9,6 +9,7 @@ the same key, and it looks into the answer before it says that somebody paid.
 import json
 import os
 import random
+import signal
 import sys
 import time
 
@@ -23,6 +24,17 @@ stripe.max_network_retries = 0
 stripe.default_http_client = stripe.RequestsClient(timeout=1.5)
 
 
+class TooSlow(Exception):
+    """The call as a whole took too long: the package's time-out starts anew with every byte that comes."""
+
+
+def too_slow(_signal, _frame):
+    raise TooSlow("no whole answer in time")
+
+
+signal.signal(signal.SIGALRM, too_slow)
+
+
 def pay(order, deadline_seconds):
     """Returns the payment's id; exits with what is known where there is none."""
     give_up_at = time.monotonic() + deadline_seconds - 0.5
@@ -30,6 +42,7 @@ def pay(order, deadline_seconds):
     last = None
     for number in range(1, MAX_ATTEMPTS + 1):
         asked = 0.0
+        signal.setitimer(signal.ITIMER_REAL, 2.0)
         try:
             intent = stripe.PaymentIntent.create(
                 **order, idempotency_key="payment-" + order["metadata"]["order"]
@@ -46,6 +59,10 @@ def pay(order, deadline_seconds):
             if status is not None and 400 <= status < 500 and status not in (408, 409, 425):
                 give_up(problem, may_have_happened)
             last, may_have_happened, asked = problem, True, asked_wait(problem)
+        except TooSlow as problem:
+            last, may_have_happened = problem, True
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         pause = max(asked, min(2.0, 0.2 * 2**number) * random.uniform(0.5, 1.0))
         if time.monotonic() + pause >= give_up_at:
             break

@@ -8,14 +8,14 @@ use std::ffi::OsString;
 
 use serde_json::Value;
 
-use crate::brownout::{Run, effects, failed, python, run, verdict};
+use crate::brownout::{Run, effects, failed, python, root, run, verdict};
 
 /// A program of `tests/clients`, run by the locked Python.
 fn client(file: &str) -> Vec<OsString> {
     vec![python(), format!("tests/clients/{file}").into()]
 }
 
-/// The hand-written clients need no package; they run with the Python of the lock file all the same.
+/// One operation of a client under a scenario of `tests/behaviour`.
 fn behaviour(scenario: &str, file: &str) -> Run {
     behaviour_with(scenario, file, &[])
 }
@@ -205,6 +205,14 @@ fn a_pytest_suite_of_a_shop_runs_unchanged_and_is_judged() {
 // ---------------------------------------------------------------------------------------------------
 // The shipped scenarios: a correct client passes each, and each flawed one is caught.
 
+/// How many scenarios a folder holds.
+fn files_in(folder: &str) -> usize {
+    let entries = root().join(folder).read_dir().expect("the folder is there");
+    let count = entries.count();
+    assert!(count >= 7, "{folder} has all kinds of trouble");
+    count
+}
+
 fn check_all_passed(run: &Run) {
     for entry in run.entries() {
         let told = (entry["verdict"].as_str(), entry["control"].as_str());
@@ -222,14 +230,14 @@ fn check_all_passed(run: &Run) {
 #[test]
 fn the_careful_client_is_green_on_every_payments_scenario_over_twenty_seeds() {
     let run = run(&["scenarios/payments", "--seeds", "20"], &client("careful.py"), &[]);
-    assert_eq!(run.entries().len(), 7 * 20);
+    assert_eq!(run.entries().len(), files_in("scenarios/payments") * 20);
     check_all_passed(&run);
 }
 
 #[test]
 fn the_careful_client_is_as_careful_in_one_long_lived_process() {
     let run = run(&["scenarios/payments", "--mode", "stdio"], &client("careful_stdio.py"), &[]);
-    assert_eq!(run.entries().len(), 7);
+    assert_eq!(run.entries().len(), files_in("scenarios/payments"));
     check_all_passed(&run);
 }
 
@@ -239,7 +247,7 @@ fn careful_programs_around_the_packages_pass_every_scenario_of_their_api() {
         [("scenarios/openai", "openai_careful.py"), ("scenarios/stripe", "stripe_careful.py")]
     {
         let run = run(&[folder], &client(file), &[]);
-        assert_eq!(run.entries().len(), 7);
+        assert_eq!(run.entries().len(), files_in(folder));
         check_all_passed(&run);
     }
 }
@@ -278,8 +286,10 @@ fn the_naive_call_loses_orders() {
         "naive_call.py",
         &[
             ("payments-calm", &["idempotency_key_present"]),
+            ("payments-demo", &["no_lost_operations", "honest_failures"]),
+            ("payments-hang", &["client_timeout", "no_lost_operations", "honest_failures"]),
             ("payments-lost-response", &["honest_failures", "idempotency_key_present"]),
-            ("payments-malformed-200", &["no_lost_operations"]),
+            ("payments-malformed-200", &["rejects_malformed_responses", "no_lost_operations"]),
             ("payments-outage", &["no_lost_operations"]),
             ("payments-rate-limit", &["no_lost_operations"]),
         ],
@@ -292,8 +302,18 @@ fn the_client_that_swallows_everything_claims_what_never_happened() {
         "scenarios/payments",
         "swallow_everything.py",
         &[
-            ("payments-outage", &["no_phantom_success"]),
-            ("payments-permanent-error", &["no_phantom_success"]),
+            ("payments-demo", &["no_lost_operations", "no_phantom_success"]),
+            ("payments-hang", &["client_timeout", "no_lost_operations"]),
+            (
+                "payments-malformed-200",
+                &["rejects_malformed_responses", "no_phantom_success", "no_lost_operations"],
+            ),
+            ("payments-outage", &["no_lost_operations", "no_phantom_success", "failures_surface"]),
+            (
+                "payments-permanent-error",
+                &["failures_surface", "no_phantom_success", "no_lost_operations"],
+            ),
+            ("payments-rate-limit", &["no_lost_operations"]),
         ],
     );
 }
@@ -304,8 +324,44 @@ fn the_fixed_delay_ignores_what_it_is_told_and_charges_twice() {
         "scenarios/payments",
         "fixed_delay.py",
         &[
-            ("payments-lost-response", &["no_double_charges"]),
+            ("payments-calm", &["idempotency_key_present"]),
+            ("payments-demo", &["no_double_charges"]),
+            ("payments-hang", &["client_timeout", "no_double_charges", "no_lost_operations"]),
+            ("payments-lost-response", &["no_double_charges", "idempotency_key_present"]),
+            ("payments-malformed-200", &["rejects_malformed_responses", "no_double_charges"]),
+            ("payments-outage", &["honors_retry_after"]),
+            ("payments-permanent-error", &["no_retry_on_permanent_errors"]),
             ("payments-rate-limit", &["honors_retry_after"]),
+        ],
+    );
+}
+
+#[test]
+fn the_packages_as_they_come_are_caught_where_a_program_has_to_do_its_part() {
+    check_caught(
+        "scenarios/openai",
+        "openai_chat.py",
+        &[
+            ("openai-hang", &["client_timeout", "no_lost_operations"]),
+            ("openai-lost-response", &["no_double_charges"]),
+            (
+                "openai-malformed-200",
+                &["rejects_malformed_responses", "no_phantom_success", "no_lost_operations"],
+            ),
+            ("openai-permanent-error", &["no_retry_on_permanent_errors"]),
+        ],
+    );
+    check_caught(
+        "scenarios/stripe",
+        "stripe_charge.py",
+        &[
+            ("stripe-hang", &["client_timeout", "no_lost_operations"]),
+            (
+                "stripe-malformed-200",
+                &["rejects_malformed_responses", "no_phantom_success", "no_lost_operations"],
+            ),
+            ("stripe-outage", &["honors_retry_after"]),
+            ("stripe-rate-limit", &["no_lost_operations"]),
         ],
     );
 }

@@ -9,7 +9,6 @@
 
 pub mod build;
 pub mod names;
-pub mod outage;
 pub mod read;
 pub mod reading;
 pub mod regroup;
@@ -19,8 +18,7 @@ pub(crate) mod testing;
 mod tests;
 
 use brownout_provider::event::{
-    Claim, ClaimBy, Class, ClockKind, Digest16, KeyState, Mode, Recognized, RunKind, RunStarted,
-    Side,
+    Claim, ClaimBy, Class, ClockKind, Digest16, KeyState, Mode, Recognized, RunStarted, Side,
 };
 use serde_json::Value;
 
@@ -580,12 +578,6 @@ impl Trace {
     #[must_use]
     pub fn clients(&self) -> &[ClientRun] {
         &self.clients
-    }
-
-    /// True for the run that is judged.
-    #[must_use]
-    pub fn is_main(&self) -> bool {
-        self.run.run == RunKind::Main
     }
 
     /// True when the run ended in order, so that what is missing will never come.

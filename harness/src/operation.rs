@@ -6,7 +6,7 @@ use brownout_provider::event::Claim;
 use serde::Serialize;
 use serde_json::Value;
 
-/// One submit of one operation, as a client receives it (design section 7).
+/// One submit of one operation, as a client receives it: a line of JSON in stdio and exec mode.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Operation {
     /// The name, such as `op-0003`.

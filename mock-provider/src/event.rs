@@ -147,7 +147,7 @@ pub struct OperationSubmitted {
     pub deadline_us: u64,
 }
 
-/// How a request was assigned to an operation, strongest first (design section 7).
+/// How a request was assigned to an operation, strongest first: the first way that applies counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recognized {

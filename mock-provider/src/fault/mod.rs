@@ -48,7 +48,7 @@ pub enum Group {
     Ending,
 }
 
-/// Where in the life of a request an ending strikes (design section 3).
+/// Where in the life of a request an ending strikes, in the order in which a request passes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Point {
     /// Before anything is answered or done.

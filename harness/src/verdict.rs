@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
-
-use crate::invariant::Violation;
 
 /// What is said of a scenario, and of a whole invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -29,6 +28,17 @@ pub enum InvariantVerdict {
     Failed,
     /// The run never met what it is about.
     NotExercised,
+}
+
+/// One violation, with the events that prove it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The operation it is about; `None` for one about the whole run.
+    pub operation: Option<Arc<str>>,
+    /// What was expected and what was seen, in one sentence.
+    pub message: String,
+    /// Event numbers (`seq`) that prove it, ascending.
+    pub evidence: Vec<u64>,
 }
 
 /// One invariant of one run, judged.
@@ -97,8 +107,6 @@ pub struct ScenarioResult {
     pub schedule_hash: String,
     /// Strikes by rule.
     pub faults: BTreeMap<String, u64>,
-    /// Strikes by rule that stand outside the drawn schedule.
-    pub unscheduled: BTreeMap<String, u64>,
     /// Operations by claim.
     pub operations: OperationCounts,
     /// Attempts on the wire.

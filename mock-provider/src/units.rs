@@ -127,15 +127,6 @@ impl fmt::Display for Period {
 pub struct Chance(u32);
 
 impl Chance {
-    /// Always.
-    pub const ALWAYS: Self = Self(1_000_000);
-
-    /// So many parts per million, at most a million.
-    #[must_use]
-    pub const fn from_parts_per_million(parts: u32) -> Self {
-        Self(if parts > 1_000_000 { 1_000_000 } else { parts })
-    }
-
     /// In parts per million.
     #[must_use]
     pub const fn parts_per_million(self) -> u32 {
@@ -447,7 +438,7 @@ mod tests {
         ) {
             let period = Period::from_micros(micros);
             prop_assert_eq!(period.to_string().parse(), Ok(period));
-            let chance = Chance::from_parts_per_million(parts);
+            let chance = Chance(parts);
             prop_assert_eq!(chance.to_string().parse(), Ok(chance));
             let rate = Rate { count, per: Period::from_micros(micros.max(1)) };
             prop_assert_eq!(rate.to_string().parse(), Ok(rate));

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::scenario::Scenario;
 use crate::trace::Trace;
+pub use crate::verdict::Violation;
 
 mod at_most_one_effect;
 mod bounded_retries;
@@ -109,15 +110,4 @@ pub struct Judgement {
     pub violations: Vec<Violation>,
     /// Why it was not exercised, where it was not.
     pub reason: Option<String>,
-}
-
-/// One violation, with the events that prove it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The operation it is about; `None` for one about the whole run.
-    pub operation: Option<Arc<str>>,
-    /// What was expected and what was seen, in one sentence.
-    pub message: String,
-    /// Event numbers (`seq`) that prove it, ascending.
-    pub evidence: Vec<u64>,
 }

@@ -40,7 +40,6 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
         control,
         schedule_hash: twice::schedule_hash(trace),
         faults: counts::strikes(trace, |_| true),
-        unscheduled: counts::strikes(trace, |strike| !strike.scheduled),
         operations: counts::operations(trace),
         requests: counts::requests(trace),
         retries: counts::retries(trace),

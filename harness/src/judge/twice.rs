@@ -24,14 +24,6 @@ pub struct Comparison {
     pub client: Vec<String>,
 }
 
-impl Comparison {
-    /// True when the drawn schedule is the same wherever both runs went.
-    #[must_use]
-    pub fn is_same(&self) -> bool {
-        self.differences.is_empty()
-    }
-}
-
 /// SHA-256 over the drawn schedule of a run, in hexadecimal.
 pub(super) fn schedule_hash(trace: &Trace) -> String {
     let lines = trace.drawn().iter().filter_map(|drawn| {

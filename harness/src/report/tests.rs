@@ -46,7 +46,6 @@ fn result(seed: u64) -> ScenarioResult {
         control: Some(ControlResult { passed: true, reason: None }),
         schedule_hash: "3f2a9c".to_owned(),
         faults: counts(&[("busy", 3), ("response-lost", 12)]),
-        unscheduled: BTreeMap::new(),
         operations: OperationCounts { total: 20, succeeded: 20, ..OperationCounts::default() },
         requests: 35,
         retries: 15,
@@ -89,7 +88,6 @@ fn charged_twice(seed: u64, operations: u64) -> ScenarioResult {
         "usd".to_owned(),
         Money { billed: 39_980 + cents, delivered: 39_980, wasted: cents, beyond_first: cents },
     )]);
-    result.unscheduled = counts(&[("busy", 1)]);
     result.invariants[0] = failed;
     result
 }

@@ -166,7 +166,7 @@ impl Order<'_> {
                 api: Arc::clone(&spec.api),
                 rules: self.scenario.rules.clone(),
                 seed: self.seed,
-                wall_at_start: std::time::UNIX_EPOCH + Duration::from_micros(clock.wall_start_us()),
+                wall_at_start: clock.wall_start(),
                 operation_id: self.scenario.workload.operation_id.clone(),
                 limits: self.kind == RunKind::Main,
             };

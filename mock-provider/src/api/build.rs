@@ -26,16 +26,6 @@ pub struct Built {
 }
 
 impl Route {
-    /// The input of operation `n` where the workload does not say otherwise.
-    ///
-    /// # Errors
-    ///
-    /// When the input asks for something that is not there.
-    pub fn default_input(&self, n: u64, submit: u32) -> Result<Value, TemplateError> {
-        let (n, submit) = (Value::from(n), Value::from(submit));
-        self.input.render(&[("n", &n), ("submit", &submit)])
-    }
-
     /// The request for an input. Where the API file does not say how the body looks, the body is the
     /// input itself.
     ///

@@ -333,8 +333,8 @@ pub struct RawRoute {
     pub echoes: Option<BTreeMap<String, String>>,
     /// Fields of the body that do not count when two requests are compared, as JSON pointers.
     pub volatile: Option<Vec<String>>,
-    /// `natural` when a repeat does no harm by its nature; `key` or `none` to say whether the route
-    /// takes idempotency keys (all but `GET` do, where the API has keys).
+    /// Whether the route takes idempotency keys (all but `GET` do, where the API has keys): `key`,
+    /// `none`, or `natural` for none because a repeat does no harm by its nature.
     pub idempotent: Option<RawIdempotent>,
 }
 
@@ -342,7 +342,7 @@ pub struct RawRoute {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RawIdempotent {
-    /// A repeat does no harm by its nature.
+    /// The route takes none, because a repeat does no harm by its nature.
     Natural,
     /// The route takes idempotency keys.
     Key,

@@ -55,8 +55,6 @@ pub struct Route {
     pub volatile: Vec<Pointer>,
     /// True when the API gives this route idempotency keys.
     pub keyed: bool,
-    /// True when repeating the request does no harm by its nature.
-    pub natural: bool,
 }
 
 /// A path with parameters.

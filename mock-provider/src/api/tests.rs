@@ -95,18 +95,24 @@ fn serve(api: &Api, objects: &mut Objects, built: &Built) -> (Arc<Route>, Call, 
     (Arc::clone(&route), call.clone(), rendered)
 }
 
+/// The input of operation 7.
+fn default_input(route: &Route) -> Value {
+    let names = [("n", &json!(7)), ("submit", &json!(1))];
+    route.input.render(&names).expect("the input renders")
+}
+
 /// Each route of an API once, with the object that it needs made before by the first route that makes
 /// one of that kind.
 fn every_route(api: &Api, mut each: impl FnMut(&Route, &Call, &Rendered)) {
     for route in &api.routes {
         let mut objects = Objects::default();
-        let mut input = route.default_input(7, 1).expect("the input renders");
+        let mut input = default_input(route);
         if let Some(uses) = &route.uses {
             let maker = api.routes.iter().find(|one| {
                 one.creates.as_ref().is_some_and(|made| made.collection == uses.collection)
             });
             let maker = maker.expect("some route makes what this one uses");
-            let own = maker.default_input(7, 1).expect("the input renders");
+            let own = default_input(maker);
             let built = maker.build(api.encoding, &own, 7, 1).expect("the request renders");
             let made = serve(api, &mut objects, &built).2.body.expect("has a body");
             // The id goes wherever the request may look for it.

@@ -99,7 +99,6 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
         echoes: echoes(raw.echoes.as_ref(), &reach, &at.key("echoes")),
         volatile: pointers(raw.volatile.as_deref(), &at.key("volatile")),
         keyed: keyed(raw.idempotent, &method, with, &at.key("idempotent")),
-        natural: raw.idempotent == Some(RawIdempotent::Natural),
         pattern,
         method,
     };

@@ -69,6 +69,12 @@ fn main() {
         return;
     }
     let answer = fixed();
+    if let Some(name) = std::env::args().skip_while(|argument| argument != "--only").nth(1) {
+        let (kind, _) =
+            KINDS.into_iter().find(|(_, known)| *known == name).unwrap_or((Kind::Bare, ""));
+        println!("{:?}", run(kind, 8, &answer, 8 * RUN_MS));
+        return;
+    }
     println!("state machine alone, no IO: {} ns a request\n", alone_ns());
     for connections in [8, 64] {
         measure(connections, &answer);
@@ -76,13 +82,13 @@ fn main() {
 }
 
 fn measure(connections: usize, answer: &Fixed) {
-    let mut bare = vec![run(Kind::Bare, connections, answer)];
+    let mut bare = vec![run(Kind::Bare, connections, answer, RUN_MS)];
     let mut rows: Vec<Vec<(Run, u64, u64)>> = vec![Vec::new(); KINDS.len()];
     for _ in 0..ROUNDS {
         for (row, (kind, _)) in rows.iter_mut().zip(KINDS) {
             let before = *bare.last().expect("the baseline was measured first");
-            let measured = run(kind, connections, answer);
-            let after = run(Kind::Bare, connections, answer);
+            let measured = run(kind, connections, answer, RUN_MS);
+            let after = run(Kind::Bare, connections, answer, RUN_MS);
             let ratio = measured.rate * 2_000 / (before.rate + after.rate).max(1);
             let cpu = (before.cpu_ns + after.cpu_ns) * 500 / measured.cpu_ns.max(1);
             row.push((measured, ratio, cpu));
@@ -132,7 +138,7 @@ fn measure(connections: usize, answer: &Fixed) {
 }
 
 /// One run against a server of its own, on a thread of its own.
-fn run(kind: Kind, connections: usize, answer: &Fixed) -> Run {
+fn run(kind: Kind, connections: usize, answer: &Fixed, millis: u64) -> Run {
     let (tell, told) = mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let answer = answer.clone();
@@ -140,38 +146,39 @@ fn run(kind: Kind, connections: usize, answer: &Fixed) -> Run {
         stay_on_core(0);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let before_us = thread_cpu_us();
-        runtime.block_on(serve(kind, answer, tell, stopped));
-        thread_cpu_us() - before_us
+        runtime.block_on(serve(kind, answer, tell, stopped))
     });
     let addr = told.recv().expect("the server listens");
     let Counted { all, .. } = { load::run(addr, connections, 0) };
-    let counted = load::run(addr, connections, RUN_MS);
+    let counted = load::run(addr, connections, millis);
     stop.send(()).expect("the server waits for this");
     let used_us = thread.join().expect("the server ends in order");
     Run { rate: counted.rate(), cpu_ns: used_us * 1_000 / (all + counted.all).max(1) }
 }
 
+/// CPU time that the server's thread has used for requests, in microseconds.
 async fn serve(
     kind: Kind,
     answer: Fixed,
     tell: mpsc::Sender<SocketAddr>,
     stopped: tokio::sync::oneshot::Receiver<()>,
-) {
+) -> u64 {
     match kind {
         Kind::Bare => {
             let addr = bare::serve(answer).await;
+            let before_us = thread_cpu_us();
             tell.send(addr).expect("the bench waits for the address");
             stopped.await.expect("the bench says when");
+            thread_cpu_us() - before_us
         }
         Kind::Shell => {
             let double = Always { answer, last: 0 };
-            stand(double, Clock::real(), Arc::new(Nowhere), tell, stopped).await;
+            stand(double, Clock::real(), Arc::new(Nowhere), tell, stopped).await
         }
         Kind::Untraced => {
             let clock = Clock::real();
             let provider = provider::payments(Vec::new(), &clock);
-            stand(provider, clock, Arc::new(Nowhere), tell, stopped).await;
+            stand(provider, clock, Arc::new(Nowhere), tell, stopped).await
         }
         Kind::Traced => {
             let clock = Clock::real();
@@ -181,9 +188,10 @@ async fn serve(
                 .expect("a file for the trace");
             let recorder = Arc::new(recorder);
             let sink: Arc<dyn Sink> = Arc::<Recorder>::clone(&recorder);
-            stand(provider, clock, sink, tell, stopped).await;
+            let used_us = stand(provider, clock, sink, tell, stopped).await;
             let recorded = recorder.finish().expect("it was recording");
             assert!(recorded.error.is_none(), "{:?}", recorded.error);
+            used_us
         }
     }
 }
@@ -194,11 +202,14 @@ async fn stand<H: Handler>(
     sink: Arc<dyn Sink>,
     tell: mpsc::Sender<SocketAddr>,
     stopped: tokio::sync::oneshot::Receiver<()>,
-) {
+) -> u64 {
     let server = Server::start(handler, None, clock, sink).await.expect("a free port");
+    let before_us = thread_cpu_us();
     tell.send(server.addr()).expect("the bench waits for the address");
     stopped.await.expect("the bench says when");
+    let used_us = thread_cpu_us() - before_us;
     server.shutdown().await;
+    used_us
 }
 
 /// CPU time of a request in the state machine alone, in nanoseconds.

@@ -25,6 +25,7 @@ use support::bare::{self, Fixed};
 use support::load::{self, Counted};
 use support::provider;
 use support::{fraction, median, spread_permille, stay_on_core, thread_cpu_us};
+use tokio::sync::oneshot;
 
 /// Rounds, each with a run of every server.
 const ROUNDS: usize = 9;
@@ -140,13 +141,19 @@ fn measure(connections: usize, answer: &Fixed) {
 /// One run against a server of its own, on a thread of its own.
 fn run(kind: Kind, connections: usize, answer: &Fixed, millis: u64) -> Run {
     let (tell, told) = mpsc::channel();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (stop, stopped) = oneshot::channel::<()>();
     let answer = answer.clone();
     let thread = std::thread::spawn(move || {
+        let trace = (kind == Kind::Traced).then(Trace::new);
+        // The writer of the trace, if any, was started before: it may run on any core.
         stay_on_core(0);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(serve(kind, answer, tell, stopped))
+        let used_us = runtime.block_on(serve(answer, trace.as_ref(), kind, (tell, stopped)));
+        if let Some(trace) = trace {
+            trace.finish();
+        }
+        used_us
     });
     let addr = told.recv().expect("the server listens");
     let Counted { all, .. } = { load::run(addr, connections, 0) };
@@ -156,60 +163,57 @@ fn run(kind: Kind, connections: usize, answer: &Fixed, millis: u64) -> Run {
     Run { rate: counted.rate(), cpu_ns: used_us * 1_000 / (all + counted.all).max(1) }
 }
 
-/// CPU time that the server's thread has used for requests, in microseconds.
-async fn serve(
-    kind: Kind,
-    answer: Fixed,
-    tell: mpsc::Sender<SocketAddr>,
-    stopped: tokio::sync::oneshot::Receiver<()>,
-) -> u64 {
+/// A trace on disk, and the folder that goes away with it.
+struct Trace {
+    recorder: Arc<Recorder>,
+    _folder: tempfile::TempDir,
+}
+
+impl Trace {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the trace");
+        let recorder = Recorder::to_file(&folder.path().join("trace.jsonl"), Stop::new())
+            .expect("a file for the trace");
+        Self { recorder: Arc::new(recorder), _folder: folder }
+    }
+
+    fn finish(&self) {
+        let recorded = self.recorder.finish().expect("it was recording");
+        assert!(recorded.error.is_none(), "{:?}", recorded.error);
+    }
+}
+
+/// What tells the address and what says when to stop.
+type Wires = (mpsc::Sender<SocketAddr>, oneshot::Receiver<()>);
+
+/// Serves until told to stop; CPU time that this thread has used for requests, in microseconds.
+async fn serve(answer: Fixed, trace: Option<&Trace>, kind: Kind, wires: Wires) -> u64 {
+    let clock = Clock::real();
+    let sink: Arc<dyn Sink> = match trace {
+        Some(trace) => Arc::<Recorder>::clone(&trace.recorder),
+        None => Arc::new(Nowhere),
+    };
     match kind {
-        Kind::Bare => {
-            let addr = bare::serve(answer).await;
-            let before_us = thread_cpu_us();
-            tell.send(addr).expect("the bench waits for the address");
-            stopped.await.expect("the bench says when");
-            thread_cpu_us() - before_us
-        }
-        Kind::Shell => {
-            let double = Always { answer, last: 0 };
-            stand(double, Clock::real(), Arc::new(Nowhere), tell, stopped).await
-        }
-        Kind::Untraced => {
-            let clock = Clock::real();
-            let provider = provider::payments(Vec::new(), &clock);
-            stand(provider, clock, Arc::new(Nowhere), tell, stopped).await
-        }
-        Kind::Traced => {
-            let clock = Clock::real();
-            let provider = provider::payments(Vec::new(), &clock);
-            let folder = tempfile::tempdir().expect("a folder for the trace");
-            let recorder = Recorder::to_file(&folder.path().join("trace.jsonl"), Stop::new())
-                .expect("a file for the trace");
-            let recorder = Arc::new(recorder);
-            let sink: Arc<dyn Sink> = Arc::<Recorder>::clone(&recorder);
-            let used_us = stand(provider, clock, sink, tell, stopped).await;
-            let recorded = recorder.finish().expect("it was recording");
-            assert!(recorded.error.is_none(), "{:?}", recorded.error);
-            used_us
+        Kind::Bare => until_told(bare::serve(answer).await, wires).await,
+        Kind::Shell => stand(Always { answer, last: 0 }, clock, sink, wires).await,
+        Kind::Untraced | Kind::Traced => {
+            stand(provider::payments(Vec::new(), &clock), clock, sink, wires).await
         }
     }
 }
 
-async fn stand<H: Handler>(
-    handler: H,
-    clock: Clock,
-    sink: Arc<dyn Sink>,
-    tell: mpsc::Sender<SocketAddr>,
-    stopped: tokio::sync::oneshot::Receiver<()>,
-) -> u64 {
+async fn stand<H: Handler>(handler: H, clock: Clock, sink: Arc<dyn Sink>, wires: Wires) -> u64 {
     let server = Server::start(handler, None, clock, sink).await.expect("a free port");
-    let before_us = thread_cpu_us();
-    tell.send(server.addr()).expect("the bench waits for the address");
-    stopped.await.expect("the bench says when");
-    let used_us = thread_cpu_us() - before_us;
+    let used_us = until_told(server.addr(), wires).await;
     server.shutdown().await;
     used_us
+}
+
+async fn until_told(addr: SocketAddr, (tell, stopped): Wires) -> u64 {
+    let before_us = thread_cpu_us();
+    tell.send(addr).expect("the bench waits for the address");
+    stopped.await.expect("the bench says when");
+    thread_cpu_us() - before_us
 }
 
 /// CPU time of a request in the state machine alone, in nanoseconds.

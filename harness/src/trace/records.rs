@@ -1,0 +1,347 @@
+//! What a trace is made of: its operations, requests, answers, effects and claims, each in few bytes.
+//!
+//! Knows nothing about how they were gathered or what they mean together.
+//! **Invariant:** times are microseconds since the start of the run, and `seq` is always the number of
+//! an event, by which a violation names its evidence.
+
+use brownout_provider::event::{Claim, ClaimBy, Class, Digest16, KeyState, Recognized, Side};
+use serde_json::Value;
+
+use super::{Name, OperationId, RequestId};
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// `completed`, `interrupted`, or what went wrong.
+    pub reason: Name,
+}
+
+/// One operation: what a caller wanted done once.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Its name, such as `op-0003`.
+    pub name: Name,
+    pub(crate) submits: (u32, u32),
+    pub(crate) requests: (u32, u32),
+    pub(crate) effects: (u32, u32),
+}
+
+impl Operation {
+    pub(crate) fn named(name: Name) -> Self {
+        Self { name, submits: (0, 0), requests: (0, 0), effects: (0, 0) }
+    }
+}
+
+/// One submit of an operation, driven or only seen on the wire.
+#[derive(Clone, Debug)]
+pub struct Submit {
+    /// The operation.
+    pub operation: OperationId,
+    /// Which submit, from 1.
+    pub number: u32,
+    /// The caller's request; `None` for a submit that was only seen on the wire.
+    pub submitted: Option<Submitted>,
+    pub(crate) claims: (u32, u32),
+}
+
+/// A caller asked for an operation.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// How long after `at_us` the caller gives up.
+    pub deadline_us: u64,
+    /// The route that it calls.
+    pub call: Name,
+    pub(super) input: Box<str>,
+}
+
+impl Submitted {
+    /// The input as the client got it.
+    #[must_use]
+    pub fn input(&self) -> Value {
+        serde_json::from_str(&self.input).unwrap_or_default()
+    }
+
+    /// When the caller gives up.
+    #[must_use]
+    pub fn gives_up_at_us(&self) -> u64 {
+        self.at_us.saturating_add(self.deadline_us)
+    }
+}
+
+/// A claim about a submit, or the driver's record that none came.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimMade {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// What was claimed.
+    pub claim: Claim,
+    /// By the client, or by the driver for a client that said nothing.
+    pub by: ClaimBy,
+    /// The client's own words, or the driver's reason.
+    pub detail: Option<Name>,
+    /// The provider that the client says has served it.
+    pub provider: Option<Name>,
+}
+
+/// One request: an attempt of the client, or a repeat that a fault made.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The event of its arrival.
+    pub seq: u32,
+    /// The provider's own number for it.
+    pub number: u32,
+    /// When its head had been read.
+    pub at_us: u64,
+    /// The provider.
+    pub provider: Name,
+    /// The route; `None` if it matches none.
+    pub route: Option<Name>,
+    /// The operation; `None` only without a route.
+    pub operation: Option<OperationId>,
+    /// Which submit, from 1.
+    pub submit: u32,
+    /// Which attempt, as the provider counted it.
+    pub attempt: u32,
+    /// How it was assigned to its operation.
+    pub recognized: Recognized,
+    /// `provider` for a repeat that a fault made, which is no attempt.
+    pub by: Side,
+    /// The method.
+    pub method: Name,
+    /// True when the route declares an effect: an *unsafe* request.
+    pub effectful: bool,
+    /// True when the API gives the route idempotency keys, whatever a fault does.
+    pub keyed: bool,
+    /// The idempotency key, unquoted.
+    pub key: Option<Name>,
+    /// The digest of the credential, as a text that only compares.
+    pub auth: Option<Name>,
+    /// The canonical body.
+    pub canonical: Digest16,
+    /// Method, path, query, canonical body and credential together: two requests with one `call` ask
+    /// for the very same thing.
+    pub call: Digest16,
+    /// The connection's number.
+    pub connection: u32,
+    /// True when an earlier request was answered on the connection.
+    pub reused: bool,
+    /// True when it carries `Expect`.
+    pub expects: bool,
+    /// True when method, path, query and every byte of the body are those of the attempt before.
+    pub same_bytes: bool,
+    /// What the idempotency store did with it.
+    pub key_state: Option<KeyState>,
+    /// True when the provider's own limiter refused it.
+    pub limited: bool,
+    /// The answer, whole or cut; `None` when not one byte was answered.
+    pub response: Option<Response>,
+    /// The end of its connection, if that ended under it.
+    pub ended: Option<Ended>,
+}
+
+/// An answer, whole or cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Response {
+    /// The event.
+    pub seq: u32,
+    /// The status.
+    pub status: u16,
+    /// What the API's classes say of it.
+    pub class: Class,
+    /// The moment before the head was written.
+    pub head_at_us: u64,
+    /// The moment before the byte that completed it was written, or the moment it was cut.
+    pub end_at_us: u64,
+    /// True when it was delivered whole.
+    pub complete: bool,
+    /// Why a client must not take it for a success, where that is so.
+    pub unusable: Option<Name>,
+    /// The rule whose fault made it; `None` for the provider's own answer.
+    pub rule: Option<Name>,
+    /// True when it came out of the idempotency store.
+    pub replayed: bool,
+    /// A should-retry header, where it had one.
+    pub should_retry: Option<bool>,
+    /// True when it refuses only the reuse of a key, not the content.
+    pub refuses_key: bool,
+}
+
+/// The end of a connection under a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// Who ended it.
+    pub by: Side,
+    /// `fin`, `rst`, `stall` or `bad_request`.
+    pub how: Name,
+}
+
+/// The neighbours of an attempt in its count per operation, submit, provider and route.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Neighbours {
+    pub(crate) previous: Option<RequestId>,
+    pub(crate) next: Option<RequestId>,
+    /// See [`super::reading`]: a repeat that the client's transport made on its own.
+    pub(crate) transport_repeat: bool,
+}
+
+/// A rule injected its fault.
+#[derive(Clone, Copy, Debug)]
+pub struct Strike {
+    /// The event.
+    pub seq: u32,
+    /// The request it struck; `None` when the trace does not hold that request.
+    pub request: Option<RequestId>,
+    /// The rule.
+    pub rule: Name,
+    /// The fault.
+    pub fault: Name,
+    /// Where in the life of the request it struck.
+    pub at: Option<Name>,
+    /// What was injected, in a few words.
+    pub detail: Option<Name>,
+    /// True when it stands in the drawn schedule.
+    pub scheduled: bool,
+}
+
+/// A retry hint in an answer.
+#[derive(Clone, Debug)]
+pub struct Hint {
+    /// The request that was answered.
+    pub request: RequestId,
+    /// A header's name in lower case, or `body:` and a JSON pointer.
+    pub source: Name,
+    /// The text as written, unless it depends on the wall clock.
+    pub text: Option<Name>,
+    /// The wait it asks for; `None` for a malformed one.
+    pub wait_us: Option<u64>,
+    /// For a date or an epoch: the instant written.
+    pub until_us: Option<i64>,
+}
+
+/// What one rule drew at one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawn {
+    /// The request.
+    pub request: RequestId,
+    /// The rule.
+    pub rule: Name,
+    /// The fault.
+    pub fault: Name,
+}
+
+/// A side effect that the provider committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Effect {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// The request that caused it, where the trace holds it.
+    pub request: Option<RequestId>,
+    /// The provider.
+    pub provider: Name,
+    /// The operation.
+    pub operation: OperationId,
+    /// Which submit.
+    pub submit: u32,
+    /// The kind that the API declares.
+    pub kind: Name,
+    /// What it is about, where one request makes several.
+    pub subject: Option<Name>,
+    /// How much, in the smallest unit; 0 where the API names no amount.
+    pub amount: i64,
+    /// The unit.
+    pub unit: Option<Name>,
+    /// True when the API marks the kind as billed.
+    pub billed: bool,
+    /// `provider` when a fault's repeat caused it.
+    pub by: Side,
+    /// True when a usable answer to its own operation told the client of it.
+    pub told: bool,
+    /// How it was undone.
+    pub reversed: Option<Reversal>,
+}
+
+impl Effect {
+    /// True while it has not been undone.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.reversed.is_none()
+    }
+}
+
+/// An effect was undone.
+#[derive(Clone, Copy, Debug)]
+pub struct Reversal {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// The operation whose request did it.
+    pub operation: OperationId,
+}
+
+/// A line of the client's output, cut to a length that people read.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The event.
+    pub seq: u32,
+    /// `stdout`, `stderr` or `log`.
+    pub stream: Name,
+    /// The operation, where the process or task belongs to one.
+    pub operation: Option<OperationId>,
+    /// The text, with every secret replaced by its mark.
+    pub text: Box<str>,
+    /// The marks in it: `api_key:plain`, `api_key:base64`, …
+    pub secrets: Vec<Name>,
+}
+
+/// The client tried to reach something other than the mock.
+#[derive(Clone, Debug)]
+pub struct Stray {
+    /// The event.
+    pub seq: u32,
+    /// The host.
+    pub host: Box<str>,
+    /// The port.
+    pub port: u16,
+    /// True when an API file of the scenario names the host.
+    pub named: bool,
+    /// True when it was let through on purpose.
+    pub allowed: bool,
+}
+
+/// A process (or, in process, a copy) of the client started.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientRun {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// The copy of the client, from 1.
+    pub client: u32,
+    /// The operation, in exec mode.
+    pub operation: Option<OperationId>,
+}
+
+/// What the trace shows of a route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RouteSeen {
+    pub(crate) route: Name,
+    pub(crate) effectful: bool,
+    pub(crate) reverses: bool,
+}

@@ -4,8 +4,8 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | data | `amount` `operation` `verdict` `scenario` `trace` |
-//! | judges | `invariant` `judge` `timeline` |
+//! | data | `amount` `operation` `verdict` `scenario` `trace` `invariant` |
+//! | judges | `judge` `timeline` |
 //! | drivers | `redact` `drive` `record` `run` `harness` |
 //! | reports | `report` |
 //! | command line | `cli` |

@@ -250,7 +250,6 @@ pub enum Side {
 
 impl Side {
     /// True for the client.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
     #[must_use]
     pub fn is_client(&self) -> bool {
         matches!(self, Self::Client)
@@ -647,7 +646,6 @@ fn one() -> u32 {
     1
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_false(value: &bool) -> bool {
     !*value
 }

@@ -272,10 +272,13 @@ mod tests {
         assert!(store.len() <= 21, "{} keys are kept", store.len());
     }
 
+    /// Key, body, since when, by whom, the answer, and whether it is in flight.
+    type Row = (u8, u8, u64, ExchangeId, Option<&'static str>, bool);
+
     /// The model: a list of everything that happened, searched from the end.
     #[derive(Default)]
     struct Model {
-        log: Vec<(u8, u8, u64, ExchangeId, Option<&'static str>, bool)>,
+        log: Vec<Row>,
     }
 
     #[derive(Clone, Debug)]

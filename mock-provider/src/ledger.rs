@@ -37,7 +37,7 @@ impl Ledger {
     /// Commits an effect and gives its number.
     pub fn commit(&mut self) -> EffectId {
         self.reversed.push(false);
-        u64::try_from(self.reversed.len()).expect("a length fits 64 bits")
+        u64::try_from(self.reversed.len()).unwrap_or(u64::MAX)
     }
 
     /// Reverses an effect; false when it is unknown or was reversed before.

@@ -71,7 +71,7 @@ impl TokenBucket {
         if admitted {
             bucket.shares -= token;
         }
-        admission(admitted, bucket.shares, policy)
+        Admission { admitted, ..admission(bucket.shares, policy) }
     }
 
     /// What the limiter would say now, without taking a token.
@@ -81,7 +81,7 @@ impl TokenBucket {
         let mut bucket =
             self.buckets.get(who).copied().unwrap_or(Bucket { shares: full, at_us: now_us });
         refill(&mut bucket, self.policy, full, now_us);
-        admission(bucket.shares >= self.token(), bucket.shares, self.policy)
+        admission(bucket.shares, self.policy)
     }
 
     fn token(&self) -> u128 {
@@ -100,7 +100,8 @@ fn refill(bucket: &mut Bucket, policy: TokenBucketPolicy, full: u128, now_us: u6
     bucket.at_us = bucket.at_us.max(now_us);
 }
 
-fn admission(admitted: bool, shares: u128, policy: TokenBucketPolicy) -> Admission {
+/// What is to be said of a bucket with so many shares, of a request that has not taken its token.
+fn admission(shares: u128, policy: TokenBucketPolicy) -> Admission {
     let token = u128::from(policy.per_us);
     let full = token * u128::from(policy.burst);
     let until = |wanted: u128| {
@@ -108,7 +109,7 @@ fn admission(admitted: bool, shares: u128, policy: TokenBucketPolicy) -> Admissi
         u64::try_from(missing.div_ceil(u128::from(policy.limit))).unwrap_or(u64::MAX)
     };
     Admission {
-        admitted,
+        admitted: shares >= token,
         limit: u64::from(policy.burst),
         remaining: u64::try_from(shares / token).unwrap_or(u64::MAX),
         retry_after_us: until(token),

@@ -5,4 +5,5 @@ mod clients;
 mod drive;
 mod invalid;
 mod scenarios;
+mod tidy;
 mod wire;

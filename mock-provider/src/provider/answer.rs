@@ -18,13 +18,13 @@ use crate::malformed;
 
 impl Provider {
     /// The provider's own answer is ready: sends it, unless a fault has its word here.
-    pub(super) fn reply(&mut self, open: &mut Open, own: Own, now_us: u64) -> Next {
+    pub(super) fn reply(&mut self, open: &mut Open, own: Own) -> Next {
         match open.struck.ending.clone() {
             Some((mark, Point::AfterCommit | Point::MidBody, ending)) => {
-                self.emit_strike(open, &mark, now_us);
-                self.end(open, &mark, ending, Some(own), now_us)
+                self.emit_strike(open, &mark);
+                self.end(open, &mark, ending, Some(own))
             }
-            Some(_) | None => self.send(open, own, None, Wire::default(), now_us),
+            Some(_) | None => self.send(open, own, None, Wire::default()),
         }
     }
 
@@ -36,14 +36,13 @@ impl Provider {
         mark: &Mark,
         ending: Ending,
         own: Option<Own>,
-        now_us: u64,
     ) -> Next {
         let rule = Some(Arc::clone(&mark.rule));
         match ending {
             Ending::Answer(substitute) => {
                 let throttling = substitute.throttling;
-                let answer = self.substitute(open, substitute, now_us);
-                let next = self.send(open, answer, rule, Wire::default(), now_us);
+                let answer = self.substitute(open, substitute);
+                let next = self.send(open, answer, rule, Wire::default());
                 if let Some(planned) = &mut open.planned
                     && throttling
                 {
@@ -57,13 +56,13 @@ impl Provider {
                     Some(policy) => Which::Refusal(&policy.in_flight),
                     None => Which::Standard(Standard::InFlight),
                 };
-                let answer = self.refuse(open, which, hint.as_ref(), now_us);
-                self.send(open, answer, rule, Wire::default(), now_us)
+                let answer = self.refuse(open, which, hint.as_ref());
+                self.send(open, answer, rule, Wire::default())
             }
             Ending::Malformed(how) => {
-                let own = own.unwrap_or_else(|| self.preview(open, now_us));
+                let own = own.unwrap_or_else(|| self.preview(open));
                 let answer = self.mangle(open, &how, own);
-                self.send(open, answer, rule, Wire::default(), now_us)
+                self.send(open, answer, rule, Wire::default())
             }
             Ending::Hang => {
                 // Before the work the key stays in flight until the client closes.
@@ -71,7 +70,7 @@ impl Provider {
                 match own {
                     Some(own) if mark.at == Point::MidBody.name() => {
                         let cut = Cut { after_bytes: half(&own.body), then: End::Stall };
-                        self.send(open, own, rule, cut.into(), now_us)
+                        self.send(open, own, rule, cut.into())
                     }
                     Some(_) | None => Next::Silence,
                 }
@@ -79,28 +78,21 @@ impl Provider {
             Ending::Cut { after_bytes: None, then: End::Stall } => Next::Silence,
             Ending::Cut { after_bytes: None, then } => Next::Drop(then),
             Ending::Cut { after_bytes: Some(after_bytes), then } => {
-                let own = own.unwrap_or_else(|| self.preview(open, now_us));
-                self.send(open, own, rule, Cut { after_bytes, then }.into(), now_us)
+                let own = own.unwrap_or_else(|| self.preview(open));
+                self.send(open, own, rule, Cut { after_bytes, then }.into())
             }
         }
     }
 
     /// Hands an answer to the shell, paced and delayed as the strikes say.
-    fn send(
-        &mut self,
-        open: &mut Open,
-        own: Own,
-        rule: Option<Arc<str>>,
-        mut wire: Wire,
-        now_us: u64,
-    ) -> Next {
+    fn send(&mut self, open: &mut Open, own: Own, rule: Option<Arc<str>>, mut wire: Wire) -> Next {
         wire.body_after_us = open.struck.head.total_us;
         wire.pace = open.struck.pace(own.body.len());
         let mut marks = std::mem::take(&mut open.struck.head.marks);
         marks.append(&mut open.struck.chunk.marks);
         marks.extend(open.struck.drip.take().map(|(mark, _)| mark));
         for mark in marks {
-            self.emit_strike(open, &mark, now_us);
+            self.emit_strike(open, &mark);
         }
         if !matches!(open.stage, Stage::Handed { .. }) {
             open.stage = Stage::Handed { free_at_close: false };
@@ -129,14 +121,8 @@ impl Provider {
     }
 
     /// One of the API's errors.
-    pub(super) fn refuse(
-        &self,
-        open: &Open,
-        which: Which<'_>,
-        hint: Option<&HintSpec>,
-        now_us: u64,
-    ) -> Own {
-        self.refuse_with(open, which, &ErrorContext::default(), hint, now_us)
+    pub(super) fn refuse(&self, open: &Open, which: Which<'_>, hint: Option<&HintSpec>) -> Own {
+        self.refuse_with(open, which, &ErrorContext::default(), hint)
     }
 
     pub(super) fn refuse_with(
@@ -145,13 +131,12 @@ impl Provider {
         which: Which<'_>,
         context: &ErrorContext<'_>,
         hint: Option<&HintSpec>,
-        now_us: u64,
     ) -> Own {
         let rendered = self.error(open, which, context);
         let Rendered { status, mut headers, mut body } = rendered;
-        self.add_headers(open, &mut headers, now_us);
+        self.add_headers(open, &mut headers);
         if let Some(hint) = hint {
-            let wall = self.wall(now_us);
+            let wall = self.wall(open.now_us);
             hint::write(hint, &self.api.hint, wall, &mut headers, body.as_mut());
         }
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
@@ -183,7 +168,7 @@ impl Provider {
     }
 
     /// What a fault answers in the provider's place.
-    fn substitute(&self, open: &Open, substitute: Substitute, now_us: u64) -> Own {
+    fn substitute(&self, open: &Open, substitute: Substitute) -> Own {
         let Substitute { status: asked, headers: extra, body, code, hint, .. } = substitute;
         let which = asked.map_or(Which::Standard(Standard::RateLimited), Which::Status);
         let mut status = asked.unwrap_or_else(|| self.api.errors.find(which).status);
@@ -206,7 +191,7 @@ impl Provider {
                 (error.body, Bytes::new())
             }
         };
-        self.add_headers(open, &mut headers, now_us);
+        self.add_headers(open, &mut headers);
         // What the scenario says takes the place of what the API says.
         for (name, _) in &extra {
             headers.remove(name.as_str());
@@ -218,7 +203,13 @@ impl Provider {
             }
         }
         if let Some(hint) = hint {
-            hint::write(&hint, &self.api.hint, self.wall(now_us), &mut headers, value.as_mut());
+            hint::write(
+                &hint,
+                &self.api.hint,
+                self.wall(open.now_us),
+                &mut headers,
+                value.as_mut(),
+            );
         }
         let body = value.map_or(raw, |value| Bytes::from(value.to_string()));
         Own::new(status, headers, body)
@@ -250,11 +241,11 @@ impl Provider {
     }
 
     /// The headers that every answer has.
-    pub(super) fn add_headers(&self, open: &Open, headers: &mut HeaderMap, now_us: u64) {
+    pub(super) fn add_headers(&self, open: &Open, headers: &mut HeaderMap) {
         let request_id =
             if self.api.wants_request_id { self.request_id(open) } else { String::new() };
         // A header that asks for something that is not there is left out: the answer counts more.
-        let _ = self.api.add_headers(&request_id, self.epoch_s(now_us), headers);
+        let _ = self.api.add_headers(&request_id, self.epoch_s(open.now_us), headers);
         if let Some(limit) = &open.limit {
             let _ = self.api.add_limit_headers(limit, headers);
         }

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::open::{Open, Own, Place, Stage, Work};
 use super::struck::Struck;
 use super::{Provider, RuleKey};
-use crate::api::{ErrorContext, KeyScope, LimitScope, Reading, Standard, Which};
+use crate::api::{ErrorContext, KeyScope, LimitScope, Reading, Route, Standard, Which};
 use crate::coordinates::Coordinates;
 use crate::event::{
     Class, Digest16, EventKind, Idempotency, KeyState, RateLimited, Recognized, RequestReceived,
@@ -17,7 +19,7 @@ use crate::exchange::{Exchange, ExchangeId, Next};
 use crate::fault::{Ending, Point};
 use crate::hint::HintSpec;
 use crate::idempotency::{self, LookUp};
-use crate::plan::{Decision, Numbered, Situation};
+use crate::plan::{Decision, Situation};
 use crate::recognition::{Evidence, Recognition};
 use crate::request::Request;
 
@@ -50,24 +52,10 @@ impl Provider {
         let counted =
             (Arc::clone(&recognition.operation), recognition.submit, Arc::clone(&route.name));
         let attempt = self.attempts.get(&counted).copied().unwrap_or(0) + 1;
+        let number = self.arrivals.peek(&recognition);
+        let place = Place::new(route, recognition, attempt, number);
         let since = now_us.saturating_sub(self.first_request_us.unwrap_or(head.head_at_us));
-        let (number, numbered) = self.arrivals.peek(&recognition);
-        let situation = Situation {
-            at: Coordinates {
-                provider: &self.name,
-                route: &route.name,
-                operation: &recognition.operation,
-                submit: recognition.submit,
-                attempt,
-            },
-            operation_number: number,
-            numbered,
-            tenant: None,
-            method: &head.method,
-            headers: &head.headers,
-            body: None,
-            since_first_us: since,
-        };
+        let situation = situation(&self.name, head, None, &place, since);
         self.plan.ends_at_accept(&situation).then(|| self.take(head, read, now_us))
     }
 
@@ -123,31 +111,23 @@ impl Provider {
     fn take(&mut self, request: &Request, read: Read, now_us: u64) -> Exchange {
         let id = self.take_id();
         self.first_request_us.get_or_insert(request.head_at_us);
-        let recognition = read
-            .reading
-            .route
-            .is_some()
-            .then(|| self.recognizer.recognize(&self.evidence(request, &read), id));
-        let place = self.place(&read.reading, recognition.as_ref());
-        let decision = match (&place, &recognition) {
-            (Some(place), Some(recognition)) => {
-                let number = self.arrivals.number(recognition);
-                self.decide(request, &read, place, number, now_us)
-            }
-            (None, _) | (_, None) => Decision::default(),
-        };
-        let recognized =
-            recognition.as_ref().map_or(Recognized::Unrouted, |recognition| recognition.how);
-        self.emit_received(
-            id,
-            request,
-            &read,
-            (place.as_ref(), recognized),
-            decision.drawn.clone(),
-        );
+        let place = read.reading.route.clone().map(|route| {
+            let recognition = self.recognizer.recognize(&self.evidence(request, &read), id);
+            self.place(route, recognition)
+        });
+        let since = now_us.saturating_sub(self.first_request_us.unwrap_or(now_us));
+        let decision = place.as_ref().map_or_else(Decision::default, |place| {
+            let body = read.reading.call.body.as_ref();
+            self.plan.decide(&situation(&self.name, request, body, place, since))
+        });
+        let received = self.received(id, request, &read, place.as_ref());
+        let drawn = decision.drawn.clone();
+        let received = RequestReceived { drawn, ..received };
+        self.emit(request.head_at_us, EventKind::RequestReceived(Box::new(received)));
         let mut open = Open {
             id,
             connection: request.connection,
+            now_us,
             fingerprint: fingerprint(place.as_ref(), &read),
             place,
             call: Arc::new(read.reading.call),
@@ -163,51 +143,20 @@ impl Provider {
             limit: None,
         };
         self.sort_out_throttling(&mut open);
-        let also = self.repeats(&mut open, now_us);
-        let next = self.arrive(&mut open, read.credential.is_some(), now_us);
-        let next = self.keep(open, next, now_us);
+        let also = self.repeats(&mut open);
+        let next = self.arrive(&mut open, read.credential.as_deref());
+        let next = self.keep(open, next);
         Exchange { id, next, also }
     }
 
-    fn place(&mut self, reading: &Reading, recognition: Option<&Recognition>) -> Option<Place> {
-        let (route, recognition) = (reading.route.as_ref()?, recognition?);
+    /// Counts the attempt.
+    fn place(&mut self, route: Arc<Route>, recognition: Recognition) -> Place {
         let counted =
             (Arc::clone(&recognition.operation), recognition.submit, Arc::clone(&route.name));
         let attempt = self.attempts.entry(counted).or_insert(0);
         *attempt = attempt.saturating_add(1);
-        Some(Place {
-            route: Arc::clone(route),
-            operation: Arc::clone(&recognition.operation),
-            submit: recognition.submit,
-            attempt: *attempt,
-        })
-    }
-
-    fn decide(
-        &mut self,
-        request: &Request,
-        read: &Read,
-        place: &Place,
-        (number, numbered): (Option<u64>, Numbered),
-        now_us: u64,
-    ) -> Decision {
-        let situation = Situation {
-            at: Coordinates {
-                provider: &self.name,
-                route: &place.route.name,
-                operation: &place.operation,
-                submit: place.submit,
-                attempt: place.attempt,
-            },
-            operation_number: number,
-            numbered,
-            tenant: None,
-            method: &request.method,
-            headers: &request.headers,
-            body: read.reading.call.body.as_ref(),
-            since_first_us: now_us.saturating_sub(self.first_request_us.unwrap_or(now_us)),
-        };
-        self.plan.decide(&situation)
+        let number = self.arrivals.number(&recognition);
+        Place::new(route, recognition, *attempt, number)
     }
 
     /// Every answer of the class throttling strikes where the limiter stands, unless it says that the
@@ -225,20 +174,21 @@ impl Provider {
     }
 
     /// Opens the repeats that a gateway makes of this request.
-    fn repeats(&mut self, open: &mut Open, now_us: u64) -> Vec<(ExchangeId, Next)> {
+    fn repeats(&mut self, open: &mut Open) -> Vec<(ExchangeId, Next)> {
         let at_accept = matches!(&open.struck.ending, Some((_, Point::Accept, _)));
         if at_accept || open.place.is_none() {
             return Vec::new();
         }
         let mut also = Vec::new();
         for (mark, times, apart_us) in std::mem::take(&mut open.struck.duplicates) {
-            self.emit_strike(open, &mark, now_us);
+            self.emit_strike(open, &mark);
             for nth in 1..=times {
                 let id = self.take_id();
-                let until_us = now_us.saturating_add(apart_us.saturating_mul(u64::from(nth)));
+                let until_us = open.now_us.saturating_add(apart_us.saturating_mul(u64::from(nth)));
                 let repeat = Open {
                     id,
                     connection: open.connection,
+                    now_us: open.now_us,
                     place: open.place.clone(),
                     call: Arc::clone(&open.call),
                     account: Arc::clone(&open.account),
@@ -265,59 +215,52 @@ impl Provider {
     }
 
     /// A gateway's repeat arrives.
-    pub(super) fn arrive_again(&mut self, open: &mut Open, now_us: u64) -> Next {
-        if let Some(place) = open.place.clone() {
-            let event = RequestReceived {
-                by: Side::Provider,
-                key: open.key.clone(),
-                body_digest: open.fingerprint,
-                canonical_digest: open.fingerprint,
-                connection: open.connection,
-                ..self.received(open.id, &place, Recognized::Url)
-            };
-            self.emit(now_us, EventKind::RequestReceived(Box::new(event)));
+    pub(super) fn arrive_again(&mut self, open: &mut Open) -> Next {
+        if let Some(place) = &open.place {
+            let event = self.repeated(open, place);
+            self.emit(open.now_us, EventKind::RequestReceived(Box::new(event)));
         }
-        let work = self.settle(open, now_us);
-        self.work(open, work, now_us)
+        let work = self.settle(open);
+        self.work(open, work)
     }
 
-    fn arrive(&mut self, open: &mut Open, authenticated: bool, now_us: u64) -> Next {
+    fn arrive(&mut self, open: &mut Open, credential: Option<&str>) -> Next {
         if let Some((mark, Point::Accept, ending)) = open.struck.ending.clone() {
-            self.emit_strike(open, &mark, now_us);
-            return self.end(open, &mark, ending, None, now_us);
+            self.emit_strike(open, &mark);
+            return self.end(open, &mark, ending, None);
         }
         if open.place.is_none() {
-            let own = self.refuse(open, Which::Standard(Standard::UnknownRoute), None, now_us);
-            return self.reply(open, own, now_us);
+            let own = self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
+            return self.reply(open, own);
         }
         let demanded = self.api.auth.as_ref().is_some_and(|auth| auth.required);
-        if demanded && !authenticated {
-            let own = self.refuse(open, Which::Standard(Standard::Unauthorized), None, now_us);
-            return self.reply(open, own, now_us);
+        if demanded && credential.is_none() {
+            let own = self.refuse(open, Which::Standard(Standard::Unauthorized), None);
+            return self.reply(open, own);
         }
         if let Some((mark, Point::Throttling, ending)) = open.struck.ending.clone() {
-            self.emit_strike(open, &mark, now_us);
-            return self.end(open, &mark, ending, None, now_us);
+            self.emit_strike(open, &mark);
+            return self.end(open, &mark, ending, None);
         }
-        if let Some(own) = self.limit(open, now_us) {
-            return self.reply(open, own, now_us);
+        if let Some(own) = self.limit(open) {
+            return self.reply(open, own);
         }
-        let work = self.settle(open, now_us);
+        let work = self.settle(open);
         for mark in std::mem::take(&mut open.struck.before.marks) {
-            self.emit_strike(open, &mark, now_us);
+            self.emit_strike(open, &mark);
         }
         match open.struck.before.total_us {
-            0 => self.work(open, work, now_us),
+            0 => self.work(open, work),
             micros => {
                 open.stage = Stage::Work(work);
                 self.pending += 1;
-                Next::Wait { until_us: now_us.saturating_add(micros) }
+                Next::Wait { until_us: open.now_us.saturating_add(micros) }
             }
         }
     }
 
     /// What the provider's own limiter says; `Some` when it refuses.
-    fn limit(&mut self, open: &mut Open, now_us: u64) -> Option<Own> {
+    fn limit(&mut self, open: &mut Open) -> Option<Own> {
         let (bucket, scope, _) = self.limiter.as_mut()?;
         let scope = *scope;
         let route = open.place.as_ref().map(|place| Arc::clone(&place.route.name));
@@ -326,8 +269,8 @@ impl Provider {
             LimitScope::Global => "".into(),
             LimitScope::Route => route.unwrap_or_default(),
         };
-        let admission = bucket.admit(&who, now_us);
-        open.limit = Some(self.limit_state(admission, now_us));
+        let admission = bucket.admit(&who, open.now_us);
+        open.limit = Some(self.limit_state(admission, open.now_us));
         if admission.admitted {
             return None;
         }
@@ -337,14 +280,14 @@ impl Provider {
             limit: admission.limit,
             retry_after_us: admission.retry_after_us,
         };
-        self.emit(now_us, EventKind::RateLimited(event));
+        self.emit(open.now_us, EventKind::RateLimited(event));
         let hint = HintSpec::Seconds(admission.retry_after_us);
-        Some(self.refuse(open, Which::Standard(Standard::RateLimited), Some(&hint), now_us))
+        Some(self.refuse(open, Which::Standard(Standard::RateLimited), Some(&hint)))
     }
 
     /// Looks the key up and checks the request: what the provider will do.
-    fn settle(&mut self, open: &mut Open, now_us: u64) -> Work {
-        if let Some(work) = self.look_up(open, now_us) {
+    fn settle(&mut self, open: &mut Open) -> Work {
+        if let Some(work) = self.look_up(open) {
             return work;
         }
         let Some(place) = open.place.clone() else { return Work::Commit };
@@ -352,7 +295,7 @@ impl Provider {
             Ok(()) => Work::Commit,
             Err((field, message)) => {
                 if let Some(slot) = open.slot.take() {
-                    self.store.free(slot, open.id, now_us);
+                    self.store.free(slot, open.id, open.now_us);
                 }
                 let context = ErrorContext {
                     message: Some(&message),
@@ -360,50 +303,50 @@ impl Provider {
                     ..ErrorContext::default()
                 };
                 let which = Which::Standard(Standard::InvalidRequest);
-                Work::Settled(self.refuse_with(open, which, &context, None, now_us))
+                Work::Settled(self.refuse_with(open, which, &context, None))
             }
         }
     }
 
     /// What the idempotency store says; `None` when the work is to be done.
-    fn look_up(&mut self, open: &mut Open, now_us: u64) -> Option<Work> {
+    fn look_up(&mut self, open: &mut Open) -> Option<Work> {
         let api = Arc::clone(&self.api);
         let policy = api.idempotency.as_ref()?;
         let place = open.place.clone().filter(|place| place.route.keyed)?;
         let Some(key) = open.key.clone() else {
-            return policy.required.then(|| {
-                Work::Settled(self.refuse(open, Which::Refusal(&policy.missing), None, now_us))
-            });
+            return policy
+                .required
+                .then(|| Work::Settled(self.refuse(open, Which::Refusal(&policy.missing), None)));
         };
         if let Some(mark) = open.struck.ignore_key.clone() {
-            self.emit_strike(open, &mark, now_us);
-            self.emit_key(open.id, &key, KeyState::Ignored, None, now_us);
+            self.emit_strike(open, &mark);
+            self.emit_key(open, &key, KeyState::Ignored, None);
             return None;
         }
         let slot = match policy.scope {
             KeyScope::Account => idempotency::slot(&[&open.account], &key),
             KeyScope::Route => idempotency::slot(&[&open.account, &place.route.name], &key),
         };
-        match self.store.look_up(slot, open.fingerprint, open.id, now_us) {
+        match self.store.look_up(slot, open.fingerprint, open.id, open.now_us) {
             LookUp::New { expired } => {
                 open.slot = Some(slot);
                 if expired {
-                    self.emit_key(open.id, &key, KeyState::Expired, None, now_us);
+                    self.emit_key(open, &key, KeyState::Expired, None);
                 }
                 None
             }
             LookUp::InFlight { first } => {
-                self.emit_key(open.id, &key, KeyState::InFlight, Some(first), now_us);
-                let own = self.refuse(open, Which::Refusal(&policy.in_flight), None, now_us);
+                self.emit_key(open, &key, KeyState::InFlight, Some(first));
+                let own = self.refuse(open, Which::Refusal(&policy.in_flight), None);
                 Some(Work::Settled(own))
             }
             LookUp::Mismatch { first } => {
-                self.emit_key(open.id, &key, KeyState::Mismatch, Some(first), now_us);
-                let own = self.refuse(open, Which::Refusal(&policy.mismatch), None, now_us);
+                self.emit_key(open, &key, KeyState::Mismatch, Some(first));
+                let own = self.refuse(open, Which::Refusal(&policy.mismatch), None);
                 Some(Work::Settled(Own { refuses_key: true, ..own }))
             }
             LookUp::Replay { first, answer } => {
-                self.emit_key(open.id, &key, KeyState::Replayed, Some(first), now_us);
+                self.emit_key(open, &key, KeyState::Replayed, Some(first));
                 let mut own = Own { replayed: true, usable: false, ..answer };
                 own.status = policy.replay_status.unwrap_or(own.status);
                 for (name, value) in &policy.replay_headers {
@@ -416,51 +359,51 @@ impl Provider {
 
     pub(super) fn emit_key(
         &mut self,
-        request: ExchangeId,
+        open: &Open,
         key: &Arc<str>,
         state: KeyState,
         first_request: Option<ExchangeId>,
-        now_us: u64,
     ) {
-        let event = Idempotency { request, key: Arc::clone(key), state, first_request };
-        self.emit(now_us, EventKind::Idempotency(event));
+        let event = Idempotency { request: open.id, key: Arc::clone(key), state, first_request };
+        self.emit(open.now_us, EventKind::Idempotency(event));
     }
 
-    fn received(&self, id: ExchangeId, place: &Place, how: Recognized) -> RequestReceived {
+    /// What the trace says of the arrival of a gateway's repeat.
+    fn repeated(&self, open: &Open, place: &Place) -> RequestReceived {
         RequestReceived {
-            request: id,
+            request: open.id,
             provider: Arc::clone(&self.name),
             route: Some(Arc::clone(&place.route.name)),
             operation: Some(Arc::clone(&place.operation)),
             submit: place.submit,
             attempt: place.attempt,
-            recognized: how,
-            by: Side::Client,
+            recognized: place.how,
+            by: Side::Provider,
             method: place.route.method.as_str().into(),
             path: place.route.pattern.as_str().to_owned(),
             effectful: place.route.is_effectful(),
             keyed: place.route.keyed,
             headers: BTreeMap::new(),
             body_bytes: 0,
-            body_digest: Digest16::default(),
-            canonical_digest: Digest16::default(),
+            body_digest: open.fingerprint,
+            canonical_digest: open.fingerprint,
             auth_digest: None,
-            key: None,
+            key: open.key.clone(),
             tenant: None,
-            connection: 0,
+            connection: open.connection,
             reused: false,
             drawn: Vec::new(),
         }
     }
 
-    fn emit_received(
-        &mut self,
+    /// What the trace says of the arrival of a request, but for what was drawn.
+    fn received(
+        &self,
         id: ExchangeId,
         request: &Request,
         read: &Read,
-        (place, how): (Option<&Place>, Recognized),
-        drawn: Vec<(Arc<str>, Arc<str>)>,
-    ) {
+        place: Option<&Place>,
+    ) -> RequestReceived {
         let headers = KEPT_HEADERS
             .iter()
             .copied()
@@ -472,14 +415,14 @@ impl Provider {
                 Some((name.to_owned(), text[..end].to_owned()))
             })
             .collect();
-        let event = RequestReceived {
+        RequestReceived {
             request: id,
             provider: Arc::clone(&self.name),
             route: place.map(|place| Arc::clone(&place.route.name)),
             operation: place.map(|place| Arc::clone(&place.operation)),
             submit: place.map_or(1, |place| place.submit),
             attempt: place.map_or(1, |place| place.attempt),
-            recognized: how,
+            recognized: place.map_or(Recognized::Unrouted, |place| place.how),
             by: Side::Client,
             method: request.method.as_str().into(),
             path: read.target.clone(),
@@ -494,9 +437,34 @@ impl Provider {
             tenant: None,
             connection: request.connection,
             reused: request.reused,
-            drawn,
-        };
-        self.emit(request.head_at_us, EventKind::RequestReceived(Box::new(event)));
+            drawn: Vec::new(),
+        }
+    }
+}
+
+/// What a decision about a request is taken on; `body` is `None` while only the head has been read.
+fn situation<'a>(
+    provider: &'a str,
+    request: &'a Request,
+    body: Option<&'a Value>,
+    place: &'a Place,
+    since_first_us: u64,
+) -> Situation<'a> {
+    Situation {
+        at: Coordinates {
+            provider,
+            route: &place.route.name,
+            operation: &place.operation,
+            submit: place.submit,
+            attempt: place.attempt,
+        },
+        operation_number: place.number,
+        numbered: place.numbered,
+        tenant: None,
+        method: &request.method,
+        headers: &request.headers,
+        body,
+        since_first_us,
     }
 }
 

@@ -23,8 +23,8 @@ impl Provider {
             self.emit(finish.end_at_us, EventKind::ResponseSent(Box::new(event)));
         }
         if let Some(ended) = finish.ended {
-            let how = ended.how.name().into();
-            self.emit_connection_end(open.connection, Some(id), ended.by, how, finish.end_at_us);
+            let how = (ended.by, ended.how.name().into());
+            self.emit_connection_end((open.connection, Some(id)), how, finish.end_at_us);
         }
         self.recognizer.ended(id, whole);
         match open.stage {
@@ -32,7 +32,10 @@ impl Provider {
                 open.gone = true;
                 self.open.insert(id, open);
             }
-            Stage::Handed { .. } => self.give_back_at_close(&mut open, finish.end_at_us),
+            Stage::Handed { .. } => {
+                open.now_us = finish.end_at_us;
+                self.give_back_at_close(&mut open);
+            }
         }
     }
 

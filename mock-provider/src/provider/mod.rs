@@ -159,39 +159,42 @@ impl Provider {
     /// A wait of this exchange is over.
     pub fn advance(&mut self, id: ExchangeId, now_us: u64) -> Next {
         let Some(mut open) = self.open.remove(&id) else { return Next::Done };
+        open.now_us = now_us;
         let next = match std::mem::replace(&mut open.stage, Stage::Handed { free_at_close: false })
         {
             Stage::Arrive => {
                 self.pending -= 1;
-                self.arrive_again(&mut open, now_us)
+                self.arrive_again(&mut open)
             }
             Stage::Work(work) => {
                 self.pending -= 1;
-                self.work(&mut open, work, now_us)
+                self.work(&mut open, work)
             }
-            Stage::Reply(own) => self.reply(&mut open, own, now_us),
+            Stage::Reply(own) => self.reply(&mut open, own),
             handed @ Stage::Handed { .. } => {
                 open.stage = handed;
                 Next::Done
             }
         };
-        self.keep(open, next, now_us)
+        self.keep(open, next)
     }
 
     /// A connection ended while no request was open on it.
     pub fn connection_ended(&mut self, connection: u64, by: Side, how: End, at_us: u64) {
         let how = how.name().into();
-        self.emit_connection_end(connection, None, by, how, at_us);
+        self.emit_connection_end((connection, None), (by, how), at_us);
     }
 
     /// Bytes came that are no HTTP, and were answered 400 by the shell.
     pub fn bad_request(&mut self, connection: u64, at_us: u64) {
-        self.emit_connection_end(connection, None, Side::Provider, "bad_request".into(), at_us);
+        let ended = (Side::Provider, "bad_request".into());
+        self.emit_connection_end((connection, None), ended, at_us);
     }
 
     /// A body was larger than the shell holds, and was answered 413 by the shell.
     pub fn too_large(&mut self, connection: u64, at_us: u64) {
-        self.emit_connection_end(connection, None, Side::Provider, "too_large".into(), at_us);
+        let ended = (Side::Provider, "too_large".into());
+        self.emit_connection_end((connection, None), ended, at_us);
     }
 
     /// Exchanges whose work is still to be done, and repeats that are still to come: a run is over only
@@ -215,12 +218,12 @@ impl Provider {
 
     /// Puts a request back into the table unless it is over: a client that has gone gets no answer, and
     /// nobody waits for the answer to a gateway's repeat.
-    fn keep(&mut self, mut open: Open, next: Next, now_us: u64) -> Next {
+    fn keep(&mut self, mut open: Open, next: Next) -> Next {
         let nobody_waits = open.gone || !open.by.is_client();
         match next {
             Next::Wait { .. } => {}
             Next::Answer(_) | Next::Silence | Next::Drop(_) | Next::Done if nobody_waits => {
-                self.give_back_at_close(&mut open, now_us);
+                self.give_back_at_close(&mut open);
                 return Next::Done;
             }
             Next::Answer(_) | Next::Silence | Next::Drop(_) | Next::Done => {}
@@ -230,11 +233,11 @@ impl Provider {
     }
 
     /// Frees the key of a request that hung before its work was done.
-    fn give_back_at_close(&mut self, open: &mut Open, now_us: u64) {
+    fn give_back_at_close(&mut self, open: &mut Open) {
         if matches!(open.stage, Stage::Handed { free_at_close: true })
             && let Some(slot) = open.slot.take()
         {
-            self.store.free(slot, open.id, now_us);
+            self.store.free(slot, open.id, open.now_us);
         }
     }
 
@@ -277,7 +280,7 @@ impl Provider {
         self.events.push(Event::new(at_us, kind));
     }
 
-    fn emit_strike(&mut self, open: &Open, mark: &Mark, at_us: u64) {
+    fn emit_strike(&mut self, open: &Open, mark: &Mark) {
         let event = FaultInjected {
             request: open.id,
             provider: Arc::clone(&self.name),
@@ -288,15 +291,13 @@ impl Provider {
             scheduled: mark.scheduled,
             detail: mark.detail.clone(),
         };
-        self.emit(at_us, EventKind::FaultInjected(event));
+        self.emit(open.now_us, EventKind::FaultInjected(event));
     }
 
     fn emit_connection_end(
         &mut self,
-        connection: u64,
-        request: Option<ExchangeId>,
-        by: Side,
-        how: Arc<str>,
+        (connection, request): (u64, Option<ExchangeId>),
+        (by, how): (Side, Arc<str>),
         at_us: u64,
     ) {
         let provider = Arc::clone(&self.name);

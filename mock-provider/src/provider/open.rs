@@ -10,10 +10,12 @@ use http::HeaderMap;
 
 use super::struck::Struck;
 use crate::api::{Call, Route};
-use crate::event::{Class, Digest16, Side};
+use crate::event::{Class, Digest16, Recognized, Side};
 use crate::exchange::ExchangeId;
 use crate::idempotency::Slot;
 use crate::ledger::EffectId;
+use crate::plan::Numbered;
+use crate::recognition::Recognition;
 use crate::seed::RuleKey;
 
 /// One request between its arrival and its end.
@@ -21,6 +23,8 @@ use crate::seed::RuleKey;
 pub(super) struct Open {
     pub(super) id: ExchangeId,
     pub(super) connection: u64,
+    /// The time of the step that is being taken, in microseconds since the start of the run.
+    pub(super) now_us: u64,
     /// What the request belongs to; `None` when it matches no route.
     pub(super) place: Option<Place>,
     pub(super) call: Arc<Call>,
@@ -51,6 +55,22 @@ pub(super) struct Place {
     pub(super) operation: Arc<str>,
     pub(super) submit: u32,
     pub(super) attempt: u32,
+    /// The operation's number and where it comes from, for rules that name operations.
+    pub(super) number: Option<u64>,
+    pub(super) numbered: Numbered,
+    pub(super) how: Recognized,
+}
+
+impl Place {
+    pub(super) fn new(
+        route: Arc<Route>,
+        recognition: Recognition,
+        attempt: u32,
+        (number, numbered): (Option<u64>, Numbered),
+    ) -> Self {
+        let Recognition { operation, submit, how, .. } = recognition;
+        Self { route, operation, submit, attempt, number, numbered, how }
+    }
 }
 
 /// What comes next for a request.

@@ -1,5 +1,7 @@
 //! Tests of the state machine: a minute is played in a microsecond.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "each test names only what it looks for")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -519,7 +521,7 @@ fn delays_add_up_where_they_are_spent() {
     let rule = |action| Rule {
         name: "slow".into(),
         when: When::default(),
-        faults: vec![Arc::new(Does(action)) as Arc<dyn Fault>],
+        faults: vec![Arc::new(Does(action))],
     };
     let before = Action::Delay { at: DelayPoint::BeforeCommit, micros: 1_000 };
     let after = Action::Delay { at: DelayPoint::AfterCommit, micros: 50 };

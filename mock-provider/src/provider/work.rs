@@ -43,37 +43,37 @@ impl From<TemplateError> for Refused {
 
 impl Provider {
     /// The time of the work has come.
-    pub(super) fn work(&mut self, open: &mut Open, work: Work, now_us: u64) -> Next {
+    pub(super) fn work(&mut self, open: &mut Open, work: Work) -> Next {
         if let Some((mark, Point::BeforeCommit, ending)) = open.struck.ending.clone() {
-            self.emit_strike(open, &mark, now_us);
-            self.leave_unfinished(open, &ending, now_us);
-            return self.end(open, &mark, ending, None, now_us);
+            self.emit_strike(open, &mark);
+            self.leave_unfinished(open, &ending);
+            return self.end(open, &mark, ending, None);
         }
         let own = match work {
             Work::Settled(own) => own,
-            Work::Commit => self.commit(open, now_us),
+            Work::Commit => self.commit(open),
         };
         for mark in std::mem::take(&mut open.struck.after.marks) {
-            self.emit_strike(open, &mark, now_us);
+            self.emit_strike(open, &mark);
         }
         match open.struck.after.total_us {
-            0 => self.reply(open, own, now_us),
+            0 => self.reply(open, own),
             micros => {
                 open.stage = Stage::Reply(own);
                 // Counted so that `advance` counts it down; the work itself is done.
-                Next::Wait { until_us: now_us.saturating_add(micros) }
+                Next::Wait { until_us: open.now_us.saturating_add(micros) }
             }
         }
     }
 
     /// An ending before the work frees the key at once, but for a hang, which frees it when the client
     /// closes, and for a key that is held.
-    fn leave_unfinished(&mut self, open: &mut Open, ending: &Ending, now_us: u64) {
+    fn leave_unfinished(&mut self, open: &mut Open, ending: &Ending) {
         let Some(slot) = open.slot else { return };
         match ending {
             Ending::Hang => return,
             Ending::InFlight { for_us, .. } if *for_us > 0 => {
-                self.store.hold(slot, now_us.saturating_add(*for_us));
+                self.store.hold(slot, open.now_us.saturating_add(*for_us));
             }
             Ending::InFlight { .. }
             | Ending::Answer(_)
@@ -81,18 +81,18 @@ impl Provider {
             | Ending::Cut { .. } => {}
         }
         open.slot = None;
-        self.store.free(slot, open.id, now_us);
+        self.store.free(slot, open.id, open.now_us);
     }
 
     /// Does what the route does, and gives the provider's own answer.
-    fn commit(&mut self, open: &mut Open, now_us: u64) -> Own {
+    fn commit(&mut self, open: &mut Open) -> Own {
         let Some(place) = open.place.clone() else {
-            return self.refuse(open, Which::Standard(Standard::UnknownRoute), None, now_us);
+            return self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
         };
-        let (own, keep) = match self.draft(open, &place, now_us) {
-            Ok(draft) => (self.carry_out(open, &place, draft, now_us), true),
+        let (own, keep) = match self.draft(open, &place) {
+            Ok(draft) => (self.carry_out(open, &place, draft), true),
             Err(refused) => {
-                let own = self.explain(open, &refused, now_us);
+                let own = self.explain(open, &refused);
                 let all = self.api.idempotency.as_ref().map(|policy| policy.stores);
                 (own, all == Some(Stores::All))
             }
@@ -101,15 +101,15 @@ impl Provider {
             if keep {
                 self.store.store(slot, open.id, own.clone());
                 if let Some(key) = open.key.clone() {
-                    self.emit_key(open.id, &key, KeyState::Stored, None, now_us);
+                    self.emit_key(open, &key, KeyState::Stored, None);
                 }
                 if let Some((_, Point::AfterCommit, Ending::InFlight { for_us, .. })) =
                     &open.struck.ending
                 {
-                    self.store.hold(slot, now_us.saturating_add(*for_us));
+                    self.store.hold(slot, open.now_us.saturating_add(*for_us));
                 }
             } else {
-                self.store.free(slot, open.id, now_us);
+                self.store.free(slot, open.id, open.now_us);
             }
         }
         own
@@ -117,33 +117,33 @@ impl Provider {
 
     /// The answer that the work would have, with nothing done: for an answer that looks fine although
     /// nothing happened.
-    pub(super) fn preview(&self, open: &Open, now_us: u64) -> Own {
+    pub(super) fn preview(&self, open: &Open) -> Own {
         let Some(place) = &open.place else {
-            return self.refuse(open, Which::Standard(Standard::UnknownRoute), None, now_us);
+            return self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
         };
-        match self.draft(open, place, now_us) {
-            Ok(draft) => self.own(open, draft.written, Vec::new(), now_us),
-            Err(refused) => self.explain(open, &refused, now_us),
+        match self.draft(open, place) {
+            Ok(draft) => self.own(open, draft.written, Vec::new()),
+            Err(refused) => self.explain(open, &refused),
         }
     }
 
-    fn explain(&self, open: &Open, refused: &Refused, now_us: u64) -> Own {
+    fn explain(&self, open: &Open, refused: &Refused) -> Own {
         match refused {
-            Refused::Error(name) => self.refuse(open, Which::Named(name), None, now_us),
-            Refused::Standard(error) => self.refuse(open, Which::Standard(*error), None, now_us),
+            Refused::Error(name) => self.refuse(open, Which::Named(name), None),
+            Refused::Standard(error) => self.refuse(open, Which::Standard(*error), None),
             Refused::Template(error) => {
                 let message = format!("the API file does not fit this request: {error}");
                 let context = ErrorContext { message: Some(&message), ..ErrorContext::default() };
                 let which = Which::Standard(Standard::InvalidRequest);
-                self.refuse_with(open, which, &context, None, now_us)
+                self.refuse_with(open, which, &context, None)
             }
         }
     }
 
     /// Works out what the request does, and changes nothing.
-    fn draft(&self, open: &Open, place: &Place, now_us: u64) -> Result<Draft, Refused> {
+    fn draft(&self, open: &Open, place: &Place) -> Result<Draft, Refused> {
         let route = &place.route;
-        let mut context = Context::new(&open.call, self.epoch_s(now_us));
+        let mut context = Context::new(&open.call, self.epoch_s(open.now_us));
         if self.api.wants_request_id {
             context.request_id = self.request_id(open).into();
         }
@@ -215,14 +215,14 @@ impl Provider {
     }
 
     /// Changes the ledger as the draft says.
-    fn carry_out(&mut self, open: &Open, place: &Place, draft: Draft, now_us: u64) -> Own {
+    fn carry_out(&mut self, open: &Open, place: &Place, draft: Draft) -> Own {
         let Draft { written, made, used, effects, mut told } = draft;
         let object = made.as_ref().map(|(id, _, _)| Arc::clone(id));
         let mut committed = Vec::with_capacity(effects.len());
         for effect in effects {
             let id = self.ledger.commit();
             committed.push(id);
-            self.emit_effect(open, place, (id, effect), object.clone(), now_us);
+            self.emit_effect(open, place, (id, effect), object.clone());
         }
         if let Some((id, old_effect, changed)) = used {
             if let Some(entry) = self.ledger.get_mut(&id) {
@@ -241,7 +241,7 @@ impl Provider {
                     provider: Arc::clone(&self.name),
                     operation: Arc::clone(&place.operation),
                 };
-                self.emit(now_us, EventKind::EffectReversed(event));
+                self.emit(open.now_us, EventKind::EffectReversed(event));
             }
         }
         if let Some((id, collection, value)) = made {
@@ -250,7 +250,7 @@ impl Provider {
             self.ledger.put(id, Object { collection, value, effect });
         }
         told.extend(committed);
-        self.own(open, written, told, now_us)
+        self.own(open, written, told)
     }
 
     fn emit_effect(
@@ -259,7 +259,6 @@ impl Provider {
         place: &Place,
         (effect, draft): (EffectId, EffectDraft),
         object: Option<Arc<str>>,
-        now_us: u64,
     ) {
         let billed = place.route.effect.as_ref().is_some_and(|effect| effect.billed);
         let event = EffectCommitted {
@@ -276,19 +275,13 @@ impl Provider {
             object,
             by: open.by,
         };
-        self.emit(now_us, EventKind::EffectCommitted(event));
+        self.emit(open.now_us, EventKind::EffectCommitted(event));
     }
 
     /// An answer of the API, with the headers that every answer has.
-    pub(super) fn own(
-        &self,
-        open: &Open,
-        written: Written,
-        effects: Vec<EffectId>,
-        now_us: u64,
-    ) -> Own {
+    pub(super) fn own(&self, open: &Open, written: Written, effects: Vec<EffectId>) -> Own {
         let Written { status, mut headers, body, usable } = written;
-        self.add_headers(open, &mut headers, now_us);
+        self.add_headers(open, &mut headers);
         Own { effects: effects.into(), usable, ..Own::new(status, headers, body) }
     }
 }

@@ -1,3 +1,5 @@
+//! Tests of writing and reading retry hints.
+
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;

@@ -1,3 +1,5 @@
+//! Tests of the fault plan, against a naive model among others.
+
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};

@@ -8,7 +8,6 @@ use brownout_provider::document::Diagnostic;
 use brownout_provider::seed::Seed;
 
 use crate::drive::in_process::InProcess;
-use crate::judge::judge;
 use crate::run::{Client, RunError, RunOptions, run_control, run_main};
 use crate::scenario::{Apis, Overrides, Scenario, read};
 use crate::trace::Trace;
@@ -112,14 +111,11 @@ impl Harness {
         let client = Client::InProcess(std::sync::Arc::new(client));
         let mut control = None;
         if self.control {
-            control = Some(run_control(&self.scenario, &client, &self.options)?.result);
+            control = Some(run_control(&self.scenario, &client, &self.options)?);
         }
         let run = run_main(&self.scenario, self.seed, &client, &self.options)?;
-        let mut result = judge(&run.trace, &self.scenario, control);
-        result.notes.extend(run.notes);
-        result.reproduce = format!("run the harness again with seed {}", self.seed.get());
-        result.trace = run.path;
-        result.elapsed_ms = u64::try_from(run.elapsed.as_millis()).unwrap_or(u64::MAX);
+        let reproduce = format!("run the harness again with seed {}", self.seed.get());
+        let result = run.judged(&self.scenario, control, reproduce);
         Ok(Judged { result, trace: run.trace })
     }
 }

@@ -62,7 +62,7 @@ pub fn run(arguments: &CheckArguments, terminal: Terminal) -> Result<Exit, Refus
         match judged_again(file) {
             Ok(entry) => report.entries.push(entry),
             Err(refusal) => {
-                terminal.err(&format!("\x1b[1;31merror\x1b[0m: {refusal}\n"));
+                terminal.refuse(&refusal);
                 exit = exit.max(refusal.exit);
             }
         }
@@ -131,7 +131,6 @@ fn judged_again(file: &Path) -> Result<Entry, Refusal> {
     let mut result = judge(&trace, &scenario, None);
     result.reproduce = format!("brownout check {}", quoted(&shown));
     result.trace = Some(file.to_owned());
-    result.elapsed_ms = trace.last_at_us / 1_000;
     let stories = story::stories(&scenario, &trace, &result);
     Ok(Entry { result, stories, excused: false })
 }

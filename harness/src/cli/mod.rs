@@ -96,7 +96,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(refusal) => {
             if !refusal.message.is_empty() {
-                terminal.err(&format!("\x1b[1;31merror\x1b[0m: {refusal}\n"));
+                terminal.refuse(&refusal);
             }
             refusal.exit.into()
         }

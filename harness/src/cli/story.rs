@@ -2,10 +2,7 @@
 //!
 //! **Invariant:** a cure comes from the API's file where that has one, because it knows the SDK.
 
-use std::time::Duration;
-
 use crate::invariant::registry;
-use crate::judge::judge;
 use crate::report::{Entry, Story};
 use crate::run::Run;
 use crate::scenario::Scenario;
@@ -21,11 +18,7 @@ pub fn entry(
     control: Option<ControlResult>,
     reproduce: String,
 ) -> Entry {
-    let mut result = judge(&run.trace, scenario, control);
-    result.reproduce = reproduce;
-    result.trace.clone_from(&run.path);
-    result.elapsed_ms = milliseconds(run.elapsed);
-    result.notes.extend(run.notes.iter().cloned());
+    let result = run.judged(scenario, control, reproduce);
     Entry { stories: stories(scenario, &run.trace, &result), result, excused: false }
 }
 
@@ -59,10 +52,4 @@ fn cure(scenario: &Scenario, invariant: &str) -> String {
         .or_else(|| Some(registry::find(invariant)?.cure))
         .unwrap_or_default()
         .to_owned()
-}
-
-/// A duration in whole milliseconds.
-#[must_use]
-pub fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,9 @@ use std::io::{self, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
 
+use super::refusal::Refusal;
+use crate::report::style::Style;
+
 /// The two streams of this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal {
@@ -34,6 +37,11 @@ impl Terminal {
     /// Writes text with styles to standard error.
     pub fn err(self, text: &str) {
         quietly(AutoStream::new(io::stderr().lock(), self.color_err).write_all(text.as_bytes()));
+    }
+
+    /// Says on standard error why something could not be done.
+    pub fn refuse(self, refusal: &Refusal) {
+        self.err(&format!("{}: {refusal}\n", Style::Bad.paint("error")));
     }
 
     /// True when a person watches standard error, so that a progress bar is welcome.

@@ -4,7 +4,6 @@
 //! nothing about processes, reports or the command line.
 //! **Invariant:** a pure function: the same trace and the same scenario always give the same verdict.
 
-mod combine;
 mod control;
 mod counts;
 mod guess;
@@ -12,7 +11,6 @@ mod twice;
 
 use brownout_provider::event::Mode;
 
-pub use combine::{excused, overall};
 pub use control::judge_control;
 pub use twice::{Comparison, compare};
 
@@ -23,7 +21,7 @@ use crate::verdict::{ControlResult, InvariantResult, InvariantVerdict, ScenarioR
 
 /// Judges a run.
 ///
-/// The caller fills in what a trace does not say: how to reproduce it, where it stands, how long it took.
+/// The caller fills in what a trace does not say: how to reproduce it, and where it stands.
 #[must_use]
 pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>) -> ScenarioResult {
     let mut readings = guess::Readings::of(trace);
@@ -50,7 +48,7 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
         invariants,
         reproduce: String::new(),
         trace: None,
-        elapsed_ms: 0,
+        elapsed_ms: trace.last_at_us / 1_000,
     }
 }
 

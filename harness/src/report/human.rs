@@ -5,6 +5,7 @@
 //! **Invariant:** every violation is told with what was expected, what was seen, the cure and one
 //! command that reproduces it; the seed stands at the top and at the bottom.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::group::{Group, InvariantSum, groups};
@@ -144,7 +145,7 @@ fn facts(out: &mut String, group: &Group<'_>) {
 }
 
 fn struck(out: &mut String, group: &Group<'_>) {
-    let faults = counted(group.counts(|entry| &entry.result.faults));
+    let faults = counted(scripts_summed(group.counts(|entry| &entry.result.faults)));
     fact(out, "faults", faults.as_deref().unwrap_or("none struck"));
     let calm: Vec<String> = group
         .entries
@@ -324,6 +325,19 @@ fn counted<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Option<Strin
     let text: Vec<String> =
         counts.into_iter().map(|(name, count)| format!("{name} {count}")).collect();
     (!text.is_empty()).then(|| text.join(", "))
+}
+
+/// The entries of a script have no names of their own (`script-1`, `script-2`, …), so that people want
+/// to know of all together.
+fn scripts_summed(counts: BTreeMap<&str, u64>) -> BTreeMap<&str, u64> {
+    let is_entry = |name: &str| {
+        name.strip_prefix("script-").is_some_and(|number| number.parse::<u64>().is_ok())
+    };
+    let mut summed = BTreeMap::new();
+    for (name, count) in counts {
+        *summed.entry(if is_entry(name) { "script" } else { name }).or_default() += count;
+    }
+    summed
 }
 
 fn times(count: u64) -> String {

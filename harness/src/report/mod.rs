@@ -12,6 +12,8 @@ pub mod registry;
 pub mod sentence;
 pub mod style;
 
+use std::collections::BTreeSet;
+
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// Everything that was run and judged in one invocation.
@@ -64,12 +66,31 @@ impl Entry {
 }
 
 impl Report {
+    /// Excuses each seed with which no rule struck, where one struck with another seed of the same
+    /// scenario: it says nothing, for or against the client.
+    pub fn excuse_calm_seeds(&mut self) {
+        let struck: BTreeSet<(String, String)> = self
+            .entries
+            .iter()
+            .filter(|entry| !entry.result.faults.is_empty())
+            .map(|entry| scenario_of(&entry.result))
+            .collect();
+        for entry in &mut self.entries {
+            entry.excused = entry.result.no_strike && struck.contains(&scenario_of(&entry.result));
+        }
+    }
+
     /// The verdict of the invocation: failed before inconclusive before passed, and inconclusive when
     /// nothing ran.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.entries.iter().filter_map(Entry::counted).max().unwrap_or(Verdict::Inconclusive)
     }
+}
+
+/// What the seeds of one scenario have in common.
+fn scenario_of(result: &ScenarioResult) -> (String, String) {
+    (result.file.clone(), result.name.clone())
 }
 
 #[cfg(test)]

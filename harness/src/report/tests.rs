@@ -156,16 +156,46 @@ fn an_inconclusive_run_says_why() {
     insta::assert_snapshot!(told(&report([inconclusive()])));
 }
 
-#[test]
-fn many_seeds_are_summed_and_each_failing_one_has_its_command() {
-    let mut calm = result(44);
+fn calm(seed: u64) -> ScenarioResult {
+    let mut calm = result(seed);
     calm.verdict = Verdict::Inconclusive;
     calm.no_strike = true;
     calm.reason = Some("no rule struck with this seed".to_owned());
     calm.faults = BTreeMap::new();
+    calm
+}
+
+#[test]
+fn a_calm_seed_is_excused_only_where_another_of_its_scenario_struck() {
+    let verdict = |results: &[&ScenarioResult]| {
+        let mut report = report(results.iter().map(|one| (*one).clone()));
+        report.excuse_calm_seeds();
+        report.verdict()
+    };
+    let (calm, struck) = (calm(44), result(42));
+    let other = ScenarioResult { name: "other".to_owned(), ..result(42) };
+    assert_eq!(verdict(&[]), Verdict::Inconclusive);
+    assert_eq!(verdict(&[&calm]), Verdict::Inconclusive);
+    assert_eq!(verdict(&[&calm, &other]), Verdict::Inconclusive);
+    assert_eq!(verdict(&[&calm, &struck]), Verdict::Passed);
+    assert_eq!(verdict(&[&struck, &inconclusive()]), Verdict::Inconclusive);
+    assert_eq!(verdict(&[&calm, &inconclusive(), &charged_twice(43, 1)]), Verdict::Failed);
+}
+
+#[test]
+fn a_script_is_counted_as_one_for_people_and_by_entry_for_programs() {
+    let mut scripted = result(42);
+    scripted.faults = counts(&[("script-1", 1), ("script-2", 3), ("script-like", 2)]);
+    let report = report([scripted]);
+    assert!(told(&report).contains("script 4, script-like 2"), "{}", told(&report));
+    assert!((json::FORMAT.render)(&report).contains("\"script-2\": 3"));
+}
+
+#[test]
+fn many_seeds_are_summed_and_each_failing_one_has_its_command() {
     let mut report =
-        report([result(42), charged_twice(43, 2), calm, charged_twice(45, 1), result(46)]);
-    report.entries[2].excused = true;
+        report([result(42), charged_twice(43, 2), calm(44), charged_twice(45, 1), result(46)]);
+    report.excuse_calm_seeds();
     insta::assert_snapshot!(told(&report));
 }
 

@@ -1,7 +1,7 @@
 //! One run of a client: provider, trap and recorder are started, the client is driven, and the trace
 //! comes back.
 //!
-//! It judges nothing beyond the control run.
+//! It judges nothing by itself: a control run always, a main run when it is asked to.
 //!
 //! **Invariant:** when a function here returns, no process, socket or task of the run is left, whatever
 //! the client did and however the run ended.
@@ -20,10 +20,10 @@ use brownout_provider::seed::Seed;
 use crate::drive::in_process::InProcess;
 use crate::drive::nobody::Nobody;
 use crate::drive::stop::Stop;
-use crate::judge::judge_control;
+use crate::judge::{judge, judge_control};
 use crate::scenario::{Arrival, Scenario, Submits};
 use crate::trace::Trace;
-use crate::verdict::ControlResult;
+use crate::verdict::{ControlResult, ScenarioResult};
 
 pub use error::RunError;
 
@@ -92,32 +92,34 @@ pub struct RunOptions {
     pub owns_process: bool,
 }
 
-/// A main run that came to its end, or was interrupted.
+/// A run that came to its end, or was interrupted.
 #[derive(Debug)]
 pub struct Run {
     /// What happened, ready to be judged.
     pub trace: Trace,
     /// Where the trace stands.
     pub path: Option<PathBuf>,
-    /// Wall time, from the start of the provider to the end of the drain.
-    pub elapsed: Duration,
     /// Remarks for the report: what was cut.
     pub notes: Vec<String>,
     /// True when it was ended by [`RunOptions::stop`].
     pub interrupted: bool,
 }
 
-/// A control run.
-#[derive(Debug)]
-pub struct ControlRun {
-    /// Whether the client works in fair weather.
-    pub result: ControlResult,
-    /// Where its trace stands.
-    pub path: Option<PathBuf>,
-    /// Wall time.
-    pub elapsed: Duration,
-    /// True when it was ended by [`RunOptions::stop`].
-    pub interrupted: bool,
+impl Run {
+    /// Judges it, with what its trace alone does not say; `reproduce` is the command that repeats it.
+    #[must_use]
+    pub fn judged(
+        &self,
+        scenario: &Scenario,
+        control: Option<ControlResult>,
+        reproduce: String,
+    ) -> ScenarioResult {
+        let mut result = judge(&self.trace, scenario, control);
+        result.reproduce = reproduce;
+        result.trace.clone_from(&self.path);
+        result.notes.extend(self.notes.iter().cloned());
+        result
+    }
 }
 
 /// Drives a client through a scenario.
@@ -133,14 +135,7 @@ pub fn run_main(
     client: &Client,
     options: &RunOptions,
 ) -> Result<Run, RunError> {
-    let done = Order { scenario, seed, client, options, kind: RunKind::Main }.carry_out()?;
-    Ok(Run {
-        trace: done.trace,
-        path: done.path,
-        elapsed: done.elapsed,
-        notes: done.notes,
-        interrupted: done.interrupted,
-    })
+    Order { scenario, seed, client, options, kind: RunKind::Main }.carry_out()
 }
 
 /// Drives a client in fair weather: its first operations one after the other, without faults and
@@ -153,7 +148,7 @@ pub fn run_control(
     scenario: &Scenario,
     client: &Client,
     options: &RunOptions,
-) -> Result<ControlRun, RunError> {
+) -> Result<ControlResult, RunError> {
     let mut fair = scenario.clone();
     fair.rules.clear();
     let workload = &mut fair.workload;
@@ -164,11 +159,9 @@ pub fn run_control(
     workload.submits = Submits { times: 1, apart: Duration::ZERO };
     let order =
         Order { scenario: &fair, seed: scenario.seed, client, options, kind: RunKind::Control };
-    let done = order.carry_out()?;
-    let result = if done.interrupted {
-        ControlResult { passed: false, reason: Some("it was interrupted".to_owned()) }
-    } else {
-        judge_control(&done.trace, &fair)
-    };
-    Ok(ControlRun { result, path: done.path, elapsed: done.elapsed, interrupted: done.interrupted })
+    let run = order.carry_out()?;
+    if run.interrupted {
+        return Ok(ControlResult { passed: false, reason: Some("it was interrupted".to_owned()) });
+    }
+    Ok(judge_control(&run.trace, &fair))
 }

@@ -19,7 +19,7 @@ use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::server::Server;
 use tokio::task::LocalSet;
 
-use super::{Client, RunError, RunOptions};
+use super::{Client, Run, RunError, RunOptions};
 use crate::drive::claims::Ledger;
 use crate::drive::family::{Family, Orphans};
 use crate::drive::in_process;
@@ -36,7 +36,6 @@ use crate::operation::Operation;
 use crate::record::Recorder;
 use crate::redact::Redactor;
 use crate::scenario::Scenario;
-use crate::trace::Trace;
 
 /// How far the numbers of a control run stand from those of the main run.
 const CONTROL_RAISE: u64 = 1_000_000;
@@ -60,15 +59,6 @@ pub(super) struct Order<'a> {
     pub(super) kind: RunKind,
 }
 
-/// A run that is over.
-pub(super) struct Done {
-    pub(super) trace: Trace,
-    pub(super) path: Option<PathBuf>,
-    pub(super) elapsed: Duration,
-    pub(super) notes: Vec<String>,
-    pub(super) interrupted: bool,
-}
-
 /// What stands between the curtain's rise and fall.
 struct Stage {
     clock: Clock,
@@ -83,7 +73,7 @@ struct Stage {
 
 impl Order<'_> {
     /// Carries the order out on a thread and a runtime of its own.
-    pub(super) fn carry_out(self) -> Result<Done, RunError> {
+    pub(super) fn carry_out(self) -> Result<Run, RunError> {
         let system = |what| move |source| RunError::System { what, source };
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new()
@@ -101,7 +91,7 @@ impl Order<'_> {
         })
     }
 
-    async fn perform(self) -> Result<Done, RunError> {
+    async fn perform(self) -> Result<Run, RunError> {
         let clock = Clock::real();
         let stop = Stop::new();
         let forward = tokio::spawn({
@@ -137,10 +127,9 @@ impl Order<'_> {
             played = Err(RunError::Trace { path: path.clone(), source });
         }
         played?;
-        Ok(Done {
+        Ok(Run {
             trace: recorded.trace.expect("the first event was recorded before anything else"),
             path,
-            elapsed: Duration::from_micros(clock.now_us()),
             notes,
             interrupted,
         })

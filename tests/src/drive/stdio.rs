@@ -93,8 +93,8 @@ fn a_control_run_is_made_of_five_operations_with_numbers_of_their_own() {
     let options = RunOptions { dir: Some(dir.path().to_owned()), ..RunOptions::default() };
     let client = Client::Process { mode: Mode::Stdio, command: looped(CHARGE) };
     let control = run_control(&scenario(20), &client, &options).expect("it runs");
-    assert!(control.result.passed, "{:?}", control.result.reason);
-    let text = std::fs::read_to_string(control.path.expect("a file")).expect("it is there");
+    assert!(control.passed, "{:?}", control.reason);
+    let text = std::fs::read_to_string(dir.path().join("control.jsonl")).expect("it is there");
     let numbers: Vec<(u64, String)> = super::events(&text)
         .into_iter()
         .filter_map(|event| {
@@ -113,7 +113,7 @@ fn a_client_that_fails_in_fair_weather_fails_the_control_run() {
         command: looped(r#"    raise ValueError("no such host")"#),
     };
     let control = run_control(&scenario(2), &client, &RunOptions::default()).expect("it runs");
-    assert!(!control.result.passed);
-    let reason = control.result.reason.expect("it says why");
+    assert!(!control.passed);
+    let reason = control.reason.expect("it says why");
     assert!(reason.contains("sent no request to the mock"), "{reason}");
 }

@@ -50,7 +50,7 @@ fn exit_0_claims_success_for_all_where_the_scenario_says_so() {
 fn the_control_run_of_a_suite_wants_one_request() {
     let control = |script: &str| {
         let client = Client::Process { mode: Mode::Suite, command: shell(script) };
-        run_control(&scenario(0), &client, &RunOptions::default()).expect("it runs").result
+        run_control(&scenario(0), &client, &RunOptions::default()).expect("it runs")
     };
     assert!(control(TWO_CHARGES).passed);
     let reason = control("true").reason.expect("it did not pass");

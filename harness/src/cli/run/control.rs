@@ -6,7 +6,7 @@ use super::Context;
 use super::plan::Planned;
 use super::single::options;
 use crate::cli::refusal::Refusal;
-use crate::run::{ControlRun, run_control};
+use crate::run::run_control;
 use crate::verdict::ControlResult;
 
 /// Makes it.
@@ -16,8 +16,7 @@ use crate::verdict::ControlResult;
 pub fn run(context: &Context, planned: &Planned) -> Result<ControlResult, Refusal> {
     let dir = context.out.of_run(&planned.scenario.name, "control")?;
     let options = options(context, planned, dir);
-    let ControlRun { result, .. } = run_control(&planned.scenario, &planned.client, &options)?;
-    Ok(result)
+    Ok(run_control(&planned.scenario, &planned.client, &options)?)
 }
 
 /// The line of progress for it.

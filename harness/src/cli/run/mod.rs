@@ -93,7 +93,7 @@ impl Context {
         };
         progress.end();
         let mut report = Report { entries };
-        over_seeds::excuse_calm_seeds(&mut report);
+        report.excuse_calm_seeds();
         if self.arguments.require_exercised {
             over_seeds::demand_exercise(&mut report);
         }
@@ -154,7 +154,7 @@ impl Context {
         for refusal in trouble {
             if !said.contains(&refusal.message.as_str()) {
                 said.push(&refusal.message);
-                self.terminal.err(&format!("\x1b[1;31merror\x1b[0m: {refusal}\n"));
+                self.terminal.refuse(refusal);
             }
         }
         let mut exit = trouble.iter().map(|it| it.exit).max().unwrap_or(Exit::Passed);

@@ -4,18 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::judge;
 use crate::report::{Entry, Report};
-use crate::verdict::{InvariantVerdict, ScenarioResult, Verdict};
-
-/// A seed with which no rule struck says nothing against the client where another seed struck.
-pub fn excuse_calm_seeds(report: &mut Report) {
-    let results: Vec<ScenarioResult> =
-        report.entries.iter().map(|entry| entry.result.clone()).collect();
-    for (entry, excused) in report.entries.iter_mut().zip(judge::excused(&results)) {
-        entry.excused = excused;
-    }
-}
+use crate::verdict::{InvariantVerdict, Verdict};
 
 /// An expectation that no run of its scenario exercised makes passed runs inconclusive.
 pub fn demand_exercise(report: &mut Report) {

@@ -2,15 +2,18 @@
 //!
 //! **Invariant:** a word in YAML means the same point in every fault that knows it.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Ending, Point};
+use super::{Action, Ending, Fault, FaultKind, Point};
 use crate::api::Api;
-use crate::document::At;
+use crate::document::{At, decode};
 use crate::exchange::End;
 use crate::hint::{HintSpec, LATER_FORMS};
+use crate::seed::Draw;
 
 /// Where an answer takes the place of the provider's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -59,8 +62,9 @@ impl WireAt {
 }
 
 /// The end of a connection at some point: what `reset` and `close` do, each in its own way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct WireEnd {
+#[derive(Clone, Copy, Debug)]
+struct WireEnd {
+    kind: &'static FaultKind,
     at: WireAt,
     after_bytes: u64,
     then: End,
@@ -82,32 +86,45 @@ pub(super) const WIRE_END_PARAMETERS: &[(&str, &str)] = &[
     ("after_bytes", "with `at: mid_body`: bytes of the body that go out first, from 0; default 1"),
 ];
 
-impl WireEnd {
-    pub(super) fn new(parameters: &WireEndParameters, then: End, here: &At<'_>) -> Self {
-        let at = parameters.at.unwrap_or_default();
-        if parameters.after_bytes.is_some() && at != WireAt::MidBody {
-            here.key("after_bytes").error(
-                format!("no byte of the body is written `at: {}`", at.point().name()),
-                |d| d.key().cure("say `at: mid_body`, or leave `after_bytes` out"),
-            );
-        }
-        Self { at, after_bytes: parameters.after_bytes.unwrap_or(1), then }
+/// Reads `reset` or `close`; `then` says in which way the connection ends.
+pub(super) fn wire_end(
+    kind: &'static FaultKind,
+    then: End,
+    value: &Value,
+    here: &At<'_>,
+) -> Option<Arc<dyn Fault>> {
+    let parameters: WireEndParameters = decode(value, here)?;
+    let at = parameters.at.unwrap_or_default();
+    if parameters.after_bytes.is_some() && at != WireAt::MidBody {
+        here.key("after_bytes")
+            .error(format!("no byte of the body is written `at: {}`", at.point().name()), |d| {
+                d.key().cure("say `at: mid_body`, or leave `after_bytes` out")
+            });
+    }
+    let after_bytes = parameters.after_bytes.unwrap_or(1);
+    Some(Arc::new(WireEnd { kind, at, after_bytes, then }))
+}
+
+impl Fault for WireEnd {
+    fn kind(&self) -> &'static FaultKind {
+        self.kind
     }
 
-    pub(super) const fn point(&self) -> Point {
-        self.at.point()
-    }
-
-    pub(super) fn ending(&self) -> Ending {
+    fn strike(&self, _: &mut Draw) -> Action {
         let after_bytes = (self.at == WireAt::MidBody).then_some(self.after_bytes);
-        Ending::Cut { after_bytes, then: self.then }
+        let ending = Ending::Cut { after_bytes, then: self.then };
+        Action::End { at: self.at.point(), ending }
     }
 
-    pub(super) fn detail(&self) -> String {
+    fn point(&self) -> Option<Point> {
+        Some(self.at.point())
+    }
+
+    fn detail(&self) -> String {
         match self.at {
             WireAt::MidBody => format!("mid_body after {}", bytes(self.after_bytes)),
             WireAt::Accept | WireAt::BeforeCommit | WireAt::AfterCommit => {
-                self.point().name().to_owned()
+                self.at.point().name().to_owned()
             }
         }
     }
@@ -167,4 +184,64 @@ pub(super) fn check_hint(hint: Option<&HintSpec>, api: &Api, here: &At<'_>) {
         format!("the API `{}` has no retry hint {unknown}, so no client is judged by it", api.name),
         |d| d.cure("use `seconds` or `http_date`, or add the spelling to the API's `hint`"),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::registry;
+    use super::super::testing::{parsed, problems, struck};
+    use super::*;
+
+    /// The two faults that end the connection, and how.
+    fn wire_ends() -> [(&'static FaultKind, End); 2] {
+        let kind = |name| registry::find(name).expect("it is registered");
+        [(kind("close"), End::Fin), (kind("reset"), End::Rst)]
+    }
+
+    #[test]
+    fn the_connection_ends_where_and_how_it_is_told_to() {
+        for (kind, end) in wire_ends() {
+            for (value, point, bytes, detail) in [
+                (json!(null), Point::BeforeCommit, None, "before_commit"),
+                (json!({"at": "accept"}), Point::Accept, None, "accept"),
+                (json!({"at": "after_commit"}), Point::AfterCommit, None, "after_commit"),
+                (json!({"at": "mid_body"}), Point::MidBody, Some(1), "mid_body after 1 byte"),
+                (
+                    json!({"at": "mid_body", "after_bytes": 20}),
+                    Point::MidBody,
+                    Some(20),
+                    "mid_body after 20 bytes",
+                ),
+            ] {
+                let action = struck(kind, &value);
+                assert!(
+                    matches!(
+                        action,
+                        Action::End { at, ending: Ending::Cut { after_bytes, then } }
+                            if at == point && after_bytes == bytes && then == end
+                    ),
+                    "{kind:?}: {action:?}"
+                );
+                let fault = parsed(kind, &value);
+                assert_eq!(fault.kind().name, kind.name);
+                assert_eq!(fault.point(), Some(point));
+                assert_eq!(fault.detail(), detail);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_are_counted_in_the_body_alone() {
+        for (kind, _) in wire_ends() {
+            for (value, wrong) in [
+                (json!({"after_bytes": 3}), "after_bytes"),
+                (json!({"at": "mid_body", "after_bytes": -3}), "after_bytes"),
+                (json!({"at": "middle"}), "at"),
+            ] {
+                assert_eq!(problems(kind, &value), [wrong]);
+            }
+        }
+    }
 }

@@ -55,6 +55,12 @@ pub fn grouped(value: i64) -> String {
     format!("{sign}{}", digits_grouped(value.unsigned_abs()))
 }
 
+/// A number and its noun: `1 attempt`, `2 attempts`.
+#[must_use]
+pub fn plural(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 fn digits_grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);

@@ -9,12 +9,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use brownout_provider::event::{Event, Sink};
 
+use crate::drive::lock::lock;
 use crate::drive::stop::Stop;
 use crate::trace::Trace;
 use crate::trace::build::TraceBuilder;
@@ -285,11 +286,6 @@ impl<W: Write> Pen<W> {
         self.error = Some(error);
         self.stop.stop();
     }
-}
-
-/// The data under a lock is whole even if a holder panicked: every change of it is one step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use brownout_provider::api::hex;
+
 /// Secrets shorter than this many bytes are not looked for: they would be found in ordinary words.
 pub const SHORTEST_SECRET: usize = 6;
 
@@ -277,15 +279,6 @@ fn base64_core(value: &[u8], offset: usize, alphabet: &[u8; 64]) -> Vec<u8> {
 
 fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=')
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 /// The first place of `needle` in `haystack`. Most bytes are passed by comparing the rarest-looking

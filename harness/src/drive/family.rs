@@ -12,13 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use brownout_provider::shell::clock::Clock;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+
+use super::lock::lock;
 
 /// How often the machine's processes are looked through until none of the run is left.
 const ROUNDS: u32 = 400;
@@ -237,11 +239,6 @@ fn adopt_orphans() {}
 
 fn house() -> MutexGuard<'static, House> {
     lock(&HOUSE)
-}
-
-/// Every change under these locks is one step, so the data is whole even if a holder panicked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

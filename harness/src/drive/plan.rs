@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use brownout_provider::shell::clock::micros;
 use brownout_provider::template::{Template, TemplateError};
 use serde_json::{Map, Value};
 
-use super::schedule::{Slot, micros};
+use super::schedule::Slot;
 use crate::operation::Operation;
 use crate::run::RunError;
 use crate::scenario::Workload;

@@ -4,7 +4,7 @@
 //! gets there unmarked and no claim is counted twice.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use brownout_provider::api::{Api, Environment};
 use brownout_provider::event::{
@@ -14,6 +14,7 @@ use brownout_provider::event::{
 use brownout_provider::shell::clock::Clock;
 
 use super::claims::{Effect, Ledger, Statement};
+use super::lock::lock;
 use super::output::Output;
 use super::plan::{Address, Plan};
 use super::process::{End, Process};
@@ -211,9 +212,4 @@ pub fn end_in_words(end: End) -> String {
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "ended".to_owned(),
     }
-}
-
-/// Every change under these locks is one step, so the data is whole even if a holder panicked.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use brownout_provider::shell::clock::micros;
+
 use crate::scenario::{Arrival, Submits};
 
 /// One submit of one operation, by number.
@@ -130,12 +132,6 @@ impl Schedule {
         };
         self.began_us.saturating_add(micros(every).saturating_mul((index - 1) / per))
     }
-}
-
-/// Whole microseconds of a duration.
-#[must_use]
-pub fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -9,13 +9,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brownout_provider::shell::clock::micros;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::Receiver;
 
 use super::claims::{Effect, Statement};
 use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::{Scene, end_in_words};
-use super::schedule::{Due, Schedule, Slot, micros};
+use super::schedule::{Due, Schedule, Slot};
 use crate::operation::Operation;
 use crate::run::RunError;
 

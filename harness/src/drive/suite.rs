@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use brownout_provider::event::{Claim, Event, EventKind, Sink};
+use brownout_provider::shell::clock::micros;
 use tokio::sync::mpsc::Receiver;
 
 use super::claims::{Effect, Statement};
+use super::lock::lock;
 use super::process::{End, Input, Launcher, Notice, Process};
-use super::scene::{Scene, lock};
-use super::schedule::micros;
+use super::scene::Scene;
 use crate::run::RunError;
 
 /// How long a suite may do nothing that can be seen (no request, no output), at least.

@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{counted, events_of, listed, schema, unlikely};
+use super::support::{events_of, listed, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::{Effect, EffectId, Name, OperationId, Trace};
 
@@ -178,7 +179,7 @@ fn violation(
     let by: Vec<String> = requests.iter().map(|one| caused_by(trace, *one)).collect();
     let message = format!(
         "expected at most {allowed}, found {} live: caused by {}{keys}",
-        counted(live.len(), &format!("`{}`", trace.text(kind))),
+        plural(live.len(), &format!("`{}`", trace.text(kind))),
         listed(&by),
     );
     let evidence = live.iter().map(|effect| effect.seq);

@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{counted, means, schema, unlikely};
+use super::support::{means, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::reading::in_words;
 use crate::trace::{RequestId, Trace};
@@ -109,7 +110,7 @@ impl BoundedRetries {
         if row.len() > self.max_attempts {
             let message = format!(
                 "expected at most {} of `{route}`, found {} within {}",
-                counted(self.max_attempts, "attempt"),
+                plural(self.max_attempts, "attempt"),
                 row.len(),
                 in_words(elapsed)
             );

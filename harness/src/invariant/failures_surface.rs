@@ -5,8 +5,9 @@
 use brownout_provider::document::At;
 use brownout_provider::event::{Claim, ClaimBy};
 
-use super::support::{NoParameters, bare, counted, events_of, is_driven, means, schema, unlikely};
+use super::support::{NoParameters, bare, events_of, is_driven, means, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::reading::in_words;
 use crate::trace::{OperationId, Submit, Trace};
@@ -77,7 +78,7 @@ fn cannot_have_succeeded(trace: &Trace, id: OperationId) -> bool {
 fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
     let claim = trace.final_claim(submit);
     let attempts: Vec<_> = trace.attempts_of(submit.operation).map(|(id, _)| id).collect();
-    let tried = counted(attempts.len(), "attempt");
+    let tried = plural(attempts.len(), "attempt");
     let evidence = attempts.iter().flat_map(|id| events_of(trace, *id));
     let found = |message: String, more: Option<u32>| {
         Some(Violation::new(trace, submit.operation, message, evidence.chain(more)))

@@ -4,8 +4,9 @@
 
 use brownout_provider::document::At;
 
-use super::support::{NoParameters, bare, counted, keys_are_known, schema};
+use super::support::{NoParameters, bare, keys_are_known, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::{Effect, Request, Trace};
 
@@ -55,7 +56,7 @@ impl Invariant for IdempotencyKeyPresent {
                     bare.iter().map(|(_, request)| request.seq).collect();
                 let message = format!(
                     "{} that took effect carried no idempotency key, the first was {}",
-                    counted(requests.len(), "request"),
+                    plural(requests.len(), "request"),
                     trace.request_in_words(first)
                 );
                 let evidence = bare.iter().flat_map(|(effect, request)| [effect.seq, request.seq]);

@@ -12,8 +12,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{counted, keys_are_known, schema};
+use super::support::{keys_are_known, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
 use crate::trace::{Name, OperationId, Request, RequestId, Trace};
@@ -129,7 +130,7 @@ fn changed(trace: &Trace, operation: OperationId, attempts: &[RequestId]) -> Opt
     let message = format!(
         "expected one idempotency key, found {}: {} came with a new one while it was open what became \
          of the old one",
-        counted(keys.len(), "key"),
+        plural(keys.len(), "key"),
         trace.request_in_words(trace.request(*next))
     );
     let evidence = keys.into_values().chain([trace.request(*next).seq]);

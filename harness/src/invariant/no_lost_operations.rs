@@ -139,7 +139,7 @@ fn undone(trace: &Trace, id: OperationId) -> Option<Violation> {
     let attempts = trace.attempts_of(id).count();
     let message = format!(
         "expected the operation to be done by the end, found no effect of it after {}",
-        super::support::counted(attempts, "request")
+        crate::amount::plural(attempts, "request")
     );
     let submitted = asked_for.map(|submitted| submitted.seq);
     let evidence = attempts_and(trace, id, None).chain(submitted);

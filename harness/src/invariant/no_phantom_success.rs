@@ -6,8 +6,9 @@
 use brownout_provider::document::At;
 use brownout_provider::event::Claim;
 
-use super::support::{NoParameters, bare, counted, events_of, means, schema, unlikely};
+use super::support::{NoParameters, bare, events_of, means, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, Trace};
 
@@ -77,7 +78,7 @@ fn violation(trace: &Trace, id: OperationId, claim: u32) -> Violation {
         if trace.wants_effect(id) { "has no live effect" } else { "got no usable answer" };
     let message = format!(
         "the client claimed `succeeded`, and the operation {missing} after {}",
-        counted(attempts.len(), "request")
+        plural(attempts.len(), "request")
     );
     let evidence = attempts.iter().flat_map(|id| events_of(trace, *id)).chain([claim]);
     Violation::new(trace, id, message, evidence)

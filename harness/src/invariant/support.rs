@@ -205,11 +205,6 @@ pub(super) fn unlikely(at: &At<'_>, name: &str, why: &str, fault: &str) {
     });
 }
 
-/// A number and its noun: `1 attempt`, `2 attempts`.
-pub(super) fn counted(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
 /// A list in words: `1`, `1 and 2`, `1, 2 and 3`.
 pub(super) fn listed<T: std::fmt::Display>(items: &[T]) -> String {
     match items {

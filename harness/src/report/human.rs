@@ -12,7 +12,7 @@ use super::group::{Group, InvariantSum, groups};
 use super::sentence::sentence;
 use super::style::Style;
 use super::{Entry, Format, Report, Story};
-use crate::amount::{amount, grouped};
+use crate::amount::{amount, grouped, plural};
 use crate::invariant::registry;
 use crate::verdict::{InvariantResult, InvariantVerdict, ScenarioResult, Verdict};
 
@@ -346,10 +346,6 @@ fn times(count: u64) -> String {
         2 => "twice".to_owned(),
         _ => format!("{count} times"),
     }
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// `0.8 s`, `1,204.0 s`.

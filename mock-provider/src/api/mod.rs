@@ -24,7 +24,9 @@ use serde_json::{Map, Value};
 
 pub use answer::{CONTEXT_NAMES, Context, Rendered, Written};
 pub use build::Built;
-pub use call::{Call, Encoding, canonical, decode, encode, read_form, without_mark, write_form};
+pub use call::{
+    Call, Encoding, canonical, decode, encode, hex, read_form, without_mark, write_form,
+};
 pub use error::{ErrorContext, ErrorSpec, Errors, Standard, Which};
 pub use load::{from_value, load, names, shipped};
 pub use need::{FieldRule, Kind, Need, brief, same};

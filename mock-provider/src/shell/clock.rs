@@ -76,7 +76,8 @@ impl Clock {
 }
 
 /// A duration in whole microseconds.
-fn micros(duration: Duration) -> u64 {
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
 }
 

@@ -9,11 +9,12 @@ mod workload;
 
 use std::borrow::Cow;
 
+use brownout_provider::api::raw::{RawHint, RawIdempotency, RawRateLimit};
 use brownout_provider::document::Named;
 use brownout_provider::units::{Period, Scale};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use rule::{
     RawDuring, RawOperation, RawRule, RawScriptEntry, RawSelection, RawSelector, RawWhen,
@@ -63,6 +64,8 @@ pub struct RawScenario {
 }
 
 /// A provider: its API, and policies of the API that this scenario changes.
+// The policies have the shape that they have in an API's file, and are kept as they were written, to be
+// put over those of the file.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawProvider {
@@ -77,11 +80,14 @@ pub struct RawProvider {
     /// Answers over HTTP/2.
     pub http2: Option<Later>,
     /// How idempotency keys are treated, over what the API says.
-    pub idempotency: Option<serde_json::Map<String, Value>>,
+    #[schemars(with = "Option<RawIdempotency>")]
+    pub idempotency: Option<Map<String, Value>>,
     /// The limit on requests, over what the API says.
-    pub rate_limit: Option<serde_json::Map<String, Value>>,
+    #[schemars(with = "Option<RawRateLimit>")]
+    pub rate_limit: Option<Map<String, Value>>,
     /// How retry hints are spelled, over what the API says.
-    pub hint: Option<serde_json::Map<String, Value>>,
+    #[schemars(with = "Option<RawHint>")]
+    pub hint: Option<Map<String, Value>>,
 }
 
 /// A value under a key that the grammar has and this version does not carry out.

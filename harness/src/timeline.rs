@@ -167,6 +167,10 @@ fn told_request(trace: &Trace, id: RequestId, which: &str) -> Vec<Entry> {
         entries.push(told_answer(trace, id, response, request.ended.as_ref()));
     } else if let Some(ended) = &request.ended {
         let text = match ended.by {
+            Side::Client if trace.ended_by_harness(request) => format!(
+                "no answer; the harness ended the client after {}",
+                in_words(ended.at_us.saturating_sub(request.at_us))
+            ),
             Side::Client => format!(
                 "no answer; the client hung up after {}",
                 in_words(ended.at_us.saturating_sub(request.at_us))
@@ -210,13 +214,16 @@ fn arrival(trace: &Trace, id: RequestId, which: &str) -> String {
 }
 
 fn told_strike(trace: &Trace, request: &Request, strike: &Strike) -> Entry {
-    let at = strike.at.map_or(String::new(), |at| format!(" at {}", trace.text(at)));
-    let detail = strike
+    let at = strike.at.map(|at| trace.text(at));
+    // Many faults say where they strike in their own words as well; once is enough.
+    let detail: Vec<&str> = strike
         .detail
-        .map(|detail| trace.text(detail))
-        // Some faults say where they strike in their own words.
-        .filter(|detail| strike.at.is_none_or(|at| trace.text(at) != *detail))
-        .map_or(String::new(), |detail| format!(" {detail}"));
+        .map_or("", |detail| trace.text(detail))
+        .split(", ")
+        .filter(|part| !part.is_empty() && Some(*part) != at)
+        .collect();
+    let detail = if detail.is_empty() { String::new() } else { format!(" {}", detail.join(", ")) };
+    let at = at.map_or(String::new(), |at| format!(" at {at}"));
     let text =
         format!("fault `{}`: {}{detail}{at}", trace.text(strike.rule), trace.text(strike.fault));
     Entry { at_us: request.at_us, seq: strike.seq, step: Step::Fault, text }
@@ -276,6 +283,9 @@ fn told_answer(trace: &Trace, id: RequestId, response: &Response, ended: Option<
     }
     if !response.complete {
         let by = match ended.map(|ended| ended.by) {
+            Some(Side::Client) if trace.ended_by_harness(trace.request(id)) => {
+                "; the harness ended the client before the end of it"
+            }
             Some(Side::Client) => "; the client hung up before the end of it",
             Some(Side::Provider) | None => "; cut before the end of it",
         };
@@ -301,7 +311,7 @@ mod tests {
         check(
             r#"{"at_us":0,"event":"operation_submitted"}
             {"at_us":1000,"event":"request_received","request":1,"key":"k-1"}
-            {"at_us":1000,"event":"fault_injected","request":1,"rule":"busy","fault":"status","detail":"503","at":"before_commit"}
+            {"at_us":1000,"event":"fault_injected","request":1,"rule":"busy","fault":"status","detail":"503, before_commit","at":"before_commit"}
             {"at_us":2000,"event":"response_sent","request":1,"status":503,"hints":[{"source":"retry-after","text":"2","wait_us":2000000}]}
             {"at_us":402000,"event":"request_received","request":2,"attempt":2,"key":"k-2"}
             {"at_us":403000,"event":"effect_committed","request":2}
@@ -340,6 +350,29 @@ mod tests {
                 "   1.400 s  the client said nothing (deadline)",
             ],
         );
+    }
+
+    #[test]
+    fn who_was_ended_by_the_harness_did_not_hang_up() {
+        let lines = |killed: &str| {
+            format!(
+                r#"{{"at_us":0,"event":"request_received","request":1}}
+                {{"at_us":0,"event":"request_received","request":2,"attempt":2}}
+                {{"at_us":2000000,"event":"response_sent","request":2,"status":201,"complete":false,"unusable":"cut"}}
+                {{"at_us":2000000,"event":"connection_ended","request":2}}
+                {{"at_us":2000000,"event":"connection_ended","request":1}}
+                {{"at_us":2000400,"event":"client_ended","signal":15{killed}}}"#
+            )
+        };
+        let told = |killed: &str| {
+            let trace = trace(&lines(killed));
+            Timeline::of_named(&trace, "op-0001").expect("the operation").lines().join("\n")
+        };
+        let ended = told(r#","killed":true"#);
+        assert!(ended.contains("no answer; the harness ended the client after 2 s"), "{ended}");
+        assert!(ended.contains("; the harness ended the client before the end of it"), "{ended}");
+        assert!(!ended.contains("hung up"), "{ended}");
+        assert!(told("").contains("no answer; the client hung up after 2 s"));
     }
 
     #[test]

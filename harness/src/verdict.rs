@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use brownout_provider::event::Mode;
 use serde::Serialize;
 
 /// What is said of a scenario, and of a whole invocation.
@@ -54,6 +55,8 @@ pub struct InvariantResult {
     pub reason: Option<String>,
     /// The violations.
     pub violations: Vec<Violation>,
+    /// True when it passed and the trace is cut, so that it holds only as far as the trace goes.
+    pub partial: bool,
 }
 
 /// Operations by what was claimed of them (submits, where there are several).
@@ -119,6 +122,8 @@ pub struct ScenarioResult {
     pub money: BTreeMap<String, Money>,
     /// How operations were recognised: how many requests by which way.
     pub recognized: BTreeMap<String, u64>,
+    /// How the client was driven.
+    pub mode: Mode,
     /// The invariants in the order of `expect`.
     pub invariants: Vec<InvariantResult>,
     /// Remarks for people: what was cut, what stands outside the schedule.

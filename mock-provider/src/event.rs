@@ -467,7 +467,8 @@ pub struct ConnectionEnded {
     pub request: Option<u64>,
     /// Who ended it.
     pub by: Side,
-    /// `fin`, `rst`, `stall`, or `bad_request` for bytes that were no HTTP.
+    /// `fin`, `rst`, `stall`, `bad_request` for bytes that were no HTTP, or `too_large` for a body larger
+    /// than is read.
     pub how: Arc<str>,
 }
 
@@ -570,7 +571,8 @@ pub struct StrayRequest {
     pub host: String,
     /// The port.
     pub port: u16,
-    /// True when an API file of the scenario names the host: the client called the real thing.
+    /// True when an API file, shipped or the scenario's own, names the host: the client called the real
+    /// thing.
     #[serde(default, skip_serializing_if = "is_false")]
     pub named: bool,
     /// True when `--allow-network` let it through.

@@ -15,6 +15,7 @@ use super::support::{events_of, listed, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
+use crate::trace::reading::Fate;
 use crate::trace::{Effect, EffectId, Name, OperationId, Trace};
 
 /// The entry of the registry.
@@ -117,7 +118,15 @@ pub(super) fn judge(trace: &Trace, kind: Option<&str>) -> Judgement {
 fn is_tempted(trace: &Trace, id: OperationId, effects: &[(EffectId, &Effect)]) -> bool {
     trace.requests_of(id).filter(|(_, request)| request.effectful).count() > 1
         || trace.submits_of(id).count() > 1
-        || effects.iter().any(|(_, effect)| !effect.told)
+        || effects.iter().any(|(_, effect)| lost_its_answer(trace, effect))
+}
+
+/// True when the answer to the very request that committed the effect did not arrive whole and usable. A
+/// later read may have told the client of the effect, and that it asked is to its credit.
+fn lost_its_answer(trace: &Trace, effect: &Effect) -> bool {
+    let Some(id) = effect.request else { return !effect.told };
+    let whole = trace.request(id).response.is_some_and(|response| response.complete);
+    !whole || trace.fate(id) != Fate::Usable
 }
 
 /// One violation for each kind and subject of which too many effects are live, and one for each kind of
@@ -216,6 +225,30 @@ mod tests {
             verdict("at_most_one_effect", &json!({"kind": "notification"}), &once),
             "passed"
         );
+    }
+
+    #[test]
+    fn a_client_that_reads_back_after_a_lost_answer_has_exercised_it() {
+        let lines = |first: &str| {
+            format!(
+                r#"{{"at_us":0,"event":"request_received","request":1}}
+                {{"at_us":1,"event":"effect_committed","request":1}}
+                {{"at_us":2,"event":{first}}}
+                {{"at_us":9,"event":"request_received","request":2,"route":"list_charges","unsafe":false}}
+                {{"at_us":10,"event":"response_sent","request":2,"status":200,"effects":[1]}}"#
+            )
+        };
+        let check =
+            |first: &str| verdict("at_most_one_effect", &json!({"kind": "charge"}), &lines(first));
+        for lost in [
+            r#""connection_ended","request":1,"by":"provider","how":"rst""#,
+            r#""response_sent","request":1,"status":500"#,
+            r#""response_sent","request":1,"status":201,"complete":false,"unusable":"cut""#,
+        ] {
+            assert_eq!(check(lost), "passed", "{lost}");
+        }
+        let whole = r#""response_sent","request":1,"status":201,"effects":[1]"#;
+        assert_eq!(check(whole), "not exercised");
     }
 
     #[test]

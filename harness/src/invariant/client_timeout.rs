@@ -105,9 +105,15 @@ impl ClientTimeout {
         id: RequestId,
         lasted: u64,
     ) -> Violation {
+        let request = trace.request(id);
+        let until = if trace.ended_by_harness(request) {
+            ", until the harness ended the client"
+        } else {
+            ""
+        };
         let message = format!(
-            "expected {} to be given up within {}, found the client waiting for {}",
-            trace.request_in_words(trace.request(id)),
+            "expected {} to be given up within {}, found the client waiting for {}{until}",
+            trace.request_in_words(request),
             in_words(self.max_us),
             in_words(lasted)
         );
@@ -148,7 +154,8 @@ fn given_up_at_us(
 mod tests {
     use serde_json::json;
 
-    use crate::invariant::testing::{verdict, verdict_on_real_clock};
+    use crate::invariant::testing::{message, verdict, verdict_on_real_clock};
+    use crate::trace::testing::trace;
 
     const HUNG: &str = r#"{"at_us":0,"event":"request_received","request":1}"#;
 
@@ -197,6 +204,18 @@ mod tests {
         let driver = r#"{"at_us":1000000,"event":"operation_finished","claim":"unknown","by":"driver"}
             {"at_us":5000000,"event":"connection_ended","request":1}"#;
         assert_eq!(check(driver), "failed op-0001");
+    }
+
+    #[test]
+    fn whom_the_harness_ended_gave_up_nothing() {
+        let ended = r#"{"at_us":5000000,"event":"connection_ended","request":1}
+            {"at_us":5000300,"event":"client_ended","signal":9,"killed":true}"#;
+        let trace = trace(&format!("{HUNG}\n{ended}"));
+        let message = message("client_timeout", &json!({"max": "2s"}), &trace);
+        assert!(
+            message.ends_with("waiting for 5 s, until the harness ended the client"),
+            "{message}"
+        );
     }
 
     #[test]

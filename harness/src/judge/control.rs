@@ -2,16 +2,21 @@
 //!
 //! **Invariant:** a control run is judged by one thing: the client works in fair weather.
 
-use brownout_provider::api::{Api, Environment};
+use std::collections::BTreeSet;
+
+use brownout_provider::api::{Api, Environment, of_host};
 use brownout_provider::event::{Claim, ClaimBy, Mode};
 
 use super::counts;
 use crate::scenario::Scenario;
-use crate::trace::Trace;
+use crate::trace::{ClientEnd, Refusal, Trace};
 use crate::verdict::ControlResult;
 
 /// A stand-in that shows which variables hold the mock's address.
 const ADDRESS: &str = "http://mock.invalid";
+
+/// So many places that a client tried to reach are named.
+const STRAYS_TOLD: usize = 5;
 
 /// Judges a control run: every operation ends with the client's own `succeeded`; in suite mode at least
 /// one request arrived.
@@ -57,32 +62,98 @@ fn unsuccessful(trace: &Trace) -> Option<String> {
 /// The client called the real thing.
 pub(super) fn stray(trace: &Trace, scenario: &Scenario) -> Option<String> {
     let stray = trace.strays().iter().find(|stray| stray.named && !stray.allowed)?;
-    let api = scenario
-        .providers
-        .values()
-        .map(|provider| &*provider.api)
-        .find(|api| api.hosts.iter().any(|host| **host == *stray.host));
-    Some(format!("your client called {}, not the mock; {}", stray.host, point_at_mock(api)))
+    let named = |api: &&Api| api.hosts.iter().any(|host| host.eq_ignore_ascii_case(&stray.host));
+    let own = scenario.providers.values().map(|provider| &*provider.api).find(named);
+    let cure = match (own, of_host(&stray.host)) {
+        (None, Some(other)) => {
+            format!("{}, or run a scenario of the API `{}`", point_at_mock(None), other.name)
+        }
+        (own, _) => point_at_mock(own),
+    };
+    Some(format!("your client called {}, not the mock; {cure}", stray.host))
 }
 
-/// The client sent no request to the mock.
+/// What is to be said of calls to hosts that no API file names: each host once.
+pub(super) fn refused_strays(trace: &Trace) -> Vec<String> {
+    let refused: BTreeSet<(&str, u16)> = trace
+        .strays()
+        .iter()
+        .filter(|stray| !stray.named && !stray.allowed)
+        .map(|stray| (&*stray.host, stray.port))
+        .collect();
+    let mut notes: Vec<String> = refused
+        .iter()
+        .take(STRAYS_TOLD)
+        .map(|(host, port)| {
+            format!(
+                "the client tried to reach {host}:{port} and was refused; let it through with \
+                 `--allow-network {host}`"
+            )
+        })
+        .collect();
+    if refused.len() > STRAYS_TOLD {
+        let more = refused.len() - STRAYS_TOLD;
+        notes.push(format!("the client tried to reach {more} more places and was refused"));
+    }
+    notes
+}
+
+/// The run was ended from outside, which is nothing against the client.
+pub(super) fn interrupted(trace: &Trace) -> String {
+    let when = if counts::requests(trace) == 0 {
+        "before the client sent a request"
+    } else {
+        "before its end"
+    };
+    format!("the run was interrupted {when}; start it again and let it come to its end")
+}
+
+/// The client sent no request to the mock, with what the trace knows about why.
 pub(super) fn no_request(trace: &Trace, scenario: &Scenario) -> String {
     let api = scenario.providers.values().next().map(|provider| &*provider.api);
+    if let Some(refused) = trace.refused().first() {
+        return match refused.why {
+            Refusal::NoHttp => "your client sent no request to the mock: what it sent was no HTTP, and \
+                                was answered 400; let it speak plain HTTP, not HTTPS, to the address \
+                                in `BROWNOUT_URL`"
+                .to_owned(),
+            Refusal::TooLarge => "your client sent no request that the mock could take: the body was \
+                                  larger than it reads, and was answered 413; let it send smaller bodies"
+                .to_owned(),
+        };
+    }
+    if let Some(how) = trace.client_ends().iter().find_map(|end| died(*end)) {
+        return format!(
+            "your client sent no request to the mock: {how}; mend that first (what it wrote stands in \
+             the trace), then {}",
+            point_at_mock(api)
+        );
+    }
     let elsewhere = trace.strays().first().map_or(String::new(), |stray| {
         format!(" (it tried to reach {}:{})", stray.host, stray.port)
     });
     format!("your client sent no request to the mock{elsewhere}; {}", point_at_mock(api))
 }
 
+/// How a client ended that did not end well by itself.
+fn died(end: ClientEnd) -> Option<String> {
+    match (end.signal, end.code) {
+        _ if end.killed => None,
+        (Some(signal), _) => Some(format!("it died of signal {signal}")),
+        (None, Some(0) | None) => None,
+        (None, Some(code)) => Some(format!("it exited with code {code}")),
+    }
+}
+
 /// What points a client at the mock.
 fn point_at_mock(api: Option<&Api>) -> String {
     let variables = api.map(address_variables).unwrap_or_default();
     if variables.is_empty() {
-        return "let it take its base URL from the environment variable `BROWNOUT_URL`".to_owned();
+        return "set its base URL to the one in the environment variable `BROWNOUT_URL`".to_owned();
     }
     let names: Vec<String> = variables.iter().map(|name| format!("`{name}`")).collect();
     format!(
-        "let it take its base URL from {} (which is set for it) or from `BROWNOUT_URL`",
+        "set its base URL to the one in {} (which is set for it) or in `BROWNOUT_URL`",
         names.join(" or ")
     )
 }

@@ -9,14 +9,15 @@ mod counts;
 mod guess;
 mod twice;
 
-use brownout_provider::event::Mode;
+use brownout_provider::event::{Mode, Recognized};
 
 pub use control::judge_control;
 pub use twice::{Comparison, compare};
 
 use crate::invariant::Judgement;
 use crate::scenario::{Expectation, Scenario};
-use crate::trace::Trace;
+use crate::trace::reading::Fate;
+use crate::trace::{Request, RequestId, Trace};
 use crate::verdict::{ControlResult, InvariantResult, InvariantVerdict, ScenarioResult, Verdict};
 
 /// Judges a run.
@@ -44,6 +45,7 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
         effects: counts::effects(trace),
         money: counts::money(trace),
         recognized: counts::recognized(trace),
+        mode: trace.mode(),
         notes: notes(trace, &invariants),
         invariants,
         reproduce: String::new(),
@@ -87,6 +89,7 @@ fn judge_one(
         exercised: judgement.exercised,
         reason: judgement.reason,
         violations: judgement.violations,
+        partial: verdict == InvariantVerdict::Passed && !trace.is_whole(),
     }
 }
 
@@ -144,6 +147,9 @@ fn doubt(
     if let Some(stray) = control::stray(trace, scenario) {
         return Some(Doubt::Stray(stray));
     }
+    if trace.is_interrupted() {
+        return Some(Doubt::Cut(control::interrupted(trace)));
+    }
     if counts::requests(trace) == 0 {
         return Some(Doubt::NoRequest(control::no_request(trace, scenario)));
     }
@@ -182,6 +188,8 @@ fn doubt(
 /// Remarks that belong beside every verdict.
 fn notes(trace: &Trace, invariants: &[InvariantResult]) -> Vec<String> {
     let mut notes: Vec<String> = trace.cut.iter().cloned().collect();
+    notes.extend(control::refused_strays(trace));
+    notes.extend(shared_operation(trace));
     for (rule, strikes) in counts::strikes(trace, |strike| !strike.scheduled) {
         notes.push(format!(
             "{strikes} of the strikes of `{rule}` stand outside the drawn schedule, because the rule \
@@ -210,6 +218,25 @@ fn notes(trace: &Trace, invariants: &[InvariantResult]) -> Vec<String> {
         notes.push(format!("{skipped} of {} expectations were not exercised", invariants.len()));
     }
     notes
+}
+
+/// A word of caution where a suite seems to use one operation's name for several.
+fn shared_operation(trace: &Trace) -> Option<String> {
+    let again = |id: RequestId, request: &Request| {
+        request.effectful
+            && request.recognized == Recognized::Extractor
+            && trace.previous(id).is_some_and(|before| {
+                trace.fate_at(before, request.at_us) == Some(Fate::Usable)
+                    && trace.request(before).response.is_some_and(|one| one.complete)
+            })
+    };
+    let shared = trace.mode() == Mode::Suite
+        && trace.requests().any(|(id, request)| request.by.is_client() && again(id, request));
+    shared.then(|| {
+        "requests that carry the same name of an operation (the same order, for example) were taken for \
+         one operation, and one was sent again after a complete success; give each test a name of its own"
+            .to_owned()
+    })
 }
 
 #[cfg(test)]

@@ -115,6 +115,70 @@ fn a_client_that_called_the_real_thing_is_told_so() {
 }
 
 #[test]
+fn a_client_that_called_the_real_thing_of_another_api_is_told_so_too() {
+    let lines = format!(
+        "{STRUCK}\n{UNKNOWN}\n{}\n{}",
+        r#"{"at_us":400001,"event":"stray_request","host":"api.stripe.com","port":443,"named":true}"#,
+        r#"{"at_us":400002,"event":"stray_request","host":"example.org","port":443}"#
+    );
+    let result = judged("[no_double_charges]", &lines);
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    let reason = result.reason.unwrap();
+    assert_eq!(
+        reason,
+        "your client called api.stripe.com, not the mock; set its base URL to the one in the \
+         environment variable `BROWNOUT_URL`, or run a scenario of the API `stripe`"
+    );
+    let note = "the client tried to reach example.org:443 and was refused; let it through with \
+                `--allow-network example.org`";
+    assert!(result.notes.iter().any(|one| one == note), "{:?}", result.notes);
+}
+
+#[test]
+fn why_a_client_never_came_is_told_as_far_as_the_trace_knows() {
+    let reason = |lines: &str| judged("[no_double_charges]", lines).reason.unwrap();
+    for (event, part) in [
+        (r#""event":"client_ended","signal":11"#, "it died of signal 11"),
+        (r#""event":"client_ended","code":3"#, "it exited with code 3"),
+        (r#""event":"connection_ended","by":"provider","how":"too_large""#, "413"),
+        (r#""event":"connection_ended","by":"provider","how":"bad_request""#, "no HTTP"),
+        (r#""event":"run_finished","reason":"interrupted""#, "the run was interrupted before"),
+    ] {
+        let reason = reason(&format!("{{\"at_us\":5,{event}}}"));
+        assert!(reason.contains(part), "{reason}");
+    }
+    let well = reason(r#"{"at_us":5,"event":"client_ended","code":0}"#);
+    assert!(well.starts_with("your client sent no request to the mock; set "), "{well}");
+    let ended = reason(r#"{"at_us":5,"event":"client_ended","signal":15,"killed":true}"#);
+    assert_eq!(ended, well, "that the harness ended it is no crash");
+}
+
+#[test]
+fn what_held_in_a_cut_trace_held_as_far_as_the_trace_goes() {
+    let cut = r#"{"at_us":400001,"event":"run_finished","reason":"interrupted"}"#;
+    let lines = format!("{STRUCK}\n{UNKNOWN}");
+    assert!(!judged("[no_double_charges]", &lines).invariants[0].partial);
+    assert!(judged("[no_double_charges]", &format!("{lines}\n{cut}")).invariants[0].partial);
+}
+
+#[test]
+fn a_suite_that_uses_one_order_for_two_tests_is_told_so() {
+    let run = |answer: &str| {
+        let lines = format!(
+            r#"{{"at_us":1,"event":"request_received","request":1,"recognized":"extractor"}}
+            {{"at_us":1,"event":"effect_committed","request":1}}
+            {{"at_us":2,"event":"response_sent","request":1,{answer}}}
+            {{"at_us":900000,"event":"request_received","request":2,"attempt":2,"recognized":"extractor"}}"#
+        );
+        let trace = trace_with(&json!({"mode": "suite"}), &lines);
+        judge(&trace, &scenario("payments", "[no_double_charges]"), None).notes
+    };
+    let told = |notes: &[String]| notes.iter().any(|one| one.contains("give each test a name"));
+    assert!(told(&run(r#""status":201,"effects":[1]"#)));
+    assert!(!told(&run(r#""status":500"#)), "a retry is what a suite is for");
+}
+
+#[test]
 fn without_a_strike_a_run_says_nothing() {
     let calm = r#"{"at_us":0,"event":"operation_submitted"}
         {"at_us":1,"event":"request_received","request":1}

@@ -25,6 +25,8 @@ pub struct InvariantSum<'a> {
     pub exercised: u64,
     /// How many violations.
     pub violations: usize,
+    /// True when some run passed it only as far as its trace goes.
+    pub partial: bool,
     /// Why the first run did not exercise it.
     pub reason: Option<&'a str>,
 }
@@ -128,11 +130,13 @@ impl<'a> Group<'a> {
                         verdict: one.verdict,
                         exercised: one.exercised,
                         violations: one.violations.len(),
+                        partial: one.partial,
                         reason: one.reason.as_deref(),
                     });
                     continue;
                 };
                 sum.verdict = worse(sum.verdict, one.verdict);
+                sum.partial |= one.partial;
                 sum.exercised += one.exercised;
                 sum.violations += one.violations.len();
             }

@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use brownout_provider::event::Mode;
+
 use super::group::{Group, InvariantSum, groups};
 use super::sentence::sentence;
 use super::style::Style;
@@ -36,15 +38,18 @@ fn render(report: &Report) -> String {
         line(&mut out, &Style::Doubt.paint(warning).to_string());
     }
     let groups = groups(report);
-    if let Some(seeds) = seeds(report) {
+    let seeds = seeds(report, &groups);
+    if !groups.is_empty() {
         let scenarios = plural(groups.len(), "scenario");
-        line(&mut out, &Style::Faint.paint(format!("{scenarios}, {seeds}")).to_string());
+        let said =
+            seeds.as_ref().map_or(scenarios.clone(), |seeds| format!("{scenarios}, {seeds}"));
+        line(&mut out, &Style::Faint.paint(said).to_string());
     }
     for group in &groups {
         line(&mut out, "");
         tell_group(&mut out, group);
     }
-    if let Some(seeds) = seeds(report) {
+    if let Some(seeds) = seeds {
         line(&mut out, "");
         line(&mut out, &Style::Faint.paint(seeds).to_string());
     }
@@ -107,19 +112,7 @@ fn heading(out: &mut String, group: &Group<'_>) {
 }
 
 fn facts(out: &mut String, group: &Group<'_>) {
-    let operations = group.operations();
-    fact(
-        out,
-        "operations",
-        &format!(
-            "{}: {} claimed succeeded, {} failed, {} unknown, {} without a claim",
-            operations.total,
-            operations.succeeded,
-            operations.failed,
-            operations.unknown,
-            operations.unclaimed,
-        ),
-    );
+    fact(out, "operations", &operations(group));
     let requests = group.sum(|entry| entry.result.requests);
     let retries = group.sum(|entry| entry.result.retries);
     let recognized = group.counts(|entry| &entry.result.recognized);
@@ -142,6 +135,21 @@ fn facts(out: &mut String, group: &Group<'_>) {
     }
     struck(out, group);
     control(out, group);
+}
+
+/// Operations and what was claimed of them.
+fn operations(group: &Group<'_>) -> String {
+    let operations = group.operations();
+    let total = operations.total;
+    let is_suite = group.first().result.mode == Mode::Suite;
+    if is_suite && operations.unclaimed == total {
+        return format!("{total}: claims none (suite mode judges what is on the wire)");
+    }
+    let unclaimed = if is_suite { "not claimed" } else { "without a claim" };
+    format!(
+        "{total}: {} claimed succeeded, {} failed, {} unknown, {} {unclaimed}",
+        operations.succeeded, operations.failed, operations.unknown, operations.unclaimed,
+    )
 }
 
 fn struck(out: &mut String, group: &Group<'_>) {
@@ -177,7 +185,12 @@ fn invariants(out: &mut String, sums: &[InvariantSum<'_>]) {
     for one in sums {
         let (style, mark, said) = match one.verdict {
             InvariantVerdict::Passed => {
-                (Style::Good, "✓", format!("passed, exercised {}", times(one.exercised)))
+                let (style, how) = if one.partial {
+                    (Style::Doubt, "passed as far as the trace goes")
+                } else {
+                    (Style::Good, "passed")
+                };
+                (style, "✓", format!("{how}, exercised {}", times(one.exercised)))
             }
             InvariantVerdict::Failed => (
                 Style::Bad,
@@ -307,8 +320,12 @@ fn ending(out: &mut String, group: &Group<'_>) {
     }
 }
 
-/// `seed 42`, or `seeds 42 to 61`; `None` when nothing ran.
-fn seeds(report: &Report) -> Option<String> {
+/// `seed 42`, or `20 seeds from 42 to 61`; `None` when nothing ran, or when several scenarios each ran
+/// with a seed of their own, which stands beside each.
+fn seeds(report: &Report, groups: &[Group<'_>]) -> Option<String> {
+    if groups.len() > 1 && groups.iter().all(|group| group.entries.len() == 1) {
+        return None;
+    }
     let mut seeds: Vec<u64> = report.entries.iter().map(|entry| entry.result.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();

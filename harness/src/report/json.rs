@@ -104,7 +104,10 @@ fn invariant(result: &InvariantResult) -> InvariantDocument<'_> {
         name: result.name,
         verdict: result.verdict,
         exercised: result.exercised,
-        reason: result.reason.as_deref(),
+        reason: match &result.reason {
+            None if result.partial => Some("passed as far as the trace goes"),
+            reason => reason.as_deref(),
+        },
         violations: result.violations.iter().map(violation).collect(),
     }
 }

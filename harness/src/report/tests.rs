@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use brownout_provider::event::Mode;
+
 use super::style::plain;
 use super::{Entry, Report, Story, human, json, sentence};
 use crate::invariant::Violation;
@@ -17,7 +19,14 @@ fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
 }
 
 fn invariant(name: &'static str, verdict: InvariantVerdict, exercised: u64) -> InvariantResult {
-    InvariantResult { name, verdict, exercised, reason: None, violations: Vec::new() }
+    InvariantResult {
+        name,
+        verdict,
+        exercised,
+        reason: None,
+        violations: Vec::new(),
+        partial: false,
+    }
 }
 
 fn not_exercised(name: &'static str, reason: &str) -> InvariantResult {
@@ -55,6 +64,7 @@ fn result(seed: u64) -> ScenarioResult {
             Money { billed: 39_980, delivered: 39_980, wasted: 0, beyond_first: 0 },
         )]),
         recognized: counts(&[("url", 35)]),
+        mode: Mode::Stdio,
         invariants: vec![
             invariant("no_double_charges", InvariantVerdict::Passed, 12),
             invariant("no_lost_operations", InvariantVerdict::Passed, 15),
@@ -197,6 +207,33 @@ fn many_seeds_are_summed_and_each_failing_one_has_its_command() {
         report([result(42), charged_twice(43, 2), calm(44), charged_twice(45, 1), result(46)]);
     report.excuse_calm_seeds();
     insta::assert_snapshot!(told(&report));
+}
+
+#[test]
+fn seeds_are_counted_only_where_a_scenario_has_several() {
+    let mut other = result(59);
+    other.name = "busy".to_owned();
+    let text = told(&report([result(1), other]));
+    assert!(text.contains("\n2 scenarios\n") && !text.contains("seeds from"), "{text}");
+    let text = told(&report([result(1), result(2)]));
+    assert!(text.contains("1 scenario, 2 seeds from 1 to 2"), "{text}");
+}
+
+#[test]
+fn a_suite_claims_nothing_and_need_not() {
+    let mut suite = result(42);
+    suite.mode = Mode::Suite;
+    suite.operations = OperationCounts { total: 3, unclaimed: 3, ..OperationCounts::default() };
+    let text = told(&report([suite]));
+    assert!(text.contains("3: claims none (suite mode judges what is on the wire)"), "{text}");
+}
+
+#[test]
+fn what_holds_in_a_cut_trace_is_not_shown_as_held() {
+    let mut cut = result(42);
+    cut.invariants[0].partial = true;
+    let text = told(&report([cut]));
+    assert!(text.contains("passed as far as the trace goes, exercised 12 times"), "{text}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use brownout_provider::api::shipped_hosts;
 use brownout_provider::event::{
     ClockKind, Event, EventKind, Mode, RunFinished, RunKind, RunStarted, Sink, TRACE_VERSION,
 };
@@ -363,8 +364,9 @@ impl Order<'_> {
 
     fn hosts(self) -> Hosts {
         let specs = self.scenario.providers.values();
+        let own = specs.flat_map(|spec| spec.api.hosts.iter().cloned());
         Hosts {
-            named: specs.flat_map(|spec| spec.api.hosts.iter().cloned()).collect(),
+            named: own.chain(shipped_hosts()).collect(),
             allowed: self.options.allow_network.clone(),
         }
     }

@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use brownout_provider::event::{
-    ClientOutput, ClientStarted, ConnectionEnded, Digest16, EffectCommitted, EffectReversed, Event,
-    EventKind, FaultInjected, Idempotency, OperationFinished, OperationSubmitted, RequestReceived,
-    ResponseSent, RunStarted, StrayRequest,
+    ClientEnded, ClientOutput, ClientStarted, ConnectionEnded, Digest16, EffectCommitted,
+    EffectReversed, Event, EventKind, FaultInjected, Idempotency, OperationFinished,
+    OperationSubmitted, RequestReceived, ResponseSent, RunStarted, StrayRequest,
 };
 
 use super::{
-    ClaimMade, ClientRun, Drawn, Effect, EffectId, Ended, Hint, Name, Names, Neighbours, Operation,
-    OperationId, Output, Request, RequestId, Response, Reversal, RouteSeen, RunEnd, Stray, Strike,
-    Submit, Submitted, Trace, place, reading,
+    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, EffectId, Ended, Hint, Name, Names, Neighbours,
+    Operation, OperationId, Output, Refusal, Refused, Request, RequestId, Response, Reversal,
+    RouteSeen, RunEnd, Stray, Strike, Submit, Submitted, Trace, place, reading,
 };
 
 /// A line of output is kept up to so many characters; its marks are all kept.
@@ -48,6 +48,8 @@ pub struct TraceBuilder {
     outputs: Vec<Output>,
     strays: Vec<Stray>,
     clients: Vec<ClientRun>,
+    client_ends: Vec<ClientEnd>,
+    refused: Vec<Refused>,
     routes: BTreeMap<Name, RouteSeen>,
 }
 
@@ -91,7 +93,7 @@ impl TraceBuilder {
             EventKind::OperationFinished(finished) => self.finished(stamp, finished),
             EventKind::ClientOutput(output) => self.output(stamp, output),
             EventKind::ClientStarted(started) => self.started(stamp, started),
-            EventKind::ClientEnded(_) => {}
+            EventKind::ClientEnded(ended) => self.client_ended(stamp, ended),
             EventKind::StrayRequest(stray) => self.stray(stamp, stray),
             EventKind::RunFinished(finished) => {
                 let reason = self.names.intern(&finished.reason);
@@ -128,6 +130,8 @@ impl TraceBuilder {
             outputs: self.outputs,
             strays: self.strays,
             clients: self.clients,
+            client_ends: self.client_ends,
+            refused: self.refused,
             routes: self.routes.into_values().collect(),
         };
         for (operation, range) in of_operation {
@@ -360,6 +364,12 @@ impl TraceBuilder {
     }
 
     fn ended(&mut self, stamp: Stamp, event: &ConnectionEnded) {
+        let refusal = match &*event.how {
+            "bad_request" => Some(Refusal::NoHttp),
+            "too_large" => Some(Refusal::TooLarge),
+            _ => None,
+        };
+        self.refused.extend(refusal.map(|why| Refused { seq: stamp.seq, why }));
         let Some(id) = event.request.and_then(|request| self.find(&event.provider, request)) else {
             return;
         };
@@ -399,6 +409,18 @@ impl TraceBuilder {
         let operation = event.operation.as_deref().map(|operation| self.operation(operation));
         let run = ClientRun { seq: stamp.seq, at_us: stamp.at_us, client: event.client, operation };
         self.clients.push(run);
+    }
+
+    fn client_ended(&mut self, stamp: Stamp, event: &ClientEnded) {
+        let operation = event.operation.as_deref().map(|operation| self.operation(operation));
+        self.client_ends.push(ClientEnd {
+            seq: stamp.seq,
+            at_us: stamp.at_us,
+            code: event.code,
+            signal: event.signal,
+            killed: event.killed,
+            operation,
+        });
     }
 
     fn stray(&mut self, stamp: Stamp, event: &StrayRequest) {

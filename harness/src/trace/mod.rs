@@ -22,8 +22,8 @@ use brownout_provider::event::{ClockKind, Mode, RunStarted};
 
 pub use names::{Name, Names};
 pub use records::{
-    ClaimMade, ClientRun, Drawn, Effect, Ended, Hint, Operation, Output, Request, Response,
-    Reversal, RunEnd, Stray, Strike, Submit, Submitted,
+    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, Ended, Hint, Operation, Output, Refusal,
+    Refused, Request, Response, Reversal, RunEnd, Stray, Strike, Submit, Submitted,
 };
 pub(crate) use records::{Neighbours, RouteSeen};
 
@@ -73,6 +73,8 @@ pub struct Trace {
     pub(crate) outputs: Vec<Output>,
     pub(crate) strays: Vec<Stray>,
     pub(crate) clients: Vec<ClientRun>,
+    pub(crate) client_ends: Vec<ClientEnd>,
+    pub(crate) refused: Vec<Refused>,
     pub(crate) routes: Vec<RouteSeen>,
 }
 
@@ -244,6 +246,24 @@ impl Trace {
     #[must_use]
     pub fn clients(&self) -> &[ClientRun] {
         &self.clients
+    }
+
+    /// Ends of the client's processes, in the order in which they came.
+    #[must_use]
+    pub fn client_ends(&self) -> &[ClientEnd] {
+        &self.client_ends
+    }
+
+    /// What the mock refused before it was a request.
+    #[must_use]
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
+    /// True when the run was ended from outside, by Ctrl-C for example.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.end.is_some_and(|end| self.text(end.reason) == "interrupted")
     }
 
     /// True when the run ended in order, so that what is missing will never come.

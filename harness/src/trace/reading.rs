@@ -40,6 +40,10 @@ const REACTION_US: u64 = 250_000;
 /// A date or an epoch has whole seconds, so a client may be early by one.
 const DATE_GRAIN_US: u64 = 1_000_000;
 
+/// How far the end of a connection and the end of the process that held it stand apart in a trace at
+/// most: the one is seen by the provider, the other by the driver.
+const APART_US: u64 = 500_000;
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -70,6 +74,21 @@ impl Trace {
     #[must_use]
     pub fn reaction_us(&self) -> u64 {
         on_real_clock(self, REACTION_US)
+    }
+
+    /// True when the connection of a request ended because the harness ended the client's process, and
+    /// not by anything that the client decided.
+    #[must_use]
+    pub fn ended_by_harness(&self, request: &Request) -> bool {
+        let Some(ended) = request.ended.filter(|ended| ended.by == Side::Client) else {
+            return false;
+        };
+        self.client_ends()
+            .iter()
+            .filter(|end| {
+                end.killed && (end.operation.is_none() || end.operation == request.operation)
+            })
+            .any(|end| end.at_us.abs_diff(ended.at_us) <= APART_US)
     }
 
     /// How an attempt ended, seen from the end of the trace.

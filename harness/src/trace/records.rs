@@ -319,7 +319,7 @@ pub struct Stray {
     pub host: Box<str>,
     /// The port.
     pub port: u16,
-    /// True when an API file of the scenario names the host.
+    /// True when an API file, shipped or the scenario's own, names the host.
     pub named: bool,
     /// True when it was let through on purpose.
     pub allowed: bool,
@@ -336,6 +336,41 @@ pub struct ClientRun {
     pub client: u32,
     /// The operation, in exec mode.
     pub operation: Option<OperationId>,
+}
+
+/// A process of the client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientEnd {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// The exit code, unless a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// True when the harness ended it.
+    pub killed: bool,
+    /// The operation, in exec mode.
+    pub operation: Option<OperationId>,
+}
+
+/// Bytes that the mock refused before they were a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The event.
+    pub seq: u32,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why bytes were refused before they were a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// They were no HTTP (400).
+    NoHttp,
+    /// The body was larger than the mock reads (413).
+    TooLarge,
 }
 
 /// What the trace shows of a route.

@@ -74,7 +74,7 @@ fn completed(line: Value) -> Value {
         }
         "operation_finished" => json!({"operation": "op-0001"}),
         "client_output" => json!({"stream": "stdout", "text": "text"}),
-        "client_started" => json!({"client": 1, "pid": 1}),
+        "client_started" | "client_ended" => json!({"client": 1, "pid": 1}),
         _ => json!({}),
     };
     merge(&mut event, &line);

@@ -30,6 +30,32 @@ pub fn shipped(name: &str) -> Option<&'static str> {
     SHIPPED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
+/// The hosts of the real things behind all shipped APIs, each once: whoever calls one of them has gone
+/// past the mock, whatever the scenario is about.
+#[must_use]
+pub fn shipped_hosts() -> Vec<String> {
+    let problems = Diagnostics::new();
+    let mut hosts: Vec<String> = SHIPPED
+        .iter()
+        .filter_map(|(name, text)| read(&format!("{name}.yaml"), text.as_bytes(), &problems.root()))
+        .flat_map(|(api, _)| api.hosts.clone())
+        .collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
+/// The shipped API that names this host.
+#[must_use]
+pub fn of_host(host: &str) -> Option<Arc<Api>> {
+    let problems = Diagnostics::new();
+    SHIPPED
+        .iter()
+        .filter_map(|(name, text)| read(&format!("{name}.yaml"), text.as_bytes(), &problems.root()))
+        .map(|(api, _)| api)
+        .find(|api| api.hosts.iter().any(|one| one.eq_ignore_ascii_case(host)))
+}
+
 /// The API of that name or path (from `base_dir`), and its document as JSON; reports at `at` what is
 /// wrong with it, each problem with its place in the API file.
 #[must_use]

@@ -28,7 +28,7 @@ pub use call::{
     Call, Encoding, canonical, decode, encode, hex, read_form, without_mark, write_form,
 };
 pub use error::{ErrorContext, ErrorSpec, Errors, Standard, Which};
-pub use load::{from_value, load, names, shipped};
+pub use load::{from_value, load, names, of_host, shipped, shipped_hosts};
 pub use need::{FieldRule, Kind, Need, brief, same};
 pub use pointer::Pointer;
 pub use policy::{

@@ -595,3 +595,13 @@ proptest! {
         let _ = canonical(&value, &[]);
     }
 }
+
+#[test]
+fn hosts_of_all_shipped_apis_are_known_and_lead_back_to_their_api() {
+    let hosts = shipped_hosts();
+    for (host, api) in [("api.stripe.com", "stripe"), ("api.openai.com", "openai")] {
+        assert!(hosts.iter().any(|one| one == host), "{host} is not in {hosts:?}");
+        assert_eq!(&*of_host(host).expect("it is known").name, api);
+    }
+    assert!(of_host("example.org").is_none());
+}

@@ -173,6 +173,15 @@ impl RunArguments {
             option("allow-network", Some(host.clone()));
         }
         option("seed", Some(seed.get().to_string()));
+        for (name, is_set) in [
+            ("no-control", self.no_control),
+            ("require-exercised", self.require_exercised),
+            ("twice", self.twice),
+        ] {
+            if is_set {
+                words.push(format!("--{name}"));
+            }
+        }
         words.push("--".to_owned());
         words.extend(self.command.iter().map(|word| quoted(&word.to_string_lossy())));
         words.join(" ")
@@ -215,6 +224,11 @@ mod tests {
             "20",
             "--operations",
             "5",
+            "--no-control",
+            "--twice",
+            "--require-exercised",
+            "--allow-network",
+            "example.org",
             "--",
             "sh",
             "-c",
@@ -224,7 +238,7 @@ mod tests {
         let seed = Seed::new(44).expect("in range");
         assert_eq!(
             arguments.reproduce("a b.yaml", seed),
-            r"brownout run 'a b.yaml' --mode stdio --operations 5 --seed 44 -- sh -c 'it'\''s $HOME'"
+            r"brownout run 'a b.yaml' --mode stdio --operations 5 --allow-network example.org --seed 44 --no-control --require-exercised --twice -- sh -c 'it'\''s $HOME'"
         );
     }
 

@@ -285,10 +285,9 @@ fn the_naive_call_loses_orders() {
         "scenarios/payments",
         "naive_call.py",
         &[
-            ("payments-calm", &["idempotency_key_present"]),
             ("payments-demo", &["no_lost_operations", "honest_failures"]),
             ("payments-hang", &["client_timeout", "no_lost_operations", "honest_failures"]),
-            ("payments-lost-response", &["honest_failures", "idempotency_key_present"]),
+            ("payments-lost-response", &["honest_failures"]),
             ("payments-malformed-200", &["rejects_malformed_responses", "no_lost_operations"]),
             ("payments-outage", &["no_lost_operations"]),
             ("payments-rate-limit", &["no_lost_operations"]),
@@ -324,10 +323,9 @@ fn the_fixed_delay_ignores_what_it_is_told_and_charges_twice() {
         "scenarios/payments",
         "fixed_delay.py",
         &[
-            ("payments-calm", &["idempotency_key_present"]),
             ("payments-demo", &["no_double_charges"]),
             ("payments-hang", &["client_timeout", "no_double_charges", "no_lost_operations"]),
-            ("payments-lost-response", &["no_double_charges", "idempotency_key_present"]),
+            ("payments-lost-response", &["no_double_charges"]),
             ("payments-malformed-200", &["rejects_malformed_responses", "no_double_charges"]),
             ("payments-outage", &["honors_retry_after"]),
             ("payments-permanent-error", &["no_retry_on_permanent_errors"]),

@@ -114,7 +114,7 @@ fn a_run_without_anything_to_run_is_refused_before_it_begins() {
     refused(
         &run_in(at, &[scenario, "--tag", "none", "--", "true"]),
         3,
-        &["no scenario is left to run", "`quick`"],
+        &["no scenario is left to run with `--tag none`", "for --tag there is:", "`quick`"],
     );
     refused(
         &run_in(at, &[scenario, "--port", "4000", "--jobs", "2", "--", "true"]),
@@ -153,6 +153,26 @@ fn a_folder_for_traces_that_cannot_be_written_is_exit_code_4() {
         4,
         &["cannot write traces to", "it is a file; choose another folder with `--out`"],
     );
+}
+
+#[test]
+fn whoever_asks_for_a_document_gets_one_also_where_nothing_runs() {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let scenario = "scenarios/payments/calm.yaml";
+    for (arguments, code) in [
+        (&[scenario, "--format", "json", "--", "no-such-command-at-all"][..], 4),
+        (&["none.yaml", "--format", "json", "--", "true"][..], 3),
+        (&[scenario, "--format=json", "--no-such-option", "--", "true"][..], 3),
+    ] {
+        let said = run_in(folder.path(), arguments);
+        assert_eq!(said.code, Some(code), "{}", said.err);
+        let document = document(&said);
+        assert_eq!(document["version"], 1);
+        assert_eq!(document["verdict"], Value::Null);
+        assert_eq!(document["error"]["exit_code"], code);
+        assert!(document["error"]["message"].as_str().is_some_and(|text| !text.is_empty()));
+        assert_eq!(document["scenarios"], Value::Array(Vec::new()));
+    }
 }
 
 #[test]
@@ -500,6 +520,10 @@ fn the_demo_catches_the_careless_and_passes_the_careful() {
     }
     let left = fs::read_dir(folder.path()).expect("readable").count();
     assert_eq!(left, 0, "the demo writes nothing to disk");
+    let said = brownout_in(folder.path(), &["demo", "--out", "kept"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let again = brownout_in(folder.path(), &["check", "kept/payments-demo/careless/trace.jsonl"]);
+    assert_eq!(again.code, Some(1), "{}{}", again.out, again.err);
 }
 
 /// Sends a signal by bash, which has `kill` built in.

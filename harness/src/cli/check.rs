@@ -16,7 +16,7 @@ use super::terminal::Terminal;
 use super::{load, sources, story};
 use crate::judge::judge;
 use crate::report::style::Style;
-use crate::report::{Entry, Report, diagnostics, registry};
+use crate::report::{Entry, Report, diagnostics, human, registry};
 use crate::scenario::schedule::Schedule;
 use crate::scenario::{Apis, Checked, Overrides, from_value};
 use crate::trace;
@@ -63,15 +63,20 @@ pub fn run(arguments: &CheckArguments, terminal: Terminal) -> Result<Exit, Refus
             Ok(entry) => report.entries.push(entry),
             Err(refusal) => {
                 terminal.refuse(&refusal);
+                report.trouble.get_or_insert(refusal.as_trouble());
                 exit = exit.max(refusal.exit);
             }
         }
     }
-    if report.entries.is_empty() {
-        return Ok(exit);
-    }
     let format = registry::find(&arguments.format)
         .ok_or_else(|| Refusal::usage("no such format; `human` and `json` are known"))?;
+    if report.entries.is_empty() && format.name == human::FORMAT.name {
+        return Ok(exit);
+    }
+    if report.entries.is_empty() {
+        terminal.out(&(format.render)(&report));
+        return Ok(exit);
+    }
     terminal.out(&(format.render)(&report));
     Ok(exit.max(report.verdict().into()))
 }

@@ -23,6 +23,7 @@ pub mod sources;
 pub mod story;
 pub mod terminal;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -31,6 +32,8 @@ use clap::{Parser, Subcommand};
 use exit::Exit;
 use refusal::Refusal;
 use terminal::Terminal;
+
+use crate::report::{Report, json};
 
 /// A chaos harness for the code that calls APIs.
 ///
@@ -90,7 +93,15 @@ pub fn main() -> ExitCode {
     let terminal = Terminal::new();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return usage(terminal, &error).into(),
+        Err(error) => {
+            let exit = usage(terminal, &error);
+            if exit != Exit::Passed {
+                let message = error.render().to_string();
+                let message = message.trim().trim_start_matches("error: ").to_owned();
+                document(terminal, &Refusal { exit, message });
+            }
+            return exit.into();
+        }
     };
     match dispatch(arguments.command, terminal) {
         Ok(exit) => exit.into(),
@@ -98,6 +109,7 @@ pub fn main() -> ExitCode {
             if !refusal.message.is_empty() {
                 terminal.refuse(&refusal);
             }
+            document(terminal, &refusal);
             refusal.exit.into()
         }
     }
@@ -106,13 +118,28 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, terminal: Terminal) -> Result<Exit, Refusal> {
     match command {
         Command::Run(arguments) => run::run(*arguments, terminal),
-        Command::Demo(arguments) => demo::run(arguments, terminal),
+        Command::Demo(arguments) => demo::run(&arguments, terminal),
         Command::Serve(arguments) => serve::run(&arguments, terminal),
         Command::Check(arguments) => check::run(&arguments, terminal),
         Command::List(arguments) => list::run(&arguments, terminal),
         Command::Explain(arguments) => explain::run(&arguments, terminal),
         Command::Schema(arguments) => schema::run(arguments, terminal),
     }
+}
+
+/// Whoever asked for a document for programs gets one also where nothing can run.
+fn document(terminal: Terminal, refusal: &Refusal) {
+    if asks_for_json(std::env::args_os().skip(1)) {
+        let report = Report { entries: Vec::new(), trouble: Some(refusal.as_trouble()) };
+        terminal.out(&(json::FORMAT.render)(&report));
+    }
+}
+
+/// True when the words before `--` ask for JSON, whatever else is wrong with them.
+fn asks_for_json(words: impl Iterator<Item = OsString>) -> bool {
+    let words: Vec<OsString> = words.take_while(|word| word != "--").collect();
+    words.iter().any(|word| word == "--format=json")
+        || words.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
 }
 
 /// Prints what clap has to say: help and version are no mistake, the rest is exit 3.

@@ -5,6 +5,7 @@
 use std::fmt::Display;
 
 use super::exit::Exit;
+use crate::report::Trouble;
 use crate::run::RunError;
 
 /// Why an invocation ends without a verdict.
@@ -28,6 +29,17 @@ impl Refusal {
     #[must_use]
     pub fn harness(message: impl Into<String>) -> Self {
         Self { exit: Exit::Harness, message: message.into() }
+    }
+
+    /// The same for a report.
+    #[must_use]
+    pub fn as_trouble(&self) -> Trouble {
+        let message = if self.message.is_empty() {
+            "standard error says what is wrong".to_owned()
+        } else {
+            self.message.clone()
+        };
+        Trouble { exit_code: self.exit.code(), message }
     }
 
     /// The world failed: an error of the operating system or of a part of the harness, with all that

@@ -40,7 +40,23 @@ fn story(scenario: &Scenario, trace: &Trace, invariant: &InvariantResult) -> Sto
         .and_then(|violation| Timeline::of_named(trace, violation.operation.as_deref()?))
         .map(|timeline| timeline.lines())
         .unwrap_or_default();
-    Story { invariant: invariant.name, timeline, cure: cure(scenario, invariant.name) }
+    let demand = scenario
+        .expect
+        .iter()
+        .filter(|one| one.name == invariant.name)
+        .find_map(|one| one.invariant.demand());
+    let kind = registry::find(invariant.name);
+    let expected = demand.map(|one| one.summary).or(kind.map(|kind| kind.summary));
+    Story {
+        invariant: invariant.name,
+        timeline,
+        expected: expected.unwrap_or_default().to_owned(),
+        cure: match demand {
+            // The API's words are for what the invariant asks of everybody.
+            Some(demand) => demand.cure.to_owned(),
+            None => cure(scenario, invariant.name),
+        },
+    }
 }
 
 /// What to change in the client: the API's own words first, else the invariant's.

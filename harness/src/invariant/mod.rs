@@ -50,6 +50,12 @@ pub trait Invariant: fmt::Debug + Send + Sync {
     /// Judges a trace.
     fn check(&self, trace: &Trace) -> Judgement;
 
+    /// What it demands of a client, and the cure, where its parameters ask for more than the registry's
+    /// entry says: `None` where that says it all.
+    fn demand(&self) -> Option<Demand> {
+        None
+    }
+
     /// Reports what makes it impossible to exercise in this scenario, with the fault that would; the
     /// scenario checker calls it before anything runs.
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
@@ -99,6 +105,15 @@ impl fmt::Debug for InvariantKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("InvariantKind").field(&self.name).finish()
     }
+}
+
+/// What an invariant with its parameters demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// One sentence: what a client must do.
+    pub summary: &'static str,
+    /// What to change in a client.
+    pub cure: &'static str,
 }
 
 /// What an invariant says of a trace.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::support::{events_of, is_driven, means, schema, unlikely};
-use super::{Invariant, InvariantKind, Judgement, Violation};
+use super::{Demand, Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, Submit, Trace};
 
@@ -55,6 +55,15 @@ fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
     Some(Arc::new(NoLostOperations { all: raw.all.unwrap_or(false) }))
 }
 
+/// What `all: true` demands.
+const ALL: Demand = Demand {
+    summary: "Every operation that was not permanently rejected has its effect by the end, and a claim by \
+              the client.",
+    cure: "Try again what may be tried again (a lost answer, 408, 409, 429 and 5xx) with one idempotency \
+           key per operation, until it is done, is permanently rejected, or your own deadline is over; \
+           give that enough time, and report what you give up.",
+};
+
 #[derive(Debug)]
 struct NoLostOperations {
     all: bool,
@@ -63,6 +72,10 @@ struct NoLostOperations {
 impl Invariant for NoLostOperations {
     fn kind(&self) -> &'static InvariantKind {
         &KIND
+    }
+
+    fn demand(&self) -> Option<Demand> {
+        self.all.then_some(ALL)
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
@@ -178,6 +191,14 @@ mod tests {
         let failed = r#"{"at_us":9,"event":"operation_finished","claim":"failed"}"#;
         assert_eq!(check(&format!("{STRUCK}\n{failed}")), "passed");
         assert_eq!(check_all(&format!("{STRUCK}\n{failed}")), "failed op-0001", "all must be done");
+    }
+
+    #[test]
+    fn what_is_demanded_of_all_is_said_and_cured_as_such() {
+        assert_eq!(invariant("no_lost_operations", &Value::Null).demand(), None);
+        let demand = invariant("no_lost_operations", &json!({"all": true})).demand().expect("more");
+        assert!(demand.summary.contains("has its effect by the end"));
+        assert!(demand.cure.starts_with("Try again"));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! **Invariant:** reads the marks that were put in place of secrets when events were made; it never
 //! sees a secret.
 
+use std::collections::BTreeMap;
+
 use brownout_provider::event::ClaimBy;
 
-use super::support::{NoParameters, bare, listed, schema};
+use super::support::{NoParameters, bare, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
-use crate::trace::{Output, Trace};
+use crate::trace::{OperationId, Trace};
 
 /// How a mark in a text begins.
 const MARK: &str = "⟦secret:";
@@ -42,36 +44,64 @@ impl Invariant for NoSecretsInOutput {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
-        let mut violations: Vec<Violation> =
-            trace.outputs().iter().filter_map(|output| in_line(trace, output)).collect();
+        let mut leaks = BTreeMap::<Leak<'_>, Lines<'_>>::new();
+        for output in trace.outputs() {
+            let marks: Vec<&str> = output.secrets.iter().map(|mark| trace.text(*mark)).collect();
+            let stream = trace.text(output.stream);
+            found(&mut leaks, output.operation, stream, &marks, (output.seq, &output.text));
+        }
         let mut claims = 0;
         for (_, submit) in trace.submits() {
             for claim in trace.claims(submit).iter().filter(|claim| claim.by == ClaimBy::Client) {
                 claims += 1;
                 let detail = claim.detail.map_or("", |detail| trace.text(detail));
-                if detail.contains(MARK) {
-                    let message = format!("the client's claim holds a secret: `{detail}`");
-                    violations.push(Violation::new(trace, submit.operation, message, [claim.seq]));
-                }
+                found(&mut leaks, Some(submit.operation), CLAIM, &[], (claim.seq, detail));
             }
         }
+        let violations = leaks.iter().map(|(leak, lines)| violation(trace, leak, lines)).collect();
         Judgement::new(trace.outputs().len() + claims, violations, "the client wrote nothing")
     }
 }
 
-fn in_line(trace: &Trace, output: &Output) -> Option<Violation> {
-    if output.secrets.is_empty() && !output.text.contains(MARK) {
-        return None;
+/// Where a secret went, and which: lines that differ in nothing else are one violation.
+type Leak<'a> = (Option<OperationId>, &'a str, &'a str);
+
+/// The lines of a leak: their events, and the text of the first.
+type Lines<'a> = (Vec<u32>, &'a str);
+
+/// The stream of what a client claims.
+const CLAIM: &str = "its claim";
+
+/// A secret of which the trace does not say what it is.
+const UNNAMED: &str = "";
+
+/// Takes note of the secrets in a line.
+fn found<'a>(
+    leaks: &mut BTreeMap<Leak<'a>, Lines<'a>>,
+    operation: Option<OperationId>,
+    stream: &'a str,
+    marks: &[&'a str],
+    (seq, text): (u32, &'a str),
+) {
+    let unnamed = marks.is_empty() && text.contains(MARK);
+    for mark in marks.iter().copied().chain(unnamed.then_some(UNNAMED)) {
+        let (seqs, _) = leaks.entry((operation, stream, mark)).or_insert((Vec::new(), text));
+        seqs.push(seq);
     }
-    let marks: Vec<&str> = output.secrets.iter().map(|mark| trace.text(*mark)).collect();
-    let what =
-        if marks.is_empty() { "a secret".to_owned() } else { format!("`{}`", listed(&marks)) };
-    let stream = trace.text(output.stream);
-    let message = format!("the client wrote {what} to {stream}: `{}`", output.text.trim());
-    Some(match output.operation {
-        Some(operation) => Violation::new(trace, operation, message, [output.seq]),
-        None => Violation::of_run(message, [output.seq]),
-    })
+}
+
+fn violation(trace: &Trace, leak: &Leak<'_>, lines: &Lines<'_>) -> Violation {
+    let ((operation, stream, mark), (seqs, first)) = (*leak, lines);
+    let what = if mark == UNNAMED { "a secret".to_owned() } else { format!("`{mark}`") };
+    let often = match seqs.len() {
+        1 => String::new(),
+        many => format!(" {many} times, first"),
+    };
+    let message = format!("the client wrote {what} to {stream}{often}: `{}`", first.trim());
+    match operation {
+        Some(operation) => Violation::new(trace, operation, message, seqs.iter().copied()),
+        None => Violation::of_run(message, seqs.iter().copied()),
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +125,18 @@ mod tests {
         );
         let of_operation = line.replace(r#""stream""#, r#""operation":"op-0001","stream""#);
         assert_eq!(check(&of_operation), "failed op-0001");
+    }
+
+    #[test]
+    fn lines_with_one_secret_are_one_violation() {
+        let line = r#"{"at_us":1,"event":"client_output","stream":"stderr","text":"⟦secret:a:plain⟧","secrets":["a:plain"]}"#;
+        let other = line.replace("a:plain", "b:plain").replace(":1,", ":2,");
+        let lines = format!("{line}\n{line}\n{line}\n{other}");
+        assert_eq!(check(&lines), "failed run run");
+        assert_eq!(
+            message("no_secrets_in_output", &Value::Null, &trace(&lines)),
+            "the client wrote `a:plain` to stderr 3 times, first: `⟦secret:a:plain⟧`"
+        );
     }
 
     #[test]

@@ -37,6 +37,10 @@ fn render(report: &Report) -> String {
     if let Some(warning) = unfair(report) {
         line(&mut out, &Style::Doubt.paint(warning).to_string());
     }
+    if let Some(trouble) = &report.trouble {
+        let said = format!("not all of it ran: {}", trouble.message);
+        line(&mut out, &Style::Doubt.paint(said).to_string());
+    }
     let groups = groups(report);
     let seeds = seeds(report, &groups);
     if !groups.is_empty() {
@@ -261,8 +265,9 @@ fn timeline_of<'a>(entry: &'a Entry, invariant: &InvariantResult) -> &'a [String
 fn tell_violation(out: &mut String, entry: &Entry, invariant: &InvariantResult, told: Told) {
     let kind = registry::find(invariant.name);
     let story = entry.stories.iter().find(|story| story.invariant == invariant.name);
-    if let Some(kind) = kind {
-        prose(out, "expected", kind.summary, None);
+    let expected = story.map(|story| &*story.expected).or(kind.map(|kind| kind.summary));
+    if let Some(expected) = expected {
+        prose(out, "expected", expected, None);
     }
     if let Some(first) = invariant.violations.first() {
         prose(out, "seen", &first.message, None);

@@ -23,8 +23,17 @@ const VERSION: u32 = 1;
 #[derive(Serialize)]
 struct Document<'a> {
     version: u32,
-    verdict: Verdict,
+    /// `None` when nothing was judged, because something was wrong.
+    verdict: Option<Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorDocument<'a>>,
     scenarios: Vec<ScenarioDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct ErrorDocument<'a> {
+    exit_code: u8,
+    message: &'a str,
 }
 
 #[derive(Serialize)]
@@ -67,7 +76,11 @@ struct ViolationDocument<'a> {
 fn render(report: &Report) -> String {
     let document = Document {
         version: VERSION,
-        verdict: report.verdict(),
+        verdict: (report.trouble.is_none() || !report.entries.is_empty()).then(|| report.verdict()),
+        error: report.trouble.as_ref().map(|trouble| ErrorDocument {
+            exit_code: trouble.exit_code,
+            message: &trouble.message,
+        }),
         scenarios: report.entries.iter().map(scenario).collect(),
     };
     let mut text = serde_json::to_string_pretty(&document)

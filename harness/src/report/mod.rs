@@ -21,6 +21,17 @@ use crate::verdict::{ScenarioResult, Verdict};
 pub struct Report {
     /// One entry a scenario and seed, in the order of files and seeds.
     pub entries: Vec<Entry>,
+    /// What kept the invocation from its end, where something did.
+    pub trouble: Option<Trouble>,
+}
+
+/// What kept an invocation from its end: the command line, a scenario, or the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The exit code: 3 or 4.
+    pub exit_code: u8,
+    /// What is wrong and what to do, in words.
+    pub message: String,
 }
 
 /// One judged run, with the stories of its violations.
@@ -42,6 +53,8 @@ pub struct Story {
     pub invariant: &'static str,
     /// The lines of the operation's timeline; empty for a violation about the whole run.
     pub timeline: Vec<String>,
+    /// What the invariant, with its parameters, demands.
+    pub expected: String,
     /// What to change in the client.
     pub cure: String,
 }

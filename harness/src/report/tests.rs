@@ -113,6 +113,8 @@ fn story() -> Story {
             "0.062 s             committed charge 19.99 USD, answered 201".to_owned(),
             "0.063 s  claimed succeeded".to_owned(),
         ],
+        expected: "An operation has at most one live effect of any kind: nobody pays twice."
+            .to_owned(),
         cure: "Send one idempotency key per operation.".to_owned(),
     }
 }
@@ -126,7 +128,7 @@ fn entry(result: ScenarioResult) -> Entry {
 }
 
 fn report(results: impl IntoIterator<Item = ScenarioResult>) -> Report {
-    Report { entries: results.into_iter().map(entry).collect() }
+    Report { entries: results.into_iter().map(entry).collect(), trouble: None }
 }
 
 fn inconclusive() -> ScenarioResult {
@@ -234,6 +236,30 @@ fn what_holds_in_a_cut_trace_is_not_shown_as_held() {
     cut.invariants[0].partial = true;
     let text = told(&report([cut]));
     assert!(text.contains("passed as far as the trace goes, exercised 12 times"), "{text}");
+}
+
+#[test]
+fn without_a_run_the_document_says_what_is_wrong() {
+    let trouble = super::Trouble { exit_code: 4, message: "no room; make some".to_owned() };
+    let mut report = Report { entries: Vec::new(), trouble: Some(trouble) };
+    let document = |report: &Report| -> serde_json::Value {
+        serde_json::from_str(&(json::FORMAT.render)(report)).expect("one document")
+    };
+    assert_eq!(
+        document(&report),
+        serde_json::json!({
+            "version": 1, "verdict": null, "scenarios": [],
+            "error": {"exit_code": 4, "message": "no room; make some"},
+        })
+    );
+    report.entries.push(entry(result(42)));
+    let partly = document(&report);
+    assert_eq!((&partly["verdict"], &partly["error"]["exit_code"]), (&"passed".into(), &4.into()));
+    assert!(
+        told(&report).contains("\nnot all of it ran: no room; make some\n"),
+        "{}",
+        told(&report)
+    );
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub enum RunError {
     },
     /// The trace cannot be written. What was written before stays readable.
     #[error(
-        "cannot write the trace to `{}`: {source}; the lines before it are whole; make room or choose another folder with `--out`",
+        "the trace could not be written to `{0}`: {source}; what was written stays readable, and `brownout check {0}` judges it; make room or choose another folder with `--out`",
         path.display()
     )]
     Trace {

@@ -80,7 +80,8 @@ impl Diagnostic {
 }
 
 /// The word of `allowed` that is closest to `wrong`, if any is close.
-fn closest(wrong: &str, allowed: &[String]) -> Option<String> {
+#[must_use]
+pub fn closest(wrong: &str, allowed: &[String]) -> Option<String> {
     let wrong = wrong.to_lowercase();
     let longest = wrong.chars().count().max(3);
     allowed

@@ -13,7 +13,7 @@ mod spelling;
 mod words;
 
 pub use decode::{NoNull, decode, map_strings, schema_of, schema_settings};
-pub use diagnostic::{At, Diagnostic, Diagnostics, Place, Severity};
+pub use diagnostic::{At, Diagnostic, Diagnostics, Place, Severity, closest};
 pub use places::Places;
 pub use spelling::{Named, OneOrMany, ScalarOr};
 

@@ -8,12 +8,14 @@
 mod careful;
 mod careless;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::exit::Exit;
 use super::load;
+use super::out_dir::OutDir;
 use super::refusal::Refusal;
 use super::story;
 use super::terminal::Terminal;
@@ -28,9 +30,13 @@ use crate::verdict::{InvariantVerdict, Verdict};
 /// Shows brownout catch a careless client and pass a careful one.
 ///
 /// Both clients are built in and run in this process against a mock payment provider; nothing leaves this
-/// machine and nothing is written to disk.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct DemoArguments {}
+/// machine, and nothing is written to disk unless `--out` asks for it.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArguments {
+    /// Keeps the traces of both clients in this folder, for `brownout check`.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
 
 /// The scenario of the demo.
 const SCENARIO: &str = "payments/demo.yaml";
@@ -46,11 +52,14 @@ const NEXT: &str =
 ///
 /// # Errors
 /// The harness cannot run here.
-pub fn run(_arguments: DemoArguments, terminal: Terminal) -> Result<Exit, Refusal> {
+pub fn run(arguments: &DemoArguments, terminal: Terminal) -> Result<Exit, Refusal> {
     let shipped = shipped::find(SCENARIO)
         .ok_or_else(|| Refusal::harness("the demo's scenario is not in this program"))?;
     let scenario = load::shipped(shipped, &all_at_once(), terminal)?.scenario;
     let seed = scenario.seed;
+    let out = arguments.out.as_deref().map(OutDir::open).transpose()?;
+    let folder =
+        |client: &str| out.as_ref().map(|out| out.of_run(&scenario.name, client)).transpose();
     let bold = Style::Strong;
     terminal.out(&format!(
         "{} (seed {})\n\n\
@@ -61,7 +70,7 @@ pub fn run(_arguments: DemoArguments, terminal: Terminal) -> Result<Exit, Refusa
     ));
 
     let careless = Client::InProcess(Arc::new(careless::careless));
-    let caught = judged(&scenario, &careless)?;
+    let caught = judged(&scenario, &careless, folder("careless")?)?;
     terminal.out(&format!(
         "1. {} retries whatever fails, with a new idempotency key each time.\n\n{}\n",
         bold.paint("The careless client"),
@@ -72,7 +81,7 @@ pub fn run(_arguments: DemoArguments, terminal: Terminal) -> Result<Exit, Refusa
         Client::InProcess(Arc::new(move |operation: Operation, connection: Connection| {
             careful::careful(seed, operation, connection)
         }));
-    let held = judged(&scenario, &careful)?;
+    let held = judged(&scenario, &careful, folder("careful")?)?;
     terminal.out(&format!(
         "2. {} keeps one key per charge, waits as it is asked to, and believes no wrong answer.\n\n{}\n",
         bold.paint("The careful client"),
@@ -89,18 +98,22 @@ fn all_at_once() -> Overrides {
 }
 
 /// One client through the scenario, judged and told.
-fn judged(scenario: &Scenario, client: &Client) -> Result<Entry, Refusal> {
-    let options = RunOptions { file: format!("scenarios/{SCENARIO}"), ..RunOptions::default() };
+fn judged(scenario: &Scenario, client: &Client, dir: Option<PathBuf>) -> Result<Entry, Refusal> {
+    let file = format!("scenarios/{SCENARIO}");
+    let options = RunOptions { file, dir, ..RunOptions::default() };
     let run = run_main(scenario, scenario.seed, client, &options)?;
     Ok(story::entry(scenario, &run, None, "brownout demo".to_owned()))
 }
 
 /// The sentence, what was counted, and the first violation in full.
 fn told(entry: &Entry) -> String {
-    let report = Report { entries: vec![entry.clone()] };
+    let report = Report { entries: vec![entry.clone()], trouble: None };
     let style = human::of_verdict(entry.result.verdict);
     let mut text = format!("   {}\n", style.paint(sentence::sentence(&report)));
     text.push_str(&human::first_violation(entry));
+    if let Some(trace) = &entry.result.trace {
+        text = format!("{text}   its trace: {}\n", trace.display());
+    }
     text
 }
 

@@ -27,7 +27,7 @@ use super::progress::Progress;
 use super::refusal::Refusal;
 use super::terminal::Terminal;
 use crate::drive::stop::Stop;
-use crate::report::{Entry, Report, registry};
+use crate::report::{Entry, Report, Trouble, human, registry};
 use crate::verdict::{ControlResult, Verdict};
 
 /// Runs the command.
@@ -40,11 +40,14 @@ pub fn run(arguments: RunArguments, terminal: Terminal) -> Result<Exit, Refusal>
     let stop = Stop::new();
     interrupt::listen(&stop)?;
     let context = Context { arguments, out, stop, terminal };
-    let (report, trouble) = context.run_all(&plan);
+    let (mut report, trouble) = context.run_all(&plan);
+    report.trouble = context.in_the_way(&trouble);
     let format = registry::find(&context.arguments.format)
         .ok_or_else(|| Refusal::usage("no such format; `human` and `json` are known"))?;
-    // Where not one run came to its end, what went wrong is all there is to say.
-    if !report.entries.is_empty() || trouble.is_empty() {
+    // For people, where not one run came to its end, what went wrong is all there is to say, and it
+    // stands on standard error.
+    let is_for_people = format.name == human::FORMAT.name;
+    if !report.entries.is_empty() || report.trouble.is_none() || !is_for_people {
         terminal.out(&(format.render)(&report));
     }
     Ok(context.exit(&report, &trouble))
@@ -92,7 +95,7 @@ impl Context {
             Vec::new()
         };
         progress.end();
-        let mut report = Report { entries };
+        let mut report = Report { entries, trouble: None };
         report.excuse_calm_seeds();
         if self.arguments.require_exercised {
             over_seeds::demand_exercise(&mut report);
@@ -146,6 +149,22 @@ impl Context {
             progress.finished(&single::line(job.planned, job.seed, result.as_ref().ok()));
         });
         results.into_iter().filter_map(|result| kept(result, trouble)).collect()
+    }
+
+    /// What kept the invocation from its end, all of it in one message.
+    fn in_the_way(&self, trouble: &[Refusal]) -> Option<Trouble> {
+        let mut said: Vec<String> = Vec::new();
+        for refusal in trouble {
+            if !said.contains(&refusal.message) {
+                said.push(refusal.message.clone());
+            }
+        }
+        let mut exit = trouble.iter().map(|refusal| refusal.exit).max();
+        if self.stop.is_stopped() {
+            said.push("it was interrupted; start it again and let it come to its end".to_owned());
+            exit = exit.max(Some(Exit::Harness));
+        }
+        exit.map(|exit| Trouble { exit_code: exit.code(), message: said.join(". ") })
     }
 
     /// The exit code, after everything that went wrong with the harness has been said.

@@ -8,16 +8,23 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use brownout_provider::document::closest;
 use brownout_provider::event::Mode;
 use brownout_provider::seed::Seed;
 
 use super::arguments::RunArguments;
 use crate::cli::load::{self, Loaded};
-use crate::cli::refusal::{Refusal, list_of};
+use crate::cli::refusal::Refusal;
 use crate::cli::terminal::Terminal;
 use crate::cli::{executable, sources};
 use crate::run::Client;
 use crate::scenario::{Overrides, Scenario};
+
+/// So many choices are named.
+const CHOICES: usize = 10;
+
+/// How wide lines of choices are, in characters.
+const WIDTH: usize = 96;
 
 /// What will be run.
 #[derive(Debug)]
@@ -91,14 +98,63 @@ fn choose(loaded: Vec<Loaded>, arguments: &RunArguments) -> Result<Vec<Loaded>, 
         })
         .collect();
     if chosen.is_empty() {
-        return Err(Refusal::usage(format!(
-            "no scenario is left to run; here are the tags {}, the APIs {} and the names {}",
-            list_of(tags),
-            list_of(apis),
-            list_of(names)
-        )));
+        return Err(Refusal::usage(nothing_left(arguments, &tags, &apis, &names)));
     }
     Ok(chosen)
+}
+
+/// What was asked for, what was probably meant, and what there is to choose from.
+fn nothing_left(
+    arguments: &RunArguments,
+    tags: &[String],
+    apis: &[String],
+    names: &[String],
+) -> String {
+    let asked = arguments
+        .tag
+        .iter()
+        .map(|tag| ("tag", tag, tags))
+        .chain(arguments.api.iter().map(|api| ("api", api, apis)))
+        .chain(arguments.filter.iter().map(|text| ("filter", text, names)));
+    let asked: Vec<(&str, &String, &[String])> = asked.collect();
+    let options: Vec<String> =
+        asked.iter().map(|(option, word, _)| format!("`--{option} {word}`")).collect();
+    let mut text = format!("no scenario is left to run with {}", options.join(" and "));
+    let unknown = asked.iter().filter(|(option, word, all)| match *option {
+        "filter" => !all.iter().any(|one| one.contains(word.as_str())),
+        _ => !all.contains(word),
+    });
+    let mut alone = true;
+    for (option, word, all) in unknown {
+        alone = false;
+        if let Some(meant) = closest(word, all) {
+            text = format!("{text}; did you mean `--{option} {meant}`?");
+        }
+        text = format!("{text}\n{}", choices(option, all));
+    }
+    if alone {
+        text.push_str(
+            "; each of them matches some scenario, and no scenario matches all: leave one out",
+        );
+    }
+    text
+}
+
+/// At most ten choices, in lines of a width that people read.
+fn choices(option: &str, all: &[String]) -> String {
+    let mut rows = vec![format!("  for --{option} there is:")];
+    for word in all.iter().take(CHOICES) {
+        let word = format!(" `{word}`");
+        match rows.last_mut() {
+            Some(row) if row.chars().count() + word.chars().count() <= WIDTH => row.push_str(&word),
+            _ => rows.push(format!("   {word}")),
+        }
+    }
+    if all.len() > CHOICES {
+        let more = all.len() - CHOICES;
+        rows.push(format!("    and {more} more, which `brownout list` shows"));
+    }
+    rows.join("\n")
 }
 
 fn known(words: impl Iterator<Item = String>) -> Vec<String> {
@@ -155,6 +211,16 @@ fn jobs(arguments: &RunArguments) -> Result<usize, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_choices_ten_are_named_in_lines_of_bounded_width() {
+        let names: Vec<String> =
+            (0..14).map(|number| format!("a-rather-long-name-{number}")).collect();
+        let text = choices("filter", &names);
+        assert!(text.lines().count() > 2 && text.lines().all(|line| line.chars().count() <= 96));
+        assert!(text.contains("`a-rather-long-name-9`") && !text.contains("name-10`"), "{text}");
+        assert!(text.ends_with("and 4 more, which `brownout list` shows"), "{text}");
+    }
 
     #[test]
     fn seeds_follow_the_first_and_never_pass_the_largest() {

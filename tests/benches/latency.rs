@@ -39,11 +39,11 @@ fn main() {
     let (tell, told) = mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let server = std::thread::spawn(move || {
-        stay_on_core(0);
+        let _place = stay_on_core(0);
         runtime().block_on(serve(tell, stopped));
     });
     let addr = told.recv().expect("the server listens");
-    stay_on_core(1);
+    let _place = stay_on_core(1);
     let (bare, injected) = runtime().block_on(measure(addr));
     stop.send(()).expect("the server waits for this");
     server.join().expect("the server ends in order");

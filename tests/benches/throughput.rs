@@ -15,6 +15,7 @@ use brownout::drive::stop::Stop;
 use brownout::record::Recorder;
 use brownout_provider::event::{Event, Side, Sink};
 use brownout_provider::exchange::{Answer, End, Exchange, ExchangeId, Finish, Next, Wire};
+use brownout_provider::provider::Provider;
 use brownout_provider::request::Request;
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::handler::Handler;
@@ -22,7 +23,7 @@ use brownout_provider::shell::server::Server;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use support::bare::{self, Fixed};
-use support::load::{self, Counted};
+use support::load;
 use support::provider;
 use support::{fraction, median, spread_permille, stay_on_core, thread_cpu_us};
 use tokio::sync::oneshot;
@@ -138,29 +139,29 @@ fn measure(connections: usize, answer: &Fixed) {
     );
 }
 
-/// One run against a server of its own, on a thread of its own.
+/// One run against a server of its own, on this thread, as `brownout run` serves as well.
 fn run(kind: Kind, connections: usize, answer: &Fixed, millis: u64) -> Run {
     let (tell, told) = mpsc::channel();
     let (stop, stopped) = oneshot::channel::<()>();
-    let answer = answer.clone();
-    let thread = std::thread::spawn(move || {
-        let trace = (kind == Kind::Traced).then(Trace::new);
-        // The writer of the trace, if any, was started before: it may run on any core.
-        stay_on_core(0);
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let used_us = runtime.block_on(serve(answer, trace.as_ref(), kind, (tell, stopped)));
-        if let Some(trace) = trace {
-            trace.finish();
-        }
-        used_us
+    let load = std::thread::spawn(move || {
+        let addr = told.recv().expect("the server listens");
+        let counted = load::run(addr, connections, millis);
+        stop.send(()).expect("the server waits for this");
+        counted
     });
-    let addr = told.recv().expect("the server listens");
-    let Counted { all, .. } = { load::run(addr, connections, 0) };
-    let counted = load::run(addr, connections, millis);
-    stop.send(()).expect("the server waits for this");
-    let used_us = thread.join().expect("the server ends in order");
-    Run { rate: counted.rate(), cpu_ns: used_us * 1_000 / (all + counted.all).max(1) }
+    let trace = (kind == Kind::Traced).then(Trace::new);
+    // The writer of the trace, if any, and the load were started before: they may run on any core.
+    let place = stay_on_core(0);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let wires = (tell, stopped);
+    let used_us = runtime.block_on(serve(answer.clone(), trace.as_ref(), kind, wires));
+    drop(place);
+    if let Some(trace) = trace {
+        trace.finish();
+    }
+    let counted = load.join().expect("the load ends in order");
+    Run { rate: counted.rate(), cpu_ns: used_us * 1_000 / counted.all.max(1) }
 }
 
 /// A trace on disk, and the folder that goes away with it.
@@ -218,23 +219,35 @@ async fn until_told(addr: SocketAddr, (tell, stopped): Wires) -> u64 {
 
 /// CPU time of a request in the state machine alone, in nanoseconds.
 fn alone_ns() -> u64 {
+    const BATCH: u64 = 1_000;
     let mut provider = provider::payments(Vec::new(), &Clock::real());
-    let before_us = thread_cpu_us();
-    for order in 0..ALONE {
-        let exchange = provider.handle(request(order), order);
-        let Next::Answer(answer) = exchange.next else { panic!("a plain route answers at once") };
-        let finish = Finish {
-            head_at_us: Some(order),
-            end_at_us: order,
-            body_bytes: u64::try_from(answer.body.len()).expect("a short body"),
-            complete: true,
-            ended: None,
-        };
-        std::hint::black_box(provider.take_events());
-        provider.finish(exchange.id, finish);
-        std::hint::black_box(provider.take_events());
+    let mut used_us = 0;
+    for batch in 0..ALONE / BATCH {
+        let orders = batch * BATCH..(batch + 1) * BATCH;
+        let requests: Vec<Request> = orders.map(request).collect();
+        let before_us = thread_cpu_us();
+        for request in requests {
+            one(&mut provider, request);
+        }
+        used_us += thread_cpu_us() - before_us;
     }
-    (thread_cpu_us() - before_us) * 1_000 / ALONE
+    used_us * 1_000 / ALONE
+}
+
+/// One request from its arrival to its end.
+fn one(provider: &mut Provider, request: Request) {
+    let exchange = provider.handle(request, 0);
+    std::hint::black_box(provider.take_events());
+    let Next::Answer(answer) = exchange.next else { panic!("a plain route answers at once") };
+    let finish = Finish {
+        head_at_us: Some(0),
+        end_at_us: 0,
+        body_bytes: u64::try_from(answer.body.len()).expect("a short body"),
+        complete: true,
+        ended: None,
+    };
+    provider.finish(exchange.id, finish);
+    std::hint::black_box(provider.take_events());
 }
 
 /// A request of the load, as the state machine gets it.

@@ -55,7 +55,7 @@ pub(crate) fn is_load() -> bool {
     let arguments: Vec<String> = std::env::args().collect();
     let Some(place) = arguments.iter().position(|argument| argument == LOAD) else { return false };
     let [addr, connections, millis] = &arguments[place + 1..] else { panic!("{arguments:?}") };
-    super::stay_on_core(1);
+    let _place = super::stay_on_core(1);
     let counted = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -73,6 +73,12 @@ async fn send(addr: SocketAddr, connections: u64, millis: u64) -> Counted {
     let clock = Clock::real();
     let end_us = WARM_UP_US + millis * 1_000;
     let (counted, all) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    // The load never sleeps, so that no server pays for waking it: the slower one would pay more.
+    let awake = tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
     let mut tasks = tokio::task::JoinSet::new();
     for connection in 0..connections {
         let (counted, all) = (Arc::clone(&counted), Arc::clone(&all));
@@ -94,6 +100,7 @@ async fn send(addr: SocketAddr, connections: u64, millis: u64) -> Counted {
     while let Some(ended) = tasks.join_next().await {
         ended.expect("a connection of the load");
     }
+    awake.abort();
     let requests = counted.load(Ordering::Relaxed);
     Counted { requests, micros: millis * 1_000, all: all.load(Ordering::Relaxed) }
 }

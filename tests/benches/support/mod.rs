@@ -10,7 +10,7 @@ pub(crate) mod bare;
 pub(crate) mod load;
 pub(crate) mod provider;
 
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 /// The middle of these figures; 0 of none.
@@ -37,15 +37,31 @@ pub(crate) fn fraction(permille: u64) -> String {
     format!("{}.{:03}", permille / 1_000, permille % 1_000)
 }
 
-/// Keeps this thread (or process, before it has threads) on one core, where there are two.
-pub(crate) fn stay_on_core(core: usize) {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    if cores < 2 {
-        return;
+/// Keeps this thread (or process, before it has threads) on one core, where there are two, as long as
+/// the guard lives.
+#[must_use]
+pub(crate) fn stay_on_core(core: usize) -> Place {
+    let before = sched_getaffinity(Pid::from_raw(0)).expect("a thread may ask for its cores");
+    let cores: Vec<usize> =
+        (0..CpuSet::count()).filter(|core| before.is_set(*core).unwrap_or(false)).collect();
+    if cores.len() > 1 {
+        let mut one = CpuSet::new();
+        one.set(cores[core % cores.len()]).expect("the thread may run there");
+        sched_setaffinity(Pid::from_raw(0), &one).expect("a thread may choose its core");
     }
-    let mut set = CpuSet::new();
-    set.set(core % cores).expect("the machine has this core");
-    sched_setaffinity(Pid::from_raw(0), &set).expect("a thread may choose its core");
+    Place { before }
+}
+
+/// A thread's stay on one core.
+#[derive(Debug)]
+pub(crate) struct Place {
+    before: CpuSet,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        sched_setaffinity(Pid::from_raw(0), &self.before).expect("it ran there before");
+    }
 }
 
 /// CPU time that this thread has used, in microseconds.

@@ -66,18 +66,23 @@ fn main() {
     if load::is_load() {
         return;
     }
-    if std::env::args().any(|argument| argument == "--alone") {
-        println!("state machine alone, no IO: {} ns a request", alone_ns());
+    let argument = |name: &str| std::env::args().skip_while(|found| found != name).nth(1);
+    // For a profiler: one part alone.
+    if let Some(requests) = argument("--alone").and_then(|number| number.parse().ok()) {
+        println!("state machine alone, no IO: {} ns a request", alone_ns(requests, &Nowhere));
+        let trace = Trace::new();
+        println!("with the trace: {} ns a request", alone_ns(requests, &*trace.recorder));
+        trace.finish();
         return;
     }
     let answer = fixed();
-    if let Some(name) = std::env::args().skip_while(|argument| argument != "--only").nth(1) {
+    if let Some(name) = argument("--only") {
         let (kind, _) =
             KINDS.into_iter().find(|(_, known)| *known == name).unwrap_or((Kind::Bare, ""));
         println!("{:?}", run(kind, 8, &answer, 8 * RUN_MS));
         return;
     }
-    println!("state machine alone, no IO: {} ns a request\n", alone_ns());
+    println!("state machine alone, no IO: {} ns a request\n", alone_ns(ALONE, &Nowhere));
     for connections in [8, 64] {
         measure(connections, &answer);
     }
@@ -218,26 +223,26 @@ async fn until_told(addr: SocketAddr, (tell, stopped): Wires) -> u64 {
 }
 
 /// CPU time of a request in the state machine alone, in nanoseconds.
-fn alone_ns() -> u64 {
+fn alone_ns(requests: u64, sink: &dyn Sink) -> u64 {
     const BATCH: u64 = 1_000;
     let mut provider = provider::payments(Vec::new(), &Clock::real());
     let mut used_us = 0;
-    for batch in 0..ALONE / BATCH {
+    for batch in 0..requests / BATCH {
         let orders = batch * BATCH..(batch + 1) * BATCH;
         let requests: Vec<Request> = orders.map(request).collect();
         let before_us = thread_cpu_us();
         for request in requests {
-            one(&mut provider, request);
+            one(&mut provider, request, sink);
         }
         used_us += thread_cpu_us() - before_us;
     }
-    used_us * 1_000 / ALONE
+    used_us * 1_000 / requests.max(1)
 }
 
 /// One request from its arrival to its end.
-fn one(provider: &mut Provider, request: Request) {
+fn one(provider: &mut Provider, request: Request, sink: &dyn Sink) {
     let exchange = provider.handle(request, 0);
-    std::hint::black_box(provider.take_events());
+    sink.record(provider.take_events());
     let Next::Answer(answer) = exchange.next else { panic!("a plain route answers at once") };
     let finish = Finish {
         head_at_us: Some(0),
@@ -247,7 +252,7 @@ fn one(provider: &mut Provider, request: Request) {
         ended: None,
     };
     provider.finish(exchange.id, finish);
-    std::hint::black_box(provider.take_events());
+    sink.record(provider.take_events());
 }
 
 /// A request of the load, as the state machine gets it.

@@ -16,6 +16,9 @@ use crate::verdict::ScenarioResult;
 /// Runs a scenario against a client in this process, on the real clock, and judges it.
 ///
 /// ```
+/// use std::time::Duration;
+///
+/// use brownout::drive::loopback::{Call, post};
 /// use brownout::harness::Harness;
 /// use brownout::operation::{Operation, Outcome};
 /// use brownout::verdict::Verdict;
@@ -30,9 +33,20 @@ use crate::verdict::ScenarioResult;
 /// ",
 /// )
 /// .expect("a right scenario");
-/// // A client that claims success without having asked anybody.
+/// // A client that asks, and claims success whatever it hears.
 /// let judged = harness
-///     .run(|_operation: Operation, _connection| async { Outcome::succeeded() })
+///     .run(|operation: Operation, _connection| async move {
+///         let url = format!("{}/v1/charges", operation.url);
+///         let call = Call {
+///             url: &url,
+///             api_key: &operation.api_key,
+///             idempotency_key: None,
+///             body: &operation.input,
+///             timeout: Duration::from_secs(5),
+///         };
+///         let _ = post(call).await;
+///         Outcome::succeeded()
+///     })
 ///     .expect("it runs");
 /// assert_eq!(judged.result.verdict, Verdict::Failed);
 /// ```

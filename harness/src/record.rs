@@ -1,4 +1,4 @@
-//! The recorder: numbers a run's events, writes them as the run goes, and keeps them for judging.
+//! The recorder: numbers a run's events, writes them as the run goes, and hands them over for judging.
 //!
 //! It knows nothing of what an event means.
 //!
@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -19,11 +19,12 @@ use crate::drive::lock::lock;
 use crate::drive::stop::Stop;
 use crate::trace::Trace;
 use crate::trace::build::TraceBuilder;
+use crate::trace::read::{self, TraceError};
 
-/// How many batches may wait for the writer; whoever records more waits for the disk.
-const QUEUE: usize = 64 * 1024;
+/// How many bytes may wait for the writer; whoever records more waits for the disk.
+const MOST_WAITING: usize = 32 * 1024 * 1024;
 
-/// Bytes that the writer gathers before it writes while the run is busy.
+/// Bytes that are read back at once.
 const BUFFER: usize = 256 * 1024;
 
 /// How long the writer naps before it looks for more. Waking it for each event would cost a busy run
@@ -35,23 +36,30 @@ const NAPS: u32 = 20;
 
 /// Takes the events of one run.
 ///
-/// With a file, a thread numbers, writes and keeps them, so that the run never waits for the disk; in
-/// memory, they are kept where they are recorded.
+/// With a file, events become text where they are recorded, a thread writes the text, so that the run
+/// never waits for the disk, and the file is read back in the end; in memory, they are kept where they
+/// are recorded.
+///
+/// # Rationale
+///
+/// Handing the events themselves to another thread costs the run three times as much as writing them
+/// as text: their memory is then given back by another thread than the one that takes it, and making
+/// sense of them while the run goes on costs more than all else that is done about a request.
 pub struct Recorder {
     backend: Backend,
 }
 
 enum Backend {
     Memory(Mutex<Option<Box<Keeper>>>),
-    Thread { queue: Arc<Queue>, writer: Mutex<Option<Writer>> },
+    File { text: Arc<Text>, writer: Mutex<Option<Writer>> },
 }
 
-type Writer = JoinHandle<(Keeper, Option<io::Error>)>;
+type Writer = JoinHandle<(Box<dyn Store>, Option<io::Error>)>;
 
 /// What a finished recorder hands over.
 #[derive(Debug)]
 pub struct Recorded {
-    /// The run's events, ready to be judged; `None` if none was a `run_started`.
+    /// The run's events, ready to be judged; `None` if the first was no `run_started`.
     pub trace: Option<Trace>,
     /// The first error of writing, if one occurred: then the file holds only a part.
     pub error: Option<io::Error>,
@@ -70,28 +78,24 @@ impl Recorder {
         Self { backend: Backend::Memory(Mutex::new(Some(Box::default()))) }
     }
 
-    /// Creates `path` (replacing what stood there) and writes events to it.
+    /// Creates `path` (replacing what stood there) and writes events to it. The first error ends the
+    /// run through `stop`.
     ///
     /// # Errors
     ///
     /// When the file cannot be created or the thread not started.
     pub fn to_file(path: &Path, stop: Stop) -> io::Result<Self> {
-        Self::to_writer(File::create(path)?, stop)
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+        Self::to_store(Box::new(file), stop)
     }
 
-    /// Writes events to `out`. The first error ends the run through `stop`.
-    ///
-    /// # Errors
-    ///
-    /// When the writer's thread cannot be started.
-    pub fn to_writer(out: impl Write + Send + 'static, stop: Stop) -> io::Result<Self> {
-        let queue = Arc::new(Queue::default());
-        let pen = Pen { out, line: Vec::with_capacity(BUFFER), error: None, stop };
-        let events = Arc::clone(&queue);
+    fn to_store(store: Box<dyn Store>, stop: Stop) -> io::Result<Self> {
+        let text = Arc::new(Text::default());
+        let taken = Arc::clone(&text);
         let writer = std::thread::Builder::new()
             .name("brownout-trace".to_owned())
-            .spawn(move || pen.write_all(&events))?;
-        Ok(Self { backend: Backend::Thread { queue, writer: Mutex::new(Some(writer)) } })
+            .spawn(move || write_all(store, &taken, &stop))?;
+        Ok(Self { backend: Backend::File { text, writer: Mutex::new(Some(writer)) } })
     }
 
     /// Ends the recording: whatever is recorded later is lost. `None` if it had ended before.
@@ -105,11 +109,23 @@ impl Recorder {
                 let keeper = lock(keeper).take()?;
                 Some(Recorded { trace: keeper.trace.finish(), error: None })
             }
-            Backend::Thread { queue, writer } => {
-                queue.close();
-                let (keeper, error) =
+            Backend::File { text, writer } => {
+                text.close();
+                let (mut store, error) =
                     lock(writer).take()?.join().expect("the writer's thread does not panic");
-                Some(Recorded { trace: keeper.trace.finish(), error })
+                let read = match store.read_back() {
+                    Ok(written) => read::read(BufReader::with_capacity(BUFFER, written), |_| ()),
+                    Err(error) => Err(TraceError::Io(error)),
+                };
+                Some(match read {
+                    Ok(trace) => Recorded { trace: Some(trace), error },
+                    Err(TraceError::Io(unread)) => {
+                        Recorded { trace: None, error: error.or(Some(unread)) }
+                    }
+                    Err(
+                        TraceError::Empty | TraceError::NoTrace(_) | TraceError::Version { .. },
+                    ) => Recorded { trace: None, error },
+                })
             }
         }
     }
@@ -118,17 +134,14 @@ impl Recorder {
 impl Drop for Recorder {
     /// Lets the writer's thread end; what was recorded is still written.
     fn drop(&mut self) {
-        if let Backend::Thread { queue, .. } = &self.backend {
-            queue.close();
+        if let Backend::File { text, .. } = &self.backend {
+            text.close();
         }
     }
 }
 
 impl Sink for Recorder {
     fn record(&self, events: Vec<Event>) {
-        if events.is_empty() {
-            return;
-        }
         match &self.backend {
             Backend::Memory(keeper) => {
                 if let Some(keeper) = lock(keeper).as_mut() {
@@ -137,7 +150,7 @@ impl Sink for Recorder {
                     }
                 }
             }
-            Backend::Thread { queue, .. } => queue.push(events),
+            Backend::File { text, .. } => text.push(events),
         }
     }
 }
@@ -157,135 +170,146 @@ impl Keeper {
     }
 }
 
-/// What waits for the writer.
+/// Where text goes, and whence it is read back.
+trait Store: Write + Send {
+    /// All that was written, from the beginning.
+    fn read_back(&mut self) -> io::Result<Box<dyn Read + '_>>;
+}
+
+impl Store for File {
+    fn read_back(&mut self) -> io::Result<Box<dyn Read + '_>> {
+        let written = self.stream_position()?;
+        self.seek(SeekFrom::Start(0))?;
+        Ok(Box::new(self.take(written)))
+    }
+}
+
+/// The text that waits for the writer.
 #[derive(Default)]
-struct Queue {
+struct Text {
     state: Mutex<Waiting>,
-    /// The writer waits for events.
-    events: Condvar,
+    /// The writer waits for text.
+    more: Condvar,
     /// Whoever records waits for room.
     room: Condvar,
 }
 
 #[derive(Default)]
 struct Waiting {
-    batches: Vec<Vec<Event>>,
+    /// Whole lines.
+    lines: Vec<u8>,
+    /// The number of the last event.
+    last: u64,
+    /// Why an event could not become text.
+    error: Option<io::Error>,
     /// The writer sleeps and must be woken.
     asleep: bool,
     closed: bool,
 }
 
-impl Queue {
+impl Waiting {
+    fn write(&mut self, mut event: Event) {
+        self.last += 1;
+        event.seq = self.last;
+        let whole = self.lines.len();
+        if let Err(error) = serde_json::to_writer(&mut self.lines, &event) {
+            self.lines.truncate(whole);
+            self.error.get_or_insert(error.into());
+        } else {
+            self.lines.push(b'\n');
+        }
+    }
+}
+
+impl Text {
     fn push(&self, events: Vec<Event>) {
         let mut waiting = lock(&self.state);
-        while waiting.batches.len() >= QUEUE && !waiting.closed {
-            self.events.notify_one();
+        while waiting.lines.len() >= MOST_WAITING && !waiting.closed {
+            self.more.notify_one();
             waiting = self.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        if waiting.closed {
+        if waiting.closed || events.is_empty() {
             return;
         }
-        waiting.batches.push(events);
+        for event in events {
+            waiting.write(event);
+        }
         if waiting.asleep {
             waiting.asleep = false;
-            self.events.notify_one();
+            self.more.notify_one();
         }
     }
 
     fn close(&self) {
         lock(&self.state).closed = true;
-        self.events.notify_all();
+        self.more.notify_all();
         self.room.notify_all();
     }
 
-    /// Takes all that waits, in exchange for an empty list; true when nothing more will come.
-    fn take(&self, taken: &mut Vec<Vec<Event>>) -> bool {
+    /// Takes all that waits, in exchange for an empty buffer; true when nothing more will come.
+    fn take(&self, taken: &mut Vec<u8>) -> io::Result<bool> {
         let mut waiting = lock(&self.state);
-        std::mem::swap(&mut waiting.batches, taken);
+        std::mem::swap(&mut waiting.lines, taken);
         self.room.notify_all();
-        waiting.closed
+        match waiting.error.take() {
+            Some(error) => Err(error),
+            None => Ok(waiting.closed),
+        }
     }
 
-    /// Waits for events: a nap, or a sleep until woken. Returns early when there are some.
+    /// Waits for text: a nap, or a sleep until woken. Returns early when there is some.
     fn wait(&self, naps: u32) {
         let mut waiting = lock(&self.state);
-        if !waiting.batches.is_empty() || waiting.closed {
+        if !waiting.lines.is_empty() || waiting.closed {
             return;
         }
         if naps < NAPS {
-            drop(self.events.wait_timeout(waiting, NAP));
+            drop(self.more.wait_timeout(waiting, NAP));
             return;
         }
         waiting.asleep = true;
-        while waiting.batches.is_empty() && !waiting.closed {
-            waiting = self.events.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        while waiting.lines.is_empty() && !waiting.closed {
+            waiting = self.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         waiting.asleep = false;
     }
 }
 
-/// Writes lines, gathered while events keep coming and handed over as soon as none waits.
-struct Pen<W> {
-    out: W,
-    line: Vec<u8>,
-    error: Option<io::Error>,
-    stop: Stop,
+/// The writer's thread. After an error it goes on taking text, so that nobody who records is blocked.
+fn write_all(
+    mut store: Box<dyn Store>,
+    text: &Text,
+    stop: &Stop,
+) -> (Box<dyn Store>, Option<io::Error>) {
+    let mut taken = Vec::new();
+    let mut first_error = None;
+    let mut naps = 0;
+    loop {
+        let closed = text.take(&mut taken);
+        let wrote = if first_error.is_none() { write(&mut store, &taken) } else { Ok(()) };
+        let ended = matches!(closed, Ok(true));
+        if let Err(error) = wrote.and(closed) {
+            stop.stop();
+            first_error.get_or_insert(error);
+        }
+        if !taken.is_empty() {
+            taken.clear();
+            naps = 0;
+        } else if ended {
+            return (store, first_error);
+        } else {
+            text.wait(naps);
+            naps = naps.saturating_add(1);
+        }
+    }
 }
 
-impl<W: Write> Pen<W> {
-    /// The writer's thread. After an error it goes on keeping events, so that nobody who records is
-    /// blocked and the run can still be shown.
-    fn write_all(mut self, events: &Queue) -> (Keeper, Option<io::Error>) {
-        let mut keeper = Keeper::default();
-        let mut taken = Vec::new();
-        let mut naps = 0;
-        loop {
-            let closed = events.take(&mut taken);
-            if taken.is_empty() {
-                self.hand_over();
-                if closed {
-                    return (keeper, self.error);
-                }
-                events.wait(naps);
-                naps = naps.saturating_add(1);
-                continue;
-            }
-            naps = 0;
-            for mut event in taken.drain(..).flatten() {
-                keeper.keep(&mut event);
-                self.write(&event);
-            }
-        }
+fn write(store: &mut Box<dyn Store>, lines: &[u8]) -> io::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
     }
-
-    fn write(&mut self, event: &Event) {
-        if self.error.is_some() {
-            return;
-        }
-        if let Err(error) = serde_json::to_writer(&mut self.line, event) {
-            self.fail(error.into());
-            return;
-        }
-        self.line.push(b'\n');
-        if self.line.len() >= BUFFER {
-            self.hand_over();
-        }
-    }
-
-    fn hand_over(&mut self) {
-        if self.error.is_none()
-            && !self.line.is_empty()
-            && let Err(error) = self.out.write_all(&self.line).and_then(|()| self.out.flush())
-        {
-            self.fail(error);
-        }
-        self.line.clear();
-    }
-
-    fn fail(&mut self, error: io::Error) {
-        self.error = Some(error);
-        self.stop.stop();
-    }
+    store.write_all(lines)?;
+    store.flush()
 }
 
 #[cfg(test)]
@@ -314,6 +338,12 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    impl Store for FullDisk {
+        fn read_back(&mut self) -> io::Result<Box<dyn Read + '_>> {
+            Ok(Box::new(io::Cursor::new(lock(&self.written).clone())))
         }
     }
 
@@ -346,7 +376,7 @@ mod tests {
         let written = Arc::new(Mutex::new(Vec::new()));
         let stop = Stop::new();
         let disk = FullDisk { written: Arc::clone(&written), room: 100 };
-        let recorder = Recorder::to_writer(disk, stop.clone()).expect("a thread");
+        let recorder = Recorder::to_store(Box::new(disk), stop.clone()).expect("a thread");
         recorder.record((0..10_000).map(event).collect());
         let recorded = recorder.finish().expect("the first to finish it");
         assert_eq!(recorded.error.expect("the disk was full").kind(), io::ErrorKind::StorageFull);
@@ -373,10 +403,16 @@ mod tests {
         }
     }
 
+    impl Store for Told {
+        fn read_back(&mut self) -> io::Result<Box<dyn Read + '_>> {
+            Ok(Box::new(io::empty()))
+        }
+    }
+
     #[test]
     fn what_is_recorded_is_handed_over_while_the_run_goes_on() {
         let (teller, told) = std::sync::mpsc::channel();
-        let recorder = Recorder::to_writer(Told(teller), Stop::new()).expect("a thread");
+        let recorder = Recorder::to_store(Box::new(Told(teller)), Stop::new()).expect("a thread");
         for at_us in 0..3 {
             recorder.record(vec![event(at_us)]);
             let line = told.recv_timeout(Duration::from_secs(30)).expect("it is handed over");

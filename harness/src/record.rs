@@ -14,8 +14,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use brownout_provider::event::{Event, Sink};
+use brownout_provider::shell::lock::lock;
 
-use crate::drive::lock::lock;
 use crate::drive::stop::Stop;
 use crate::trace::Trace;
 use crate::trace::build::TraceBuilder;

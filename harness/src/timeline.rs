@@ -5,9 +5,9 @@
 //! **Invariant:** every entry names the event it tells of, so that evidence finds its line.
 
 use brownout_provider::event::{Claim, ClaimBy, KeyState, Side};
+use brownout_provider::units::in_words;
 
 use crate::amount::amount;
-use crate::trace::reading::in_words;
 use crate::trace::{
     ClaimMade, Effect, Ended, OperationId, Request, RequestId, Response, Strike, Trace,
 };

@@ -272,6 +272,54 @@ impl fmt::Display for Scale {
 #[error("{0}")]
 pub struct Mistake(String);
 
+/// A duration in whole microseconds.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
+}
+
+/// Measured microseconds as people read them, rounded down: `0.4 s`, `12 ms`, `90 µs`.
+#[must_use]
+pub fn in_words(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..100_000 => {
+            let tenths = micros / 100;
+            if tenths.is_multiple_of(10) {
+                format!("{} ms", tenths / 10)
+            } else {
+                format!("{}.{} ms", tenths / 10, tenths % 10)
+            }
+        }
+        100_000..60_000_000 => {
+            let hundredths = micros / 10_000;
+            let (whole, rest) = (hundredths / 100, hundredths % 100);
+            match rest {
+                0 => format!("{whole} s"),
+                rest if rest.is_multiple_of(10) => format!("{whole}.{} s", rest / 10),
+                rest => format!("{whole}.{rest:02} s"),
+            }
+        }
+        _ => format!("{} s", micros / 1_000_000),
+    }
+}
+
+/// Chosen microseconds in words, exactly: `2 s`, `120 ms`, `1.5 ms`, `7 µs`.
+#[must_use]
+pub fn in_words_exactly(micros: u64) -> String {
+    if micros > 0 && micros.is_multiple_of(1_000_000) {
+        return format!("{} s", micros / 1_000_000);
+    }
+    match (micros / 1_000, micros % 1_000) {
+        (0, rest) => format!("{rest} µs"),
+        (whole, 0) => format!("{whole} ms"),
+        (whole, rest) => {
+            let decimals = format!("{rest:03}");
+            format!("{whole}.{} ms", decimals.trim_end_matches('0'))
+        }
+    }
+}
+
 /// Digits with at most one point between them.
 fn is_decimal(text: &str) -> bool {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
@@ -429,6 +477,37 @@ mod tests {
         assert_eq!(Period::from_micros(60_000_000).scaled(scale).micros(), 1_000_000);
         assert_eq!(Period::from_micros(1).scaled(scale).micros(), 1);
         assert!("0/60".parse::<Scale>().is_err());
+    }
+
+    #[test]
+    fn times_read_as_people_write_them() {
+        let cases = [
+            (90, "90 µs"),
+            (1_500, "1.5 ms"),
+            (50_000, "50 ms"),
+            (400_000, "0.4 s"),
+            (1_250_000, "1.25 s"),
+            (2_000_000, "2 s"),
+            (90_000_000, "90 s"),
+        ];
+        for (micros, words) in cases {
+            assert_eq!(in_words(micros), words);
+        }
+    }
+
+    #[test]
+    fn chosen_times_lose_nothing_in_words() {
+        let cases = [
+            (0, "0 µs"),
+            (7, "7 µs"),
+            (1_500, "1.5 ms"),
+            (1_205_040, "1205.04 ms"),
+            (120_000, "120 ms"),
+            (2_000_000, "2 s"),
+        ];
+        for (micros, words) in cases {
+            assert_eq!(in_words_exactly(micros), words);
+        }
     }
 
     proptest! {

@@ -16,11 +16,10 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use brownout_provider::shell::clock::Clock;
+use brownout_provider::shell::lock::lock;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-
-use super::lock::lock;
 
 /// How often the machine's processes are looked through until none of the run is left.
 const ROUNDS: u32 = 400;

@@ -7,7 +7,6 @@ pub mod claims;
 pub mod exec;
 pub mod family;
 pub mod in_process;
-pub(crate) mod lock;
 pub mod loopback;
 pub mod nobody;
 pub mod output;

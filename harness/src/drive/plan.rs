@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use brownout_provider::shell::clock::micros;
 use brownout_provider::template::{Template, TemplateError};
+use brownout_provider::units::micros;
 use serde_json::{Map, Value};
 
 use super::schedule::Slot;

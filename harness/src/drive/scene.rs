@@ -12,9 +12,9 @@ use brownout_provider::event::{
     OperationSubmitted, Sink,
 };
 use brownout_provider::shell::clock::Clock;
+use brownout_provider::shell::lock::lock;
 
 use super::claims::{Effect, Ledger, Statement};
-use super::lock::lock;
 use super::output::Output;
 use super::plan::{Address, Plan};
 use super::process::{End, Process};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use brownout_provider::shell::clock::micros;
+use brownout_provider::units::micros;
 
 use crate::scenario::{Arrival, Submits};
 

@@ -9,7 +9,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brownout_provider::shell::clock::micros;
+use brownout_provider::units::micros;
+
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::Receiver;
 

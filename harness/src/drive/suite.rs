@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use brownout_provider::event::{Claim, Event, EventKind, Sink};
-use brownout_provider::shell::clock::micros;
+use brownout_provider::shell::lock::lock;
+use brownout_provider::units::micros;
 use tokio::sync::mpsc::Receiver;
 
 use super::claims::{Effect, Statement};
-use super::lock::lock;
 use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::Scene;
 use crate::run::RunError;

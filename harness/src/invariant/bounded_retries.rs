@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use brownout_provider::document::{At, decode};
 use brownout_provider::units::Period;
+use brownout_provider::units::in_words;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,7 +16,6 @@ use super::support::{means, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
-use crate::trace::reading::in_words;
 use crate::trace::{RequestId, Trace};
 
 /// The entry of the registry.

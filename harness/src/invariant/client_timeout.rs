@@ -8,6 +8,7 @@ use std::sync::Arc;
 use brownout_provider::document::{At, decode};
 use brownout_provider::event::{ClaimBy, Side};
 use brownout_provider::units::Period;
+use brownout_provider::units::in_words;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,7 +16,6 @@ use serde_json::Value;
 use super::support::{cannot, events_of, means, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::reading::in_words;
 use crate::trace::{OperationId, Request, RequestId, Trace};
 
 /// The entry of the registry.

@@ -4,12 +4,12 @@
 
 use brownout_provider::document::At;
 use brownout_provider::event::{Claim, ClaimBy};
+use brownout_provider::units::in_words;
 
 use super::support::{NoParameters, bare, events_of, is_driven, means, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
-use crate::trace::reading::in_words;
 use crate::trace::{OperationId, Submit, Trace};
 
 /// The entry of the registry.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use brownout_provider::document::{At, decode};
 use brownout_provider::event::{Class, Mode};
 use brownout_provider::units::Period;
+use brownout_provider::units::in_words;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,7 +17,6 @@ use serde_json::Value;
 use super::support::{cannot, events_of, means, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::reading::in_words;
 use crate::trace::{Hint, Name, Request, RequestId, Trace};
 
 /// The entry of the registry.

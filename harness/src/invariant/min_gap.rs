@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use brownout_provider::document::{At, decode};
 use brownout_provider::units::Period;
+use brownout_provider::units::in_words;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use serde_json::Value;
 use super::support::{events_of, means, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::reading::{Fate, in_words};
+use crate::trace::reading::Fate;
 use crate::trace::{RequestId, Trace};
 
 /// What the gap must be unless the scenario says otherwise.

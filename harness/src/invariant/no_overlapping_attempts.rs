@@ -3,11 +3,12 @@
 //! **Invariant:** one key that the API honours makes any number of attempts one.
 
 use brownout_provider::document::At;
+use brownout_provider::units::in_words;
 
 use super::support::{NoParameters, bare, events_of, means, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::reading::{Fate, in_words};
+use crate::trace::reading::Fate;
 use crate::trace::{Request, RequestId, Trace};
 
 /// The entry of the registry.

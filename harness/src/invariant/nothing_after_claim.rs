@@ -5,11 +5,11 @@
 
 use brownout_provider::document::At;
 use brownout_provider::event::Claim;
+use brownout_provider::units::in_words;
 
 use super::support::{NoParameters, bare, means, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::reading::in_words;
 use crate::trace::{Request, RequestId, Submit, Trace};
 
 /// The entry of the registry.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use brownout_provider::document::{At, decode};
 use brownout_provider::event::Class;
 use brownout_provider::units::Period;
+use brownout_provider::units::in_words;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,7 +15,6 @@ use serde_json::Value;
 use super::support::{cannot, events_of, is_driven, means, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::reading::in_words;
 use crate::trace::{Hint, Request, RequestId, Trace};
 
 /// Nobody means a wait longer than a day.

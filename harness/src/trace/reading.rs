@@ -451,29 +451,3 @@ fn longest_list(value: &Value) -> Option<usize> {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
-
-/// Microseconds as people read them: `0.4 s`, `12 ms`, `90 µs`.
-#[must_use]
-pub fn in_words(micros: u64) -> String {
-    match micros {
-        0..1_000 => format!("{micros} µs"),
-        1_000..100_000 => {
-            let tenths = micros / 100;
-            if tenths.is_multiple_of(10) {
-                format!("{} ms", tenths / 10)
-            } else {
-                format!("{}.{} ms", tenths / 10, tenths % 10)
-            }
-        }
-        100_000..60_000_000 => {
-            let hundredths = micros / 10_000;
-            let (whole, rest) = (hundredths / 100, hundredths % 100);
-            match rest {
-                0 => format!("{whole} s"),
-                rest if rest.is_multiple_of(10) => format!("{whole}.{} s", rest / 10),
-                rest => format!("{whole}.{rest:02} s"),
-            }
-        }
-        _ => format!("{} s", micros / 1_000_000),
-    }
-}

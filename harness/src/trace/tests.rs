@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::build::TraceBuilder;
 use super::read::{TraceError, read};
-use super::reading::{Fate, in_words};
+use super::reading::Fate;
 use super::testing::{trace, trace_with};
 use super::{RequestId, Trace};
 
@@ -313,22 +313,6 @@ fn a_request_takes_at_most_400_bytes_with_all_that_belongs_to_it() {
         "{each} bytes a request, with its share of operation, key, strikes, hints, effect and claim"
     );
     assert!(each <= 400, "{each} bytes a request");
-}
-
-#[test]
-fn times_read_as_people_write_them() {
-    let cases = [
-        (90, "90 µs"),
-        (1_500, "1.5 ms"),
-        (50_000, "50 ms"),
-        (400_000, "0.4 s"),
-        (1_250_000, "1.25 s"),
-        (2_000_000, "2 s"),
-        (90_000_000, "90 s"),
-    ];
-    for (micros, words) in cases {
-        assert_eq!(in_words(micros), words);
-    }
 }
 
 #[test]

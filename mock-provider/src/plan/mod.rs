@@ -15,6 +15,7 @@ use crate::coordinates::Coordinates;
 use crate::fault::{Action, Fault, FaultKind, Group, Point};
 use crate::rule::{Rule, Selector, When};
 use crate::seed::{Draw, RuleKey, Seed};
+use crate::units::in_words_exactly;
 
 /// All rules and the seed, with the counts of a run.
 #[derive(Debug)]
@@ -244,12 +245,10 @@ impl Armed {
     }
 }
 
-/// What struck, in a few words: a drawn delay in milliseconds, else the fault's own parameters.
+/// What struck, in a few words: a drawn delay, else the fault's own parameters.
 fn detail(fault: &dyn Fault, action: &Action) -> String {
     match action {
-        Action::Delay { micros, .. } => {
-            format!("+{}.{:03} ms", micros / 1000, micros % 1000).replace(".000 ms", " ms")
-        }
+        Action::Delay { micros, .. } => format!("+{}", in_words_exactly(*micros)),
         Action::Drip { .. } | Action::IgnoreKey | Action::Duplicate { .. } | Action::End { .. } => {
             fault.detail()
         }

@@ -268,7 +268,7 @@ fn a_selector_counts_from_one() {
 
 #[test]
 fn a_strike_says_what_was_drawn() {
-    for (micros, words) in [(120_000, "+120 ms"), (1_500, "+1.500 ms"), (7, "+0.007 ms")] {
+    for (micros, words) in [(120_000, "+120 ms"), (1_500, "+1.5 ms"), (7, "+7 µs")] {
         let action = Action::Delay { at: DelayPoint::Head, micros };
         assert_eq!(detail(&Probe(&PROBES[SLOW]), &action), words);
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::exchange::Pace;
 use crate::fault::{Action, CHUNKS, DelayPoint, Ending, Point};
 use crate::plan::{Decision, Strike};
+use crate::units::in_words_exactly;
 
 /// The strikes on one request, folded.
 #[derive(Debug, Default)]
@@ -75,7 +76,7 @@ impl Struck {
                     DelayPoint::Chunk => (&mut self.chunk, "chunk"),
                 };
                 delay.total_us = delay.total_us.saturating_add(micros);
-                delay.marks.push(mark(name, format!("+{}", in_words(micros))));
+                delay.marks.push(mark(name, format!("+{}", in_words_exactly(micros))));
             }
             Action::Drip { bytes, every_us } => {
                 let pace =
@@ -105,16 +106,5 @@ impl Struck {
             }
             None => None,
         }
-    }
-}
-
-/// A duration for people: `120 ms`, `2 s`, `350 us`.
-pub(super) fn in_words(micros: u64) -> String {
-    if micros >= 1_000_000 && micros.is_multiple_of(1_000_000) {
-        format!("{} s", micros / 1_000_000)
-    } else if micros >= 1_000 {
-        format!("{}.{:03} ms", micros / 1_000, micros % 1_000).replace(".000", "")
-    } else {
-        format!("{micros} us")
     }
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use crate::units::micros;
+
 /// The clock of one run: microseconds since its start, and the wall clock for dates.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -73,12 +75,6 @@ impl Clock {
     pub async fn within<F: Future>(&self, duration: Duration, future: F) -> Option<F::Output> {
         tokio::time::timeout(duration, future).await.ok()
     }
-}
-
-/// A duration in whole microseconds.
-#[must_use]
-pub fn micros(duration: Duration) -> u64 {
-    duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -15,6 +15,7 @@ use crate::event::Sink;
 use crate::exchange::{ExchangeId, Next};
 use crate::shell::clock::Clock;
 use crate::shell::handler::Handler;
+use crate::shell::lock::lock;
 
 /// How many quiet looks in a row [`Core::idle`] wants. Between two of them the runtime asks the kernel
 /// once, so bytes that a client wrote before it ended are accepted, read and handled by then.
@@ -165,10 +166,4 @@ impl<H: Handler> Drop for Busy<H> {
             self.core.changed.notify_waiters();
         }
     }
-}
-
-/// Locks, also after a panic: the panic itself is reported by the one who shuts the server down, and
-/// until then connections must still be told apart.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,6 +10,7 @@ pub mod clock;
 mod connection;
 mod core;
 pub mod handler;
+pub mod lock;
 mod open;
 mod scan;
 pub mod server;

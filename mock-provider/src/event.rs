@@ -447,7 +447,8 @@ pub struct ResponseSent {
     /// A should-retry header, where the answer had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub should_retry: Option<bool>,
-    /// True for an answer that refuses only the *reuse* of a key (mismatch), not the content.
+    /// True for an answer that refuses only the key (used before with another body, or too long), not
+    /// the content.
     #[serde(default, skip_serializing_if = "is_false")]
     pub refuses_key: bool,
     /// The effects that a whole and usable answer tells of: the one committed, replayed, or read back.

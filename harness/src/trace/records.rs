@@ -172,7 +172,7 @@ pub struct Response {
     pub replayed: bool,
     /// A should-retry header, where it had one.
     pub should_retry: Option<bool>,
-    /// True when it refuses only the reuse of a key, not the content.
+    /// True when it refuses only the key, not the content.
     pub refuses_key: bool,
 }
 

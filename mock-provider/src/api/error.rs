@@ -32,6 +32,8 @@ pub enum Standard {
     KeyMismatch,
     /// An idempotency key is required.
     KeyMissing,
+    /// The idempotency key is longer than the API takes.
+    KeyTooLong,
     /// Too many requests.
     RateLimited,
     /// Something went wrong.
@@ -55,7 +57,7 @@ const fn text(
     StandardText { standard, name, status, message }
 }
 
-pub(super) const STANDARD: [StandardText; 10] = [
+pub(super) const STANDARD: [StandardText; 11] = [
     text(Standard::InvalidRequest, "invalid_request", 400, "the request is not valid"),
     text(Standard::Unauthorized, "unauthorized", 401, "no API key was given, or it is not valid"),
     text(Standard::NotFound, "not_found", 404, "there is no such object"),
@@ -74,6 +76,7 @@ pub(super) const STANDARD: [StandardText; 10] = [
         "this idempotency key was used for another request",
     ),
     text(Standard::KeyMissing, "key_missing", 400, "an idempotency key is required"),
+    text(Standard::KeyTooLong, "key_too_long", 400, "the idempotency key is too long"),
     text(Standard::RateLimited, "rate_limited", 429, "too many requests"),
     text(Standard::ServerError, "server_error", 500, "something went wrong"),
 ];

@@ -109,6 +109,8 @@ pub struct IdempotencyPolicy {
     pub in_flight: Refusal,
     /// No key where one is required.
     pub missing: Refusal,
+    /// A key that is longer than `max_length`.
+    pub too_long: Refusal,
     /// The status of a replay, if not that of the first answer.
     pub replay_status: Option<u16>,
     /// Headers that mark a replay.
@@ -131,6 +133,13 @@ impl IdempotencyPolicy {
         };
         let text = if self.quoted_equals_bare { unquoted(text) } else { text };
         (!text.is_empty()).then_some(text)
+    }
+
+    /// True when a key has more characters than the API takes.
+    #[must_use]
+    pub fn is_too_long(&self, key: &str) -> bool {
+        // There are never more characters than bytes.
+        key.len() > self.max_length && key.chars().count() > self.max_length
     }
 }
 
@@ -341,7 +350,8 @@ mod tests {
             retention_us: 1,
             mismatch: refusal.clone(),
             in_flight: refusal.clone(),
-            missing: refusal,
+            missing: refusal.clone(),
+            too_long: refusal,
             replay_status: None,
             replay_headers: Vec::new(),
             stores: Stores::Success,

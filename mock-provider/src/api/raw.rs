@@ -113,6 +113,8 @@ pub struct RawIdempotency {
     pub in_flight: Option<ScalarOr<u16, RawRefusal>>,
     /// The answer to a request without a required key.
     pub missing: Option<ScalarOr<u16, RawRefusal>>,
+    /// The answer to a key that is longer than `max_length`.
+    pub too_long: Option<ScalarOr<u16, RawRefusal>>,
     /// How a replay looks.
     pub replay: Option<RawReplay>,
     /// Which answers are kept: `success` (the default), or `all` once the work began.

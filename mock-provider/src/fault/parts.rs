@@ -76,14 +76,19 @@ struct WireEnd {
 pub(super) struct WireEndParameters {
     /// Where the connection ends; `before_commit` unless said.
     at: Option<WireAt>,
-    /// With `at: mid_body`, how many bytes of the body go out first; 1 unless said.
+    /// With `at: mid_body`, how many bytes of the body go out first; 1 unless said. The last byte of the
+    /// body never goes out.
     after_bytes: Option<u64>,
 }
 
 /// The documentation of [`WireEndParameters`].
 pub(super) const WIRE_END_PARAMETERS: &[(&str, &str)] = &[
     ("at", "`accept`, `before_commit` (default), `after_commit` or `mid_body`"),
-    ("after_bytes", "with `at: mid_body`: bytes of the body that go out first, from 0; default 1"),
+    (
+        "after_bytes",
+        "with `at: mid_body`: bytes of the body that go out first, from 0; default 1; the last byte is \
+         kept back however large the number",
+    ),
 ];
 
 /// Reads `reset` or `close`; `then` says in which way the connection ends.

@@ -1,6 +1,6 @@
 //! `truncate`: the head announces a whole body, and only its beginning follows.
 //!
-//! **Invariant:** the work is done and the answer kept; only its delivery fails.
+//! **Invariant:** the work is done and the answer kept; only its delivery fails, and it always fails.
 
 use std::sync::Arc;
 
@@ -20,7 +20,11 @@ pub(super) static TRUNCATE: FaultKind = FaultKind {
     group: Group::Ending,
     summary: "The answer stops in the middle of its body.",
     parameters: &[
-        ("after_bytes", "bytes of the body that go out, from 0; default 1"),
+        (
+            "after_bytes",
+            "bytes of the body that go out, from 0; default 1; the last byte is kept back however large \
+             the number",
+        ),
         ("then", "`fin` (default: a polite close), `rst` (a reset) or `stall` (silence)"),
     ],
     mistake: "Not comparing what came with `Content-Length` and using half an answer; or taking the \
@@ -35,7 +39,7 @@ pub(super) static TRUNCATE: FaultKind = FaultKind {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "TruncateFault")]
 struct Parameters {
-    /// Bytes of the body that go out; 1 unless said.
+    /// Bytes of the body that go out; 1 unless said. The last byte of the body never goes out.
     after_bytes: Option<u64>,
     /// What then happens to the connection; `fin` unless said.
     then: Option<Then>,

@@ -70,18 +70,26 @@ impl Provider {
                 match own {
                     Some(own) if mark.at == Point::MidBody.name() => {
                         let cut = Cut { after_bytes: half(&own.body), then: End::Stall };
-                        self.send(open, own, rule, cut.into())
+                        self.send_cut(open, own, rule, cut)
                     }
                     Some(_) | None => Next::Silence,
                 }
             }
-            Ending::Cut { after_bytes: None, then: End::Stall } => Next::Silence,
-            Ending::Cut { after_bytes: None, then } => Next::Drop(then),
+            Ending::Cut { after_bytes: None, then } => unanswered(then),
             Ending::Cut { after_bytes: Some(after_bytes), then } => {
                 let own = own.unwrap_or_else(|| self.preview(open));
-                self.send(open, own, rule, Cut { after_bytes, then }.into())
+                self.send_cut(open, own, rule, Cut { after_bytes, then })
             }
         }
+    }
+
+    /// Hands over an answer that is to be cut. What is said to be cut never arrives whole: the last byte
+    /// of a body is always kept back, and an answer without a body is not begun.
+    fn send_cut(&mut self, open: &mut Open, own: Own, rule: Option<Arc<str>>, cut: Cut) -> Next {
+        let bytes = u64::try_from(own.body.len()).unwrap_or(u64::MAX);
+        let Some(most) = bytes.checked_sub(1) else { return unanswered(cut.then) };
+        let cut = Cut { after_bytes: cut.after_bytes.min(most), ..cut };
+        self.send(open, own, rule, cut.into())
     }
 
     /// Hands an answer to the shell, paced and delayed as the strikes say.
@@ -269,6 +277,14 @@ impl Provider {
 impl From<Cut> for Wire {
     fn from(cut: Cut) -> Self {
         Self { cut: Some(cut), ..Self::default() }
+    }
+}
+
+/// Nothing is answered, and the connection ends so.
+fn unanswered(then: End) -> Next {
+    match then {
+        End::Stall => Next::Silence,
+        End::Fin | End::Rst => Next::Drop(then),
     }
 }
 

@@ -323,6 +323,10 @@ impl Provider {
             self.emit_key(open, &key, KeyState::Ignored, None);
             return None;
         }
+        if policy.is_too_long(&key) {
+            let own = self.refuse(open, Which::Refusal(&policy.too_long), None);
+            return Some(Work::Settled(Own { refuses_key: true, ..own }));
+        }
         let slot = match policy.scope {
             KeyScope::Account => idempotency::slot(&[&open.account], &key),
             KeyScope::Route => idempotency::slot(&[&open.account, &place.route.name], &key),

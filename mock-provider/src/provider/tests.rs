@@ -362,6 +362,46 @@ fn cuts_end_the_connection_where_they_say() {
 }
 
 #[test]
+fn of_an_answer_without_a_body_nothing_goes_out_when_it_is_cut() {
+    for (then, dropped) in [(End::Fin, true), (End::Rst, true), (End::Stall, false)] {
+        let cut = Ending::Cut { after_bytes: Some(9), then };
+        let mut bench = Bench::with(vec![ending(Point::MidBody, cut)], |api| {
+            for route in &mut api.routes {
+                Arc::make_mut(route).success.body = None;
+            }
+        });
+        let next = bench.charge("order-1", None).next;
+        if dropped {
+            assert!(matches!(next, Next::Drop(end) if end == then), "{next:?}");
+        } else {
+            assert!(matches!(next, Next::Silence), "{next:?}");
+        }
+        assert_eq!(bench.effects(), 1);
+    }
+}
+
+#[test]
+fn a_key_that_is_too_long_is_refused_and_leaves_nothing_behind() {
+    let mut bench = Bench::with(Vec::new(), |api| {
+        api.idempotency.as_mut().unwrap().max_length = 4;
+    });
+    for (key, status) in [("12345", 400), ("1234", 201), ("\"1234\"", 201), ("12345", 400)] {
+        let exchange = bench.charge("order-1", Some(key));
+        assert_eq!(bench.answer(exchange).0, status, "{key}");
+    }
+    let events = bench.events();
+    assert_eq!(Bench::keys(&events), [KeyState::Stored, KeyState::Replayed]);
+    let refused: Vec<bool> = events
+        .iter()
+        .filter_map(|one| match &one.kind {
+            EventKind::ResponseSent(sent) => Some(sent.refuses_key),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(refused, [true, false, false, true]);
+}
+
+#[test]
 fn a_reset_at_accept_can_strike_before_the_body_is_read() {
     let cut = Ending::Cut { after_bytes: None, then: End::Rst };
     let mut bench = Bench::new(vec![ending(Point::Accept, cut)]);

@@ -34,6 +34,40 @@ async fn a_plain_charge_is_the_contract_of_the_payments_api() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_is_too_long_gets_the_error_of_the_api_and_does_nothing() {
+    let stage = Stage::calm().await;
+    let mut raw = stage.connect().await;
+    for (length, status) in [(256, "400"), (255, "201"), (4_000, "400")] {
+        let key = format!("Idempotency-Key: {}\r\n", "k".repeat(length));
+        raw.send(charge("op-0001", &key)).await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.status(), status, "{length}: {answer:?}");
+        if status == "400" {
+            assert_eq!(answer.json()["error"]["code"], "idempotency_key_too_long");
+        }
+    }
+    assert_eq!(stage.effects().await.len(), 1);
+
+    let stage = Stage::calm_of("stripe", "create_payment_intent").await;
+    let mut raw = stage.connect().await;
+    let body = "amount=1999&currency=usd";
+    raw.send(format!(
+        "POST /~op-0001.1/v1/payment_intents HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk\r\n\
+         Idempotency-Key: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        "k".repeat(256),
+        body.len()
+    ))
+    .await;
+    let answer = raw.answer().await;
+    assert_eq!(answer.status(), "400");
+    let error = &answer.json()["error"];
+    assert_eq!(error["type"], "invalid_request_error");
+    assert!(error["message"].as_str().unwrap().contains("255 characters"), "{error}");
+    assert_eq!(stage.effects().await.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_status_stands_before_or_after_the_work() {
     for (at, effects) in [("before_commit", 1), ("after_commit", 2)] {
         let stage = Stage::new(&format!("status: {{code: 503, retry_after: 2s, at: {at}}}")).await;

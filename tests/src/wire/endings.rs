@@ -89,6 +89,23 @@ async fn a_truncated_answer_ends_in_each_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_is_said_to_be_cut_never_arrives_whole() {
+    let whole = whole_body().await.len();
+    for fault in ["reset: {at: mid_body, ", "close: {at: mid_body, ", "truncate: {then: rst, "] {
+        for after_bytes in [whole - 1, whole, whole + 1_000_000] {
+            let stage = Stage::new(&format!("{fault}after_bytes: {after_bytes}}}")).await;
+            let mut raw = stage.connect().await;
+            raw.charge().await;
+            let head = raw.head().await;
+            assert!(head.contains(&format!("content-length: {whole}\r\n")), "{head}");
+            assert_eq!(raw.rest().await.0.len(), whole - 1, "{fault}{after_bytes}");
+            let sent = stage.responses().await;
+            assert!(!sent[0].complete && sent[0].unusable.is_some(), "{fault}: {:?}", sent[0]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_truncated_answer_that_stalls_lasts_until_the_client_closes() {
     let stage = Stage::new("truncate: {after_bytes: 20, then: stall}").await;
     let mut raw = stage.connect().await;

@@ -34,7 +34,7 @@ impl Sink for List {
     }
 }
 
-/// A provider of the payments API under one rule.
+/// A provider under one rule, or under none.
 pub(super) struct Stage {
     pub(super) server: Server,
     pub(super) clock: Clock,
@@ -44,7 +44,7 @@ pub(super) struct Stage {
 impl Stage {
     /// `inject` is what stands under `inject:` of a rule that strikes every first attempt.
     pub(super) async fn new(inject: &str) -> Self {
-        Self::under(&format!(
+        Self::of("payments", "create_charge", &format!(
             "faults:\n  - name: struck\n    when: {{route: create_charge, attempt: 1}}\n    inject:\n      \
              {inject}\n"
         ))
@@ -53,13 +53,18 @@ impl Stage {
 
     /// No rule at all.
     pub(super) async fn calm() -> Self {
-        Self::under("").await
+        Self::of("payments", "create_charge", "").await
     }
 
-    async fn under(faults: &str) -> Self {
+    /// Another API than payments, with no rule at all.
+    pub(super) async fn calm_of(api: &str, call: &str) -> Self {
+        Self::of(api, call, "").await
+    }
+
+    async fn of(api: &str, call: &str, faults: &str) -> Self {
         let text = format!(
-            "version: 1\nname: wire\nseed: 7\nprovider: {{api: payments}}\n{faults}workload:\n  call: \
-             create_charge\n  operations: 3\n  input: {{amount: 1999, currency: usd, order: \"order-{{{{ n \
+            "version: 1\nname: wire\nseed: 7\nprovider: {{api: {api}}}\n{faults}workload:\n  call: \
+             {call}\n  operations: 3\n  input: {{amount: 1999, currency: usd, order: \"order-{{{{ n \
              }}}}\"}}\nexpect: [no_lost_operations]\n"
         );
         let apis = Apis::Beside(Path::new("."));

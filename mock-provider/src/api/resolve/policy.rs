@@ -53,6 +53,7 @@ pub(super) fn idempotency(
         mismatch: refused(&raw.mismatch, "mismatch", Standard::KeyMismatch),
         in_flight: refused(&raw.in_flight, "in_flight", Standard::InFlight),
         missing: refused(&raw.missing, "missing", Standard::KeyMissing),
+        too_long: refused(&raw.too_long, "too_long", Standard::KeyTooLong),
         replay_status: status(replay.status, 200, &at_replay.key("status")),
         replay_headers: replay_headers(&replay, &at_replay.key("headers")),
         stores: match raw.stores {

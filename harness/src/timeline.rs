@@ -176,12 +176,21 @@ fn told_request(trace: &Trace, id: RequestId, which: &str) -> Vec<Entry> {
                 in_words(ended.at_us.saturating_sub(request.at_us))
             ),
             Side::Provider => {
-                format!("no answer; the provider ended the connection ({})", trace.text(ended.how))
+                format!("no answer; the provider {}", ended_in_words(trace.text(ended.how)))
             }
         };
         entries.push(Entry { at_us: ended.at_us, seq: ended.seq, step: Step::End, text });
     }
     entries
+}
+
+/// How the provider ended a connection, in words.
+fn ended_in_words(how: &str) -> String {
+    match how {
+        "rst" => "reset the connection".to_owned(),
+        "fin" => "closed the connection".to_owned(),
+        other => format!("ended the connection ({other})"),
+    }
 }
 
 /// The arrival of a request: which attempt, with which key, after which wait.
@@ -223,10 +232,23 @@ fn told_strike(trace: &Trace, request: &Request, strike: &Strike) -> Entry {
         .filter(|part| !part.is_empty() && Some(*part) != at)
         .collect();
     let detail = if detail.is_empty() { String::new() } else { format!(" {}", detail.join(", ")) };
-    let at = at.map_or(String::new(), |at| format!(" at {at}"));
+    let at = at.map_or(String::new(), |at| format!(", {}", point_in_words(at)));
     let text =
         format!("fault `{}`: {}{detail}{at}", trace.text(strike.rule), trace.text(strike.fault));
     Entry { at_us: request.at_us, seq: strike.seq, step: Step::Fault, text }
+}
+
+/// A point of a request's life in words.
+fn point_in_words(at: &str) -> &str {
+    match at {
+        "accept" => "before the body is read",
+        "before_commit" => "before the commit",
+        "after_commit" => "after the commit",
+        "head" => "before the head of the answer",
+        "mid_body" => "in the middle of the body",
+        "chunk" => "between pieces of the body",
+        other => other,
+    }
 }
 
 fn told_effect(trace: &Trace, effect: &Effect) -> Vec<Entry> {
@@ -320,7 +342,7 @@ mod tests {
             &[
                 "   0.000 s  asked for `create_charge`, to be done within 30 s",
                 "   0.001 s  attempt 1 of `create_charge`, key `k-1`",
-                "   0.001 s    fault `busy`: status 503 at before_commit",
+                "   0.001 s    fault `busy`: status 503, before the commit",
                 "   0.002 s    answered 503 (retry-after: 2)",
                 "   0.402 s  attempt 2 of `create_charge`, key `k-2`, waited 0.4 s, asked for 2 s",
                 "   0.403 s    committed: charge of 19.99 USD",
@@ -342,7 +364,7 @@ mod tests {
             {"at_us":1400000,"event":"operation_finished","claim":"unknown","by":"driver","detail":"deadline"}"#,
             &[
                 "   0.000 s  attempt 1 of `create_charge`, no key",
-                "   0.001 s    no answer; the provider ended the connection (rst)",
+                "   0.001 s    no answer; the provider reset the connection",
                 "   0.301 s  attempt 2 of `create_charge`, no key, waited 0.3 s",
                 "   0.901 s  attempt 3 of `create_charge`, no key, while attempt 2 was in flight",
                 "   0.902 s    answered 200; cut before the end of it",

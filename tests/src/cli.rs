@@ -381,7 +381,7 @@ fn a_broken_scenario_is_exit_code_1_and_the_report_tells_the_story() {
         "honest_failures · op-0001",
         "expected",
         "seen",
-        "fault `lost`: reset at after_commit",
+        "fault `lost`: reset, after the commit",
         "committed: charge of 19.99 USD",
         "the client claims `failed`",
         "cure",
@@ -423,7 +423,7 @@ fn twice_draws_the_same_and_says_so() {
     let said = run_in(folder.path(), &[&[&*scenario, "--twice", "--no-control"], CLIENT].concat());
     assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
     assert!(
-        said.out.contains("run twice: the drawn schedule is the same at all 4 coordinates"),
+        said.out.contains("run twice: the same faults were drawn for all 4 attempts"),
         "{}",
         said.out
     );
@@ -431,9 +431,23 @@ fn twice_draws_the_same_and_says_so() {
 }
 
 #[test]
+fn a_client_that_crashed_is_exit_code_2_with_its_last_words() {
+    let (folder, scenario) = folder_with(HELD);
+    let crash = "echo 'cannot open ledger.db' >&2; kill -SEGV $$";
+    let said = run_in(folder.path(), &[&scenario, "--format", "json", "--", "sh", "-c", crash]);
+    assert_eq!(said.code, Some(2), "{}", said.out);
+    let document = document(&said);
+    assert_eq!(
+        document["scenarios"][0]["reason"],
+        "your client sent no request to the mock: it died of signal 11 (SIGSEGV), and the last it wrote \
+         to standard error was `cannot open ledger.db`; mend that first"
+    );
+}
+
+#[test]
 fn a_client_that_never_calls_is_exit_code_2_with_the_variable_to_read() {
     let (folder, scenario) = folder_with(HELD);
-    let said = run_in(folder.path(), &[&scenario, "--format", "json", "--", "false"]);
+    let said = run_in(folder.path(), &[&scenario, "--format", "json", "--", "true"]);
     let document = document(&said);
     assert_eq!(said.code, Some(2), "{document:#}");
     let entry = &document["scenarios"][0];
@@ -550,6 +564,8 @@ fn serve_says_when_it_is_ready_and_ends_with_its_verdict() {
         let mut line = String::new();
         stdout.read_line(&mut line).expect("a ready line");
         let ready: Value = serde_json::from_str(&line).expect("one line of JSON");
+        let keys: Vec<&String> = ready.as_object().expect("an object").keys().collect();
+        assert_eq!(keys, ["ready", "url", "api_key", "env", "trace"], "only what is documented");
         let url = ready["url"].as_str().expect("a URL");
         assert_eq!(ready["env"]["PAYMENTS_URL"], *url);
         assert_eq!(ready["env"]["PAYMENTS_API_KEY"], ready["api_key"]);

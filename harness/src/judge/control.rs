@@ -8,6 +8,7 @@ use brownout_provider::api::{Api, Environment, of_host};
 use brownout_provider::event::{Claim, ClaimBy, Mode};
 
 use super::counts;
+use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::{ClientEnd, Refusal, Trace};
 use crate::verdict::ControlResult;
@@ -122,27 +123,104 @@ pub(super) fn no_request(trace: &Trace, scenario: &Scenario) -> String {
                 .to_owned(),
         };
     }
-    if let Some(how) = trace.client_ends().iter().find_map(|end| died(*end)) {
-        return format!(
-            "your client sent no request to the mock: {how}; mend that first (what it wrote stands in \
-             the trace), then {}",
-            point_at_mock(api)
-        );
+    let stray = trace.strays().first();
+    if let Some(how) = trace.client_ends().iter().find_map(|end| died(trace, *end)) {
+        let how = format!("your client sent no request to the mock: {how}");
+        return match stray {
+            None => format!("{how}; mend that first"),
+            // It lived long enough to call somebody.
+            Some(stray) => format!(
+                "{how}, after it tried to reach {}:{}; {}",
+                stray.host,
+                stray.port,
+                point_at_mock(api)
+            ),
+        };
     }
-    let elsewhere = trace.strays().first().map_or(String::new(), |stray| {
+    let elsewhere = stray.map_or(String::new(), |stray| {
         format!(" (it tried to reach {}:{})", stray.host, stray.port)
     });
     format!("your client sent no request to the mock{elsewhere}; {}", point_at_mock(api))
 }
 
-/// How a client ended that did not end well by itself.
-fn died(end: ClientEnd) -> Option<String> {
-    match (end.signal, end.code) {
-        _ if end.killed => None,
-        (Some(signal), _) => Some(format!("it died of signal {signal}")),
-        (None, Some(0) | None) => None,
-        (None, Some(code)) => Some(format!("it exited with code {code}")),
+/// How a client ended that did not end well by itself, and the last it said of that.
+fn died(trace: &Trace, end: ClientEnd) -> Option<String> {
+    let how = match (end.signal, end.code) {
+        _ if end.killed => return None,
+        (Some(signal), _) => format!("it died of signal {signal}{}", name_of_signal(signal)),
+        (None, None) => return None,
+        (None, Some(0)) if left_lines_unanswered(trace, end) => {
+            return Some(
+                "it ended with exit code 0 before it answered; in stdio mode a client reads one \
+                 operation a line until its standard input ends (for one that does a single piece of \
+                 work, use `--mode exec`)"
+                    .to_owned(),
+            );
+        }
+        (None, Some(0)) => return None,
+        (None, Some(code)) => format!("it exited with code {code}"),
+    };
+    Some(format!("{how}{}", last_words(trace, end)))
+}
+
+/// True where operations had been written to a client, and waited for an answer when it ended.
+fn left_lines_unanswered(trace: &Trace, end: ClientEnd) -> bool {
+    trace.mode() == Mode::Stdio
+        && trace
+            .submits()
+            .flat_map(|(_, submit)| trace.claims(submit))
+            .any(|claim| claim.by == ClaimBy::Driver && claim.seq > end.seq)
+}
+
+/// The last line that a client wrote to its standard error before it ended.
+fn last_words(trace: &Trace, end: ClientEnd) -> String {
+    let last = trace.outputs().iter().rev().find(|output| {
+        trace.text(output.stream) == "stderr"
+            && output.operation == end.operation
+            && !output.text.trim().is_empty()
+    });
+    match last {
+        Some(output) => {
+            format!(", and the last it wrote to standard error was `{}`", output.text.trim())
+        }
+        None => ", and it wrote nothing to standard error".to_owned(),
     }
+}
+
+/// The names of the signals that programs die of by themselves, in brackets.
+fn name_of_signal(signal: i32) -> &'static str {
+    match signal {
+        4 => " (SIGILL)",
+        6 => " (SIGABRT)",
+        7 => " (SIGBUS)",
+        8 => " (SIGFPE)",
+        9 => " (SIGKILL)",
+        11 => " (SIGSEGV)",
+        13 => " (SIGPIPE)",
+        15 => " (SIGTERM)",
+        _ => "",
+    }
+}
+
+/// What is to be said of bytes that the mock refused before they were a request, whatever else came.
+pub(super) fn refused_bytes(trace: &Trace) -> Vec<String> {
+    let count = |why| trace.refused().iter().filter(|refused| refused.why == why).count();
+    let told = [
+        (
+            count(Refusal::TooLarge),
+            "with a body larger than the mock reads, answered 413 and in no count; let the client \
+             send smaller bodies",
+        ),
+        (
+            count(Refusal::NoHttp),
+            "that was no HTTP, answered 400 and in no count; let the client speak plain HTTP, not \
+             HTTPS, to the mock",
+        ),
+    ];
+    told.into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("the client sent {} {what}", plural(count, "message")))
+        .collect()
 }
 
 /// What points a client at the mock.

@@ -6,22 +6,36 @@
 use std::collections::BTreeSet;
 
 use crate::invariant::{Invariant, Judgement, Violation};
+use crate::scenario::Scenario;
 use crate::trace::Trace;
 
-/// What makes guesses unnecessary.
-pub(super) const CURE: &str = "set `operation_id` in the workload (such as `json:/order` or \
-                               `header:x-request-id`), or let the client call the URL of its operation";
+/// What makes guesses unnecessary, where the API's file knows no better.
+const CURE: &str = "set `operation_id` in the workload to where each request names its work (such as \
+                    `json:/order` or `header:x-order`)";
+
+/// What makes guesses unnecessary: in the API's own words, unless the scenario has a place of its own.
+pub(super) fn cure(scenario: &Scenario) -> String {
+    if let Some(place) = &scenario.workload.operation_id {
+        return format!(
+            "`operation_id` looks for it in {}; let each request carry it",
+            place.in_words()
+        );
+    }
+    let naming = scenario.providers.values().find_map(|provider| provider.api.naming.as_deref());
+    naming.unwrap_or(CURE).to_owned()
+}
 
 /// The other readings of a trace, made when first asked for.
 pub(super) struct Readings<'a> {
     trace: &'a Trace,
+    cure: String,
     split: Option<Option<Trace>>,
     merged: Option<Option<Trace>>,
 }
 
 impl<'a> Readings<'a> {
-    pub(super) fn of(trace: &'a Trace) -> Self {
-        Self { trace, split: None, merged: None }
+    pub(super) fn of(trace: &'a Trace, scenario: &Scenario) -> Self {
+        Self { trace, cure: cure(scenario), split: None, merged: None }
     }
 
     /// Takes back the violations that do not stand in every reading, and says so.
@@ -53,7 +67,8 @@ impl<'a> Readings<'a> {
             format!("{cleared} violations rest")
         };
         judgement.reason = Some(format!(
-            "{number} on a guess which requests belong together, and another reading clears the client; {CURE}"
+            "{number} on a guess which requests belong together, and another reading clears the client; {}",
+            self.cure
         ));
         if judgement.violations.is_empty() {
             judgement.exercised = 0;

@@ -14,6 +14,7 @@ use brownout_provider::event::{Mode, Recognized};
 pub use control::judge_control;
 pub use twice::{Comparison, compare};
 
+use crate::amount::times;
 use crate::invariant::Judgement;
 use crate::scenario::{Expectation, Scenario};
 use crate::trace::reading::Fate;
@@ -25,7 +26,7 @@ use crate::verdict::{ControlResult, InvariantResult, InvariantVerdict, ScenarioR
 /// The caller fills in what a trace does not say: how to reproduce it, and where it stands.
 #[must_use]
 pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>) -> ScenarioResult {
-    let mut readings = guess::Readings::of(trace);
+    let mut readings = guess::Readings::of(trace, scenario);
     let invariants: Vec<InvariantResult> =
         scenario.expect.iter().map(|one| judge_one(trace, one, &mut readings)).collect();
     let (verdict, doubt) = verdict(trace, scenario, &invariants, control.as_ref());
@@ -46,7 +47,7 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
         money: counts::money(trace),
         recognized: counts::recognized(trace),
         mode: trace.mode(),
-        notes: notes(trace, &invariants),
+        notes: notes(trace, scenario, &invariants),
         invariants,
         reproduce: String::new(),
         trace: None,
@@ -186,23 +187,26 @@ fn doubt(
 }
 
 /// Remarks that belong beside every verdict.
-fn notes(trace: &Trace, invariants: &[InvariantResult]) -> Vec<String> {
+fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> Vec<String> {
     let mut notes: Vec<String> = trace.cut.iter().cloned().collect();
     notes.extend(control::refused_strays(trace));
+    notes.extend(control::refused_bytes(trace));
     notes.extend(shared_operation(trace));
     for (rule, strikes) in counts::strikes(trace, |strike| !strike.scheduled) {
         notes.push(format!(
-            "{strikes} of the strikes of `{rule}` stand outside the drawn schedule, because the rule \
-             depends on more than coordinates"
+            "`{rule}` struck {strikes} by what happened in this run and not by the seed alone, so another \
+             run of the same seed may meet it elsewhere",
+            strikes = times(strikes)
         ));
     }
     let recognized = counts::recognized(trace);
     let guessed: u64 = ["guess", "new"].iter().filter_map(|way| recognized.get(*way)).sum();
     if guessed > 0 {
         notes.push(format!(
-            "{guessed} of {} requests did not say which operation they belong to; {}",
+            "{guessed} of {} requests did not say which operation they are for, and were told apart by \
+             what they asked for; {}",
             counts::requests(trace),
-            guess::CURE
+            guess::cure(scenario)
         ));
     }
     let repeats = trace.requests().filter(|(id, _)| trace.is_transport_repeat(*id)).count();

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use brownout_provider::api::Extractor;
 use serde_json::json;
 
 use super::{compare, judge, judge_control};
@@ -14,7 +15,11 @@ use crate::verdict::{ControlResult, InvariantVerdict, ScenarioResult, Verdict};
 
 /// A scenario with one rule that this judge sees, and these expectations.
 fn scenario(api: &str, expect: &str) -> Scenario {
-    let call = if api == "openai" { "create_chat_completion" } else { "create_charge" };
+    let call = match api {
+        "openai" => "create_chat_completion",
+        "stripe" => "create_payment_intent",
+        _ => "create_charge",
+    };
     let text = format!(
         "version: 1\nname: by-hand\nsummary: A scenario.\nprovider: {{api: {api}}}\n\
          faults:\n  - name: lost\n    inject: {{reset: {{at: after_commit}}}}\n\
@@ -147,10 +152,47 @@ fn why_a_client_never_came_is_told_as_far_as_the_trace_knows() {
         let reason = reason(&format!("{{\"at_us\":5,{event}}}"));
         assert!(reason.contains(part), "{reason}");
     }
+    let crashed = reason(
+        r#"{"at_us":4,"event":"client_output","stream":"stderr","text":"Traceback"}
+        {"at_us":4,"event":"client_output","stream":"stderr","text":"KeyError: 'URL'"}
+        {"at_us":4,"event":"client_output","stream":"stdout","text":"begun"}
+        {"at_us":5,"event":"client_ended","code":1}"#,
+    );
+    assert_eq!(
+        crashed,
+        "your client sent no request to the mock: it exited with code 1, and the last it wrote to \
+         standard error was `KeyError: 'URL'`; mend that first"
+    );
+    let astray = reason(
+        r#"{"at_us":4,"event":"stray_request","host":"example.org","port":443}
+        {"at_us":5,"event":"client_ended","code":1}"#,
+    );
+    assert!(astray.contains("example.org:443; set its base URL"), "{astray}");
+    let early = reason(
+        r#"{"at_us":0,"event":"operation_submitted"}
+        {"at_us":5,"event":"client_ended","code":0}
+        {"at_us":6,"event":"operation_finished","claim":"unknown","by":"driver"}"#,
+    );
+    assert!(early.contains("exit code 0 before it answered") && !early.contains("URL"), "{early}");
     let well = reason(r#"{"at_us":5,"event":"client_ended","code":0}"#);
     assert!(well.starts_with("your client sent no request to the mock; set "), "{well}");
     let ended = reason(r#"{"at_us":5,"event":"client_ended","signal":15,"killed":true}"#);
     assert_eq!(ended, well, "that the harness ended it is no crash");
+}
+
+#[test]
+fn what_the_mock_refused_is_told_whatever_else_came() {
+    let lines = format!(
+        "{STRUCK}\n{UNKNOWN}\n{}\n{}\n{}",
+        r#"{"at_us":400001,"event":"connection_ended","by":"provider","how":"too_large"}"#,
+        r#"{"at_us":400002,"event":"connection_ended","by":"provider","how":"too_large"}"#,
+        r#"{"at_us":400003,"event":"connection_ended","by":"provider","how":"bad_request"}"#
+    );
+    let result = judged("[no_double_charges]", &lines);
+    assert_eq!(result.verdict, Verdict::Passed);
+    let told = |part: &str| result.notes.iter().any(|note| note.contains(part));
+    assert!(told("sent 2 messages with a body larger"), "{:?}", result.notes);
+    assert!(told("sent 1 message that was no HTTP"), "{:?}", result.notes);
 }
 
 #[test]
@@ -230,9 +272,28 @@ fn no_violation_rests_on_a_guess_that_another_reading_clears() {
     let result = judge(&suite("guess"), &scenario, None);
     assert_eq!(result.invariants[0].verdict, InvariantVerdict::NotExercised);
     let reason = result.invariants[0].reason.clone().unwrap();
-    assert!(reason.contains("rests on a guess") && reason.contains("operation_id"), "{reason}");
+    assert!(
+        reason.contains("rests on a guess") && reason.contains("carry its `order`"),
+        "{reason}"
+    );
     assert_eq!(result.verdict, Verdict::Inconclusive);
     assert!(result.notes.iter().any(|note| note.contains("2 of 2 requests did not say")));
+}
+
+#[test]
+fn what_names_an_operation_fits_the_api_and_the_scenario() {
+    let told = |api: &str, place: Option<&str>| {
+        let mut scenario = scenario(api, "[no_double_charges]");
+        scenario.workload.operation_id =
+            place.map(|place| Extractor::parse(place).expect("a place"));
+        let notes = judge(&suite("guess"), &scenario, None).notes;
+        notes.into_iter().find(|note| note.contains("did not say")).expect("a note")
+    };
+    let openai = told("openai", None);
+    assert!(openai.contains("`operation_id: header:x-client-request-id`"), "{openai}");
+    assert!(!openai.contains("json:/order"), "chat completions have no such field: {openai}");
+    assert!(told("stripe", None).contains("`metadata={"));
+    assert!(told("openai", Some("json:/user")).contains("looks for it in the body's `/user`"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::group::{Group, InvariantSum, groups};
 use super::sentence::sentence;
 use super::style::Style;
 use super::{Entry, Format, Report, Story};
-use crate::amount::{amount, grouped, plural};
+use crate::amount::{amount, grouped, plural, times};
 use crate::invariant::registry;
 use crate::verdict::{InvariantResult, InvariantVerdict, ScenarioResult, Verdict};
 
@@ -119,12 +119,10 @@ fn facts(out: &mut String, group: &Group<'_>) {
     fact(out, "operations", &operations(group));
     let requests = group.sum(|entry| entry.result.requests);
     let retries = group.sum(|entry| entry.result.retries);
-    let recognized = group.counts(|entry| &entry.result.recognized);
-    let recognized = match counted(recognized) {
-        Some(ways) => format!("; operations recognised by {ways}"),
-        None => String::new(),
-    };
-    fact(out, "requests", &format!("{requests}, of which {retries} retries{recognized}"));
+    fact(out, "requests", &format!("{requests}, of which {}", retries_in_words(retries)));
+    if let Some(ways) = told_apart(&group.counts(|entry| &entry.result.recognized)) {
+        prose(out, "", &format!("operations were told apart by {ways}"), None);
+    }
     if let Some(effects) = counted(group.counts(|entry| &entry.result.effects)) {
         fact(out, "effects", &effects);
     }
@@ -139,6 +137,36 @@ fn facts(out: &mut String, group: &Group<'_>) {
     }
     struck(out, group);
     control(out, group);
+}
+
+fn retries_in_words(count: u64) -> String {
+    if count == 1 { "1 is a retry".to_owned() } else { format!("{count} are retries") }
+}
+
+/// By what brownout knew which operation a request is for, most certain first, with how often where
+/// there are several ways; `None` when no request came.
+fn told_apart(counts: &BTreeMap<&str, u64>) -> Option<String> {
+    const WAYS: [(&str, &str); 8] = [
+        ("url", "the URL that each operation was given"),
+        ("api_key", "the API key that each operation was given"),
+        ("extractor", "the name that the request carries"),
+        ("object", "the id of something that the operation made"),
+        ("sdk", "the SDK's own retry counter or call id"),
+        ("guess", "a guess: the same content as an attempt that had failed"),
+        ("new", "nothing: each was taken for new work"),
+        ("unrouted", "nothing: the API has no such route"),
+    ];
+    let ways: Vec<(&str, u64)> =
+        WAYS.iter().filter_map(|(way, words)| Some((*words, *counts.get(way)?))).collect();
+    match ways.as_slice() {
+        [] => None,
+        [(words, _)] => Some((*words).to_owned()),
+        several => {
+            let each: Vec<String> =
+                several.iter().map(|(words, count)| format!("{words} ({count})")).collect();
+            Some(each.join(", "))
+        }
+    }
 }
 
 /// Operations and what was claimed of them.
@@ -360,14 +388,6 @@ fn scripts_summed(counts: BTreeMap<&str, u64>) -> BTreeMap<&str, u64> {
         *summed.entry(if is_entry(name) { "script" } else { name }).or_default() += count;
     }
     summed
-}
-
-fn times(count: u64) -> String {
-    match count {
-        1 => "once".to_owned(),
-        2 => "twice".to_owned(),
-        _ => format!("{count} times"),
-    }
 }
 
 /// `0.8 s`, `1,204.0 s`.

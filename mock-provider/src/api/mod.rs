@@ -60,6 +60,8 @@ pub struct Api {
     pub routes: Vec<Arc<Route>>,
     /// Where a request carries its operation: the first that is present counts.
     pub operation_id: Vec<Extractor>,
+    /// How a client names its operation in each request, in words for whoever writes the client.
+    pub naming: Option<String>,
     /// What the API's SDK says of itself.
     pub sdk: Sdk,
     /// How idempotency keys are treated; `None` where the API has none.
@@ -122,6 +124,18 @@ impl Extractor {
             "form" => Ok(Self::Form(rest.to_owned())),
             "query" => Ok(Self::Query(rest.to_owned())),
             _ => Err(format!("`{text}` names no place in a request")),
+        }
+    }
+
+    /// The place in words: the header `x-order`, the body's `/order`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Header(name) => format!("the header `{name}`"),
+            Self::Json(pointer) => format!("the body's `{pointer}`"),
+            Self::Form(field) => format!("the form field `{field}`"),
+            Self::Query(name) => format!("the query's `{name}`"),
+            Self::Traceparent => "the header `traceparent`".to_owned(),
         }
     }
 

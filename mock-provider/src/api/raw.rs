@@ -32,6 +32,9 @@ pub struct RawApi {
     /// Where requests carry the name of their operation: `header:NAME`, `json:/POINTER`,
     /// `form:FIELD[INNER]`, `query:NAME` or `traceparent`; of several the first that is present counts.
     pub operation_id: Option<OneOrMany<String>>,
+    /// How a client names its operation in each request, in words for whoever writes the client; told
+    /// where operations had to be guessed.
+    pub naming: Option<String>,
     /// What the vendor's SDK says of itself.
     pub sdk: Option<RawSdk>,
     /// How idempotency keys are treated; left out for an API without keys.

@@ -59,18 +59,18 @@ fn note_comparison(result: &mut ScenarioResult, comparison: &Comparison) {
         Some(first) => {
             result.verdict = Verdict::Failed;
             result.reason = Some(format!(
-                "two runs of one seed drew different faults at {} of {compared} coordinates, such as {first}",
+                "two runs of one seed drew different faults for {} of {compared} attempts, such as {first}",
                 comparison.differences.len()
             ));
         }
         None => result.notes.push(format!(
-            "run twice: the drawn schedule is the same at all {compared} coordinates that both runs reached"
+            "run twice: the same faults were drawn for all {compared} attempts that both runs saw"
         )),
     }
     if let Some(first) = comparison.client.first() {
-        result
-            .notes
-            .push(format!("run twice: the client went other ways by itself, such as {first}"));
+        result.notes.push(format!(
+            "run twice: the client itself did not do the same again, such as {first}"
+        ));
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
         auth: raw.auth.as_ref().and_then(|raw| auth(raw, &at.key("auth"))),
         encoding,
         operation_id: extractors(raw, &at.key("operation_id")),
+        naming: raw.naming.clone(),
         sdk: sdk(raw.sdk.as_ref(), &at.key("sdk")),
         idempotency,
         rate_limit,

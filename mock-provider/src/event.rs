@@ -197,7 +197,7 @@ pub struct RequestReceived {
     /// The method.
     pub method: Arc<str>,
     /// Path and query, without the operation token.
-    pub path: String,
+    pub path: Arc<str>,
     /// True when the route declares an effect.
     #[serde(default, rename = "unsafe", skip_serializing_if = "is_false")]
     pub effectful: bool,

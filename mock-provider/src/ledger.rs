@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use serde_json::Value;
 
@@ -13,11 +14,11 @@ use serde_json::Value;
 pub type EffectId = u64;
 
 /// The effects and objects of one provider.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ledger {
     /// Effect `n` stands at index `n − 1`; true when it was reversed.
     reversed: Vec<bool>,
-    objects: IndexMap<Arc<str>, Object>,
+    objects: IndexMap<Arc<str>, Object, FixedState>,
     /// Ids by collection, in the order of creation.
     collections: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }
@@ -31,6 +32,17 @@ pub struct Object {
     pub value: Value,
     /// The effect that it stands for, if any.
     pub effect: Option<EffectId>,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// Whom something belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The operation.
+    pub operation: Arc<str>,
+    /// Which submit, from 1.
+    pub submit: u32,
 }
 
 impl Ledger {
@@ -76,6 +88,18 @@ impl Ledger {
         self.objects.get(id).filter(|object| &*object.collection == collection)
     }
 
+    /// Whose object that id is, whatever its collection.
+    #[must_use]
+    pub fn owner(&self, id: &str) -> Option<&Owner> {
+        self.objects.get(id).map(|object| &object.owner)
+    }
+
+    /// True while there is no object at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
     /// The object of that id, to be changed.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut Object> {
         self.objects.get_mut(id)
@@ -94,7 +118,12 @@ mod tests {
     use super::*;
 
     fn charge(effect: EffectId) -> Object {
-        Object { collection: "charges".into(), value: json!({"n": effect}), effect: Some(effect) }
+        Object {
+            collection: "charges".into(),
+            value: json!({"n": effect}),
+            effect: Some(effect),
+            owner: Owner { operation: "op-0001".into(), submit: 1 },
+        }
     }
 
     #[test]

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderName, header};
 use serde_json::Value;
 
 use super::open::{Open, Own, Place, Stage, Work};
 use super::struck::Struck;
 use super::{Provider, RuleKey};
-use crate::api::{ErrorContext, KeyScope, LimitScope, Reading, Route, Standard, Which};
+use crate::api::{Api, ErrorContext, KeyScope, LimitScope, Reading, Route, Standard, Which};
 use crate::coordinates::Coordinates;
 use crate::event::{
     Class, Digest16, EventKind, Idempotency, KeyState, RateLimited, Recognized, RequestReceived,
@@ -24,19 +25,28 @@ use crate::recognition::{Evidence, Recognition};
 use crate::request::Request;
 
 /// Headers that are worth keeping in a trace; none of them carries a credential.
-const KEPT_HEADERS: [&str; 3] = ["user-agent", "content-type", "x-request-id"];
+static KEPT_HEADERS: [HeaderName; 3] =
+    [header::USER_AGENT, header::CONTENT_TYPE, HeaderName::from_static("x-request-id")];
 
 /// The longest header value that a trace keeps, in bytes.
 const KEPT_BYTES: usize = 200;
 
+/// What a client shows to say who it is.
+#[derive(Clone)]
+pub(super) struct Credential {
+    /// As shown, with any operation token still behind it.
+    text: Arc<str>,
+    digest: Digest16,
+    /// The same without the token: what keys and limits are kept apart by.
+    account: Arc<str>,
+}
+
 /// A request as far as it could be read, before anything was counted.
 struct Read {
     /// Path and query without the operation token.
-    target: String,
+    target: Arc<str>,
     reading: Reading,
-    /// The key that the client showed, with any operation token still behind it.
-    credential: Option<Arc<str>>,
-    account: Arc<str>,
+    credential: Option<Credential>,
     key: Option<Arc<str>>,
     body_digest: Digest16,
     canonical_digest: Digest16,
@@ -48,7 +58,7 @@ impl Provider {
     pub fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange> {
         let read = self.read(head);
         let route = read.reading.route.clone()?;
-        let recognition = self.recognizer.peek(&self.evidence(head, &read))?;
+        let recognition = self.recognizer.peek(&evidence(&self.api, head, &read), &self.ledger)?;
         let counted =
             (Arc::clone(&recognition.operation), recognition.submit, Arc::clone(&route.name));
         let attempt = self.attempts.get(&counted).copied().unwrap_or(0) + 1;
@@ -65,17 +75,12 @@ impl Provider {
         self.take(&request, read, now_us)
     }
 
-    fn read(&self, request: &Request) -> Read {
+    fn read(&mut self, request: &Request) -> Read {
         let (_, rest) = self.recognizer.strip(&request.target);
-        let target = rest.into_owned();
+        let target = Arc::from(rest);
         let (headers, body) = (&request.headers, &request.body);
         let reading = self.api.read(&request.method, &target, headers, body);
-        let credential =
-            self.api.auth.as_ref().and_then(|auth| auth.credential(headers)).map(Arc::<str>::from);
-        let account = match (&self.api.auth, &credential) {
-            (Some(auth), Some(key)) => auth.split(key).0.into(),
-            (None, _) | (_, None) => "".into(),
-        };
+        let credential = self.credential(headers);
         let keyed = reading.route.as_ref().is_some_and(|route| route.keyed);
         let key = self
             .api
@@ -88,23 +93,20 @@ impl Provider {
         let canonical = self.api.canonical(&reading, body);
         let canonical_digest =
             if *canonical == **body { body_digest } else { Digest16::of(&canonical) };
-        Read { target, credential, account, key, body_digest, canonical_digest, reading }
+        Read { target, credential, key, body_digest, canonical_digest, reading }
     }
 
-    fn evidence<'a>(&self, request: &'a Request, read: &'a Read) -> Evidence<'a> {
-        let token = read
-            .credential
-            .as_deref()
-            .and_then(|key| self.api.auth.as_ref().and_then(|auth| auth.split(key).1));
-        Evidence {
-            target: &request.target,
-            rest: &read.target,
-            key_token: token,
-            method: &request.method,
-            headers: &request.headers,
-            call: &read.reading.call,
-            canonical: read.canonical_digest,
+    fn credential(&mut self, headers: &HeaderMap) -> Option<Credential> {
+        let auth = self.api.auth.as_ref()?;
+        let text = auth.credential(headers)?;
+        if self.credential.as_ref().is_none_or(|latest| *latest.text != *text) {
+            self.credential = Some(Credential {
+                text: text.into(),
+                digest: Digest16::of(text.as_bytes()),
+                account: auth.split(text).0.into(),
+            });
         }
+        self.credential.clone()
     }
 
     /// Counts the request, decides what strikes it, and takes it as far as it goes at once.
@@ -112,7 +114,10 @@ impl Provider {
         let id = self.take_id();
         self.first_request_us.get_or_insert(request.head_at_us);
         let place = read.reading.route.clone().map(|route| {
-            let recognition = self.recognizer.recognize(&self.evidence(request, &read), id);
+            let recognition = {
+                let evidence = evidence(&self.api, request, &read);
+                self.recognizer.recognize(&evidence, &self.ledger, id)
+            };
             self.place(route, recognition)
         });
         let since = now_us.saturating_sub(self.first_request_us.unwrap_or(now_us));
@@ -120,18 +125,20 @@ impl Provider {
             let body = read.reading.call.body.as_ref();
             self.plan.decide(&situation(&self.name, request, body, place, since))
         });
-        let received = self.received(id, request, &read, place.as_ref());
         let drawn = decision.drawn.clone();
-        let received = RequestReceived { drawn, ..received };
+        let received =
+            RequestReceived { drawn, ..self.received(id, request, &read, place.as_ref()) };
         self.emit(request.head_at_us, EventKind::RequestReceived(Box::new(received)));
-        let mut open = Open {
+        let identified = read.credential.is_some();
+        let account = read.credential.map_or_else(|| "".into(), |shown| shown.account);
+        let mut open = Box::new(Open {
             id,
             connection: request.connection,
             now_us,
-            fingerprint: fingerprint(place.as_ref(), &read),
+            canonical: read.canonical_digest,
             place,
             call: Arc::new(read.reading.call),
-            account: read.account,
+            account,
             key: read.key,
             slot: None,
             by: Side::Client,
@@ -141,10 +148,10 @@ impl Provider {
             planned: None,
             gone: false,
             limit: None,
-        };
+        });
         self.sort_out_throttling(&mut open);
         let also = self.repeats(&mut open);
-        let next = self.arrive(&mut open, read.credential.as_deref());
+        let next = self.arrive(&mut open, identified);
         let next = self.keep(open, next);
         Exchange { id, next, also }
     }
@@ -193,7 +200,7 @@ impl Provider {
                     call: Arc::clone(&open.call),
                     account: Arc::clone(&open.account),
                     key: open.key.clone(),
-                    fingerprint: open.fingerprint,
+                    canonical: open.canonical,
                     slot: None,
                     by: Side::Provider,
                     ids: RuleKey::new(self.seed, &format!("#ids of repeat {}", also.len() + 1)),
@@ -206,7 +213,7 @@ impl Provider {
                     gone: false,
                     limit: None,
                 };
-                self.open.insert(id, repeat);
+                self.open.insert(id, Box::new(repeat));
                 self.pending += 1;
                 also.push((id, Next::Wait { until_us }));
             }
@@ -224,7 +231,7 @@ impl Provider {
         self.work(open, work)
     }
 
-    fn arrive(&mut self, open: &mut Open, credential: Option<&str>) -> Next {
+    fn arrive(&mut self, open: &mut Open, identified: bool) -> Next {
         if let Some((mark, Point::Accept, ending)) = open.struck.ending.clone() {
             self.emit_strike(open, &mark);
             return self.end(open, &mark, ending, None);
@@ -234,7 +241,7 @@ impl Provider {
             return self.reply(open, own);
         }
         let demanded = self.api.auth.as_ref().is_some_and(|auth| auth.required);
-        if demanded && credential.is_none() {
+        if demanded && !identified {
             let own = self.refuse(open, Which::Standard(Standard::Unauthorized), None);
             return self.reply(open, own);
         }
@@ -331,7 +338,7 @@ impl Provider {
             KeyScope::Account => idempotency::slot(&[&open.account], &key),
             KeyScope::Route => idempotency::slot(&[&open.account, &place.route.name], &key),
         };
-        match self.store.look_up(slot, open.fingerprint, open.id, open.now_us) {
+        match self.store.look_up(slot, fingerprint(open, &place), open.id, open.now_us) {
             LookUp::New { expired } => {
                 open.slot = Some(slot);
                 if expired {
@@ -384,13 +391,13 @@ impl Provider {
             recognized: place.how,
             by: Side::Provider,
             method: place.route.method.as_str().into(),
-            path: place.route.pattern.as_str().to_owned(),
+            path: place.route.pattern.as_str().into(),
             effectful: place.route.is_effectful(),
             keyed: place.route.keyed,
             headers: BTreeMap::new(),
             body_bytes: 0,
-            body_digest: open.fingerprint,
-            canonical_digest: open.fingerprint,
+            body_digest: open.canonical,
+            canonical_digest: open.canonical,
             auth_digest: None,
             key: open.key.clone(),
             tenant: None,
@@ -410,13 +417,12 @@ impl Provider {
     ) -> RequestReceived {
         let headers = KEPT_HEADERS
             .iter()
-            .copied()
-            .chain(self.api.sdk.call_id.iter().map(http::HeaderName::as_str))
-            .chain(self.api.sdk.retry_count.iter().map(http::HeaderName::as_str))
+            .chain(&self.api.sdk.call_id)
+            .chain(&self.api.sdk.retry_count)
             .filter_map(|name| {
                 let text = request.headers.get(name)?.to_str().ok()?;
                 let end = text.floor_char_boundary(KEPT_BYTES);
-                Some((name.to_owned(), text[..end].to_owned()))
+                Some((name.as_str().to_owned(), text[..end].to_owned()))
             })
             .collect();
         RequestReceived {
@@ -429,14 +435,14 @@ impl Provider {
             recognized: place.map_or(Recognized::Unrouted, |place| place.how),
             by: Side::Client,
             method: request.method.as_str().into(),
-            path: read.target.clone(),
+            path: Arc::clone(&read.target),
             effectful: place.is_some_and(|place| place.route.is_effectful()),
             keyed: place.is_some_and(|place| place.route.keyed),
             headers,
             body_bytes: u64::try_from(request.body.len()).unwrap_or(u64::MAX),
             body_digest: read.body_digest,
             canonical_digest: read.canonical_digest,
-            auth_digest: read.credential.as_deref().map(|key| Digest16::of(key.as_bytes())),
+            auth_digest: read.credential.as_ref().map(|shown| shown.digest),
             key: read.key.clone(),
             tenant: None,
             connection: request.connection,
@@ -472,12 +478,29 @@ fn situation<'a>(
     }
 }
 
-/// What two requests with one key must have in common: the route, the path and the canonical body.
-fn fingerprint(place: Option<&Place>, read: &Read) -> Digest16 {
-    let route = place.map_or("", |place| &place.route.name);
-    let path = read.target.split_once('?').map_or(&*read.target, |(path, _)| path);
+/// What a request shows of the operation that it belongs to.
+fn evidence<'a>(api: &Api, request: &'a Request, read: &'a Read) -> Evidence<'a> {
+    let token = read
+        .credential
+        .as_ref()
+        .and_then(|shown| api.auth.as_ref().and_then(|auth| auth.split(&shown.text).1));
+    Evidence {
+        target: &request.target,
+        rest: &read.target,
+        key_token: token,
+        method: &request.method,
+        headers: &request.headers,
+        call: &read.reading.call,
+        canonical: read.canonical_digest,
+    }
+}
+
+/// What two requests with one key must have in common: the route, the parameters of the path and the
+/// canonical body.
+fn fingerprint(open: &Open, place: &Place) -> Digest16 {
+    let path = open.call.path.to_string();
     let mut bytes = Vec::with_capacity(96);
-    for part in [route.as_bytes(), b"\0", path.as_bytes(), b"\0", &read.canonical_digest.0] {
+    for part in [place.route.name.as_bytes(), b"\0", path.as_bytes(), b"\0", &open.canonical.0] {
         bytes.extend_from_slice(part);
     }
     Digest16::of(&bytes)

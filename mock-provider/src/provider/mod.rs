@@ -22,6 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 
 use crate::api::{Api, Extractor, LimitScope, LimitState};
@@ -38,6 +39,7 @@ use crate::rule::Rule;
 use crate::seed::{RuleKey, Seed};
 
 use arrival::Arrivals;
+use arrive::Credential;
 use open::{Open, Own, Place, Stage};
 use struck::Mark;
 
@@ -69,13 +71,15 @@ pub struct Provider {
     wants_heads: bool,
     wall_at_start: SystemTime,
     recognizer: Recognizer,
+    /// Of the latest request: most clients show one and the same.
+    credential: Option<Credential>,
     arrivals: Arrivals,
     store: IdempotencyStore<Own>,
     limiter: Option<(TokenBucket, LimitScope, u64)>,
     ledger: Ledger,
     /// How many attempts each operation, submit and route has seen.
-    attempts: IndexMap<(Arc<str>, u32, Arc<str>), u32>,
-    open: BTreeMap<ExchangeId, Open>,
+    attempts: IndexMap<(Arc<str>, u32, Arc<str>), u32, FixedState>,
+    open: BTreeMap<ExchangeId, Box<Open>>,
     /// Open requests whose work is still to be done.
     pending: usize,
     last_id: ExchangeId,
@@ -115,10 +119,11 @@ impl Provider {
             arrivals: Arrivals::new(&plan),
             plan,
             recognizer: Recognizer::new(&api, operation_id),
+            credential: None,
             store: IdempotencyStore::new(retention_us),
             limiter,
             ledger: Ledger::default(),
-            attempts: IndexMap::new(),
+            attempts: IndexMap::default(),
             open: BTreeMap::new(),
             pending: 0,
             last_id: 0,
@@ -218,7 +223,7 @@ impl Provider {
 
     /// Puts a request back into the table unless it is over: a client that has gone gets no answer, and
     /// nobody waits for the answer to a gateway's repeat.
-    fn keep(&mut self, mut open: Open, next: Next) -> Next {
+    fn keep(&mut self, mut open: Box<Open>, next: Next) -> Next {
         let nobody_waits = open.gone || !open.by.is_client();
         match next {
             Next::Wait { .. } => {}

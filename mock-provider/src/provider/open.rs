@@ -31,8 +31,8 @@ pub(super) struct Open {
     /// Who the client is: what keys and limits are kept apart by.
     pub(super) account: Arc<str>,
     pub(super) key: Option<Arc<str>>,
-    /// What a repeat with the same key must have in common with it.
-    pub(super) fingerprint: Digest16,
+    /// The digest of its canonical body.
+    pub(super) canonical: Digest16,
     /// The slot of the idempotency store that this request has in flight.
     pub(super) slot: Option<Slot>,
     pub(super) by: Side,

@@ -10,7 +10,7 @@ use crate::api::{Context, EffectDraft, ErrorContext, Standard, Stores, Which, Wr
 use crate::event::{EffectCommitted, EffectReversed, EventKind, KeyState};
 use crate::exchange::Next;
 use crate::fault::{Ending, Point};
-use crate::ledger::{EffectId, Object};
+use crate::ledger::{EffectId, Object, Owner};
 use crate::template::TemplateError;
 
 /// What a request would do, worked out before anything is changed.
@@ -245,9 +245,9 @@ impl Provider {
             }
         }
         if let Some((id, collection, value)) = made {
-            self.recognizer.created(&id, &place.operation, place.submit);
             let effect = committed.first().copied();
-            self.ledger.put(id, Object { collection, value, effect });
+            let owner = Owner { operation: Arc::clone(&place.operation), submit: place.submit };
+            self.ledger.put(id, Object { collection, value, effect, owner });
         }
         told.extend(committed);
         self.own(open, written, told)

@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use http::{HeaderMap, HeaderName, Method};
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -22,6 +23,7 @@ use self::fingerprint::Fingerprints;
 use crate::api::{Api, Call, Extractor, Pointer, Sdk, text};
 use crate::event::{Digest16, Recognized};
 use crate::exchange::ExchangeId;
+use crate::ledger::{Ledger, Owner};
 
 /// The longest value of a request that names an operation as it stands, in bytes.
 const LONGEST_VALUE: usize = 128;
@@ -79,13 +81,6 @@ pub struct Recognition {
     pub how: Recognized,
 }
 
-/// Whom something belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Owner {
-    operation: Arc<str>,
-    submit: u32,
-}
-
 /// A submitted operation.
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -109,7 +104,7 @@ struct Field {
     place: Place,
     name: String,
     /// `None` for a value that two inputs share.
-    values: IndexMap<String, Option<Arc<str>>>,
+    values: IndexMap<String, Option<Arc<str>>, FixedState>,
 }
 
 /// Tells requests apart. One for each provider of a run.
@@ -117,8 +112,7 @@ struct Field {
 pub struct Recognizer {
     fields: Vec<Field>,
     sdk: Sdk,
-    operations: IndexMap<Arc<str>, Known>,
-    objects: IndexMap<Arc<str>, Owner>,
+    operations: IndexMap<Arc<str>, Known, FixedState>,
     calls: BTreeMap<Box<str>, Owner>,
     fingerprints: Fingerprints,
     /// How many operations were named here.
@@ -136,8 +130,7 @@ impl Recognizer {
         Self {
             fields: extractors.iter().filter_map(Field::new).collect(),
             sdk: api.sdk.clone(),
-            operations: IndexMap::new(),
-            objects: IndexMap::new(),
+            operations: IndexMap::default(),
             calls: BTreeMap::new(),
             fingerprints: Fingerprints::default(),
             seen: 0,
@@ -184,7 +177,7 @@ impl Recognizer {
     /// The operation of a request of which only the head is there; `None` when that does not say. Counts
     /// nothing.
     #[must_use]
-    pub fn peek(&self, evidence: &Evidence<'_>) -> Option<Recognition> {
+    pub fn peek(&self, evidence: &Evidence<'_>, ledger: &Ledger) -> Option<Recognition> {
         if let Some(found) = self.by_token(evidence) {
             return Some(found);
         }
@@ -193,16 +186,21 @@ impl Recognizer {
             return None;
         }
         self.by_value(evidence)
-            .or_else(|| self.by_object(evidence))
+            .or_else(|| self.by_object(evidence, ledger))
             .or_else(|| self.by_call(evidence))
     }
 
     /// The operation of a request that was read whole, which `request` names from now on.
-    pub fn recognize(&mut self, evidence: &Evidence<'_>, request: ExchangeId) -> Recognition {
+    pub fn recognize(
+        &mut self,
+        evidence: &Evidence<'_>,
+        ledger: &Ledger,
+        request: ExchangeId,
+    ) -> Recognition {
         let found = self
             .by_token(evidence)
             .or_else(|| self.by_value(evidence))
-            .or_else(|| self.by_object(evidence));
+            .or_else(|| self.by_object(evidence, ledger));
         if let Some(found) = found {
             return found;
         }
@@ -226,11 +224,6 @@ impl Recognizer {
         }
         self.fingerprints.begun(fingerprint, owner, request, retry.unwrap_or(0));
         found
-    }
-
-    /// An effect of an operation made the object `id`.
-    pub fn created(&mut self, id: &Arc<str>, operation: &Arc<str>, submit: u32) {
-        self.objects.insert(Arc::clone(id), Owner { operation: Arc::clone(operation), submit });
     }
 
     /// The attempt is over; `succeeded` when it was answered whole with success.
@@ -274,36 +267,16 @@ impl Recognizer {
         Some(self.recognition(Owner { operation, submit: 1 }, Recognized::Extractor))
     }
 
-    fn by_object(&self, evidence: &Evidence<'_>) -> Option<Recognition> {
-        if self.objects.is_empty() {
+    fn by_object(&self, evidence: &Evidence<'_>, ledger: &Ledger) -> Option<Recognition> {
+        if ledger.is_empty() {
             return None;
         }
         let call = evidence.call;
         let mut left = MOST_TEXTS;
         let owner = [&call.path, &call.query, call.body()]
             .into_iter()
-            .find_map(|value| self.owner_in(value, &mut left, 0))?;
+            .find_map(|value| owner_in(value, ledger, &mut left, 0))?;
         Some(self.recognition(owner, Recognized::Object))
-    }
-
-    fn owner_in(&self, value: &Value, left: &mut usize, depth: usize) -> Option<Owner> {
-        const DEEPEST: usize = 8;
-        if *left == 0 || depth > DEEPEST {
-            return None;
-        }
-        match value {
-            Value::String(text) => {
-                *left -= 1;
-                self.objects.get(text.as_str()).cloned()
-            }
-            Value::Array(items) => {
-                items.iter().find_map(|item| self.owner_in(item, left, depth + 1))
-            }
-            Value::Object(fields) => {
-                fields.values().find_map(|item| self.owner_in(item, left, depth + 1))
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => None,
-        }
     }
 
     fn by_call(&self, evidence: &Evidence<'_>) -> Option<Recognition> {
@@ -344,7 +317,7 @@ impl Field {
             Extractor::Query(name) => Place::Query(name.clone()),
         };
         let name = extractor.last_name().to_owned();
-        Some(Self { place, name, values: IndexMap::new() })
+        Some(Self { place, name, values: IndexMap::default() })
     }
 }
 
@@ -361,6 +334,27 @@ impl Place {
             Self::Query(name) => evidence.call.query.get(name).and_then(text),
         };
         found.filter(|text| !text.is_empty())
+    }
+}
+
+/// The owner of the first object whose id is a text of this value.
+fn owner_in(value: &Value, ledger: &Ledger, left: &mut usize, depth: usize) -> Option<Owner> {
+    const DEEPEST: usize = 8;
+    if *left == 0 || depth > DEEPEST {
+        return None;
+    }
+    match value {
+        Value::String(text) => {
+            *left -= 1;
+            ledger.owner(text).cloned()
+        }
+        Value::Array(items) => {
+            items.iter().find_map(|item| owner_in(item, ledger, left, depth + 1))
+        }
+        Value::Object(fields) => {
+            fields.values().find_map(|item| owner_in(item, ledger, left, depth + 1))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 

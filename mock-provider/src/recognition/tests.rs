@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::document::Diagnostics;
+use crate::ledger::Object;
 
 fn api(document: &Value) -> Arc<Api> {
     let problems = Diagnostics::new();
@@ -43,6 +44,7 @@ struct Sent {
     headers: Vec<(&'static str, &'static str)>,
     body: Option<Value>,
     path: Value,
+    ledger: Ledger,
 }
 
 impl Sent {
@@ -92,7 +94,7 @@ impl Sent {
             call: &call,
             canonical: Digest16::of(&crate::api::canonical(call.body(), &[])),
         };
-        let found = recognizer.recognize(&evidence, request);
+        let found = recognizer.recognize(&evidence, &self.ledger, request);
         (found.operation.to_string(), found.submit, found.how)
     }
 }
@@ -213,14 +215,24 @@ fn an_object_belongs_to_the_operation_that_made_it() {
     let mut all = recognizer(&[]);
     submit(&mut all, 1, 1, Value::Null);
     submit(&mut all, 1, 2, Value::Null);
-    all.created(&"ch_1".into(), &"op-0001".into(), 2);
     let owned = named("op-0001", 2, Recognized::Object);
-    let in_path = Sent { path: json!({"id": "ch_1"}), ..Sent::to("/make/ch_1") };
+    let made = || {
+        let mut ledger = Ledger::default();
+        let owner = Owner { operation: "op-0001".into(), submit: 2 };
+        let object =
+            Object { collection: "charges".into(), value: Value::Null, effect: None, owner };
+        ledger.put("ch_1".into(), object);
+        ledger
+    };
+    let in_path = Sent { path: json!({"id": "ch_1"}), ledger: made(), ..Sent::to("/make/ch_1") };
     assert_eq!(in_path.seen(&mut all, 1), owned);
-    assert_eq!(Sent::to("/make?charge=ch_1").seen(&mut all, 2), owned);
-    let in_body = Sent { body: Some(json!({"a": [{"charge": "ch_1"}]})), ..Sent::to("/make") };
+    let in_query = Sent { ledger: made(), ..Sent::to("/make?charge=ch_1") };
+    assert_eq!(in_query.seen(&mut all, 2), owned);
+    let body = Some(json!({"a": [{"charge": "ch_1"}]}));
+    let in_body = Sent { body, ledger: made(), ..Sent::to("/make") };
     assert_eq!(in_body.seen(&mut all, 3), owned);
-    assert_eq!(Sent::to("/make?charge=ch_2").seen(&mut all, 4).2, Recognized::New);
+    let unknown = Sent { ledger: made(), ..Sent::to("/make?charge=ch_2") };
+    assert_eq!(unknown.seen(&mut all, 4).2, Recognized::New);
 }
 
 #[test]
@@ -281,7 +293,7 @@ fn a_head_tells_the_operation_only_where_no_body_could_say_otherwise() {
     let mut all = recognizer(&["json:/order", "query:order"]);
     submit(&mut all, 1, 1, json!({"order": "a"}));
     let peek = |all: &Recognizer, sent: &Sent| {
-        sent.with(all, |evidence| all.peek(evidence)).map(|found| found.how)
+        sent.with(all, |evidence| all.peek(evidence, &Ledger::default())).map(|found| found.how)
     };
     assert_eq!(peek(&all, &Sent::to("/~op-0001.1/make")), Some(Recognized::Url));
     assert_eq!(peek(&all, &Sent::to("/make?order=a")), None);
@@ -323,7 +335,7 @@ proptest! {
             headers: &headers, call: &call, canonical: Digest16::default(),
         };
         prop_assert!(rest.starts_with('/'));
-        let found = all.recognize(&evidence, 1);
+        let found = all.recognize(&evidence, &Ledger::default(), 1);
         let plain = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         prop_assert!(plain(&found.operation) && (1..=64).contains(&found.operation.len()));
         if found.number.is_some() {

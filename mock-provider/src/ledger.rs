@@ -3,9 +3,11 @@
 //! Knows nothing of requests or answers. **Invariant:** effects are only ever added or reversed, and an
 //! effect is reversed at most once; the events of a trace say the same as the ledger.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -24,16 +26,39 @@ pub struct Ledger {
 }
 
 /// An object that can be read back.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// It is kept as the text that its creation answered, and becomes a value when somebody first reads it:
+/// most objects are made and never read.
+#[derive(Clone, Debug)]
 pub struct Object {
     /// The collection that it belongs to.
     pub collection: Arc<str>,
-    /// What a read shows.
-    pub value: Value,
     /// The effect that it stands for, if any.
     pub effect: Option<EffectId>,
     /// Whose it is.
     pub owner: Owner,
+    text: Bytes,
+    value: OnceCell<Box<Value>>,
+}
+
+impl Object {
+    /// An object of which a read shows this JSON text.
+    #[must_use]
+    pub fn new(collection: Arc<str>, text: Bytes, effect: Option<EffectId>, owner: Owner) -> Self {
+        Self { collection, effect, owner, text, value: OnceCell::new() }
+    }
+
+    /// What a read shows; `null` if it was made of something else than JSON.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        self.value.get_or_init(|| serde_json::from_slice(&self.text).unwrap_or_default())
+    }
+
+    /// Changes what a read shows.
+    pub fn change(&mut self, value: Value) {
+        self.text = Bytes::new();
+        self.value = OnceCell::from(Box::new(value));
+    }
 }
 
 /// Whom something belongs to.
@@ -118,12 +143,9 @@ mod tests {
     use super::*;
 
     fn charge(effect: EffectId) -> Object {
-        Object {
-            collection: "charges".into(),
-            value: json!({"n": effect}),
-            effect: Some(effect),
-            owner: Owner { operation: "op-0001".into(), submit: 1 },
-        }
+        let owner = Owner { operation: "op-0001".into(), submit: 1 };
+        let text = json!({"n": effect}).to_string().into();
+        Object::new("charges".into(), text, Some(effect), owner)
     }
 
     #[test]
@@ -135,6 +157,15 @@ mod tests {
         assert!(!ledger.reverse(first));
         assert!(!ledger.is_live(first) && ledger.is_live(second));
         assert!(!ledger.reverse(0) && !ledger.reverse(3) && !ledger.is_live(0));
+    }
+
+    #[test]
+    fn an_object_shows_what_it_was_made_of_until_it_is_changed() {
+        let mut object = charge(7);
+        assert_eq!(object.value(), &json!({"n": 7}));
+        object.change(json!({"n": 8}));
+        assert_eq!(object.value(), &json!({"n": 8}));
+        assert_eq!(object.clone().value(), object.value());
     }
 
     #[test]

@@ -135,14 +135,13 @@ impl Draw {
         self.stream.next_u64()
     }
 
-    /// `length` letters and digits, for ids that look like a vendor's.
-    #[must_use]
-    pub fn alphanumeric(&mut self, length: usize) -> String {
+    /// Appends `length` letters and digits to `out`, for ids that look like a vendor's.
+    pub fn push_alphanumeric(&mut self, length: usize, out: &mut String) {
         const ALPHABET: &[u8; 62] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-        (0..length)
-            .map(|_| char::from(ALPHABET[usize::try_from(self.below(62)).unwrap_or(0)]))
-            .collect()
+        for _ in 0..length {
+            out.push(char::from(ALPHABET[usize::try_from(self.below(62)).unwrap_or(0)]));
+        }
     }
 }
 
@@ -223,7 +222,9 @@ mod tests {
         let between: Vec<u64> = (0..8).map(|_| one.between(10, 20)).collect();
         assert_eq!(between, [16, 19, 10, 10, 11, 18, 18, 19]);
 
-        assert_eq!(draw().alphanumeric(24), "l1EDGuy11086IVMxY1kGuUdl");
+        let mut id = String::from("ch_");
+        draw().push_alphanumeric(24, &mut id);
+        assert_eq!(id, "ch_l1EDGuy11086IVMxY1kGuUdl");
 
         let key = RuleKey::new(seed(42), "response-lost");
         let struck: Vec<u32> = (1..=20)

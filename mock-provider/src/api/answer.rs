@@ -39,6 +39,15 @@ pub struct Written {
     pub body: Bytes,
     /// True when a client can certainly use the whole body; else [`Route::usable`] says.
     pub usable: bool,
+    /// True when the body is the context's object as it stands.
+    pub is_object: bool,
+}
+
+/// A value as JSON text.
+#[must_use]
+pub fn bytes(value: &Value) -> Bytes {
+    // A value of serde_json has text keys only, so it can be written.
+    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
 }
 
 /// What the templates of a route can ask for.
@@ -223,20 +232,20 @@ impl Route {
     /// When the answer asks for something that is not there.
     pub fn written(&self, context: &Context<'_>) -> Result<Written, TemplateError> {
         let names = context.names();
-        let (body, usable) = match &self.success.body {
-            None => (Bytes::new(), false),
+        let (body, usable, is_object) = match &self.success.body {
+            None => (Bytes::new(), false, false),
             Some(tree) => {
                 let body = match tree.find(&names) {
                     Some(found) => Cow::Borrowed(found),
                     None => Cow::Owned(tree.render(&names)?),
                 };
                 let usable = self.fits(&body, context.call).is_ok();
-                // A value of serde_json has text keys only, so it can be written.
-                (Bytes::from(serde_json::to_vec(&*body).unwrap_or_default()), usable)
+                let is_object = std::ptr::eq(&raw const *body, context.object);
+                (bytes(&body), usable, is_object)
             }
         };
         let headers = self.success_headers(&names)?;
-        Ok(Written { status: self.success.status, headers, body, usable })
+        Ok(Written { status: self.success.status, headers, body, usable, is_object })
     }
 
     fn success_headers(&self, names: &Names<'_>) -> Result<HeaderMap, TemplateError> {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
-pub use answer::{CONTEXT_NAMES, Context, Rendered, Written};
+pub use answer::{CONTEXT_NAMES, Context, Rendered, Written, bytes};
 pub use build::Built;
 pub use call::{
     Call, Encoding, canonical, decode, encode, hex, read_form, without_mark, write_form,

@@ -199,7 +199,10 @@ impl IdSpec {
     /// The id that this draw gives.
     #[must_use]
     pub fn make(&self, draw: &mut Draw) -> Arc<str> {
-        format!("{}{}", self.prefix, draw.alphanumeric(self.random)).into()
+        let mut id = String::with_capacity(self.prefix.len() + self.random);
+        id.push_str(&self.prefix);
+        draw.push_alphanumeric(self.random, &mut id);
+        id.into()
     }
 }
 

@@ -267,7 +267,9 @@ impl Provider {
                 let mut draw = open.ids.draw(&self.coordinates(place));
                 // The object's id is drawn from the same stream: step past its first number.
                 let _ = draw.bits();
-                draw.alphanumeric(LENGTH)
+                let mut id = String::with_capacity(LENGTH);
+                draw.push_alphanumeric(LENGTH, &mut id);
+                id
             }
             None => format!("{:0LENGTH$}", open.id),
         }

@@ -25,8 +25,12 @@ use crate::recognition::{Evidence, Recognition};
 use crate::request::Request;
 
 /// Headers that are worth keeping in a trace; none of them carries a credential.
-static KEPT_HEADERS: [HeaderName; 3] =
-    [header::USER_AGENT, header::CONTENT_TYPE, HeaderName::from_static("x-request-id")];
+static KEPT_HEADERS: [HeaderName; 4] = [
+    header::USER_AGENT,
+    header::CONTENT_TYPE,
+    header::EXPECT,
+    HeaderName::from_static("x-request-id"),
+];
 
 /// The longest header value that a trace keeps, in bytes.
 const KEPT_BYTES: usize = 200;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::Provider;
 use super::open::{Open, Own, Place, Stage, Work};
-use crate::api::{Context, EffectDraft, ErrorContext, Standard, Stores, Which, Written};
+use crate::api::{Context, EffectDraft, ErrorContext, Standard, Stores, Which, Written, bytes};
 use crate::event::{EffectCommitted, EffectReversed, EventKind, KeyState};
 use crate::exchange::Next;
 use crate::fault::{Ending, Point};
@@ -16,8 +17,8 @@ use crate::template::TemplateError;
 /// What a request would do, worked out before anything is changed.
 struct Draft {
     written: Written,
-    /// The object made: its id, collection and value.
-    made: Option<(Arc<str>, Arc<str>, Value)>,
+    /// The object made: its id, collection and text.
+    made: Option<(Arc<str>, Arc<str>, Bytes)>,
     /// The object used: its id, its effect, and what it becomes.
     used: Option<(String, Option<EffectId>, Option<Value>)>,
     effects: Vec<EffectDraft>,
@@ -159,10 +160,10 @@ impl Provider {
                 .ledger
                 .get(&uses.collection, &id)
                 .ok_or(Refused::Standard(Standard::NotFound))?;
-            if !uses.allows(&object.value) {
+            if !uses.allows(object.value()) {
                 return Err(Refused::Error(Arc::clone(&uses.otherwise)));
             }
-            target = object.value.clone();
+            target = object.value().clone();
             context.target = &target;
             context.object = &target;
             told.extend(object.effect);
@@ -191,7 +192,10 @@ impl Provider {
         }
         let effects = route.effects(&context)?;
         let written = route.written(&context)?;
-        let made = made_id.map(|(id, collection)| (id, collection, value));
+        let made = made_id.map(|(id, collection)| {
+            let text = if written.is_object { written.body.clone() } else { bytes(&value) };
+            (id, collection, text)
+        });
         Ok(Draft { written, made, used, effects, told })
     }
 
@@ -204,14 +208,14 @@ impl Provider {
         let mut objects: Vec<_> = self
             .ledger
             .list(&lists.collection)
-            .filter(|object| lists.takes(call, &object.value))
+            .filter(|object| lists.takes(call, object.value()))
             .collect();
         if lists.newest_first {
             objects.reverse();
         }
         objects.truncate(lists.limit(call));
         told.extend(objects.iter().filter_map(|object| object.effect));
-        Value::Array(objects.into_iter().map(|object| object.value.clone()).collect())
+        Value::Array(objects.into_iter().map(|object| object.value().clone()).collect())
     }
 
     /// Changes the ledger as the draft says.
@@ -227,7 +231,7 @@ impl Provider {
         if let Some((id, old_effect, changed)) = used {
             if let Some(entry) = self.ledger.get_mut(&id) {
                 if let Some(changed) = changed {
-                    entry.value = changed;
+                    entry.change(changed);
                 }
                 entry.effect = entry.effect.or(committed.first().copied());
             }
@@ -244,10 +248,10 @@ impl Provider {
                 self.emit(open.now_us, EventKind::EffectReversed(event));
             }
         }
-        if let Some((id, collection, value)) = made {
+        if let Some((id, collection, text)) = made {
             let effect = committed.first().copied();
             let owner = Owner { operation: Arc::clone(&place.operation), submit: place.submit };
-            self.ledger.put(id, Object { collection, value, effect, owner });
+            self.ledger.put(id, Object::new(collection, text, effect, owner));
         }
         told.extend(committed);
         self.own(open, written, told)
@@ -280,7 +284,7 @@ impl Provider {
 
     /// An answer of the API, with the headers that every answer has.
     pub(super) fn own(&self, open: &Open, written: Written, effects: Vec<EffectId>) -> Own {
-        let Written { status, mut headers, body, usable } = written;
+        let Written { status, mut headers, body, usable, .. } = written;
         self.add_headers(open, &mut headers);
         Own { effects: effects.into(), usable, ..Own::new(status, headers, body) }
     }

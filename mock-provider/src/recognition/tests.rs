@@ -219,8 +219,7 @@ fn an_object_belongs_to_the_operation_that_made_it() {
     let made = || {
         let mut ledger = Ledger::default();
         let owner = Owner { operation: "op-0001".into(), submit: 2 };
-        let object =
-            Object { collection: "charges".into(), value: Value::Null, effect: None, owner };
+        let object = Object::new("charges".into(), "{}".into(), None, owner);
         ledger.put("ch_1".into(), object);
         ledger
     };

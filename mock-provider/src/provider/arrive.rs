@@ -133,8 +133,8 @@ impl Provider {
         let received =
             RequestReceived { drawn, ..self.received(id, request, &read, place.as_ref()) };
         self.emit(request.head_at_us, EventKind::RequestReceived(Box::new(received)));
-        let identified = read.credential.is_some();
-        let account = read.credential.map_or_else(|| "".into(), |shown| shown.account);
+        let shown = read.credential;
+        let account = shown.as_ref().map_or_else(|| "".into(), |shown| Arc::clone(&shown.account));
         let mut open = Box::new(Open {
             id,
             connection: request.connection,
@@ -155,7 +155,7 @@ impl Provider {
         });
         self.sort_out_throttling(&mut open);
         let also = self.repeats(&mut open);
-        let next = self.arrive(&mut open, identified);
+        let next = self.arrive(&mut open, shown.as_ref());
         let next = self.keep(open, next);
         Exchange { id, next, also }
     }
@@ -235,7 +235,7 @@ impl Provider {
         self.work(open, work)
     }
 
-    fn arrive(&mut self, open: &mut Open, identified: bool) -> Next {
+    fn arrive(&mut self, open: &mut Open, shown: Option<&Credential>) -> Next {
         if let Some((mark, Point::Accept, ending)) = open.struck.ending.clone() {
             self.emit_strike(open, &mark);
             return self.end(open, &mark, ending, None);
@@ -245,7 +245,7 @@ impl Provider {
             return self.reply(open, own);
         }
         let demanded = self.api.auth.as_ref().is_some_and(|auth| auth.required);
-        if demanded && !identified {
+        if demanded && shown.is_none() {
             let own = self.refuse(open, Which::Standard(Standard::Unauthorized), None);
             return self.reply(open, own);
         }

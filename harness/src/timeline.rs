@@ -242,6 +242,7 @@ fn told_strike(trace: &Trace, request: &Request, strike: &Strike) -> Entry {
 fn point_in_words(at: &str) -> &str {
     match at {
         "accept" => "before the body is read",
+        "throttling" => "where limits are checked",
         "before_commit" => "before the commit",
         "after_commit" => "after the commit",
         "head" => "before the head of the answer",

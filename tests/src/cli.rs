@@ -85,7 +85,12 @@ fn a_wrong_command_line_is_exit_code_3_and_says_what_is_right() {
     refused(
         &brownout(&["run", "scenarios", "--mode", "http", "--", "x"]),
         3,
-        &["exec, stdio, suite"],
+        &["`--mode http`", "comes in a later version; use `--mode suite`", "stdio", "exec"],
+    );
+    refused(
+        &brownout(&["run", "scenarios", "--mode", "x", "--", "x"]),
+        3,
+        &["exec, stdio, suite]"],
     );
     refused(&brownout(&["run", "scenarios", "--format", "xml", "--", "x"]), 3, &["human, json"]);
     refused(
@@ -202,6 +207,21 @@ fn a_scenario_with_mistakes_is_refused_with_all_of_them() {
     let path = folder.path().to_str().expect("UTF-8");
     let said = run_in(folder.path(), &[path, "--", "true"]);
     refused(&said, 3, &["empty.yaml", "wrong.yaml", "nmae", "no_double_charge"]);
+    for command in [&["--format", "json"][..], &["--format=json"]] {
+        let said = run_in(folder.path(), &[&[path], command, &["--", "true"]].concat());
+        assert_eq!(said.code, Some(3), "{}", said.err);
+        let document = document(&said);
+        assert_eq!(document["verdict"], Value::Null);
+        assert_eq!(document["error"]["exit_code"], 3);
+        let diagnostics = document["error"]["diagnostics"].as_array().expect("a list");
+        let wrong = diagnostics.iter().find(|one| one["path"] == "nmae").expect("it is there");
+        assert_eq!((&wrong["line"], &wrong["column"]), (&Value::from(2), &Value::from(1)));
+        assert_eq!(wrong["did_you_mean"], "name");
+        assert!(wrong["file"].as_str().is_some_and(|file| file.ends_with("wrong.yaml")));
+        let empty = |one: &Value| one["file"].as_str().is_some_and(|it| it.ends_with("empty.yaml"));
+        assert!(diagnostics.iter().any(empty), "all files, at once: {document:#}");
+        assert!(said.err.contains("nmae"), "people read it on standard error: {}", said.err);
+    }
     assert!(!folder.path().join("out").exists(), "nothing ran, so nothing was written");
 }
 

@@ -86,24 +86,24 @@ fn is_trace(file: &Path) -> bool {
 }
 
 fn check_scenarios(files: &[PathBuf], terminal: Terminal) -> Result<Exit, Refusal> {
-    let mut wrong = 0_usize;
+    let mut wrong: Vec<Checked> = Vec::new();
     for source in sources::read(files)? {
         let checked = load::check(&source, &Overrides::default());
         let (errors, notes): (Vec<_>, Vec<_>) =
             checked.diagnostics.iter().cloned().partition(|one| one.severity == Severity::Error);
         if !errors.is_empty() {
-            wrong += 1;
             terminal.err(&diagnostics::render(&checked.source, &checked.diagnostics));
+            wrong.push(checked);
             continue;
         }
         terminal.out(&told(&checked));
         terminal.out(&diagnostics::render(&checked.source, &notes));
     }
-    if wrong == 0 {
+    if wrong.is_empty() {
         return Ok(Exit::Passed);
     }
-    let files = if wrong == 1 { "1 file is".to_owned() } else { format!("{wrong} files are") };
-    Err(Refusal::usage(format!("{files} wrong; mend what is marked above")))
+    let wrong: Vec<&Checked> = wrong.iter().collect();
+    Err(Refusal::wrong_files(wrong.len(), load::placed(&wrong)))
 }
 
 /// The scenario in one line, and what it draws.

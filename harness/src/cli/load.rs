@@ -9,7 +9,7 @@ use brownout_provider::document::{Diagnostic, Severity};
 use super::refusal::Refusal;
 use super::sources::Source;
 use super::terminal::Terminal;
-use crate::report::diagnostics;
+use crate::report::{PlacedDiagnostic, diagnostics};
 use crate::scenario::shipped::Shipped;
 use crate::scenario::{Apis, Checked, Overrides, Scenario, read};
 
@@ -32,15 +32,12 @@ pub fn all(
     terminal: Terminal,
 ) -> Result<Vec<Loaded>, Refusal> {
     let checked: Vec<Checked> = sources.iter().map(|source| check(source, overrides)).collect();
-    for one in &checked {
-        print_errors(one, terminal);
-    }
-    let wrong = checked.iter().filter(|one| one.scenario.is_none()).count();
-    if wrong > 0 {
-        let files = if wrong == 1 { "1 file is".to_owned() } else { format!("{wrong} files are") };
-        return Err(Refusal::usage(format!(
-            "{files} wrong, so nothing ran; mend what is marked above"
-        )));
+    let wrong: Vec<&Checked> = checked.iter().filter(|one| one.scenario.is_none()).collect();
+    if !wrong.is_empty() {
+        for one in &wrong {
+            terminal.err(&diagnostics::render(&one.source, &errors(one)));
+        }
+        return Err(Refusal::wrong_files(wrong.len(), placed(&wrong)));
     }
     Ok(checked
         .into_iter()
@@ -81,9 +78,19 @@ pub fn check(source: &Source, overrides: &Overrides) -> Checked {
     read(&source.path.to_string_lossy(), &source.bytes, apis, overrides)
 }
 
-/// Prints the errors of a file; remarks are for `check`.
-fn print_errors(checked: &Checked, terminal: Terminal) {
-    let errors: Vec<Diagnostic> =
-        checked.diagnostics.iter().filter(|one| one.severity == Severity::Error).cloned().collect();
-    terminal.err(&diagnostics::render(&checked.source, &errors));
+/// The errors of a file; remarks are for `check`.
+fn errors(checked: &Checked) -> Vec<Diagnostic> {
+    checked.diagnostics.iter().filter(|one| one.severity == Severity::Error).cloned().collect()
+}
+
+/// Every error of these files with its place, for programs.
+#[must_use]
+pub fn placed(wrong: &[&Checked]) -> Vec<PlacedDiagnostic> {
+    let of_file = |one: &&Checked| {
+        errors(one)
+            .iter()
+            .map(|error| PlacedDiagnostic::new(&one.source, error))
+            .collect::<Vec<_>>()
+    };
+    wrong.iter().flat_map(of_file).collect()
 }

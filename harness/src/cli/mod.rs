@@ -98,7 +98,7 @@ pub fn main() -> ExitCode {
             if exit != Exit::Passed {
                 let message = error.render().to_string();
                 let message = message.trim().trim_start_matches("error: ").to_owned();
-                document(terminal, &Refusal { exit, message });
+                document(terminal, &Refusal { exit, ..Refusal::usage(message) });
             }
             return exit.into();
         }

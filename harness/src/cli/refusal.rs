@@ -5,7 +5,7 @@
 use std::fmt::Display;
 
 use super::exit::Exit;
-use crate::report::Trouble;
+use crate::report::{PlacedDiagnostic, Trouble};
 use crate::run::RunError;
 
 /// Why an invocation ends without a verdict.
@@ -16,19 +16,29 @@ pub struct Refusal {
     pub exit: Exit,
     /// A fragment in lower case, the cure after a semicolon; empty when all has been said already.
     pub message: String,
+    /// Every mistake of every file, where files of the user's are wrong.
+    pub diagnostics: Vec<PlacedDiagnostic>,
 }
 
 impl Refusal {
     /// The scenario or the command line is wrong.
     #[must_use]
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into() }
+        Self { exit: Exit::Usage, message: message.into(), diagnostics: Vec::new() }
+    }
+
+    /// Files of the user's are wrong, and each mistake has been shown.
+    #[must_use]
+    pub fn wrong_files(files: usize, diagnostics: Vec<PlacedDiagnostic>) -> Self {
+        let files = if files == 1 { "1 file is".to_owned() } else { format!("{files} files are") };
+        let message = format!("{files} wrong, so nothing ran; mend each mistake that is shown");
+        Self { exit: Exit::Usage, message, diagnostics }
     }
 
     /// The harness cannot run here.
     #[must_use]
     pub fn harness(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Harness, message: message.into() }
+        Self { exit: Exit::Harness, message: message.into(), diagnostics: Vec::new() }
     }
 
     /// The same for a report.
@@ -39,7 +49,7 @@ impl Refusal {
         } else {
             self.message.clone()
         };
-        Trouble { exit_code: self.exit.code(), message }
+        Trouble { exit_code: self.exit.code(), message, diagnostics: self.diagnostics.clone() }
     }
 
     /// The world failed: an error of the operating system or of a part of the harness, with all that
@@ -54,7 +64,7 @@ impl From<RunError> for Refusal {
     fn from(error: RunError) -> Self {
         let exit =
             if error.exit_code() == Exit::Usage.code() { Exit::Usage } else { Exit::Harness };
-        Self { exit, message: chain(&error) }
+        Self { exit, message: chain(&error), diagnostics: Vec::new() }
     }
 }
 

@@ -8,7 +8,6 @@ use brownout_provider::units::in_words;
 
 use super::support::{NoParameters, bare, events_of, is_driven, means, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
-use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, Submit, Trace};
 
@@ -78,7 +77,11 @@ fn cannot_have_succeeded(trace: &Trace, id: OperationId) -> bool {
 fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
     let claim = trace.final_claim(submit);
     let attempts: Vec<_> = trace.attempts_of(submit.operation).map(|(id, _)| id).collect();
-    let tried = plural(attempts.len(), "attempt");
+    let tried = match attempts.len() {
+        1 => "the only attempt".to_owned(),
+        2 => "both attempts".to_owned(),
+        count => format!("all {count} attempts"),
+    };
     let evidence = attempts.iter().flat_map(|id| events_of(trace, *id));
     let found = |message: String, more: Option<u32>| {
         Some(Violation::new(trace, submit.operation, message, evidence.chain(more)))
@@ -90,13 +93,13 @@ fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
         }
         let driver = trace.claims(submit).iter().find(|claim| claim.by == ClaimBy::Driver);
         let message = format!(
-            "all of {tried} failed, and the client said nothing within {}",
+            "{tried} failed, and the client said nothing within {}",
             in_words(submitted.deadline_us)
         );
         return Some(found(message, driver.map(|claim| claim.seq)));
     };
     if claim.claim == Claim::Succeeded {
-        let message = format!("all of {tried} failed, and the client claimed `succeeded`");
+        let message = format!("{tried} failed, and the client claimed `succeeded`");
         return Some(found(message, Some(claim.seq)));
     }
     let late = submit.submitted.as_ref().and_then(|submitted| {
@@ -105,7 +108,7 @@ fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
     });
     Some(late.and_then(|late| {
         let message =
-            format!("all of {tried} failed, and the client said so {} too late", in_words(late));
+            format!("{tried} failed, and the client said so {} too late", in_words(late));
         found(message, Some(claim.seq))
     }))
 }

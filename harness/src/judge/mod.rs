@@ -219,7 +219,11 @@ fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> 
     let skipped =
         invariants.iter().filter(|one| one.verdict == InvariantVerdict::NotExercised).count();
     if skipped > 0 && skipped < invariants.len() {
-        notes.push(format!("{skipped} of {} expectations were not exercised", invariants.len()));
+        let were = if skipped == 1 { "was" } else { "were" };
+        notes.push(format!(
+            "{skipped} of {} expectations {were} not exercised: the run never met what they are about",
+            invariants.len()
+        ));
     }
     notes
 }

@@ -140,7 +140,11 @@ fn facts(out: &mut String, group: &Group<'_>) {
 }
 
 fn retries_in_words(count: u64) -> String {
-    if count == 1 { "1 is a retry".to_owned() } else { format!("{count} are retries") }
+    match count {
+        0 => "none is a retry".to_owned(),
+        1 => "1 is a retry".to_owned(),
+        _ => format!("{count} are retries"),
+    }
 }
 
 /// By what brownout knew which operation a request is for, most certain first, with how often where

@@ -1,12 +1,25 @@
 //! The report for other programs: one JSON document whose shape is a contract.
 //!
+//! | key | holds |
+//! |---|---|
+//! | `version` | 1 |
+//! | `verdict` | `passed`, `failed` or `inconclusive`; `null` when nothing was judged |
+//! | `error` | left out when all went well; else `exit_code` (3 or 4), `message`, and `diagnostics` |
+//! | `error.diagnostics` | one entry a mistake in a file of the user's, as [`PlacedDiagnostic`] says; left out when no file is wrong |
+//! | `scenarios` | one entry a scenario and seed; empty when nothing was judged |
+//!
+//! Where a scenario is wrong nothing runs, the exit code is 3, and the document reads
+//! `{"version":1,"verdict":null,"error":{"exit_code":3,"message":"…","diagnostics":[{"file":"a.yaml",
+//! "line":2,"column":1,"path":"nmae","message":"…","allowed":["name"],"did_you_mean":"name",
+//! "cure":null}]},"scenarios":[]}`; people find the same on standard error.
+//!
 //! **Invariant:** keys are only ever added, and `version` changes when the meaning of one does.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Entry, Format, Report};
+use super::{Entry, Format, PlacedDiagnostic, Report};
 use crate::invariant::Violation;
 use crate::verdict::{InvariantResult, InvariantVerdict, Money, OperationCounts, Verdict};
 
@@ -34,6 +47,8 @@ struct Document<'a> {
 struct ErrorDocument<'a> {
     exit_code: u8,
     message: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    diagnostics: &'a [PlacedDiagnostic],
 }
 
 #[derive(Serialize)]
@@ -80,6 +95,7 @@ fn render(report: &Report) -> String {
         error: report.trouble.as_ref().map(|trouble| ErrorDocument {
             exit_code: trouble.exit_code,
             message: &trouble.message,
+            diagnostics: &trouble.diagnostics,
         }),
         scenarios: report.entries.iter().map(scenario).collect(),
     };

@@ -14,6 +14,9 @@ pub mod style;
 
 use std::collections::BTreeSet;
 
+use brownout_provider::document::{Diagnostic, Place, Source};
+use serde::Serialize;
+
 use crate::verdict::{ScenarioResult, Verdict};
 
 /// Everything that was run and judged in one invocation.
@@ -32,6 +35,47 @@ pub struct Trouble {
     pub exit_code: u8,
     /// What is wrong and what to do, in words.
     pub message: String,
+    /// Every mistake of every file, where files of the user's are wrong.
+    pub diagnostics: Vec<PlacedDiagnostic>,
+}
+
+/// What is wrong at one place of a file, for programs that show it there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlacedDiagnostic {
+    /// The file, as the user wrote it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// Where in the document's tree: `faults[0].inject.latency`; empty for the document itself.
+    pub path: String,
+    /// What is wrong: a fragment in lower case.
+    pub message: String,
+    /// What would be allowed here, where that is a short list.
+    pub allowed: Vec<String>,
+    /// The allowed word that was probably meant.
+    pub did_you_mean: Option<String>,
+    /// What to do instead.
+    pub cure: Option<String>,
+}
+
+impl PlacedDiagnostic {
+    /// A diagnostic of this file.
+    #[must_use]
+    pub fn new(source: &Source, diagnostic: &Diagnostic) -> Self {
+        let Place { line, column, .. } = source.place_of(diagnostic);
+        Self {
+            file: source.file.clone(),
+            line,
+            column,
+            path: diagnostic.path.clone(),
+            message: diagnostic.message.clone(),
+            allowed: diagnostic.allowed.clone(),
+            did_you_mean: diagnostic.did_you_mean.clone(),
+            cure: diagnostic.cure.clone(),
+        }
+    }
 }
 
 /// One judged run, with the stories of its violations.

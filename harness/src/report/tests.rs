@@ -240,7 +240,11 @@ fn what_holds_in_a_cut_trace_is_not_shown_as_held() {
 
 #[test]
 fn without_a_run_the_document_says_what_is_wrong() {
-    let trouble = super::Trouble { exit_code: 4, message: "no room; make some".to_owned() };
+    let trouble = super::Trouble {
+        exit_code: 4,
+        message: "no room; make some".to_owned(),
+        diagnostics: Vec::new(),
+    };
     let mut report = Report { entries: Vec::new(), trouble: Some(trouble) };
     let document = |report: &Report| -> serde_json::Value {
         serde_json::from_str(&(json::FORMAT.render)(report)).expect("one document")

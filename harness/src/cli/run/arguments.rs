@@ -118,6 +118,9 @@ pub enum ModeWord {
     Stdio,
     /// One command that does what it likes, such as a test suite.
     Suite,
+    /// A service that is called over HTTP; refused until a later version brings it.
+    #[value(hide = true)]
+    Http,
 }
 
 impl From<ModeWord> for Mode {
@@ -126,6 +129,7 @@ impl From<ModeWord> for Mode {
             ModeWord::Exec => Self::Exec,
             ModeWord::Stdio => Self::Stdio,
             ModeWord::Suite => Self::Suite,
+            ModeWord::Http => Self::Http,
         }
     }
 }

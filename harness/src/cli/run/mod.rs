@@ -164,7 +164,11 @@ impl Context {
             said.push("it was interrupted; start it again and let it come to its end".to_owned());
             exit = exit.max(Some(Exit::Harness));
         }
-        exit.map(|exit| Trouble { exit_code: exit.code(), message: said.join(". ") })
+        exit.map(|exit| Trouble {
+            exit_code: exit.code(),
+            message: said.join(". "),
+            diagnostics: Vec::new(),
+        })
     }
 
     /// The exit code, after everything that went wrong with the harness has been said.

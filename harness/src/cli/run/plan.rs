@@ -12,7 +12,7 @@ use brownout_provider::document::closest;
 use brownout_provider::event::Mode;
 use brownout_provider::seed::Seed;
 
-use super::arguments::RunArguments;
+use super::arguments::{ModeWord, RunArguments};
 use crate::cli::load::{self, Loaded};
 use crate::cli::refusal::Refusal;
 use crate::cli::terminal::Terminal;
@@ -22,6 +22,11 @@ use crate::scenario::{Overrides, Scenario};
 
 /// So many choices are named.
 const CHOICES: usize = 10;
+
+/// What to use instead of a mode that this version does not carry out.
+const LATER_HTTP: &str = "`--mode http`, which calls a service, comes in a later version; use `--mode suite` \
+                          with a command that starts the service and calls it, `--mode stdio` with the \
+                          service's own function in a worker, or `--mode exec` for one call a process";
 
 /// How wide lines of choices are, in characters.
 const WIDTH: usize = 96;
@@ -54,6 +59,9 @@ pub struct Planned {
 /// Anything is wrong with a file, an argument or the command; all problems of all files have then been
 /// printed.
 pub fn plan(arguments: &RunArguments, terminal: Terminal) -> Result<Plan, Refusal> {
+    if arguments.mode == Some(ModeWord::Http) {
+        return Err(Refusal::usage(LATER_HTTP));
+    }
     let search_path = std::env::var_os("PATH");
     let overrides = Overrides {
         seed: arguments.seed.map(Seed::get),

@@ -9,7 +9,7 @@ use brownout_provider::units::in_words;
 
 use crate::amount::amount;
 use crate::trace::{
-    ClaimMade, Effect, Ended, OperationId, Request, RequestId, Response, Strike, Trace,
+    ClaimMade, Effect, Ended, OperationId, PartUndone, Request, RequestId, Response, Strike, Trace,
 };
 
 /// More entries than this are told by their beginning and their end.
@@ -98,8 +98,10 @@ impl Timeline {
             let which = if many { format!(" (submit {})", one.submit) } else { String::new() };
             entries.extend(told_request(trace, request, &which));
         }
-        for (_, effect) in trace.effects_of(id) {
-            entries.extend(told_effect(trace, effect));
+        for (effect, committed) in trace.effects_of(id) {
+            entries.extend(told_effect(trace, committed));
+            let parts = trace.parts_undone.iter().filter(|part| part.effect == effect);
+            entries.extend(parts.map(|part| told_part(trace, part)));
         }
         entries.sort_by_key(|entry| (entry.at_us, entry.seq));
         Self { operation: trace.operation_name(id).to_owned(), entries }
@@ -249,6 +251,18 @@ fn point_in_words(at: &str) -> &str {
         "mid_body" => "in the middle of the body",
         "chunk" => "between pieces of the body",
         other => other,
+    }
+}
+
+fn told_part(trace: &Trace, part: &PartUndone) -> Entry {
+    let effect = trace.effect(part.effect);
+    let unit = effect.unit.map_or("", |unit| trace.text(unit));
+    let (how_much, all) = (amount(unit, part.amount), amount(unit, effect.amount));
+    Entry {
+        at_us: part.reversal.at_us,
+        seq: part.reversal.seq,
+        step: Step::Undo,
+        text: format!("undone: {how_much} of the {} of {all}", trace.text(effect.kind)),
     }
 }
 

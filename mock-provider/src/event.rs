@@ -363,11 +363,15 @@ pub struct EffectCommitted {
     pub by: Side,
 }
 
-/// An effect was undone (a refund, a void).
+/// An effect was undone, or a part of it (a refund, a void).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EffectReversed {
     /// The effect.
     pub effect: u64,
+    /// How much of it, in its unit: it stands until all of it is undone. Without an amount, all that was
+    /// left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<i64>,
     /// The request that undid it.
     pub request: u64,
     /// The provider.

@@ -1,7 +1,8 @@
 //! The ledger: side effects that a provider committed, and the objects that stand for them.
 //!
-//! Knows nothing of requests or answers. **Invariant:** effects are only ever added or reversed, and an
-//! effect is reversed at most once; the events of a trace say the same as the ledger.
+//! Knows nothing of requests or answers. **Invariant:** effects are only ever added or reversed, wholly or
+//! in parts; never more of one is reversed than was committed, and it stands until all of it is; the events
+//! of a trace say the same as the ledger.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -18,11 +19,22 @@ pub type EffectId = u64;
 /// The effects and objects of one provider.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// Effect `n` stands at index `n − 1`; true when it was reversed.
-    reversed: Vec<bool>,
+    /// Effect `n` stands at index `n − 1`.
+    effects: Vec<Standing>,
     objects: IndexMap<Arc<str>, Object, FixedState>,
     /// Ids by collection, in the order of creation.
     collections: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+}
+
+/// What is left of an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// All of it; it has no amount, so no part of it can be reversed.
+    Whole,
+    /// This much.
+    Left(i64),
+    /// Nothing.
+    Reversed,
 }
 
 /// An object that can be read back.
@@ -71,32 +83,46 @@ pub struct Owner {
 }
 
 impl Ledger {
-    /// Commits an effect and gives its number.
-    pub fn commit(&mut self) -> EffectId {
-        self.reversed.push(false);
-        u64::try_from(self.reversed.len()).unwrap_or(u64::MAX)
+    /// Commits an effect, of so much where it has an amount, and gives its number.
+    pub fn commit(&mut self, amount: Option<i64>) -> EffectId {
+        self.effects.push(amount.map_or(Standing::Whole, Standing::Left));
+        u64::try_from(self.effects.len()).unwrap_or(u64::MAX)
     }
 
-    /// Reverses an effect; false when it is unknown or was reversed before.
-    pub fn reverse(&mut self, effect: EffectId) -> bool {
-        let index = usize::try_from(effect).ok().and_then(|number| number.checked_sub(1));
-        match index.and_then(|index| self.reversed.get_mut(index)) {
-            Some(reversed) if !*reversed => {
-                *reversed = true;
-                true
+    /// How much of an effect is reversed when so much is asked for: all that is left when nothing is said
+    /// (`Some(None)` where the effect has no amount). `None` when that cannot be: the effect is unknown or
+    /// reversed, there is less left, or nothing at all is asked for.
+    #[must_use]
+    pub fn reversible(&self, effect: EffectId, amount: Option<i64>) -> Option<Option<i64>> {
+        match (self.standing(effect)?, amount) {
+            (Standing::Reversed, _) => None,
+            (Standing::Whole, _) => Some(None),
+            (Standing::Left(left), None) => Some(Some(left)),
+            (Standing::Left(left), Some(amount)) => {
+                (1..=left).contains(&amount).then_some(Some(amount))
             }
-            Some(_) | None => false,
         }
     }
 
-    /// True while the effect stands.
+    /// Reverses so much of an effect, and says how much that is; see [`Ledger::reversible`].
+    pub fn reverse(&mut self, effect: EffectId, amount: Option<i64>) -> Option<Option<i64>> {
+        let reversed = self.reversible(effect, amount)?;
+        let standing = self.effects.get_mut(index(effect)?)?;
+        *standing = match (*standing, reversed) {
+            (Standing::Left(left), Some(amount)) if amount < left => Standing::Left(left - amount),
+            _ => Standing::Reversed,
+        };
+        Some(reversed)
+    }
+
+    /// True while any of the effect stands.
     #[must_use]
     pub fn is_live(&self, effect: EffectId) -> bool {
-        usize::try_from(effect)
-            .ok()
-            .and_then(|number| number.checked_sub(1))
-            .and_then(|index| self.reversed.get(index))
-            .is_some_and(|reversed| !reversed)
+        self.standing(effect).is_some_and(|standing| standing != Standing::Reversed)
+    }
+
+    fn standing(&self, effect: EffectId) -> Option<Standing> {
+        self.effects.get(index(effect)?).copied()
     }
 
     /// Keeps an object under its id.
@@ -136,8 +162,13 @@ impl Ledger {
     }
 }
 
+fn index(effect: EffectId) -> Option<usize> {
+    usize::try_from(effect).ok()?.checked_sub(1)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -151,12 +182,66 @@ mod tests {
     #[test]
     fn an_effect_stands_until_it_is_reversed_once() {
         let mut ledger = Ledger::default();
-        let (first, second) = (ledger.commit(), ledger.commit());
+        let (first, second) = (ledger.commit(None), ledger.commit(Some(0)));
         assert_eq!((first, second), (1, 2));
-        assert!(ledger.reverse(first));
-        assert!(!ledger.reverse(first));
+        assert_eq!(ledger.reverse(first, Some(7)), Some(None));
+        assert_eq!(ledger.reverse(first, None), None);
         assert!(!ledger.is_live(first) && ledger.is_live(second));
-        assert!(!ledger.reverse(0) && !ledger.reverse(3) && !ledger.is_live(0));
+        assert_eq!(ledger.reverse(second, None), Some(Some(0)));
+        assert!([0, 3].iter().all(|unknown| ledger.reverse(*unknown, None).is_none()));
+        assert!(!ledger.is_live(0));
+    }
+
+    #[test]
+    fn an_effect_stands_until_all_of_it_is_reversed_and_no_more_than_that_ever_is() {
+        let mut ledger = Ledger::default();
+        let charge = ledger.commit(Some(1_999));
+        assert_eq!(ledger.reverse(charge, Some(500)), Some(Some(500)));
+        for too_much in [1_500, 0, -1] {
+            assert_eq!(ledger.reverse(charge, Some(too_much)), None);
+        }
+        assert!(ledger.is_live(charge));
+        assert_eq!(ledger.reverse(charge, None), Some(Some(1_499)));
+        assert!(!ledger.is_live(charge));
+    }
+
+    proptest! {
+        /// The model: every effect is its amount and the list of what was taken back of it.
+        #[test]
+        fn it_agrees_with_a_list_of_all_that_was_taken_back(
+            amounts in prop::collection::vec(prop::option::of(1_i64..6), 1..5),
+            steps in prop::collection::vec((0_u64..6, prop::option::of(-1_i64..7)), 0..40),
+        ) {
+            let mut ledger = Ledger::default();
+            let mut model: Vec<(Option<i64>, Vec<Option<i64>>)> = Vec::new();
+            for amount in amounts {
+                ledger.commit(amount);
+                model.push((amount, Vec::new()));
+            }
+            let left = |(amount, taken): &(Option<i64>, Vec<Option<i64>>)| match amount {
+                Some(amount) => amount - taken.iter().flatten().sum::<i64>(),
+                None => i64::from(taken.is_empty()),
+            };
+            for (effect, asked) in steps {
+                let row = index(effect).and_then(|index| model.get_mut(index));
+                let expected = row.and_then(|row| {
+                    let left = left(row);
+                    let taken = match (row.0, asked) {
+                        _ if left == 0 => return None,
+                        (None, _) => None,
+                        (Some(_), None) => Some(left),
+                        (Some(_), Some(asked)) if asked >= 1 && asked <= left => Some(asked),
+                        (Some(_), Some(_)) => return None,
+                    };
+                    row.1.push(taken);
+                    Some(taken)
+                });
+                prop_assert_eq!(ledger.reverse(effect, asked), expected);
+                for (number, row) in (1_u64..).zip(&model) {
+                    prop_assert_eq!(ledger.is_live(number), left(row) > 0);
+                }
+            }
+        }
     }
 
     #[test]

@@ -326,7 +326,7 @@ fn the_client_that_swallows_everything_claims_what_never_happened() {
         "swallow_everything.py",
         &[
             ("payments-demo", &["no_lost_operations", "no_phantom_success"]),
-            ("payments-hang", &["client_timeout", "no_lost_operations"]),
+            ("payments-hang", &["client_timeout", "no_lost_operations", "no_phantom_success"]),
             (
                 "payments-malformed-200",
                 &["rejects_malformed_responses", "no_phantom_success", "no_lost_operations"],
@@ -336,7 +336,7 @@ fn the_client_that_swallows_everything_claims_what_never_happened() {
                 "payments-permanent-error",
                 &["failures_surface", "no_phantom_success", "no_lost_operations"],
             ),
-            ("payments-rate-limit", &["no_lost_operations"]),
+            ("payments-rate-limit", &["no_lost_operations", "no_phantom_success"]),
         ],
     );
 }

@@ -153,6 +153,9 @@ mod tests {
             {"at_us":2,"event":"effect_reversed","request":2,"operation":"op-0002"}
             {"at_us":3,"event":"operation_finished","operation":"op-0002","claim":"succeeded"}"#;
         assert_eq!(check(lines), "not exercised");
+        let part = lines
+            .replace(r#""event":"effect_reversed","#, r#""event":"effect_reversed","amount":1,"#);
+        assert_eq!(check(&part), "not exercised", "a part of it is what was asked for");
         let nothing = lines.replace("effect_reversed", "rate_limited");
         assert_eq!(check(&nothing), "failed op-0002");
     }

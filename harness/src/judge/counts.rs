@@ -77,13 +77,13 @@ pub(super) fn money(trace: &Trace) -> BTreeMap<String, Money> {
         for (position, (id, effect)) in live.iter().enumerate() {
             let unit = effect.unit.map_or("", |unit| trace.text(unit));
             let sum = sums.entry(unit.to_owned()).or_default();
-            sum.billed = sum.billed.saturating_add(effect.amount);
+            sum.billed = sum.billed.saturating_add(effect.left());
             if position > 0 {
-                sum.beyond_first = sum.beyond_first.saturating_add(effect.amount);
+                sum.beyond_first = sum.beyond_first.saturating_add(effect.left());
             }
             if !delivered && told.contains(id) {
                 delivered = true;
-                sum.delivered = sum.delivered.saturating_add(effect.amount);
+                sum.delivered = sum.delivered.saturating_add(effect.left());
             }
         }
     }

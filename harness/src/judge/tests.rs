@@ -72,6 +72,22 @@ fn money_counts_what_was_billed_what_arrived_and_what_was_too_much() {
 }
 
 #[test]
+fn what_was_paid_back_is_billed_no_more_and_an_effect_stands_until_all_of_it_is() {
+    let back = r#"{"at_us":50,"event":"request_received","request":9,"operation":"op-0009","route":"refund_charge","unsafe":false}
+        {"at_us":51,"event":"effect_reversed","request":9,"operation":"op-0009","effect":2,"amount":500}"#;
+    let result = judged("[no_double_charges]", &format!("{STRUCK}\n{AGAIN}\n{back}"));
+    assert_eq!(result.effects["charge"], 2);
+    assert_eq!((result.money["usd"].billed, result.money["usd"].beyond_first), (3498, 1499));
+    assert_eq!(result.verdict, Verdict::Failed, "two charges still stand");
+
+    let rest = back.replace(":51,", ":52,").replace("500", "1499");
+    let lines = format!("{STRUCK}\n{AGAIN}\n{back}\n{rest}");
+    let result = judged("[no_double_charges]", &lines);
+    assert_eq!((result.effects["charge"], result.money["usd"].billed), (1, 1999));
+    assert_eq!(result.verdict, Verdict::Passed);
+}
+
+#[test]
 fn what_was_exercised_and_held_passes() {
     let result = judged("[no_double_charges, min_gap]", &format!("{STRUCK}\n{UNKNOWN}"));
     assert_eq!((result.verdict, result.reason), (Verdict::Passed, None));

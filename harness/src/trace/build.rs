@@ -14,8 +14,8 @@ use brownout_provider::event::{
 
 use super::{
     ClaimMade, ClientEnd, ClientRun, Drawn, Effect, EffectId, Ended, Hint, Name, Names, Neighbours,
-    Operation, OperationId, Output, Refusal, Refused, Request, RequestId, Response, Reversal,
-    RouteSeen, RunEnd, Stray, Strike, Submit, Submitted, Trace, place, reading,
+    Operation, OperationId, Output, PartUndone, Refusal, Refused, Request, RequestId, Response,
+    Reversal, RouteSeen, RunEnd, Stray, Strike, Submit, Submitted, Trace, place, reading,
 };
 
 /// A line of output is kept up to so many characters; its marks are all kept.
@@ -42,6 +42,7 @@ pub struct TraceBuilder {
     strikes: Vec<Strike>,
     hints: Vec<Hint>,
     drawn: Vec<Drawn>,
+    parts_undone: Vec<PartUndone>,
     effects: Vec<Effect>,
     effect_by_number: BTreeMap<(Name, u64), EffectId>,
     tells: Vec<(RequestId, EffectId)>,
@@ -126,6 +127,7 @@ impl TraceBuilder {
             effects: self.effects,
             effects_by_operation: Vec::new(),
             tells: self.tells,
+            parts_undone: self.parts_undone,
             reversals: Vec::new(),
             outputs: self.outputs,
             strays: self.strays,
@@ -305,6 +307,7 @@ impl TraceBuilder {
             billed: event.billed,
             by: event.by,
             told: false,
+            undone: 0,
             reversed: None,
         };
         self.effects.push(effect);
@@ -319,13 +322,17 @@ impl TraceBuilder {
             seen.reverses = true;
         }
         let provider = self.names.intern(&event.provider);
-        let effect = self.effect_by_number.get(&(provider, event.effect));
-        if let Some(effect) = effect.and_then(|id| self.effects.get_mut(place(id.0))) {
-            effect.reversed.get_or_insert(Reversal {
-                seq: stamp.seq,
-                at_us: stamp.at_us,
-                operation,
-            });
+        let Some(&id) = self.effect_by_number.get(&(provider, event.effect)) else { return };
+        let Some(effect) = self.effects.get_mut(place(id.0)) else { return };
+        let reversal = Reversal { seq: stamp.seq, at_us: stamp.at_us, operation };
+        match event.amount.filter(|amount| *amount < effect.left()) {
+            Some(amount) => {
+                effect.undone = effect.undone.saturating_add(amount);
+                self.parts_undone.push(PartUndone { effect: id, amount, reversal });
+            }
+            None => {
+                effect.reversed.get_or_insert(reversal);
+            }
         }
     }
 
@@ -486,9 +493,11 @@ pub(super) fn index(trace: &mut Trace) {
     link(trace, &order);
     trace.by_operation = order;
     trace.effects_by_operation = effects;
-    let undone = trace.effects.iter();
-    trace.reversals =
-        undone.filter_map(|one| Some((one.reversed?.operation, one.operation))).collect();
+    let whole =
+        trace.effects.iter().filter_map(|one| Some((one.reversed?.operation, one.operation)));
+    let parts = trace.parts_undone.iter();
+    let parts = parts.map(|one| (one.reversal.operation, trace.effect(one.effect).operation));
+    trace.reversals = whole.chain(parts).collect();
     trace.reversals.sort_unstable();
     trace.reversals.dedup();
     reading::mark_transport_repeats(trace);

@@ -22,8 +22,8 @@ use brownout_provider::event::{ClockKind, Mode, RunStarted};
 
 pub use names::{Name, Names};
 pub use records::{
-    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, Ended, Hint, Operation, Output, Refusal,
-    Refused, Request, Response, Reversal, RunEnd, Stray, Strike, Submit, Submitted,
+    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, Ended, Hint, Operation, Output, PartUndone,
+    Refusal, Refused, Request, Response, Reversal, RunEnd, Stray, Strike, Submit, Submitted,
 };
 pub(crate) use records::{Neighbours, RouteSeen};
 
@@ -68,7 +68,8 @@ pub struct Trace {
     pub(crate) effects: Vec<Effect>,
     pub(crate) effects_by_operation: Vec<EffectId>,
     pub(crate) tells: Vec<(RequestId, EffectId)>,
-    /// Which operation undid an effect of which: (who undid, whose effect), sorted.
+    pub(crate) parts_undone: Vec<PartUndone>,
+    /// Which operation undid an effect, or a part of one, of which: (who undid, whose effect), sorted.
     pub(crate) reversals: Vec<(OperationId, OperationId)>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) strays: Vec<Stray>,

@@ -7,7 +7,7 @@
 use brownout_provider::event::{Claim, ClaimBy, Class, Digest16, KeyState, Recognized, Side};
 use serde_json::Value;
 
-use super::{Name, OperationId, RequestId};
+use super::{EffectId, Name, OperationId, RequestId};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,16 +272,35 @@ pub struct Effect {
     pub by: Side,
     /// True when a usable answer to its own operation told the client of it.
     pub told: bool,
-    /// How it was undone.
+    /// How much of it was undone, in its unit, while it still stands.
+    pub undone: i64,
+    /// How the last of it was undone.
     pub reversed: Option<Reversal>,
 }
 
 impl Effect {
-    /// True while it has not been undone.
+    /// True while it, or some of it, has not been undone.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.reversed.is_none()
     }
+
+    /// How much of it has not been undone, in the smallest unit.
+    #[must_use]
+    pub fn left(&self) -> i64 {
+        if self.is_live() { self.amount.saturating_sub(self.undone) } else { 0 }
+    }
+}
+
+/// A part of an effect was undone, and the rest stood.
+#[derive(Clone, Copy, Debug)]
+pub struct PartUndone {
+    /// The effect.
+    pub effect: EffectId,
+    /// How much of it, in its unit.
+    pub amount: i64,
+    /// When and by whom.
+    pub reversal: Reversal,
 }
 
 /// An effect was undone.

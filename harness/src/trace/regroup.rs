@@ -118,6 +118,9 @@ impl Trace {
                 reversal.operation = moved(reversal.operation);
             }
         }
+        for part in &mut reading.parts_undone {
+            part.reversal.operation = moved(part.reversal.operation);
+        }
         reading.operations = assignment.operations.into_iter().map(Operation::named).collect();
         let (submits, claims, ranges) = flatten(submits);
         reading.submits = submits;

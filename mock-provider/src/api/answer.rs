@@ -192,6 +192,19 @@ impl Route {
         Ok(Some(object))
     }
 
+    /// How much of the effect of the object that it uses the request undoes; `None` for all that is left.
+    ///
+    /// # Errors
+    ///
+    /// When the request lacks something that the amount needs.
+    pub fn undone_amount(&self, context: &Context<'_>) -> Result<Option<i64>, TemplateError> {
+        match self.uses.as_ref().and_then(|uses| uses.amount.as_ref()) {
+            // What is no number is no amount that could be undone.
+            Some(amount) => Ok(Some(whole_number(amount, &context.names())?.unwrap_or(0))),
+            None => Ok(None),
+        }
+    }
+
     /// The effects that the request has; `context.object` must be set where the route makes or uses one.
     ///
     /// # Errors
@@ -299,10 +312,8 @@ impl Route {
 
 impl EffectSpec {
     fn draft(&self, names: &Names<'_>) -> Result<EffectDraft, TemplateError> {
-        let amount = self.amount.as_ref().map(|amount| amount.value(names)).transpose()?;
-        let amount = match amount {
-            Some(Value::String(text)) => text.trim().parse().ok(),
-            Some(value) => value.as_i64(),
+        let amount = match &self.amount {
+            Some(amount) => whole_number(amount, names)?,
             None => None,
         };
         let text = |template: &Option<Template>| -> Result<Option<Arc<str>>, TemplateError> {
@@ -316,6 +327,14 @@ impl EffectSpec {
             subject: text(&self.subject)?,
         })
     }
+}
+
+/// What a template says, as a whole number; `None` when it says something else.
+fn whole_number(template: &Template, names: &Names<'_>) -> Result<Option<i64>, TemplateError> {
+    Ok(match template.value(names)? {
+        Value::String(text) => text.trim().parse().ok(),
+        value => value.as_i64(),
+    })
 }
 
 /// Renders headers into `out`; a value that cannot stand in a header is left out.

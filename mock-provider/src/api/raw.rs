@@ -436,6 +436,9 @@ pub struct RawUses {
     pub otherwise: Option<String>,
     /// Fields that are set in it.
     pub set: Option<Value>,
+    /// With `reverses`, how much of the effect is undone, written like an effect's amount; all that is left
+    /// of it, unless said. What is more than that is answered with `otherwise`.
+    pub amount: Option<String>,
 }
 
 /// The objects that a route lists.

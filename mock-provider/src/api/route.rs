@@ -219,6 +219,8 @@ pub struct Uses {
     pub otherwise: Arc<str>,
     /// Fields that the route sets in it; `None` for one that only reads.
     pub set: Option<Tree>,
+    /// Where an effect is undone, how much of it; `None` for all that is left.
+    pub amount: Option<Template>,
 }
 
 impl Uses {

@@ -19,11 +19,20 @@ struct Draft {
     written: Written,
     /// The object made: its id, collection and text.
     made: Option<(Arc<str>, Arc<str>, Bytes)>,
-    /// The object used: its id, its effect, and what it becomes.
-    used: Option<(String, Option<EffectId>, Option<Value>)>,
+    used: Option<Used>,
     effects: Vec<EffectDraft>,
     /// Effects of objects that are read back.
     told: Vec<EffectId>,
+}
+
+/// The object that a request reads, changes, or whose effect it undoes.
+struct Used {
+    id: String,
+    effect: Option<EffectId>,
+    /// What it becomes.
+    changed: Option<Value>,
+    /// How much of its effect is undone, where the route undoes effects; `None` for all that is left.
+    undone: Option<i64>,
 }
 
 /// Why a request does nothing.
@@ -167,8 +176,14 @@ impl Provider {
             context.target = &target;
             context.object = &target;
             told.extend(object.effect);
-            let changed = route.changed_object(&context)?;
-            used = Some((id, object.effect, changed));
+            let (changed, undone) =
+                (route.changed_object(&context)?, route.undone_amount(&context)?);
+            if let (Some(effect), Some(_)) = (object.effect, undone)
+                && self.ledger.reversible(effect, undone).is_none()
+            {
+                return Err(Refused::Error(Arc::clone(&uses.otherwise)));
+            }
+            used = Some(Used { id, effect: object.effect, changed, undone });
         }
         if let Some(lists) = &route.lists {
             context.objects = self.list(lists, &open.call, &mut told);
@@ -183,8 +198,8 @@ impl Provider {
             made_id = Some((id, Arc::clone(&creates.collection)));
         } else {
             value = match &used {
-                Some((_, _, Some(changed))) => changed.clone(),
-                Some((_, _, None)) | None => Value::Null,
+                Some(Used { changed: Some(changed), .. }) => changed.clone(),
+                Some(Used { changed: None, .. }) | None => Value::Null,
             };
             if !value.is_null() {
                 context.object = &value;
@@ -224,11 +239,11 @@ impl Provider {
         let object = made.as_ref().map(|(id, _, _)| Arc::clone(id));
         let mut committed = Vec::with_capacity(effects.len());
         for effect in effects {
-            let id = self.ledger.commit();
+            let id = self.ledger.commit(effect.amount);
             committed.push(id);
             self.emit_effect(open, place, (id, effect), object.clone());
         }
-        if let Some((id, old_effect, changed)) = used {
+        if let Some(Used { id, effect: old_effect, changed, undone }) = used {
             if let Some(entry) = self.ledger.get_mut(&id) {
                 if let Some(changed) = changed {
                     entry.change(changed);
@@ -237,10 +252,11 @@ impl Provider {
             }
             if place.route.reverses
                 && let Some(effect) = old_effect
-                && self.ledger.reverse(effect)
+                && let Some(amount) = self.ledger.reverse(effect, undone)
             {
                 let event = EffectReversed {
                     effect,
+                    amount,
                     request: open.id,
                     provider: Arc::clone(&self.name),
                     operation: Arc::clone(&place.operation),

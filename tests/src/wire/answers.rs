@@ -3,7 +3,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use brownout_provider::event::{Class, Side};
+use brownout_provider::event::{Class, EventKind, Side};
 use serde_json::{Value, json};
 
 use super::stage::{Answer, Stage, charge};
@@ -50,21 +50,54 @@ async fn a_key_that_is_too_long_gets_the_error_of_the_api_and_does_nothing() {
 
     let stage = Stage::calm_of("stripe", "create_payment_intent").await;
     let mut raw = stage.connect().await;
-    let body = "amount=1999&currency=usd";
-    raw.send(format!(
-        "POST /~op-0001.1/v1/payment_intents HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk\r\n\
-         Idempotency-Key: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        "k".repeat(256),
-        body.len()
-    ))
-    .await;
+    let key = format!("Idempotency-Key: {}\r\n", "k".repeat(256));
+    raw.send(stripe("/v1/payment_intents", &key, "amount=1999&currency=usd")).await;
     let answer = raw.answer().await;
     assert_eq!(answer.status(), "400");
     let error = &answer.json()["error"];
     assert_eq!(error["type"], "invalid_request_error");
     assert!(error["message"].as_str().unwrap().contains("255 characters"), "{error}");
     assert_eq!(stage.effects().await.len(), 0);
+}
+
+/// A request to the Stripe API, form-encoded.
+fn stripe(target: &str, headers: &str, body: &str) -> String {
+    format!(
+        "POST /~op-0001.1{target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk\r\n{headers}\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payment_is_paid_back_in_parts_and_never_more_than_it_was() {
+    let stage = Stage::calm_of("stripe", "create_payment_intent").await;
+    let mut raw = stage.connect().await;
+    raw.send(stripe("/v1/payment_intents", "", "amount=1999&currency=usd")).await;
+    let intent = raw.answer().await.json()["id"].as_str().unwrap().to_owned();
+    for (amount, status, refunded) in [
+        ("&amount=500", "200", json!(500)),
+        ("&amount=1500", "400", Value::Null),
+        ("", "200", json!(1499)),
+        ("", "400", Value::Null),
+    ] {
+        raw.send(stripe("/v1/refunds", "", &format!("payment_intent={intent}{amount}"))).await;
+        let answer = raw.answer().await;
+        assert_eq!((answer.status(), &answer.json()["amount"]), (status, &refunded), "{answer:?}");
+        if status == "400" {
+            assert_eq!(answer.json()["error"]["code"], "charge_already_refunded");
+        }
+    }
+    let amounts: Vec<_> = stage
+        .events()
+        .await
+        .into_iter()
+        .filter_map(|event| {
+            let EventKind::EffectReversed(reversed) = event.kind else { return None };
+            Some((reversed.effect, reversed.amount))
+        })
+        .collect();
+    assert_eq!(amounts, [(1, Some(500)), (1, Some(1499))]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -334,6 +334,15 @@ fn uses(raw: &RawRoute, reach: &Reach<'_>, with: &With<'_>, at: &At<'_>) -> (Opt
             d.key().cure("say `changes` instead of `reads`")
         });
     }
+    if key != "reverses" && raw.amount.is_some() {
+        at.key("amount").error("only a route that undoes an effect has an amount here", |d| {
+            d.key().cure(format!("say `reverses` instead of `{key}`, or leave `amount` out"))
+        });
+    }
+    let amount = match &raw.amount {
+        None => Some(None),
+        Some(text) => reach.template(text, &at.key("amount")).map(Some),
+    };
     let otherwise = raw.otherwise.as_deref().unwrap_or(Standard::Conflict.name());
     if !with.errors.iter().any(|name| name == otherwise) {
         unknown("error", otherwise, with.errors, &at.key("otherwise"));
@@ -358,6 +367,7 @@ fn uses(raw: &RawRoute, reach: &Reach<'_>, with: &With<'_>, at: &At<'_>) -> (Opt
             when: needs(raw.when.as_ref(), &at.key("when")),
             otherwise: otherwise.into(),
             set: set?,
+            amount: amount?,
         })
     };
     (uses(), key == "reverses")

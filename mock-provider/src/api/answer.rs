@@ -331,9 +331,10 @@ impl EffectSpec {
 
 /// What a template says, as a whole number; `None` when it says something else.
 fn whole_number(template: &Template, names: &Names<'_>) -> Result<Option<i64>, TemplateError> {
-    Ok(match template.value(names)? {
-        Value::String(text) => text.trim().parse().ok(),
-        value => value.as_i64(),
+    let value = template.value(names)?;
+    Ok(match value.as_str() {
+        Some(text) => text.trim().parse().ok(),
+        None => value.as_i64(),
     })
 }
 

@@ -156,7 +156,7 @@ impl Order<'_> {
                 api: Arc::clone(&spec.api),
                 rules: self.scenario.rules.clone(),
                 seed: self.seed,
-                wall_at_start: clock.wall_start(),
+                wall: clock.wall(),
                 operation_id: self.scenario.workload.operation_id.clone(),
                 limits: self.kind == RunKind::Main,
             };

@@ -102,6 +102,30 @@ impl Dialect {
     }
 }
 
+/// Where a provider learns the wall clock that its client has.
+#[derive(Clone, Copy, Debug)]
+pub enum WallClock {
+    /// It runs beside the clock of the run, and showed this time at the start.
+    Beside(SystemTime),
+    /// It goes its own way and must be asked: in virtual time the client's wall clock is the machine's,
+    /// which stands almost still while the run's own clock jumps.
+    Apart(fn() -> SystemTime),
+}
+
+impl WallClock {
+    /// The wall clock at a moment of the run.
+    #[must_use]
+    pub fn at(self, now_us: u64) -> Wall {
+        let at_start = match self {
+            Self::Beside(at_start) => at_start,
+            Self::Apart(now) => {
+                now().checked_sub(Duration::from_micros(now_us)).unwrap_or(SystemTime::UNIX_EPOCH)
+            }
+        };
+        Wall { at_start, now_us }
+    }
+}
+
 /// The wall clock that a client has, against the clock of a run. Dates are written and read by it. With
 /// a start on a whole second, equal runs read equal hints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

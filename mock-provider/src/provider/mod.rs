@@ -7,7 +7,8 @@
 //! └ arrive.rs ───────────────────────────────────────────┘ └ work.rs ───────┘ └ answer.rs ────────┘
 //! ```
 //!
-//! **Invariant:** no IO, no clock, no async; the same calls give the same exchanges and events.
+//! **Invariant:** no IO, no clock, no async; the same calls give the same exchanges and events, but for
+//! dates where the client's wall clock goes its own way.
 
 mod answer;
 mod arrival;
@@ -29,7 +30,7 @@ use crate::api::{Api, Extractor, LimitScope, LimitState};
 use crate::coordinates::Coordinates;
 use crate::event::{ConnectionEnded, Event, EventKind, FaultInjected, Side};
 use crate::exchange::{End, ExchangeId, Next};
-use crate::hint::Wall;
+use crate::hint::{Wall, WallClock};
 use crate::idempotency::IdempotencyStore;
 use crate::ledger::Ledger;
 use crate::plan::FaultPlan;
@@ -55,8 +56,8 @@ pub struct Setup {
     pub rules: Vec<Rule>,
     /// The seed of the run.
     pub seed: Seed,
-    /// The wall clock's time at microsecond 0 of the run, by the clock that the client has.
-    pub wall_at_start: SystemTime,
+    /// The wall clock that the client has, for dates.
+    pub wall: WallClock,
     /// Where requests carry their operation, instead of what the API says.
     pub operation_id: Option<Extractor>,
     /// False for a control run, which has no limits.
@@ -69,7 +70,7 @@ pub struct Provider {
     api: Arc<Api>,
     plan: FaultPlan,
     wants_heads: bool,
-    wall_at_start: SystemTime,
+    wall: WallClock,
     recognizer: Recognizer,
     /// Of the latest request: most clients show one and the same.
     credential: Option<Credential>,
@@ -103,7 +104,7 @@ impl Provider {
     /// A provider with an empty ledger.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let Setup { name, api, rules, seed, wall_at_start, operation_id, limits } = setup;
+        let Setup { name, api, rules, seed, wall, operation_id, limits } = setup;
         let plan = FaultPlan::new(rules, seed);
         let limiter = api.rate_limit.filter(|_| limits).map(|policy| {
             let bucket = TokenBucket::new(TokenBucketPolicy {
@@ -131,7 +132,7 @@ impl Provider {
             ids: RuleKey::new(seed, "#ids"),
             seed,
             events: Vec::new(),
-            wall_at_start,
+            wall,
             name,
             api,
         }
@@ -252,7 +253,7 @@ impl Provider {
     }
 
     fn wall(&self, now_us: u64) -> Wall {
-        Wall { at_start: self.wall_at_start, now_us }
+        self.wall.at(now_us)
     }
 
     /// Whole seconds since 1970 by the clock that the client has.

@@ -18,7 +18,7 @@ use crate::exchange::{Answer, End, Ended, Exchange, ExchangeId, Finish, Next};
 use crate::fault::{
     Action, DelayPoint, Ending, Fault, FaultKind, Group, Malformed, Point, Substitute,
 };
-use crate::hint::HintSpec;
+use crate::hint::{HintSpec, WallClock};
 use crate::malformed;
 use crate::recognition::Submitted;
 use crate::request::Request;
@@ -112,7 +112,7 @@ impl Bench {
             api: Arc::new(api),
             rules,
             seed: Seed::default(),
-            wall_at_start: SystemTime::UNIX_EPOCH,
+            wall: WallClock::Beside(SystemTime::UNIX_EPOCH),
             operation_id: None,
             limits: true,
         };

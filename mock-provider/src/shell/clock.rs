@@ -7,13 +7,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use crate::hint::WallClock;
 use crate::units::micros;
+
+/// By how much the dates of a run in virtual time stand ahead of the machine's wall clock at least, so
+/// that a client which reads the answer a little later still waits as long as it is asked to.
+const AHEAD: Duration = Duration::from_millis(500);
 
 /// The clock of one run: microseconds since its start, and the wall clock for dates.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
     wall_start_us: u64,
+    pace: Pace,
+}
+
+/// How the run's clock and the wall clock that its client has belong together.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    Real,
+    Virtual,
 }
 
 impl Clock {
@@ -26,7 +39,17 @@ impl Clock {
     pub fn real() -> Self {
         let wall =
             SystemTime::now().duration_since(UNIX_EPOCH).expect("the wall clock stands after 1970");
-        Self { start: Instant::now(), wall_start_us: micros(wall) }
+        Self { start: Instant::now(), wall_start_us: micros(wall), pace: Pace::Real }
+    }
+
+    /// A clock that starts now, on a runtime whose time is paused: it jumps from event to event, while
+    /// the wall clock that a client in this process has stays the machine's.
+    ///
+    /// # Panics
+    /// If the machine's wall clock stands before 1970.
+    #[must_use]
+    pub fn paused() -> Self {
+        Self { pace: Pace::Virtual, ..Self::real() }
     }
 
     /// Microseconds since the start of the run.
@@ -46,6 +69,15 @@ impl Clock {
     #[must_use]
     pub fn wall_start(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_micros(self.wall_start_us)
+    }
+
+    /// The wall clock that the run's client has.
+    #[must_use]
+    pub fn wall(&self) -> WallClock {
+        match self.pace {
+            Pace::Real => WallClock::Beside(self.wall_start()),
+            Pace::Virtual => WallClock::Apart(next_second),
+        }
     }
 
     /// The wall clock at a moment of the run, in microseconds since 1970.
@@ -77,9 +109,18 @@ impl Clock {
     }
 }
 
+/// A whole second a little ahead of the machine's wall clock. Whole, because dates have no parts of a
+/// second, and equal runs are to read equal hints in them.
+#[expect(clippy::disallowed_methods, reason = "this is the one module that reads the time")]
+fn next_second() -> SystemTime {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + AHEAD;
+    UNIX_EPOCH + Duration::from_secs(now.as_secs() + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hint::Wall;
 
     #[tokio::test(start_paused = true)]
     async fn it_goes_by_the_paused_clock_to_the_microsecond() {
@@ -88,6 +129,18 @@ mod tests {
         assert_eq!(clock.now_us(), 3_600_000_000);
         clock.sleep_until_us(5).await;
         assert_eq!(clock.now_us(), 3_600_000_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dates_of_virtual_time_are_the_machines_however_far_the_run_is() {
+        let clock = Clock::paused();
+        clock.sleep(Duration::from_secs(86_400)).await;
+        let now = clock.wall().at(clock.now_us()).now();
+        let ahead = now.duration_since(clock.wall_start()).unwrap();
+        assert!((AHEAD..Duration::from_secs(60)).contains(&ahead), "{ahead:?}");
+        assert_eq!(now.duration_since(UNIX_EPOCH).unwrap().subsec_nanos(), 0);
+        let Wall { at_start, .. } = Clock::real().wall().at(7_000_000);
+        assert!(at_start.duration_since(clock.wall_start()).unwrap() < Duration::from_secs(60));
     }
 
     #[tokio::test(start_paused = true)]

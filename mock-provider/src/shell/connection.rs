@@ -16,7 +16,6 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::event::Side;
@@ -26,6 +25,7 @@ use crate::shell::body::AnswerBody;
 use crate::shell::core::Core;
 use crate::shell::handler::Handler;
 use crate::shell::open::Open;
+use crate::shell::stream::Accepted;
 use crate::shell::wire::{Wire, WireIo};
 
 /// The largest request body that is held.
@@ -80,7 +80,7 @@ enum Read {
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn serve<H: Handler>(core: Arc<Core<H>>, stream: TcpStream, number: u64) {
+pub(super) async fn serve<H: Handler>(core: Arc<Core<H>>, stream: Accepted, number: u64) {
     let went_down = Arc::new(AtomicBool::new(false));
     let wire = Arc::new(Wire::new(stream, core.clock, Arc::clone(&went_down)));
     let connection = Arc::new(Connection {

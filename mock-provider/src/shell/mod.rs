@@ -1,7 +1,7 @@
 //! The shell of IO around the provider: the only place for sockets, clocks and hyper.
 //!
-//! `server` accepts, `connection` speaks HTTP and carries out exchanges, `wire` counts and cuts the
-//! bytes, `clock` tells the time.
+//! `transport` listens and connects, `server` accepts, `connection` speaks HTTP and carries out
+//! exchanges, `wire` counts and cuts the bytes, `clock` tells the time.
 //! **Invariant:** nothing here chooses a fault, a status or a byte of an answer; it does what an
 //! [`crate::exchange::Exchange`] says and reports what became of it.
 
@@ -10,11 +10,15 @@ pub mod clock;
 mod connection;
 mod core;
 pub mod handler;
+mod held;
 pub mod lock;
 mod open;
+mod pipe;
 mod scan;
 pub mod server;
+pub mod stream;
 mod sys;
+pub mod transport;
 mod wire;
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
-//! The server: a listener on the loopback interface, and the life and end of all that comes in.
+//! The server: a listener on this machine, and the life and end of all that comes in.
 //!
-//! **Invariant:** it listens on 127.0.0.1 alone and never on a port that another program holds.
+//! **Invariant:** when it has shut down, no task of it is left and every exchange is finished.
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -18,6 +17,7 @@ use crate::shell::clock::Clock;
 use crate::shell::connection;
 use crate::shell::core::Core;
 use crate::shell::handler::Handler;
+use crate::shell::transport::{Endpoint, Listener, Transport};
 
 /// How long accepting pauses when the machine refuses it for a while (no descriptor left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -27,7 +27,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Dropping it ends it as well, but does not wait for its tasks; see [`Server::shutdown`].
 pub struct Server<H: Handler = Provider> {
     core: Arc<Core<H>>,
-    addr: SocketAddr,
+    endpoint: Endpoint,
     stop: Option<oneshot::Sender<()>>,
     accepting: JoinHandle<()>,
 }
@@ -49,6 +49,13 @@ pub enum ServeError {
     PortForbidden {
         /// The port that was asked for.
         port: u16,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A unix socket cannot be had.
+    #[error("cannot listen on a unix socket; use another transport")]
+    Socket {
         /// What the system said.
         #[source]
         source: io::Error,
@@ -88,17 +95,54 @@ impl<H: Handler> Server<H> {
         sink: Arc<dyn Sink>,
     ) -> Result<Self, ServeError> {
         let port = port.unwrap_or(0);
-        let (listener, addr) = listen(port).await.map_err(|source| ServeError::of(port, source))?;
+        let listening = Listener::open(Transport::Tcp, port).await;
+        let listening = listening.map_err(|source| ServeError::of(port, source))?;
+        Ok(Self::serve(handler, listening, clock, sink))
+    }
+
+    /// Begins to listen over this transport, where nobody else does, on the current tokio runtime. Over
+    /// TCP it takes any free port.
+    ///
+    /// # Errors
+    /// If there is no place to listen.
+    pub async fn over(
+        transport: Transport,
+        handler: H,
+        clock: Clock,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Self, ServeError> {
+        let listening = Listener::open(transport, 0).await.map_err(|source| match transport {
+            Transport::Tcp => ServeError::of(0, source),
+            Transport::Unix | Transport::Memory => ServeError::Socket { source },
+        })?;
+        Ok(Self::serve(handler, listening, clock, sink))
+    }
+
+    fn serve(
+        handler: H,
+        (listener, endpoint): (Listener, Endpoint),
+        clock: Clock,
+        sink: Arc<dyn Sink>,
+    ) -> Self {
         let core = Arc::new(Core::new(handler, clock, sink));
         let (stop, stopped) = oneshot::channel();
         let accepting = tokio::spawn(accept(Arc::clone(&core), listener, stopped));
-        Ok(Self { core, addr, stop: Some(stop), accepting })
+        Self { core, endpoint, stop: Some(stop), accepting }
     }
 
     /// Where it listens.
     #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The address of a server that listens over TCP.
+    ///
+    /// # Panics
+    /// If it listens over another transport; [`Server::endpoint`] knows them all.
+    #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.endpoint.addr().expect("only a server over TCP is asked for its address")
     }
 
     /// Asks or tells the state machine something, between two requests.
@@ -149,20 +193,14 @@ impl<H: Handler> Drop for Server<H> {
 
 impl<H: Handler> fmt::Debug for Server<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("Server").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
-}
-
-async fn listen(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    let addr = listener.local_addr()?;
-    Ok((listener, addr))
 }
 
 /// Accepts connections until it is told to stop, then ends them.
 async fn accept<H: Handler>(
     core: Arc<Core<H>>,
-    listener: TcpListener,
+    mut listener: Listener,
     mut stopped: oneshot::Receiver<()>,
 ) {
     let mut connections = JoinSet::new();
@@ -173,9 +211,8 @@ async fn accept<H: Handler>(
             _ = &mut stopped => break,
             Some(ended) = connections.join_next() => core.note(ended),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok(stream) => {
                     number += 1;
-                    no_delay(&stream);
                     connections.spawn(connection::serve(Arc::clone(&core), stream, number));
                 }
                 Err(error) => {
@@ -189,12 +226,5 @@ async fn accept<H: Handler>(
     connections.abort_all();
     while let Some(ended) = connections.join_next().await {
         core.note(ended);
-    }
-}
-
-/// Small answers go out at once.
-fn no_delay(stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection was gone before it was served");
     }
 }

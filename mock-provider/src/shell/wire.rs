@@ -7,7 +7,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +14,6 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::event::Side;
 use crate::exchange::{Cut, End};
@@ -24,7 +22,7 @@ use crate::shell::handler::Handler;
 use crate::shell::lock::lock;
 use crate::shell::open::Open;
 use crate::shell::scan::HeadScan;
-use crate::shell::sys;
+use crate::shell::stream::Accepted;
 
 /// How many bytes are read ahead of HTTP in order to hear a close behind them.
 const AHEAD_BYTES: usize = 1 << 20;
@@ -58,7 +56,7 @@ pub(super) struct Wire<H: Handler> {
 }
 
 struct State<H: Handler> {
-    stream: TcpStream,
+    stream: Accepted,
     ahead: VecDeque<u8>,
     client: Option<Closed>,
     armed: VecDeque<Armed<H>>,
@@ -112,7 +110,7 @@ enum Wrote<H: Handler> {
 
 impl<H: Handler> Wire<H> {
     /// `went_down` is raised when the connection ends under an exchange.
-    pub(super) fn new(stream: TcpStream, clock: Clock, went_down: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(stream: Accepted, clock: Clock, went_down: Arc<AtomicBool>) -> Self {
         let state = State {
             stream,
             ahead: VecDeque::new(),
@@ -211,11 +209,10 @@ impl<H: Handler> Wire<H> {
         self.clock.within(LINGER, self.discard_until_closed(LINGER_BYTES)).await;
     }
 
-    /// Waits until the peer's kernel has all bytes, else a reset would throw them away; bounded.
+    /// Waits until a reset throws away nothing that was written; bounded.
     async fn sent(&self) {
         for _ in 0..QUEUE_LOOKS {
-            let left = sys::send_queue_bytes(lock(&self.state).stream.as_fd());
-            if left.is_none_or(|bytes| bytes == 0) {
+            if !lock(&self.state).stream.holds_unsent() {
                 return;
             }
             let closed = self.clock.within(Duration::from_millis(1), self.closed()).await;
@@ -230,7 +227,7 @@ impl<H: Handler> Wire<H> {
 
     /// From here on closing the socket resets the connection.
     fn reset(&self) {
-        if let Err(error) = lock(&self.state).stream.set_zero_linger() {
+        if let Err(error) = lock(&self.state).stream.reset() {
             tracing::debug!(%error, "a reset became an orderly close");
         }
     }

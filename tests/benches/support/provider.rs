@@ -19,7 +19,7 @@ pub(crate) fn payments(rules: Vec<Rule>, clock: &Clock) -> Provider {
         api,
         rules,
         seed: Seed::new(42).expect("42 is a seed"),
-        wall_at_start: clock.wall_start(),
+        wall: clock.wall(),
         operation_id: None,
         limits: true,
     })

@@ -78,7 +78,7 @@ impl Stage {
             api: Arc::clone(&spec.api),
             rules: scenario.rules.clone(),
             seed: scenario.seed,
-            wall_at_start: clock.wall_start(),
+            wall: clock.wall(),
             operation_id: None,
             limits: true,
         });

@@ -2,25 +2,36 @@
 //!
 //! **Invariant:** it adds nothing to a run or its judgement that the parts below do not do.
 
+mod prepared;
+
+use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use brownout_provider::document::Diagnostic;
+use brownout_provider::event::ClockKind;
 use brownout_provider::seed::Seed;
 
-use crate::drive::in_process::InProcess;
-use crate::run::{Client, RunError, RunOptions, run_control, run_main};
+use crate::drive::in_process::{Connection, InProcess};
+use crate::operation::{Operation, Outcome};
+use crate::run::{Client, RunError, RunOptions};
 use crate::scenario::{Apis, Overrides, Scenario, read};
 use crate::trace::Trace;
 use crate::verdict::ScenarioResult;
 
-/// Runs a scenario against a client in this process, on the real clock, and judges it.
+pub use brownout_provider::shell::transport::Transport;
+pub use prepared::Prepared;
+
+/// Runs a scenario against a client in this process and judges it: on the real clock, or with
+/// [`Harness::virtual_time`] in no time at all.
 ///
 /// ```
 /// use std::time::Duration;
 ///
 /// use brownout::drive::loopback::{Call, post};
 /// use brownout::harness::Harness;
-/// use brownout::operation::{Operation, Outcome};
+/// use brownout::operation::Outcome;
 /// use brownout::verdict::Verdict;
 ///
 /// let harness = Harness::from_yaml(
@@ -35,7 +46,7 @@ use crate::verdict::ScenarioResult;
 /// .expect("a right scenario");
 /// // A client that asks, and claims success whatever it hears.
 /// let judged = harness
-///     .run(|operation: Operation, _connection| async move {
+///     .run(|operation, _connection| async move {
 ///         let url = format!("{}/v1/charges", operation.url);
 ///         let call = Call {
 ///             url: &url,
@@ -52,7 +63,7 @@ use crate::verdict::ScenarioResult;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Harness {
-    scenario: Scenario,
+    scenario: Arc<Scenario>,
     seed: Seed,
     options: RunOptions,
     control: bool,
@@ -77,7 +88,7 @@ impl Harness {
     #[must_use]
     pub fn new(scenario: Scenario) -> Self {
         let options = RunOptions { file: format!("<{}>", scenario.name), ..RunOptions::default() };
-        Self { seed: scenario.seed, scenario, options, control: true }
+        Self { seed: scenario.seed, scenario: Arc::new(scenario), options, control: true }
     }
 
     /// A harness for a scenario in YAML. A path of an API in it counts from the current folder.
@@ -116,21 +127,172 @@ impl Harness {
         self
     }
 
-    /// Drives the client and judges it.
+    /// Runs in virtual time: whenever client and provider wait, time jumps to the next thing that happens,
+    /// so that a client which is told to wait a minute has waited it within microseconds.
+    ///
+    /// Each run has a fresh tokio runtime on one thread, with the client and the provider in it. What the
+    /// client waits for by tokio's clock is virtual; `std::time::Instant` and `SystemTime` are not. The
+    /// client must not block: no `spawn_blocking`, no host names to look up, no blocking calls. One that
+    /// does is given up after [`Harness::patience`], with an error that says so.
+    ///
+    /// Proven on Linux. Before the first run over a transport a few known runs are compared with what
+    /// they must show, and virtual time is refused where the kernel makes it wrong.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use brownout::drive::loopback::{Call, post_over};
+    /// use brownout::harness::Harness;
+    /// use brownout::operation::Outcome;
+    /// use brownout::verdict::Verdict;
+    ///
+    /// let harness = Harness::from_yaml(
+    ///     "version: 1
+    /// name: busy-for-a-minute
+    /// provider: {api: payments}
+    /// faults: [{name: busy, when: {attempt: 1}, inject: {status: {code: 503, retry_after: 60s}}}]
+    /// workload: {call: create_charge, operations: 1, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}, deadline: 1h}
+    /// expect: [honors_retry_after]
+    /// ",
+    /// )
+    /// .expect("a right scenario");
+    /// let judged = harness
+    ///     .virtual_time()
+    ///     .run(|operation, connection| async move {
+    ///         let url = format!("{}/v1/charges", operation.url);
+    ///         let call = Call {
+    ///             url: &url,
+    ///             api_key: &operation.api_key,
+    ///             idempotency_key: Some(&operation.id),
+    ///             body: &operation.input,
+    ///             timeout: Duration::from_secs(5),
+    ///         };
+    ///         loop {
+    ///             match post_over(&connection, call).await {
+    ///                 Ok(answer) if answer.status == 201 => return Outcome::succeeded(),
+    ///                 Ok(answer) => tokio::time::sleep(answer.retry_after.unwrap_or_default()).await,
+    ///                 Err(error) => return Outcome::unknown(error.to_string()),
+    ///             }
+    ///         }
+    ///     })
+    ///     .expect("it runs");
+    /// assert_eq!(judged.result.verdict, Verdict::Passed);
+    /// // A minute has passed.
+    /// assert_eq!(judged.result.elapsed_ms, 60_000);
+    /// ```
+    #[must_use]
+    pub fn virtual_time(mut self) -> Self {
+        self.options.clock = ClockKind::Virtual;
+        self
+    }
+
+    /// What carries the bytes between client and provider, instead of loopback TCP on the real clock and a
+    /// unix socket in virtual time. All faults work over all of them.
+    #[must_use]
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.options.transport = Some(transport);
+        self
+    }
+
+    /// How many copies of the client share the operations, at least 1: the first copy takes the first, and
+    /// so on in turn. Each copy is built by the factory of [`Harness::run_with`].
+    #[must_use]
+    pub fn fleet(mut self, clients: u32) -> Self {
+        self.options.clients = clients;
+        self
+    }
+
+    /// In virtual time: how much real time may pass without anything happening before the run is given
+    /// up, instead of 5 seconds.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.options.patience = patience;
+        self
+    }
+
+    /// Drives the client and judges it. All operations share what the closure holds, and so do the runs;
+    /// a client that is to forget is built by [`Harness::run_with`].
     ///
     /// # Errors
     ///
     /// When the run cannot be made; a client that misbehaves is no error.
-    pub fn run(&self, client: impl InProcess + 'static) -> Result<Judged, RunError> {
-        let client = Client::InProcess(std::sync::Arc::new(client));
-        let mut control = None;
-        if self.control {
-            control = Some(run_control(&self.scenario, &client, &self.options)?);
-        }
-        let run = run_main(&self.scenario, self.seed, &client, &self.options)?;
-        let reproduce = format!("run the harness again with seed {}", self.seed.get());
-        let result = run.judged(&self.scenario, control, reproduce);
-        Ok(Judged { result, trace: run.trace })
+    pub fn run<F, W>(&self, client: F) -> Result<Judged, RunError>
+    where
+        F: Fn(Operation, Connection) -> W + Send + Sync + 'static,
+        W: Future<Output = Outcome> + 'static,
+    {
+        self.prepare(client).run()
+    }
+
+    /// Drives a client that is built anew for each run, for each copy of a [`Harness::fleet`], and after
+    /// each [`Connection::crash`], on the runtime of the run. The connection that the factory is given
+    /// carries no operation.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    ///
+    /// use brownout::drive::in_process::Connection;
+    /// use brownout::harness::Harness;
+    /// use brownout::operation::{Operation, Outcome};
+    ///
+    /// let harness = Harness::from_yaml(
+    ///     "version: 1
+    /// name: three-in-a-row
+    /// provider: {api: payments}
+    /// workload: {call: create_charge, operations: 3, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}}
+    /// expect: [no_lost_operations]
+    /// ",
+    /// )
+    /// .expect("a right scenario");
+    /// let judged = harness
+    ///     .virtual_time()
+    ///     .run_with(|_connection| {
+    ///         let served = Rc::new(Cell::new(0));
+    ///         move |_operation: Operation, connection: Connection| {
+    ///             let served = Rc::clone(&served);
+    ///             async move {
+    ///                 served.set(served.get() + 1);
+    ///                 connection.log(&format!("number {}", served.get()));
+    ///                 Outcome::failed("out of order")
+    ///             }
+    ///         }
+    ///     })
+    ///     .expect("it runs");
+    /// let said: Vec<&str> = judged.trace.outputs().iter().map(|line| &*line.text).collect();
+    /// // The control run had a client of its own.
+    /// assert_eq!(said, ["number 1", "number 2", "number 3"]);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Harness::run`].
+    pub fn run_with<B, C>(&self, factory: B) -> Result<Judged, RunError>
+    where
+        B: Fn(&Connection) -> C + Send + Sync + 'static,
+        C: InProcess + 'static,
+    {
+        self.prepare_with(factory).run()
+    }
+
+    /// As [`Harness::run`], for many runs: see [`Prepared`].
+    #[must_use]
+    pub fn prepare<F, W>(&self, client: F) -> Prepared
+    where
+        F: Fn(Operation, Connection) -> W + Send + Sync + 'static,
+        W: Future<Output = Outcome> + 'static,
+    {
+        Prepared::new(self.clone(), Client::in_process(client))
+    }
+
+    /// As [`Harness::run_with`], for many runs: see [`Prepared`].
+    #[must_use]
+    pub fn prepare_with<B, C>(&self, factory: B) -> Prepared
+    where
+        B: Fn(&Connection) -> C + Send + Sync + 'static,
+        C: InProcess + 'static,
+    {
+        Prepared::new(self.clone(), Client::InProcess(Arc::new(factory)))
     }
 }
 

@@ -6,4 +6,5 @@ mod drive;
 mod invalid;
 mod scenarios;
 mod tidy;
+mod virtual_time;
 mod wire;

@@ -1,4 +1,4 @@
-//! A plain HTTP client over loopback TCP, for clients that are built in.
+//! A plain HTTP client, for clients that are built in: over loopback TCP, or over what a run hands out.
 //!
 //! One connection a call, no retries, no redirects: whoever calls decides what a failure means.
 //! **Invariant:** a call ends within its time-out, whatever the provider does.
@@ -11,7 +11,10 @@ use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use super::connection::Connection;
 
 /// A call with a JSON body.
 #[derive(Clone, Copy, Debug)]
@@ -58,18 +61,50 @@ pub enum CallError {
 /// # Errors
 /// See [`CallError`].
 pub async fn post(call: Call<'_>) -> Result<Answer, CallError> {
-    tokio::time::timeout(call.timeout, exchange(call)).await.map_err(|_| CallError::TimedOut)?
+    let connect = async {
+        let (_, authority) = address(call.url)?;
+        TcpStream::connect(&authority).await.map_err(|it| CallError::Broken(it.into()))
+    };
+    in_time(call, async { exchange(call, connect.await?).await }).await
 }
 
-async fn exchange(call: Call<'_>) -> Result<Answer, CallError> {
-    let no_address = || CallError::Address(call.url.to_owned());
-    let uri: Uri = call.url.parse().map_err(|_| no_address())?;
+/// As [`post`], over whichever transport the run has.
+///
+/// # Errors
+/// See [`CallError`].
+pub async fn post_over(connection: &Connection, call: Call<'_>) -> Result<Answer, CallError> {
+    let exchange = async {
+        let stream = connection.connect().await.map_err(|it| CallError::Broken(it.into()))?;
+        exchange(call, stream).await
+    };
+    in_time(call, exchange).await
+}
+
+async fn in_time(
+    call: Call<'_>,
+    exchange: impl Future<Output = Result<Answer, CallError>>,
+) -> Result<Answer, CallError> {
+    tokio::time::timeout(call.timeout, exchange).await.map_err(|_| CallError::TimedOut)?
+}
+
+/// An address, and the part of it that says where to connect.
+fn address(url: &str) -> Result<(Uri, String), CallError> {
+    let no_address = || CallError::Address(url.to_owned());
+    let uri: Uri = url.parse().map_err(|_| no_address())?;
     let authority = uri.authority().ok_or_else(no_address)?.as_str().to_owned();
-    let stream = TcpStream::connect(&authority).await.map_err(|it| CallError::Broken(it.into()))?;
+    Ok((uri, authority))
+}
+
+async fn exchange(
+    call: Call<'_>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+) -> Result<Answer, CallError> {
+    let (uri, authority) = address(call.url)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|it| CallError::Broken(it.into()))?;
-    let request = request(call, &uri, &authority).map_err(|_| no_address())?;
+    let request =
+        request(call, &uri, &authority).map_err(|_| CallError::Address(call.url.to_owned()))?;
     let answer = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();

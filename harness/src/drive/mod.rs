@@ -4,6 +4,9 @@
 //! ends: every wait has a bound, and every process is ended with the run.
 
 pub mod claims;
+pub mod connection;
+#[cfg(feature = "connector")]
+pub mod connector;
 pub mod exec;
 pub mod family;
 pub mod in_process;

@@ -4,9 +4,12 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use brownout_provider::event::Mode;
 use brownout_provider::shell::server::ServeError;
+use brownout_provider::shell::transport::Transport;
+use brownout_provider::units::{in_words_exactly, micros};
 
 /// Why a run could not be made. Each says what to do instead.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +59,43 @@ pub enum RunError {
         /// The mode.
         mode: Mode,
     },
+    /// Virtual time is for clients in this process.
+    #[error(
+        "a client in {mode:?} mode has a clock of its own and cannot run in virtual time; give the client as a closure, or leave virtual time out"
+    )]
+    VirtualOnlyInProcess {
+        /// The mode.
+        mode: Mode,
+    },
+    /// Programs are reached over TCP alone.
+    #[error("a client in {mode:?} mode cannot be reached over {transport}; use loopback TCP")]
+    TcpOnly {
+        /// The mode.
+        mode: Mode,
+        /// What was asked for.
+        transport: Transport,
+    },
+    /// In virtual time nothing happened for a while of real time.
+    #[error(
+        "virtual time has stood still for {} of real time, because the client blocks it (a blocking call, `spawn_blocking`, a host name to look up, or an endless loop); use the async form of the call and IP addresses, or leave virtual time out",
+        in_words_exactly(micros(*patience))
+    )]
+    Stuck {
+        /// How long.
+        patience: Duration,
+    },
+    /// On this machine virtual time goes wrong over this transport.
+    #[error(
+        "virtual time cannot be trusted over {transport} on this machine: {seen}; use {instead}"
+    )]
+    VirtualUntrue {
+        /// The transport.
+        transport: Transport,
+        /// What a known run showed.
+        seen: String,
+        /// What works.
+        instead: &'static str,
+    },
     /// A template of the scenario or the API cannot be rendered.
     #[error("cannot render {what}: {reason}")]
     Template {
@@ -79,11 +119,17 @@ impl RunError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NothingToCall { .. } | Self::NotForPrograms { .. } | Self::Template { .. } => 3,
+            Self::NothingToCall { .. }
+            | Self::NotForPrograms { .. }
+            | Self::VirtualOnlyInProcess { .. }
+            | Self::TcpOnly { .. }
+            | Self::Template { .. } => 3,
             Self::Serve(_)
             | Self::Spawn { .. }
             | Self::Folder { .. }
             | Self::Trace { .. }
+            | Self::Stuck { .. }
+            | Self::VirtualUntrue { .. }
             | Self::System { .. } => 4,
         }
     }

@@ -6,18 +6,21 @@
 //! **Invariant:** when a function here returns, no process, socket or task of the run is left, whatever
 //! the client did and however the run ended.
 
+mod canary;
 mod error;
 mod stage;
+mod worker;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brownout_provider::event::{Mode, RunKind};
+use brownout_provider::event::{ClockKind, Mode, RunKind};
 use brownout_provider::seed::Seed;
+use brownout_provider::shell::transport::Transport;
 
-use crate::drive::in_process::InProcess;
+use crate::drive::in_process::{Always, Factory, InProcess};
 use crate::drive::nobody::Nobody;
 use crate::drive::stop::Stop;
 use crate::judge::{judge, judge_control};
@@ -27,10 +30,13 @@ use crate::verdict::{ControlResult, ScenarioResult};
 
 pub use error::RunError;
 
-use stage::Order;
+use stage::{Order, Virtual};
 
 /// How many operations a control run has at most.
 const CONTROL_OPERATIONS: u64 = 5;
+
+/// How much real time may pass in virtual time without anything happening, unless it is said.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A client under test.
 #[derive(Clone)]
@@ -42,13 +48,19 @@ pub enum Client {
         /// The program and its arguments.
         command: Vec<String>,
     },
-    /// A closure in this process, on the real clock.
-    InProcess(Arc<dyn InProcess>),
+    /// A client in this process, built by this; see [`Client::in_process`].
+    InProcess(Arc<dyn Factory>),
     /// None: the provider alone, until it is told to end.
     Nobody(Arc<Nobody>),
 }
 
 impl Client {
+    /// A closure in this process: one client for all runs.
+    #[must_use]
+    pub fn in_process(client: impl InProcess + Send + Sync + 'static) -> Self {
+        Self::InProcess(Arc::new(Always::new(client)))
+    }
+
     /// How it is driven.
     #[must_use]
     pub fn mode(&self) -> Mode {
@@ -73,7 +85,7 @@ impl fmt::Debug for Client {
 }
 
 /// What a run needs beside the scenario, the seed and the client.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RunOptions {
     /// The scenario's file as the user wrote it, for the trace.
     pub file: String,
@@ -90,6 +102,46 @@ pub struct RunOptions {
     /// belongs to a client. A library leaves it false: then only what can be told to come from the
     /// client is ended.
     pub owns_process: bool,
+    /// The clock: virtual time is for clients in this process.
+    pub clock: ClockKind,
+    /// What carries the bytes between provider and client; `None` takes TCP on the real clock, and a unix
+    /// socket in virtual time, which is right on every kernel and suits reqwest and hyper-util alike. The
+    /// other transports are for clients in this process.
+    pub transport: Option<Transport>,
+    /// How many copies of a client in this process share the operations, at least 1.
+    pub clients: u32,
+    /// In virtual time: how much real time may pass without anything happening before the run is given
+    /// up as stuck.
+    pub patience: Duration,
+}
+
+impl Default for RunOptions {
+    /// The real clock, TCP on any port, one client, the trace in memory.
+    fn default() -> Self {
+        Self {
+            file: String::new(),
+            dir: None,
+            port: None,
+            allow_network: Vec::new(),
+            stop: Stop::new(),
+            owns_process: false,
+            clock: ClockKind::Real,
+            transport: None,
+            clients: 1,
+            patience: PATIENCE,
+        }
+    }
+}
+
+impl RunOptions {
+    /// What carries the bytes.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport.unwrap_or(match self.clock {
+            ClockKind::Real => Transport::Tcp,
+            ClockKind::Virtual => Transport::Unix,
+        })
+    }
 }
 
 /// A run that came to its end, or was interrupted.
@@ -124,7 +176,8 @@ impl Run {
 
 /// Drives a client through a scenario.
 ///
-/// It runs on a thread of its own, so it may be called from anywhere and many times at once.
+/// It runs on a thread of its own, so it may be called from anywhere and many times at once. In virtual
+/// time that thread serves all runs of the thread that calls.
 ///
 /// # Errors
 ///
@@ -136,6 +189,25 @@ pub fn run_main(
     options: &RunOptions,
 ) -> Result<Run, RunError> {
     Order { scenario, seed, client, options, kind: RunKind::Main }.carry_out()
+}
+
+/// As [`run_main`], for a scenario that many runs share: in virtual time nothing of it is copied.
+///
+/// # Errors
+///
+/// As [`run_main`].
+pub fn run_shared(
+    scenario: &Arc<Scenario>,
+    seed: Seed,
+    client: &Client,
+    options: &RunOptions,
+) -> Result<Run, RunError> {
+    match options.clock {
+        ClockKind::Real => run_main(scenario, seed, client, options),
+        ClockKind::Virtual => {
+            Virtual::new(Arc::clone(scenario), seed, client, options, RunKind::Main)?.carry_out()
+        }
+    }
 }
 
 /// Drives a client in fair weather: its first operations one after the other, without faults and

@@ -18,12 +18,15 @@ use brownout_provider::recognition::Submitted;
 use brownout_provider::seed::Seed;
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::server::Server;
+use brownout_provider::shell::transport::Transport;
 use tokio::task::LocalSet;
 
+use super::canary;
+use super::worker::{self, NoResult, Pulse, Watch};
 use super::{Client, Run, RunError, RunOptions};
 use crate::drive::claims::Ledger;
 use crate::drive::family::{Family, Orphans};
-use crate::drive::in_process;
+use crate::drive::in_process::{self, Cast, Factory};
 use crate::drive::output::Output;
 use crate::drive::plan::{Address, Plan};
 use crate::drive::process::Launcher;
@@ -43,6 +46,13 @@ const CONTROL_RAISE: u64 = 1_000_000;
 
 /// The key that is handed out for an API that asks for none.
 const NO_KEY: &str = "brownout-needs-no-key";
+
+/// How long work may still be pending at the end of a run in virtual time.
+const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 86_400);
+
+/// Where the base URL points over transports that need no address: nobody listens there, so a client that
+/// was not given the connection is refused at once.
+const NOWHERE: &str = "http://127.0.0.1:1";
 
 /// Hosts that no proxy stands before.
 const NO_PROXY: &str = "127.0.0.1,localhost,::1";
@@ -72,10 +82,105 @@ struct Stage {
     servers: Arc<Vec<Server>>,
 }
 
-impl Order<'_> {
-    /// Carries the order out on a thread and a runtime of its own.
+/// What a run in virtual time shows of itself while it goes on.
+struct Shown {
+    sink: Arc<dyn Sink>,
+    pulse: Arc<Pulse>,
+}
+
+impl Sink for Shown {
+    fn record(&self, events: Vec<Event>) {
+        self.pulse.beat();
+        self.sink.record(events);
+    }
+}
+
+/// A run in virtual time, ordered: it owns what it needs, because it may be given up.
+pub(super) struct Virtual {
+    scenario: Arc<Scenario>,
+    seed: Seed,
+    client: Client,
+    options: RunOptions,
+    kind: RunKind,
+}
+
+impl Virtual {
+    /// Orders it, unless this machine or this client cannot have it.
+    pub(super) fn new(
+        scenario: Arc<Scenario>,
+        seed: Seed,
+        client: &Client,
+        options: &RunOptions,
+        kind: RunKind,
+    ) -> Result<Self, RunError> {
+        let mode = client.mode();
+        if mode != Mode::InProcess {
+            return Err(RunError::VirtualOnlyInProcess { mode });
+        }
+        canary::sing(options.transport())?;
+        Ok(Self { scenario, seed, client: client.clone(), options: options.clone(), kind })
+    }
+
+    /// An order whose results are compared with the pure model, to see whether the machine is fit for it.
+    pub(super) fn unproven(scenario: Arc<Scenario>, client: Client, options: RunOptions) -> Self {
+        Self { seed: scenario.seed, scenario, client, options, kind: RunKind::Main }
+    }
+
+    /// Carries the order out on the worker of this thread, on a runtime of its own.
     pub(super) fn carry_out(self) -> Result<Run, RunError> {
+        let watch =
+            Watch { pulse: Arc::default(), stop: Stop::new(), patience: self.options.patience };
+        let patience = self.options.patience;
+        let seen = watch.clone();
+        match worker::carry_out(move || self.on_paused_time(&seen), &watch) {
+            Ok(run) => run,
+            Err(NoResult::Thread(source)) => {
+                Err(RunError::System { what: "start a thread", source })
+            }
+            Err(NoResult::Stuck) => Err(RunError::Stuck { patience }),
+        }
+    }
+
+    fn on_paused_time(&self, watch: &Watch) -> Result<Run, RunError> {
+        let Self { scenario, seed, client, options, kind } = self;
+        let order = Order { scenario, seed: *seed, client, options, kind: *kind };
+        let pulse = Arc::clone(&watch.pulse);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .on_thread_park(move || pulse.stands_at(Clock::virtual_now_us()))
+            .build()
+            .map_err(|source| RunError::System { what: "start a runtime", source })?;
+        let tasks = LocalSet::new();
+        let run = tasks.block_on(&runtime, async {
+            order.perform(Clock::paused(), watch.stop.clone(), Some(&watch.pulse)).await
+        });
+        drop(tasks);
+        // A thread that the client blocks is nothing to wait for.
+        runtime.shutdown_background();
+        run
+    }
+}
+
+impl Order<'_> {
+    /// Carries the order out.
+    pub(super) fn carry_out(self) -> Result<Run, RunError> {
+        match self.options.clock {
+            ClockKind::Virtual => {
+                let Self { scenario, seed, client, options, kind } = self;
+                Virtual::new(Arc::new(scenario.clone()), seed, client, options, kind)?.carry_out()
+            }
+            ClockKind::Real => self.on_real_time(),
+        }
+    }
+
+    /// Carries the order out on a thread and a runtime of its own.
+    fn on_real_time(self) -> Result<Run, RunError> {
         let system = |what| move |source| RunError::System { what, source };
+        let (mode, transport) = (self.client.mode(), self.options.transport());
+        if mode != Mode::InProcess && transport != Transport::Tcp {
+            return Err(RunError::TcpOnly { mode, transport });
+        }
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new()
                 .name("brownout-run".to_owned())
@@ -85,16 +190,21 @@ impl Order<'_> {
                         .build()
                         .map_err(system("start a runtime"))?;
                     let tasks = LocalSet::new();
-                    tasks.block_on(&runtime, self.perform())
+                    tasks.block_on(&runtime, async {
+                        self.perform(Clock::real(), Stop::new(), None).await
+                    })
                 })
                 .map_err(system("start a thread"))?;
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
-    async fn perform(self) -> Result<Run, RunError> {
-        let clock = Clock::real();
-        let stop = Stop::new();
+    async fn perform(
+        self,
+        clock: Clock,
+        stop: Stop,
+        pulse: Option<&Arc<Pulse>>,
+    ) -> Result<Run, RunError> {
         let forward = tokio::spawn({
             let (from, to) = (self.options.stop.clone(), stop.clone());
             async move {
@@ -102,13 +212,13 @@ impl Order<'_> {
                 to.stop();
             }
         });
-        let stage = self.set(clock, stop).await?;
+        let stage = self.set(clock, stop, pulse).await?;
         let mut notes = Vec::new();
         let mut played = self.play(&stage, &mut notes).await;
         let interrupted = self.options.stop.is_stopped();
         forward.abort();
         if played.is_ok() && !stage.stop.is_stopped() {
-            stage.drain(self.scenario.drain).await;
+            stage.drain(self.drain()).await;
         }
         let Stage { clock, recorder, path, sink, servers, .. } = stage;
         let servers = Arc::into_inner(servers).expect("all others hold them weakly");
@@ -137,10 +247,18 @@ impl Order<'_> {
     }
 
     /// Opens the trace and the providers.
-    async fn set(self, clock: Clock, stop: Stop) -> Result<Stage, RunError> {
+    async fn set(
+        self,
+        clock: Clock,
+        stop: Stop,
+        pulse: Option<&Arc<Pulse>>,
+    ) -> Result<Stage, RunError> {
         let (recorder, path) = self.recorder(&stop)?;
         let recorder = Arc::new(recorder);
         let mut sink: Arc<dyn Sink> = Arc::<Recorder>::clone(&recorder);
+        if let Some(pulse) = pulse {
+            sink = Arc::new(Shown { sink, pulse: Arc::clone(pulse) });
+        }
         let mut seen = None;
         if self.client.mode() == Mode::Suite {
             let suite = Arc::new(Seen::new(sink));
@@ -161,8 +279,13 @@ impl Order<'_> {
                 limits: self.kind == RunKind::Main,
             };
             let port = spec.port.or_else(|| fixed.take());
-            servers
-                .push(Server::start(Provider::new(setup), port, clock, Arc::clone(&sink)).await?);
+            let (provider, sink) = (Provider::new(setup), Arc::clone(&sink));
+            servers.push(match self.options.transport() {
+                Transport::Tcp => Server::start(provider, port, clock, sink).await?,
+                transport @ (Transport::Unix | Transport::Memory) => {
+                    Server::over(transport, provider, clock, sink).await?
+                }
+            });
         }
         Ok(Stage { clock, recorder, path, sink, seen, stop, servers: Arc::new(servers) })
     }
@@ -194,7 +317,7 @@ impl Order<'_> {
             seed: self.seed.get(),
             run: self.kind,
             mode: self.client.mode(),
-            clock: ClockKind::Real,
+            clock: self.options.clock,
             command: match self.client {
                 Client::Process { command, .. } => command.clone(),
                 Client::InProcess(_) | Client::Nobody(_) => Vec::new(),
@@ -205,12 +328,8 @@ impl Order<'_> {
     /// Lets the driver of the client's mode play.
     async fn play(self, stage: &Stage, notes: &mut Vec<String>) -> Result<(), RunError> {
         match self.client {
-            Client::InProcess(client) => {
-                let scene = Arc::new(self.scene(stage, Vec::new())?);
-                let result =
-                    in_process::drive(&scene, self.schedule(stage, notes), client.as_ref()).await;
-                scene.output_is_over();
-                result
+            Client::InProcess(factory) => {
+                self.play_in_process(stage, factory.as_ref(), notes).await
             }
             Client::Nobody(nobody) => {
                 let scene = self.scene(stage, Vec::new())?;
@@ -220,6 +339,24 @@ impl Order<'_> {
                 self.play_process(stage, *mode, command, notes).await
             }
         }
+    }
+
+    async fn play_in_process(
+        self,
+        stage: &Stage,
+        factory: &dyn Factory,
+        notes: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        let scene = Arc::new(self.scene(stage, Vec::new())?);
+        let cast = Cast {
+            factory,
+            clients: self.options.clients,
+            endpoint: stage.servers[0].endpoint().clone(),
+            neutral: self.options.clock == ClockKind::Virtual,
+        };
+        let result = in_process::drive(&scene, self.schedule(stage, notes), cast).await;
+        scene.output_is_over();
+        result
     }
 
     /// Lets a driver of programs play, and ends all that they leave running.
@@ -263,6 +400,14 @@ impl Order<'_> {
         result
     }
 
+    /// How long to wait for work that is still pending. Virtual time costs nothing.
+    fn drain(self) -> Duration {
+        match self.options.clock {
+            ClockKind::Real => self.scenario.drain,
+            ClockKind::Virtual => LONGEST_DRAIN,
+        }
+    }
+
     fn terms(self) -> Terms {
         let workload = &self.scenario.workload;
         let exit_0 = if workload.suite_exit_0_all_succeeded {
@@ -304,7 +449,10 @@ impl Order<'_> {
             .expect("a scenario has a provider");
         let auth = spec.api.auth.as_ref();
         let address = Address {
-            url: format!("http://{}", server.addr()),
+            url: server
+                .endpoint()
+                .addr()
+                .map_or(NOWHERE.to_owned(), |addr| format!("http://{addr}")),
             key: auth.map_or(NO_KEY, |auth| auth.dummy.as_str()).to_owned(),
             token_in_key: auth.is_some_and(|auth| auth.token_in_key),
         };

@@ -3,6 +3,7 @@
 //! It reads tokio's clock, so that a runtime with paused time gives virtual time to all who ask.
 //! **Invariant:** no other module names a source of time.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -50,6 +51,16 @@ impl Clock {
     #[must_use]
     pub fn paused() -> Self {
         Self { pace: Pace::Virtual, ..Self::real() }
+    }
+
+    /// Where paused time stands, in microseconds since this process first asked. To be asked on a runtime
+    /// whose time is paused: what differs from one call to the next is how far it has jumped.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one module that reads the time")]
+    pub fn virtual_now_us() -> u64 {
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        let now = Instant::now();
+        micros(now.saturating_duration_since(*FIRST.get_or_init(|| now)))
     }
 
     /// Microseconds since the start of the run.

@@ -1,6 +1,5 @@
 //! A closure as the client: claims, deadlines, panics, its log.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use brownout::drive::in_process::Connection;
@@ -16,7 +15,7 @@ where
     F: Fn(Operation, Connection) -> W + Send + Sync + 'static,
     W: Future<Output = Outcome> + 'static,
 {
-    let client = Client::InProcess(Arc::new(client));
+    let client = Client::in_process(client);
     run_main(scenario, scenario.seed, &client, &RunOptions::default()).expect("it runs")
 }
 

@@ -9,7 +9,6 @@ mod careful;
 mod careless;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 
@@ -69,7 +68,7 @@ pub fn run(arguments: &DemoArguments, terminal: Terminal) -> Result<Exit, Refusa
         seed.get()
     ));
 
-    let careless = Client::InProcess(Arc::new(careless::careless));
+    let careless = Client::in_process(careless::careless);
     let caught = judged(&scenario, &careless, folder("careless")?)?;
     terminal.out(&format!(
         "1. {} retries whatever fails, with a new idempotency key each time.\n\n{}\n",
@@ -77,10 +76,9 @@ pub fn run(arguments: &DemoArguments, terminal: Terminal) -> Result<Exit, Refusa
         told(&caught)
     ));
 
-    let careful =
-        Client::InProcess(Arc::new(move |operation: Operation, connection: Connection| {
-            careful::careful(seed, operation, connection)
-        }));
+    let careful = Client::in_process(move |operation: Operation, connection: Connection| {
+        careful::careful(seed, operation, connection)
+    });
     let held = judged(&scenario, &careful, folder("careful")?)?;
     terminal.out(&format!(
         "2. {} keeps one key per charge, waits as it is asked to, and believes no wrong answer.\n\n{}\n",

@@ -84,6 +84,7 @@ pub fn options(context: &Context, planned: &Planned, dir: PathBuf) -> RunOptions
         allow_network: context.arguments.allow_network.clone(),
         stop: context.stop.clone(),
         owns_process: true,
+        ..RunOptions::default()
     }
 }
 

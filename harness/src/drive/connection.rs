@@ -1,0 +1,128 @@
+//! How a client in this process reaches the mock and the harness.
+//!
+//! **Invariant:** whatever the transport, everything that it hands out leads to the same provider.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use brownout_provider::shell::stream::Stream;
+use brownout_provider::shell::transport::{Endpoint, Transport};
+
+/// How a client in this process reaches the mock and the harness.
+///
+/// Which helper suits depends on the client:
+///
+/// | client | helper | transports |
+/// |---|---|---|
+/// | takes a URL and nothing else | [`Connection::url`] | TCP |
+/// | reqwest | [`Connection::unix_socket`], or `Connection::reqwest` (feature `reqwest`) | unix socket, TCP |
+/// | hyper-util, tonic and others with a tower connector | `Connection::connector` (feature `connector`) | all |
+/// | anything else | [`Connection::connect`] | all |
+#[derive(Clone)]
+pub struct Connection {
+    /// The base URL, with the operation's token inside. Over TCP it leads to the mock by itself; over the
+    /// other transports it names what to ask for, and the connection comes from one of the helpers.
+    pub url: String,
+    /// The API key to use.
+    pub api_key: String,
+    /// Which copy of the client this is, from 1; see [`crate::harness::Harness::fleet`].
+    pub client: u32,
+    endpoint: Endpoint,
+    link: Arc<dyn Link>,
+}
+
+/// What a connection asks of the driver.
+pub(crate) trait Link: Send + Sync {
+    /// Keeps a line of the client's output.
+    fn log(&self, line: &str);
+
+    /// Ends this copy of the client and builds it again.
+    fn crash(&self, client: u32);
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("url", &self.url)
+            .field("client", &self.client)
+            .field("transport", &self.endpoint.transport())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(
+        (url, api_key): (String, String),
+        client: u32,
+        endpoint: Endpoint,
+        link: Arc<dyn Link>,
+    ) -> Self {
+        Self { url, api_key, client, endpoint, link }
+    }
+
+    /// Writes a line of the client's own output: it stands in the trace, and secrets in it are found.
+    pub fn log(&self, line: &str) {
+        self.link.log(line);
+    }
+
+    /// What carries the bytes between client and mock.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.endpoint.transport()
+    }
+
+    /// The path for `reqwest::ClientBuilder::unix_socket` and its like; `None` over other transports. On
+    /// Linux it begins with a zero byte: a name that stands in no folder.
+    #[must_use]
+    pub fn unix_socket(&self) -> Option<&Path> {
+        self.endpoint.path()
+    }
+
+    /// A new connection to the mock, to read from and write to.
+    ///
+    /// # Errors
+    ///
+    /// When the mock no longer listens.
+    pub async fn connect(&self) -> io::Result<Stream> {
+        self.endpoint.connect().await
+    }
+
+    /// Ends this copy of the client as a crash would: all futures of all its operations are dropped where
+    /// they stand, its memory with them, a new copy is built, and the operations that were open are
+    /// started again. The future that calls this never comes back.
+    pub async fn crash(&self) {
+        self.link.crash(self.client);
+        std::future::pending::<()>().await;
+    }
+
+    /// A connector for `hyper_util::client::legacy::Client` and other clients with a tower connector,
+    /// over every transport.
+    #[cfg(feature = "connector")]
+    #[must_use]
+    pub fn connector(&self) -> super::connector::Connector {
+        super::connector::Connector::new(self.endpoint.clone())
+    }
+
+    /// A builder for a reqwest client that reaches the mock and no proxy.
+    ///
+    /// # Errors
+    ///
+    /// Over a pipe in memory, which reqwest cannot be given.
+    #[cfg(feature = "reqwest")]
+    pub fn reqwest(&self) -> Result<reqwest::ClientBuilder, NotForReqwest> {
+        let builder = reqwest::Client::builder().no_proxy();
+        match (self.transport(), self.unix_socket()) {
+            (Transport::Tcp, _) => Ok(builder),
+            (Transport::Unix, Some(path)) => Ok(builder.unix_socket(path)),
+            (Transport::Unix | Transport::Memory, _) => Err(NotForReqwest),
+        }
+    }
+}
+
+/// reqwest cannot be given a pipe in memory.
+#[cfg(feature = "reqwest")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("reqwest cannot be given a pipe in memory; use `.transport(Transport::Unix)`")]
+pub struct NotForReqwest;

@@ -377,6 +377,25 @@ fn a_retry_that_outlives_its_claim_is_caught_wherever_there_is_one() {
 }
 
 #[test]
+fn a_card_in_the_log_is_found_however_it_is_written() {
+    for (written, mark) in [
+        ("plain", Some("card:plain")),
+        ("json", Some("card:plain")),
+        ("url", Some("card:url")),
+        ("base64", Some("card:base64")),
+        ("masked", None),
+    ] {
+        let run = behaviour_with("payments-planted", "logging_client.py", &[("LOG_CARD", written)]);
+        let expected = if mark.is_some() { "failed" } else { "passed" };
+        check_verdict(&run, "no_secrets_in_output", expected);
+        if let Some(mark) = mark {
+            assert!(run.printed.contains(&format!("the client wrote `{mark}`")), "{}", run.printed);
+        }
+        assert_eq!((effects(run.only()), failed(run.only()).len()), (2, mark.iter().count()));
+    }
+}
+
+#[test]
 fn the_packages_as_they_come_are_caught_where_a_program_has_to_do_its_part() {
     check_caught(
         "scenarios/openai",

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::schedule::Slot;
 use crate::operation::Operation;
 use crate::run::RunError;
-use crate::scenario::Workload;
+use crate::scenario::{PLANTED, Planted, Workload};
 
 /// The operations of a run.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Plan {
     /// What is added to an operation's place to give its number: 0 in a main run.
     raise: u64,
     deadline_us: u64,
+    /// What `planted` stands for.
+    planted: Value,
 }
 
 /// Where a client is sent.
@@ -56,15 +58,21 @@ impl Address {
 }
 
 impl Plan {
-    /// The plan of a workload that calls `call`. In a control run `raise` keeps the inputs apart from
-    /// those of the main run.
+    /// The plan of a workload that calls `call`, with these markers planted in it. In a control run
+    /// `raise` keeps the inputs apart from those of the main run.
     ///
     /// # Errors
     ///
     /// When a template of the input is not written as templates are.
-    pub fn new(workload: &Workload, call: &Arc<str>, raise: u64) -> Result<Self, RunError> {
+    pub fn new(
+        workload: &Workload,
+        call: &Arc<str>,
+        raise: u64,
+        planted: &Planted,
+    ) -> Result<Self, RunError> {
         let input = Tree::compile(&workload.input).map_err(|error| failed(&error))?;
-        Ok(Self { call: Arc::clone(call), input, raise, deadline_us: micros(workload.deadline) })
+        let deadline_us = micros(workload.deadline);
+        Ok(Self { call: Arc::clone(call), input, raise, deadline_us, planted: planted.value() })
     }
 
     /// When the caller gives up, in microseconds after the submit.
@@ -84,7 +92,7 @@ impl Plan {
         let (number, submit) = (Value::from(n), Value::from(slot.submit));
         let input = self
             .input
-            .render(&[("n", &number), ("submit", &submit)])
+            .render(&[("n", &number), ("submit", &submit), (PLANTED, &self.planted)])
             .map_err(|error| failed(&error))?;
         let token = Address::token(&id, slot.submit);
         Ok(Operation {
@@ -155,6 +163,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use brownout_provider::seed::Seed;
+
     use crate::scenario::{Arrival, Submits};
 
     fn workload(input: Value) -> Workload {
@@ -173,6 +183,24 @@ mod tests {
         }
     }
 
+    fn planted() -> Planted {
+        Planted::of(Seed::default())
+    }
+
+    #[test]
+    fn every_operation_carries_the_markers_that_its_input_asks_for() {
+        let input = json!({"card": "{{ planted.card }}", "text": "about {{ planted.prompt }}"});
+        let plan = Plan::new(&workload(input), &Arc::from("c"), 0, &planted());
+        let plan = plan.expect("good templates");
+        let at = |index| {
+            plan.operation(Slot { index, submit: 1 }, &address()).expect("it renders").input
+        };
+        let markers = planted().value();
+        assert_eq!(at(1)["card"], markers["card"]);
+        assert_eq!(at(1), at(2));
+        assert!(at(1)["text"].as_str().is_some_and(|text| text.starts_with("about canary")));
+    }
+
     fn address() -> Address {
         Address {
             url: "http://127.0.0.1:9".to_owned(),
@@ -187,7 +215,7 @@ mod tests {
             json!({"order": "order-{{ n }}", "n": "{{ n }}", "tags": ["s{{ submit }}", 1]}),
         );
         let call = Arc::from("create_charge");
-        let plan = Plan::new(&workload, &call, 0).expect("good templates");
+        let plan = Plan::new(&workload, &call, 0, &planted()).expect("good templates");
         let operation =
             plan.operation(Slot { index: 3, submit: 2 }, &address()).expect("it renders");
         assert_eq!(
@@ -203,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_control_run_has_inputs_of_its_own_and_the_same_names() {
-        let plan = Plan::new(&workload(json!("{{ n }}")), &Arc::from("c"), 1_000_000);
+        let plan = Plan::new(&workload(json!("{{ n }}")), &Arc::from("c"), 1_000_000, &planted());
         let operation = plan
             .expect("good templates")
             .operation(Slot { index: 1, submit: 1 }, &Address { token_in_key: false, ..address() })
@@ -215,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_there_is_an_error_of_the_scenario() {
-        let plan = Plan::new(&workload(json!("{{ nobody }}")), &Arc::from("c"), 0);
+        let plan = Plan::new(&workload(json!("{{ nobody }}")), &Arc::from("c"), 0, &planted());
         let error = plan
             .expect("good templates")
             .operation(Slot { index: 1, submit: 1 }, &address())

@@ -107,8 +107,7 @@ fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
         (claim.at_us > latest).then(|| claim.at_us.saturating_sub(submitted.gives_up_at_us()))
     });
     Some(late.and_then(|late| {
-        let message =
-            format!("{tried} failed, and the client said so {} too late", in_words(late));
+        let message = format!("{tried} failed, and the client said so {} too late", in_words(late));
         found(message, Some(claim.seq))
     }))
 }

@@ -17,10 +17,12 @@ const MARK: &str = "⟦secret:";
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
     name: "no_secrets_in_output",
-    summary: "The API key and other secrets occur nowhere in what the client writes.",
+    summary: "The API key, and what is planted in the inputs, occur nowhere in what the client writes.",
     headline: "wrote a secret into their output",
     rule: "No line that the client writes (standard output, standard error, its claims) holds the API key \
-           or another secret of the run, plainly or as base64, URL-escaped or JSON-escaped.",
+           or another secret of the run, plainly or as base64, URL-escaped or JSON-escaped. Secrets are \
+           the keys that the client is given, and the markers that an input asks for with \
+           `{{ planted.card }}` and `{{ planted.prompt }}`.",
     exercised_by: "Any output of the client.",
     parameters: &[],
     tolerates: "Everything else that a client writes.",
@@ -125,6 +127,18 @@ mod tests {
         );
         let of_operation = line.replace(r#""stream""#, r#""operation":"op-0001","stream""#);
         assert_eq!(check(&of_operation), "failed op-0001");
+    }
+
+    #[test]
+    fn a_planted_marker_is_a_secret_of_its_own_kind() {
+        let line = r#"{"at_us":1,"event":"client_output","stream":"stderr","text":"paid by ⟦secret:card:url⟧","secrets":["card:url"]}"#;
+        assert_eq!(check(line), "failed run");
+        assert_eq!(
+            message("no_secrets_in_output", &Value::Null, &trace(line)),
+            "the client wrote `card:url` to stderr: `paid by ⟦secret:card:url⟧`"
+        );
+        let ended = line.replace("⟦secret:card:url⟧", "card").replace(r#"["card:url"]"#, "[]");
+        assert_eq!(check(&ended), "passed");
     }
 
     #[test]

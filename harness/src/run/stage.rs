@@ -39,7 +39,7 @@ use crate::drive::{exec, nobody, stdio};
 use crate::operation::Operation;
 use crate::record::Recorder;
 use crate::redact::Redactor;
-use crate::scenario::Scenario;
+use crate::scenario::{Planted, Scenario};
 
 /// How far the numbers of a control run stand from those of the main run.
 const CONTROL_RAISE: u64 = 1_000_000;
@@ -493,11 +493,11 @@ impl Order<'_> {
             RunKind::Main => 0,
             RunKind::Control => CONTROL_RAISE,
         };
-        Plan::new(workload, call, raise).map(Some)
+        Plan::new(workload, call, raise, &Planted::of(self.seed)).map(Some)
     }
 
-    /// What must not stand in the client's output: the keys of the APIs, and every other variable that
-    /// looks like a credential.
+    /// What must not stand in the client's output: the keys of the APIs, every other variable that looks
+    /// like a credential, and what is planted in the inputs.
     fn redactor(self, scene: &Scene) -> Result<Redactor, RunError> {
         let dummies = self.scenario.providers.values().filter_map(|spec| spec.api.auth.as_ref());
         let mut secrets: Vec<String> = dummies.map(|auth| auth.dummy.clone()).collect();
@@ -507,7 +507,9 @@ impl Order<'_> {
                 secrets.push(value);
             }
         }
-        Ok(Redactor::new(secrets.iter().map(|secret| ("api_key", secret.as_str()))))
+        let keys = secrets.iter().map(|secret| ("api_key", secret.as_str()));
+        let planted = Planted::of(self.seed);
+        Ok(Redactor::new(keys.chain(planted.within(&self.scenario.workload.input))))
     }
 
     fn hosts(self) -> Hosts {

@@ -5,12 +5,14 @@
 //! **Invariant:** a [`Scenario`] exists only without errors; whoever has one can run it.
 
 mod later;
+mod planted;
 pub mod raw;
 pub mod resolve;
 pub mod schedule;
 pub mod schema;
 pub mod shipped;
 
+pub use planted::{PLANTED, Planted};
 pub use resolve::{Apis, Checked, Overrides, from_value, read};
 
 use std::collections::BTreeMap;

@@ -310,7 +310,7 @@ pub struct RawRoute {
     /// What else tells it from routes with the same method and path.
     pub when: Option<RawWhen>,
     /// The input of an operation that calls it, unless the workload says otherwise; templates that know
-    /// `n` and `submit`.
+    /// `n`, `submit` and `planted`.
     pub input: Option<Value>,
     /// The request that a built-in client makes of an input; templates that know `input`, `n` and
     /// `submit`.

@@ -29,7 +29,8 @@ pub struct RawWorkload {
     /// When operations are submitted (`at_once` unless said).
     pub arrival: Option<RawArrival>,
     /// The input of each operation (the route's own unless said). Text may hold `{{ n }}` and
-    /// `{{ submit }}`.
+    /// `{{ submit }}`, and the markers `{{ planted.card }}` and `{{ planted.prompt }}`, for which
+    /// `no_secrets_in_output` looks in all that the client writes.
     pub input: Option<Map<String, Value>>,
     /// How often each operation is submitted (once unless said).
     pub submits: Option<RawSubmits>,

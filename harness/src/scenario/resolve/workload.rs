@@ -6,12 +6,13 @@ use std::time::Duration;
 use brownout_provider::api::{Api, Extractor, Pointer, Route};
 use brownout_provider::document::{At, ScalarOr};
 use brownout_provider::event::Mode;
+use brownout_provider::seed::Seed;
 use brownout_provider::template::Tree;
 use brownout_provider::units::{Period, Rate};
 use serde_json::{Map, Value};
 
 use crate::scenario::raw::{RawArrival, RawExit0, RawMode, RawSubmits, RawWorkload};
-use crate::scenario::{Arrival, Submits, Workload};
+use crate::scenario::{Arrival, PLANTED, Planted, Submits, Workload};
 
 /// How many operations there are, where the file does not say.
 const OPERATIONS: u64 = 10;
@@ -138,11 +139,15 @@ fn input(raw: Option<&Map<String, Value>>, route: Option<&Route>, at: &At<'_>) -
         (None, Some(route)) => route.input.source(),
         (None, None) => Value::Object(Map::new()),
     };
-    let tree = Tree::resolve(&value, &["n", "submit"], at)?;
+    let tree = Tree::resolve(&value, &["n", "submit", PLANTED], at)?;
     let one = Value::from(1);
-    if let Err(error) = tree.render(&[("n", &one), ("submit", &one)]) {
+    let planted = Planted::of(Seed::default()).value();
+    if let Err(error) = tree.render(&[("n", &one), ("submit", &one), (PLANTED, &planted)]) {
         at.error(error.to_string(), |d| {
-            d.cure("an input knows `{{ n }}`, the operation's number, and `{{ submit }}`")
+            d.cure(
+                "an input knows `{{ n }}`, the operation's number, `{{ submit }}`, `{{ planted.card }}` \
+                 and `{{ planted.prompt }}`",
+            )
         });
         return None;
     }

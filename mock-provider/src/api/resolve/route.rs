@@ -86,7 +86,7 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
         name: name?.into(),
         summary: raw.summary.clone().unwrap_or_default(),
         discriminators: discriminators(raw.when.as_ref(), &at.key("when")),
-        input: Tree::resolve(&input, &["n", "submit"], &at.key("input"))?,
+        input: Tree::resolve(&input, &["n", "submit", "planted"], &at.key("input"))?,
         request: request(raw.request.as_ref(), &pattern, &at.key("request"))?,
         fields: fields(raw.fields.as_ref(), &at.key("fields")),
         creates,

@@ -1,0 +1,96 @@
+//! What is planted in inputs to be found again: a card number and a piece of prompt that exist nowhere else.
+//!
+//! A workload asks for them by `{{ planted.card }}` and `{{ planted.prompt }}`. A client has to send them,
+//! and has no reason to write them anywhere: `no_secrets_in_output` looks for them in all that it says.
+//! **Invariant:** a pure function of the seed: the same markers for every operation, process and run of it.
+
+use brownout_provider::coordinates::Coordinates;
+use brownout_provider::seed::{RuleKey, Seed};
+use serde_json::{Value, json};
+
+/// The markers of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planted {
+    /// Sixteen digits with the check digit of a card number.
+    card: String,
+    /// A word that no program makes up.
+    prompt: String,
+}
+
+/// The name under which an input's templates know the markers.
+pub const PLANTED: &str = "planted";
+
+impl Planted {
+    /// The markers of a seed.
+    #[must_use]
+    pub fn of(seed: Seed) -> Self {
+        let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
+        let mut draw = RuleKey::new(seed, "#planted").draw(&nowhere);
+        let digits: Vec<u64> = std::iter::once(4).chain((0..14).map(|_| draw.below(10))).collect();
+        let card = digits.iter().chain([&check_digit(&digits)]).map(u64::to_string).collect();
+        let mut prompt = "canary".to_owned();
+        draw.push_alphanumeric(18, &mut prompt);
+        Self { card, prompt }
+    }
+
+    /// What `planted` stands for in templates.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        json!({"card": self.card, "prompt": self.prompt})
+    }
+
+    /// The markers that this input, with its templates, makes a client send: kind and text.
+    #[must_use]
+    pub fn within(&self, input: &Value) -> Vec<(&'static str, &str)> {
+        if !asks(input) {
+            return Vec::new();
+        }
+        vec![("card", &self.card), ("prompt", &self.prompt)]
+    }
+}
+
+/// True when a text of the input speaks of markers.
+fn asks(input: &Value) -> bool {
+    match input {
+        Value::String(text) => text.contains(PLANTED),
+        Value::Array(items) => items.iter().any(asks),
+        Value::Object(fields) => fields.values().any(asks),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// The last digit of a card number: with it, the digits, every second one doubled, sum up to tens.
+fn check_digit(digits: &[u64]) -> u64 {
+    let doubled = |digit: u64| if digit > 4 { digit * 2 - 9 } else { digit * 2 };
+    let each = digits.iter().rev().enumerate();
+    let sum: u64 = each.map(|(at, digit)| if at % 2 == 0 { doubled(*digit) } else { *digit }).sum();
+    (10 - sum % 10) % 10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_check_digit_is_that_of_card_numbers() {
+        for card in ["4242424242424242", "4000056655665556", "5555555555554444"] {
+            let digits: Vec<u64> = card.bytes().map(|digit| u64::from(digit - b'0')).collect();
+            let (last, rest) = digits.split_last().expect("sixteen digits");
+            assert_eq!(check_digit(rest), *last, "{card}");
+        }
+    }
+
+    #[test]
+    fn markers_belong_to_a_seed_and_are_looked_for_where_an_input_asks_for_them() {
+        let seed = |number| Seed::new(number).expect("in range");
+        let planted = Planted::of(seed(1));
+        assert_eq!(planted, Planted::of(seed(1)));
+        assert_ne!(planted, Planted::of(seed(2)));
+        assert_eq!((planted.card.len(), planted.prompt.len()), (16, 24));
+        assert!(planted.card.starts_with('4'));
+
+        let asking = json!({"deep": [{"card": "{{ planted.card }}"}]});
+        assert_eq!(planted.within(&asking).len(), 2);
+        assert_eq!(planted.within(&json!({"card": "4242", "n": "{{ n }}"})), []);
+    }
+}

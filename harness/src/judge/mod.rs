@@ -186,6 +186,22 @@ fn doubt(
     None
 }
 
+/// What cannot be told where a value of the request names an operation that was submitted several times.
+fn unnamed_submits(trace: &Trace) -> Option<String> {
+    let is_unnamed = |request: &Request| {
+        request.recognized == Recognized::Extractor
+            && request.operation.is_some_and(|id| trace.submits_of(id).count() > 1)
+    };
+    let unnamed = trace.requests().filter(|(_, request)| is_unnamed(request)).count();
+    (unnamed > 0).then(|| {
+        format!(
+            "{unnamed} of {} requests named their operation and not which submit of it they are for, and \
+             count for the first; a client that uses the URL or the key it is given says it",
+            counts::requests(trace)
+        )
+    })
+}
+
 /// Remarks that belong beside every verdict.
 fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> Vec<String> {
     let mut notes: Vec<String> = trace.cut.iter().cloned().collect();
@@ -209,6 +225,7 @@ fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> 
             guess::cure(scenario)
         ));
     }
+    notes.extend(unnamed_submits(trace));
     let repeats = trace.requests().filter(|(id, _)| trace.is_transport_repeat(*id)).count();
     if repeats > 0 {
         notes.push(format!(

@@ -88,6 +88,18 @@ fn what_was_paid_back_is_billed_no_more_and_an_effect_stands_until_all_of_it_is(
 }
 
 #[test]
+fn requests_that_do_not_name_their_submit_are_noted_where_there_are_several() {
+    let one = r#"{"at_us":0,"event":"operation_submitted","submit":1}
+        {"at_us":1,"event":"request_received","request":1,"recognized":"extractor"}"#;
+    let two = format!("{one}\n{}", r#"{"at_us":2,"event":"operation_submitted","submit":2}"#);
+    for (lines, noted) in [(one, false), (&two, true)] {
+        let notes = judged("[no_double_charges]", lines).notes;
+        let is_noted = notes.iter().any(|note| note.contains("not which submit"));
+        assert_eq!(is_noted, noted, "{notes:?}");
+    }
+}
+
+#[test]
 fn what_was_exercised_and_held_passes() {
     let result = judged("[no_double_charges, min_gap]", &format!("{STRUCK}\n{UNKNOWN}"));
     assert_eq!((result.verdict, result.reason), (Verdict::Passed, None));

@@ -413,6 +413,35 @@ fn a_broken_scenario_is_exit_code_1_and_the_report_tells_the_story() {
     assert!(said.err.contains("[1/2] broken, control run: passed"), "{}", said.err);
 }
 
+/// An answer that never comes.
+const SILENT: &str = "
+version: 1
+name: silent
+provider: {api: payments}
+faults:
+  - {name: silence, when: {route: create_charge}, inject: {hang: {at: after_commit}}}
+workload:
+  call: create_charge
+  input: {amount: 1999, currency: usd, order: \"order-{{ n }}\"}
+  deadline: 1s
+expect: [client_timeout: {max: 300ms}]
+";
+
+#[test]
+fn a_suite_that_waits_for_one_answer_is_ended_long_before_a_minute() {
+    let (folder, scenario) = folder_with(SILENT);
+    let options = [&*scenario, "--mode", "suite", "--no-control", "--format", "json"];
+    let order = "BROWNOUT_OPERATION={\"order\":\"order-1\"}";
+    let client = ["--", "env", order, "bash", "tests/clients/one_call.sh"];
+    let said = run_in(folder.path(), &[&options[..], &client].concat());
+    let document = document(&said);
+    assert_eq!(said.code, Some(1), "{document:#}");
+    let entry = &document["scenarios"][0];
+    assert!(entry["elapsed_ms"].as_u64().is_some_and(|ms| ms < 30_000), "{document:#}");
+    let message = entry["invariants"][0]["violations"][0]["message"].as_str().expect("a message");
+    assert!(message.ends_with("until the harness ended the client"), "{message}");
+}
+
 #[test]
 fn every_failing_seed_is_named_with_its_command() {
     let (folder, scenario) = folder_with(BROKEN);

@@ -1,4 +1,4 @@
-//! Progress: a bar for a person at a terminal, plain lines for a pipe.
+//! Progress: a bar for a person at a terminal, plain lines for a pipe, also while nothing ends for long.
 //!
 //! **Invariant:** progress goes to standard error, so that standard output is the report and nothing else.
 
@@ -11,6 +11,9 @@ use super::terminal::Terminal;
 
 /// How often the bar is drawn anew, so that the time in it moves while a run is long.
 const REDRAW: Duration = Duration::from_millis(200);
+
+/// After so long without news a pipe is told what is still running.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shows how far an invocation is.
 pub struct Progress {
@@ -59,6 +62,14 @@ impl Progress {
                 bar.inc(1);
             }
             None => self.terminal.err(&format!("[{}/{}] {what}\n", self.done, self.total)),
+        }
+    }
+
+    /// Nothing is new for so long: the bar shows that by its clock, a pipe needs a line.
+    pub fn still(&self, what: &str, quiet: Duration) {
+        if self.bar.is_none() {
+            let seconds = quiet.as_secs();
+            self.terminal.err(&format!("still running, nothing new for {seconds} s: {what}\n"));
         }
     }
 

@@ -20,6 +20,12 @@ use crate::run::RunError;
 /// How long a suite may do nothing that can be seen (no request, no output), at least.
 const QUIET: Duration = Duration::from_secs(60);
 
+/// So many deadlines of an operation a suite may wait for one answer and do nothing else.
+const DEADLINES: u32 = 2;
+
+/// How often a suite is looked at while nothing is heard of it.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How long a suite may run at all.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
@@ -37,15 +43,37 @@ pub enum ExitZero {
 pub struct Terms {
     /// What its exit code 0 says.
     pub exit_0: ExitZero,
-    /// The deadline of an operation: a suite that is quiet for longer, and for a minute, hangs.
+    /// The deadline of an operation, by which it is told that a suite hangs.
     pub deadline: Duration,
 }
 
-/// Passes events on and remembers which operations they named and when the last one came.
+/// For how long a suite may show no sign of life: no request, no output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// While a request of it is unanswered: twice the deadline of an operation, and no longer than
+    /// without one.
+    pub for_an_answer: Duration,
+    /// While nothing is under way: a minute, or the deadline where that is longer.
+    pub for_anything: Duration,
+}
+
+impl Patience {
+    /// The patience with operations of this deadline.
+    #[must_use]
+    pub fn new(deadline: Duration) -> Self {
+        let for_anything = QUIET.max(deadline);
+        Self { for_an_answer: deadline.saturating_mul(DEADLINES).min(for_anything), for_anything }
+    }
+}
+
+/// Passes events on and remembers which operations they named, which requests are unanswered, and when
+/// the last event came.
 pub struct Seen {
     sink: Arc<dyn Sink>,
     last_us: AtomicU64,
     operations: Mutex<BTreeSet<Arc<str>>>,
+    /// By provider and number.
+    unanswered: Mutex<BTreeSet<(Arc<str>, u64)>>,
 }
 
 impl std::fmt::Debug for Seen {
@@ -58,7 +86,36 @@ impl Seen {
     /// Nothing seen yet.
     #[must_use]
     pub fn new(sink: Arc<dyn Sink>) -> Self {
-        Self { sink, last_us: AtomicU64::new(0), operations: Mutex::new(BTreeSet::new()) }
+        Self {
+            sink,
+            last_us: AtomicU64::new(0),
+            operations: Mutex::default(),
+            unanswered: Mutex::default(),
+        }
+    }
+
+    /// Keeps what an event says of the requests under way.
+    fn see(&self, kind: &EventKind) {
+        if let EventKind::RequestReceived(request) = kind {
+            lock(&self.unanswered).insert((Arc::clone(&request.provider), request.request));
+            if let Some(operation) = &request.operation {
+                lock(&self.operations).insert(Arc::clone(operation));
+            }
+        } else if let EventKind::ResponseSent(response) = kind {
+            lock(&self.unanswered).remove(&(Arc::clone(&response.provider), response.request));
+        } else if let EventKind::ConnectionEnded(ended) = kind
+            && let Some(request) = ended.request
+        {
+            lock(&self.unanswered).remove(&(Arc::clone(&ended.provider), request));
+        }
+    }
+
+    /// When a suite of which nothing was heard since `heard_us` has been quiet for too long.
+    fn too_long_us(&self, heard_us: u64, patience: Patience) -> u64 {
+        let quiet_since_us = heard_us.max(self.last_us.load(Ordering::Relaxed));
+        let waits = !lock(&self.unanswered).is_empty();
+        let patience = if waits { patience.for_an_answer } else { patience.for_anything };
+        quiet_since_us.saturating_add(micros(patience))
     }
 }
 
@@ -66,11 +123,7 @@ impl Sink for Seen {
     fn record(&self, events: Vec<Event>) {
         for event in &events {
             self.last_us.fetch_max(event.at_us, Ordering::Relaxed);
-            if let EventKind::RequestReceived(request) = &event.kind
-                && let Some(operation) = &request.operation
-            {
-                lock(&self.operations).insert(Arc::clone(operation));
-            }
+            self.see(&event.kind);
         }
         self.sink.record(events);
     }
@@ -90,8 +143,7 @@ pub async fn drive(
 ) -> Result<(), RunError> {
     let process = launcher.start(&scene.environment(None)?, Input::Empty)?;
     scene.started(&process, None);
-    let quiet_us = micros(QUIET.max(terms.deadline));
-    let end = run(scene, seen, &process, quiet_us, notices).await;
+    let end = run(scene, seen, &process, Patience::new(terms.deadline), notices).await;
     scene.ended(&process, end, None);
     if terms.exit_0 == ExitZero::AllSucceeded && end.code == Some(0) && !end.killed {
         let operations = lock(&seen.operations).clone();
@@ -117,15 +169,16 @@ async fn run(
     scene: &Scene,
     seen: &Seen,
     process: &Process,
-    quiet_us: u64,
+    patience: Patience,
     notices: &mut Receiver<Notice>,
 ) -> End {
     let mut heard_us = scene.clock.now_us();
     let last_us = heard_us.saturating_add(micros(LONGEST));
     let mut ending = false;
     loop {
-        let quiet_since_us = heard_us.max(seen.last_us.load(Ordering::Relaxed));
-        let wake = if ending { u64::MAX } else { last_us.min(quiet_since_us + quiet_us) };
+        // Requests come and go unheard here, so it looks again from time to time.
+        let look_us = scene.clock.now_us().saturating_add(micros(LOOK));
+        let wake = look_us.min(last_us).min(seen.too_long_us(heard_us, patience));
         tokio::select! {
             biased;
             () = scene.stop.stopped(), if !ending => {
@@ -141,9 +194,7 @@ async fn run(
                 None => return End::default(),
             },
             () = scene.clock.sleep_until_us(wake), if !ending => {
-                let quiet_since_us = heard_us.max(seen.last_us.load(Ordering::Relaxed));
-                let now_us = scene.clock.now_us();
-                if now_us >= last_us || now_us >= quiet_since_us + quiet_us {
+                if scene.clock.now_us() >= last_us.min(seen.too_long_us(heard_us, patience)) {
                     ending = true;
                     scene.said("brownout", None, "the command made no request and wrote nothing for too long, and was ended");
                     process.end();

@@ -157,7 +157,7 @@ fn told_apart(counts: &BTreeMap<&str, u64>) -> Option<String> {
         ("object", "the id of something that the operation made"),
         ("sdk", "the SDK's own retry counter or call id"),
         ("guess", "a guess: the same content as an attempt that had failed"),
-        ("new", "nothing: each was taken for new work"),
+        ("new", "their content: each was new work"),
         ("unrouted", "nothing: the API has no such route"),
     ];
     let ways: Vec<(&str, u64)> =

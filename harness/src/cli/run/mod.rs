@@ -17,13 +17,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use brownout_provider::seed::Seed;
 
 use self::arguments::RunArguments;
-use self::batch::in_parallel;
+use self::batch::{Crew, News, in_parallel};
 use self::plan::{Plan, Planned};
 use self::single::Single;
 use super::exit::Exit;
 use super::interrupt;
 use super::out_dir::OutDir;
-use super::progress::Progress;
+use super::progress::{PATIENCE, Progress};
 use super::refusal::Refusal;
 use super::terminal::Terminal;
 use crate::drive::stop::Stop;
@@ -115,10 +115,18 @@ impl Context {
         progress.now("control runs");
         let results = in_parallel(
             &plan.scenarios,
-            plan.jobs,
+            Crew { jobs: plan.jobs, patience: PATIENCE },
             || !self.stop.is_stopped(),
             |planned| control::run(self, planned),
-            |planned, result| progress.finished(&control::line(planned, result.as_ref().ok())),
+            |news| match news {
+                News::Done(planned, result) => {
+                    progress.finished(&control::line(planned, result.as_ref().ok()));
+                }
+                News::Still(running, quiet) => {
+                    let runs = running.into_iter().map(|planned| (planned, None)).collect();
+                    progress.still(&single::still(runs), quiet);
+                }
+            },
         );
         results.into_iter().map(|result| kept(result, trouble)).collect()
     }
@@ -145,8 +153,15 @@ impl Context {
             failed.fetch_or(broke, Ordering::Relaxed);
             result
         };
-        let results = in_parallel(jobs, threads, goes_on, work, |job, result| {
-            progress.finished(&single::line(job.planned, job.seed, result.as_ref().ok()));
+        let crew = Crew { jobs: threads, patience: PATIENCE };
+        let results = in_parallel(jobs, crew, goes_on, work, |news| match news {
+            News::Done(job, result) => {
+                progress.finished(&single::line(job.planned, job.seed, result.as_ref().ok()));
+            }
+            News::Still(running, quiet) => {
+                let runs = running.into_iter().map(|job| (job.planned, Some(job.seed))).collect();
+                progress.still(&single::still(runs), quiet);
+            }
         });
         results.into_iter().filter_map(|result| kept(result, trouble)).collect()
     }

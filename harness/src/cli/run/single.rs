@@ -5,12 +5,15 @@
 
 use std::path::PathBuf;
 
+use brownout_provider::event::Mode;
 use brownout_provider::seed::Seed;
+use brownout_provider::units::{in_words, micros};
 
 use super::Context;
 use super::plan::Planned;
 use crate::cli::refusal::Refusal;
 use crate::cli::story;
+use crate::drive::suite::Patience;
 use crate::judge::{self, Comparison};
 use crate::report::Entry;
 use crate::run::{Run, RunOptions, run_main};
@@ -98,4 +101,31 @@ pub fn line(planned: &Planned, seed: Seed, entry: Option<&Entry>) -> String {
         None => "could not run",
     };
     format!("{}, seed {}: {said}", planned.scenario.name, seed.get())
+}
+
+/// So many runs are named that are still under way.
+const NAMED: usize = 3;
+
+/// The line of progress for runs that are under way for long: their scenarios and seeds (`None` for a
+/// control run), and when a suite among them will be ended.
+#[must_use]
+pub fn still(runs: Vec<(&Planned, Option<Seed>)>) -> String {
+    let of = |(planned, seed): &(&Planned, Option<Seed>)| {
+        let name = &planned.scenario.name;
+        seed.map_or(format!("{name}, control run"), |seed| format!("{name}, seed {}", seed.get()))
+    };
+    let mut text = runs.iter().take(NAMED).map(of).collect::<Vec<_>>().join("; ");
+    if runs.len() > NAMED {
+        text = format!("{text}; and {} more", runs.len() - NAMED);
+    }
+    let suite = runs.iter().find(|(planned, _)| planned.client.mode() == Mode::Suite);
+    if let Some((planned, _)) = suite {
+        let patience = Patience::new(planned.scenario.workload.deadline);
+        text = format!(
+            "{text} (a suite is ended when it waits {} for one answer, or does nothing for {})",
+            in_words(micros(patience.for_an_answer)),
+            in_words(micros(patience.for_anything))
+        );
+    }
+    text
 }

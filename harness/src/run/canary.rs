@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(difference(&arrival(250_000), &arrival(250_000)), None);
         assert_eq!(
             difference(&arrival(250_000), &arrival(10_000_000)).as_deref(),
-            Some("of a known run, attempt 2 of `op-0001` is due at 250ms and came at 10s")
+            Some("of a known run, attempt 2 of `op-0001` is due at 250 ms and came at 10 s")
         );
     }
 

@@ -19,12 +19,12 @@ use crate::malformed;
 impl Provider {
     /// The provider's own answer is ready: sends it, unless a fault has its word here.
     pub(super) fn reply(&mut self, open: &mut Open, own: Own) -> Next {
-        match open.struck.ending.clone() {
-            Some((mark, Point::AfterCommit | Point::MidBody, ending)) => {
+        match open.struck.ending_at(&[Point::AfterCommit, Point::MidBody]) {
+            Some((mark, ending)) => {
                 self.emit_strike(open, &mark);
                 self.end(open, &mark, ending, Some(own))
             }
-            Some(_) | None => self.send(open, own, None, Wire::default()),
+            None => self.send(open, own, None, Wire::default()),
         }
     }
 

@@ -174,7 +174,7 @@ impl Provider {
     /// work is done.
     fn sort_out_throttling(&self, open: &mut Open) {
         if let Some((mark, point @ Point::BeforeCommit, Ending::Answer(substitute))) =
-            &mut open.struck.ending
+            open.struck.ending.as_deref_mut()
             && substitute
                 .status
                 .is_some_and(|status| self.api.classes.of_status(status) == Class::Throttling)
@@ -186,7 +186,7 @@ impl Provider {
 
     /// Opens the repeats that a gateway makes of this request.
     fn repeats(&mut self, open: &mut Open) -> Vec<(ExchangeId, Next)> {
-        let at_accept = matches!(&open.struck.ending, Some((_, Point::Accept, _)));
+        let at_accept = matches!(open.struck.ending.as_deref(), Some((_, Point::Accept, _)));
         if at_accept || open.place.is_none() {
             return Vec::new();
         }
@@ -236,7 +236,7 @@ impl Provider {
     }
 
     fn arrive(&mut self, open: &mut Open, shown: Option<&Credential>) -> Next {
-        if let Some((mark, Point::Accept, ending)) = open.struck.ending.clone() {
+        if let Some((mark, ending)) = open.struck.ending_at(&[Point::Accept]) {
             self.emit_strike(open, &mark);
             return self.end(open, &mark, ending, None);
         }
@@ -249,7 +249,7 @@ impl Provider {
             let own = self.refuse(open, Which::Standard(Standard::Unauthorized), None);
             return self.reply(open, own);
         }
-        if let Some((mark, Point::Throttling, ending)) = open.struck.ending.clone() {
+        if let Some((mark, ending)) = open.struck.ending_at(&[Point::Throttling]) {
             self.emit_strike(open, &mark);
             return self.end(open, &mark, ending, None);
         }

@@ -28,7 +28,9 @@ pub(super) struct Struck {
     /// A gateway repeats the request: (mark, times, microseconds apart).
     pub(super) duplicates: Vec<(Mark, u32, u64)>,
     /// The request ends in another way than the provider's own answer.
-    pub(super) ending: Option<(Mark, Point, Ending)>,
+    ///
+    /// Boxed, for most requests have none, and every request would carry the room for one.
+    pub(super) ending: Option<Box<(Mark, Point, Ending)>>,
 }
 
 /// Delays that are spent at one place.
@@ -92,9 +94,15 @@ impl Struck {
             }
             Action::End { at, ending } => {
                 let mark = mark(at.name(), strike.detail.clone());
-                self.ending = Some((mark, at, ending));
+                self.ending = Some(Box::new((mark, at, ending)));
             }
         }
+    }
+
+    /// The ending that strikes at one of these points.
+    pub(super) fn ending_at(&self, points: &[Point]) -> Option<(Mark, Ending)> {
+        let (mark, at, ending) = self.ending.as_deref()?;
+        points.contains(at).then(|| (mark.clone(), ending.clone()))
     }
 
     /// How the body is paced, for a body of `length` bytes.

@@ -54,7 +54,7 @@ impl From<TemplateError> for Refused {
 impl Provider {
     /// The time of the work has come.
     pub(super) fn work(&mut self, open: &mut Open, work: Work) -> Next {
-        if let Some((mark, Point::BeforeCommit, ending)) = open.struck.ending.clone() {
+        if let Some((mark, ending)) = open.struck.ending_at(&[Point::BeforeCommit]) {
             self.emit_strike(open, &mark);
             self.leave_unfinished(open, &ending);
             return self.end(open, &mark, ending, None);
@@ -114,7 +114,7 @@ impl Provider {
                     self.emit_key(open, &key, KeyState::Stored, None);
                 }
                 if let Some((_, Point::AfterCommit, Ending::InFlight { for_us, .. })) =
-                    &open.struck.ending
+                    open.struck.ending.as_deref()
                 {
                     self.store.hold(slot, open.now_us.saturating_add(*for_us));
                 }

@@ -205,8 +205,8 @@ pub struct RequestReceived {
     #[serde(default, skip_serializing_if = "is_false")]
     pub keyed: bool,
     /// Headers worth keeping (user agent, content type, the SDK's own counters), never a credential.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
+    #[serde(default, with = "as_object", skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
     /// The body's size in bytes.
     #[serde(default)]
     pub body_bytes: u64,
@@ -617,6 +617,26 @@ impl std::fmt::Debug for Digest16 {
 impl std::fmt::Display for Digest16 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Names and values as a JSON object: every request has them, and a list is made quicker than a map.
+mod as_object {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        pairs: &[(String, String)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(String, String)>, D::Error> {
+        Ok(BTreeMap::deserialize(deserializer)?.into_iter().collect())
     }
 }
 

@@ -236,7 +236,7 @@ impl TraceBuilder {
             call,
             connection: u32::try_from(event.connection).unwrap_or(u32::MAX),
             reused: event.reused,
-            expects: event.headers.contains_key("expect"),
+            expects: event.headers.iter().any(|(name, _)| name == "expect"),
             same_bytes: false,
             key_state: None,
             limited: false,

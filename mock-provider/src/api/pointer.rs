@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::template::field;
+
 /// A place in a JSON value: `/error/code`; the empty pointer is the value itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pointer {
@@ -49,7 +51,7 @@ impl Pointer {
     #[must_use]
     pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         self.steps.iter().try_fold(value, |value, step| match value {
-            Value::Object(fields) => fields.get(step),
+            Value::Object(fields) => field(fields, step),
             Value::Array(items) => items.get(step.parse::<usize>().ok()?),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
         })

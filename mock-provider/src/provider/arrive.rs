@@ -1,7 +1,6 @@
 //! From the first byte to the point where the work would begin: whose request it is, what strikes it,
 //! and what the limiter, the idempotency store and the API's checks say.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header};
@@ -301,10 +300,9 @@ impl Provider {
         if let Some(work) = self.look_up(open) {
             return work;
         }
-        let Some(place) = open.place.clone() else { return Work::Commit };
-        match place.route.validate(&open.call) {
-            Ok(()) => Work::Commit,
-            Err((field, message)) => {
+        match open.place.as_ref().map(|place| place.route.validate(&open.call)) {
+            Some(Ok(())) | None => Work::Commit,
+            Some(Err((field, message))) => {
                 if let Some(slot) = open.slot.take() {
                     self.store.free(slot, open.id, open.now_us);
                 }
@@ -323,7 +321,9 @@ impl Provider {
     fn look_up(&mut self, open: &mut Open) -> Option<Work> {
         let api = Arc::clone(&self.api);
         let policy = api.idempotency.as_ref()?;
-        let place = open.place.clone().filter(|place| place.route.keyed)?;
+        if !open.place.as_ref().is_some_and(|place| place.route.keyed) {
+            return None;
+        }
         let Some(key) = open.key.clone() else {
             return policy
                 .required
@@ -338,11 +338,12 @@ impl Provider {
             let own = self.refuse(open, Which::Refusal(&policy.too_long), None);
             return Some(Work::Settled(Own { refuses_key: true, ..own }));
         }
+        let place = open.place.as_ref()?;
         let slot = match policy.scope {
             KeyScope::Account => idempotency::slot(&[&open.account], &key),
             KeyScope::Route => idempotency::slot(&[&open.account, &place.route.name], &key),
         };
-        match self.store.look_up(slot, fingerprint(open, &place), open.id, open.now_us) {
+        match self.store.look_up(slot, fingerprint(open, place), open.id, open.now_us) {
             LookUp::New { expired } => {
                 open.slot = Some(slot);
                 if expired {
@@ -398,7 +399,7 @@ impl Provider {
             path: place.route.pattern.as_str().into(),
             effectful: place.route.is_effectful(),
             keyed: place.route.keyed,
-            headers: BTreeMap::new(),
+            headers: Vec::new(),
             body_bytes: 0,
             body_digest: open.canonical,
             canonical_digest: open.canonical,

@@ -96,11 +96,11 @@ impl Provider {
 
     /// Does what the route does, and gives the provider's own answer.
     fn commit(&mut self, open: &mut Open) -> Own {
-        let Some(place) = open.place.clone() else {
+        let Some(place) = &open.place else {
             return self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
         };
-        let (own, keep) = match self.draft(open, &place) {
-            Ok(draft) => (self.carry_out(open, &place, draft), true),
+        let (own, keep) = match self.draft(open, place) {
+            Ok(draft) => (self.carry_out(open, place, draft), true),
             Err(refused) => {
                 let own = self.explain(open, &refused);
                 let all = self.api.idempotency.as_ref().map(|policy| policy.stores);

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use tree::{Field, Tree};
 
@@ -457,6 +457,16 @@ fn bracket(step: &str) -> Option<Step> {
     digits.then(|| step.parse().ok()).flatten().map(Step::Index)
 }
 
+/// The field of that name. In an object of few fields, comparing names is quicker than hashing one.
+#[must_use]
+pub fn field<'v>(fields: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
+    const FEW: usize = 12;
+    if fields.len() > FEW {
+        return fields.get(name);
+    }
+    fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
 impl Piece {
     /// What a plain path leads to, when it certainly leads there.
     fn find<'a>(&self, names: &Names<'a>) -> Option<&'a Value> {
@@ -465,7 +475,7 @@ impl Piece {
         let mut found = names.iter().find(|(name, _)| name == head).map(|(_, value)| *value)?;
         for step in steps {
             found = match (step, found) {
-                (Step::Key(key), Value::Object(fields)) => fields.get(key)?,
+                (Step::Key(key), Value::Object(fields)) => field(fields, key)?,
                 (Step::Index(index), Value::Array(items)) => items.get(*index)?,
                 _ => return None,
             };

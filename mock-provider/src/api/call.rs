@@ -282,7 +282,7 @@ fn write_canonical(value: &Value, skip: &[&[String]], out: &mut Vec<u8>) {
                 if !std::mem::take(&mut first) {
                     out.push(b',');
                 }
-                write_text(name, out);
+                write_plain(name, out);
                 out.push(b':');
                 write_canonical(value, &inner, out);
             }
@@ -300,9 +300,8 @@ fn write_canonical(value: &Value, skip: &[&[String]], out: &mut Vec<u8>) {
             }
             out.push(b']');
         }
-        Value::String(text) => write_text(text, out),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {
-            out.extend_from_slice(value.to_string().as_bytes());
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {
+            write_plain(value, out);
         }
     }
 }
@@ -315,6 +314,6 @@ fn below<'s>(skip: &[&'s [String]], name: &str) -> Vec<&'s [String]> {
         .collect()
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, text).expect("text is always written into memory");
+fn write_plain<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("a plain value is always written into memory");
 }

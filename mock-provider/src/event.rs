@@ -74,9 +74,9 @@ pub struct RunStarted {
     /// The version of brownout that wrote the trace.
     pub brownout: String,
     /// The scenario as JSON, with what the command line changed already applied.
-    pub scenario: Value,
+    pub scenario: Arc<Value>,
     /// The API documents that the scenario names, as JSON, by the name used in the scenario.
-    pub apis: BTreeMap<String, Value>,
+    pub apis: BTreeMap<String, Arc<Value>>,
     /// The scenario's file, as the user wrote it, or a word for one built in code.
     pub file: String,
     /// The seed of this run.

@@ -96,7 +96,7 @@ fn keys_by_route(trace: &Trace) -> bool {
     };
     let scenario = &trace.run.scenario;
     let named = scenario.get("providers").and_then(Value::as_object);
-    trace.run.apis.values().any(is_route)
+    trace.run.apis.values().any(|api| is_route(api))
         || scenario.get("provider").is_some_and(is_route)
         || named.is_some_and(|providers| providers.values().any(is_route))
 }

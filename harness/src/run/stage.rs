@@ -47,6 +47,9 @@ const CONTROL_RAISE: u64 = 1_000_000;
 /// The key that is handed out for an API that asks for none.
 const NO_KEY: &str = "brownout-needs-no-key";
 
+/// How many events of the kernel a run in virtual time takes at once: room for them is made in each run.
+const IO_EVENTS: usize = 64;
+
 /// How long work may still be pending at the end of a run in virtual time.
 const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 86_400);
 
@@ -148,6 +151,7 @@ impl Virtual {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
+            .max_io_events_per_tick(IO_EVENTS)
             .on_thread_park(move || pulse.stands_at(Clock::virtual_now_us()))
             .build()
             .map_err(|source| RunError::System { what: "start a runtime", source })?;

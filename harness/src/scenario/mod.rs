@@ -52,7 +52,7 @@ pub struct Scenario {
     /// every fault, invariant and policy.
     pub scale: Option<Scale>,
     /// The file's content as JSON, for the trace, with what the command line changed.
-    pub source: Value,
+    pub source: Arc<Value>,
 }
 
 /// A provider of a scenario.
@@ -63,7 +63,7 @@ pub struct ProviderSpec {
     /// The name or path of the API, as the scenario writes it.
     pub api_name: String,
     /// The API document as JSON, for the trace, with the scenario's own policies in it.
-    pub api_source: Value,
+    pub api_source: Arc<Value>,
     /// A fixed port, or any.
     pub port: Option<u16>,
 }

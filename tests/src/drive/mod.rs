@@ -32,6 +32,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
     let diagnostics = Diagnostics::new();
     let (api, api_source) =
         api::load("payments", Path::new("."), &diagnostics.root()).expect("a shipped API is right");
+    let api_source = Arc::new(api_source);
     let provider = ProviderSpec { api, api_name: "payments".to_owned(), api_source, port: None };
     Scenario {
         name: "drive".to_owned(),
@@ -56,7 +57,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
         expect: Vec::new(),
         drain: Duration::from_secs(10),
         scale: None,
-        source: json!({"name": "drive"}),
+        source: Arc::new(json!({"name": "drive"})),
     }
 }
 

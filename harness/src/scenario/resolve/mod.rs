@@ -51,7 +51,7 @@ pub enum Apis<'a> {
     /// Shipped, or files beside the scenario in this folder.
     Beside(&'a Path),
     /// Documents that a trace kept, by the name that the scenario uses.
-    Kept(&'a BTreeMap<String, Value>),
+    Kept(&'a BTreeMap<String, Arc<Value>>),
 }
 
 /// What the command line changes in a scenario.
@@ -138,7 +138,7 @@ fn resolve(
         expect: expect.iter().map(|(_, expectation)| expectation.clone()).collect(),
         drain: raw.drain.map_or(Duration::from_secs(10), Period::duration),
         scale,
-        source,
+        source: Arc::new(source),
     };
     // What the rules amount to can be said only when each of them is right.
     if rules_are_right {

@@ -45,11 +45,11 @@ pub(super) fn resolve(raw: &RawScenario, apis: Apis<'_>, root: &At<'_>) -> Optio
                 at_api.error(format!("the trace does not hold the API `{api_name}`"), |d| d);
                 return None;
             };
-            (api::from_value(document, &at_api)?, document.clone())
+            (api::from_value(document, &at_api)?, Value::clone(document))
         }
     };
     let (api, api_source) = with_policies(raw, (api, api_source), &at)?;
-    Some(ProviderSpec { api, api_name, api_source, port: raw.port })
+    Some(ProviderSpec { api, api_name, api_source: Arc::new(api_source), port: raw.port })
 }
 
 /// The API with the scenario's own policies over those of its file.

@@ -187,7 +187,29 @@ impl Harness {
     }
 
     /// What carries the bytes between client and provider, instead of loopback TCP on the real clock and a
-    /// unix socket in virtual time. All faults work over all of them.
+    /// unix socket in virtual time. All faults work over all of them; a reset is one over each.
+    ///
+    /// ```
+    /// use brownout::harness::{Harness, Transport};
+    /// use brownout::operation::Outcome;
+    ///
+    /// # const SCENARIO: &str = "version: 1
+    /// # name: fair
+    /// # provider: {api: payments}
+    /// # workload: {call: create_charge, operations: 4, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}}
+    /// # expect: [no_lost_operations]
+    /// # ";
+    /// let harness = Harness::from_yaml(SCENARIO).expect("a right scenario");
+    /// let judged = harness
+    ///     .virtual_time()
+    ///     .transport(Transport::Memory)
+    ///     .run(|_, connection| async move {
+    ///         assert_eq!(connection.transport(), Transport::Memory);
+    ///         Outcome::failed("nothing was sent")
+    ///     })
+    ///     .expect("it runs");
+    /// assert_eq!(judged.result.requests, 0);
+    /// ```
     #[must_use]
     pub fn transport(mut self, transport: Transport) -> Self {
         self.options.transport = Some(transport);
@@ -196,6 +218,30 @@ impl Harness {
 
     /// How many copies of the client share the operations, at least 1: the first copy takes the first, and
     /// so on in turn. Each copy is built by the factory of [`Harness::run_with`].
+    ///
+    /// ```
+    /// use brownout::drive::in_process::Connection;
+    /// use brownout::harness::Harness;
+    /// use brownout::operation::{Operation, Outcome};
+    ///
+    /// # const SCENARIO: &str = "version: 1
+    /// # name: fair
+    /// # provider: {api: payments}
+    /// # workload: {call: create_charge, operations: 4, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}}
+    /// # expect: [no_lost_operations]
+    /// # ";
+    /// let harness = Harness::from_yaml(SCENARIO).expect("a right scenario");
+    /// let judged = harness
+    ///     .virtual_time()
+    ///     .fleet(2)
+    ///     .run_with(|_| |operation: Operation, connection: Connection| async move {
+    ///         connection.log(&format!("{} by copy {}", operation.id, connection.client));
+    ///         Outcome::failed("nothing was sent")
+    ///     })
+    ///     .expect("it runs");
+    /// let said: Vec<&str> = judged.trace.outputs().iter().map(|line| &*line.text).collect();
+    /// assert_eq!(said[..3], ["op-0001 by copy 1", "op-0002 by copy 2", "op-0003 by copy 1"]);
+    /// ```
     #[must_use]
     pub fn fleet(mut self, clients: u32) -> Self {
         self.options.clients = clients;
@@ -204,6 +250,33 @@ impl Harness {
 
     /// In virtual time: how much real time may pass without anything happening before the run is given
     /// up, instead of 5 seconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use brownout::harness::Harness;
+    /// use brownout::operation::Outcome;
+    ///
+    /// # const SCENARIO: &str = "version: 1
+    /// # name: fair
+    /// # provider: {api: payments}
+    /// # workload: {call: create_charge, operations: 4, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}}
+    /// # expect: [no_lost_operations]
+    /// # ";
+    /// let harness = Harness::from_yaml(SCENARIO).expect("a right scenario");
+    /// let error = harness
+    ///     .virtual_time()
+    ///     .patience(Duration::from_millis(100))
+    ///     .run(|_, _| async {
+    ///         let _ = tokio::task::spawn_blocking(|| {
+    ///             std::thread::sleep(Duration::from_millis(500));
+    ///         })
+    ///         .await;
+    ///         Outcome::succeeded()
+    ///     })
+    ///     .expect_err("virtual time cannot pass while a thread blocks");
+    /// assert!(error.to_string().starts_with("virtual time has stood still for 100 ms"));
+    /// ```
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.options.patience = patience;

@@ -80,7 +80,7 @@ impl Connection {
         self.endpoint.path()
     }
 
-    /// A new connection to the mock, to read from and write to.
+    /// A new connection to the mock, to read from and write to: for clients of any other kind.
     ///
     /// # Errors
     ///
@@ -98,7 +98,24 @@ impl Connection {
     }
 
     /// A connector for `hyper_util::client::legacy::Client` and other clients with a tower connector,
-    /// over every transport.
+    /// over every transport. In virtual time hyper-util's client wants tokio's timers.
+    ///
+    /// ```
+    /// use brownout::drive::in_process::Connection;
+    /// use bytes::Bytes;
+    /// use http_body_util::Full;
+    /// use hyper_util::client::legacy::Client;
+    /// use hyper_util::rt::{TokioExecutor, TokioTimer};
+    ///
+    /// fn client(
+    ///     connection: &Connection,
+    /// ) -> Client<brownout::drive::connector::Connector, Full<Bytes>> {
+    ///     Client::builder(TokioExecutor::new())
+    ///         .timer(TokioTimer::new())
+    ///         .pool_timer(TokioTimer::new())
+    ///         .build(connection.connector())
+    /// }
+    /// ```
     #[cfg(feature = "connector")]
     #[must_use]
     pub fn connector(&self) -> super::connector::Connector {
@@ -106,6 +123,46 @@ impl Connection {
     }
 
     /// A builder for a reqwest client that reaches the mock and no proxy.
+    ///
+    /// ```
+    /// use brownout::harness::Harness;
+    /// use brownout::drive::in_process::Connection;
+    /// use brownout::operation::{Operation, Outcome};
+    /// use brownout::verdict::Verdict;
+    ///
+    /// let harness = Harness::from_yaml(
+    ///     "version: 1
+    /// name: fair
+    /// provider: {api: payments}
+    /// workload: {call: create_charge, operations: 1, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}}
+    /// expect: [no_lost_operations]
+    /// ",
+    /// )
+    /// .expect("a right scenario");
+    /// let judged = harness
+    ///     .virtual_time()
+    ///     .run_with(|connection| {
+    ///         let builder = connection.reqwest().expect("it is a unix socket");
+    ///         let client = builder.build().expect("a client");
+    ///         move |operation: Operation, _: Connection| {
+    ///             let asking = client
+    ///                 .post(format!("{}/v1/charges", operation.url))
+    ///                 .bearer_auth(&operation.api_key)
+    ///                 .header("content-type", "application/json")
+    ///                 .body(operation.input.to_string())
+    ///                 .send();
+    ///             async move {
+    ///                 match asking.await {
+    ///                     Ok(answer) if answer.status().as_u16() == 201 => Outcome::succeeded(),
+    ///                     Ok(answer) => Outcome::failed(answer.status().to_string()),
+    ///                     Err(error) => Outcome::unknown(error.to_string()),
+    ///                 }
+    ///             }
+    ///         }
+    ///     })
+    ///     .expect("it runs");
+    /// assert_eq!(judged.result.verdict, Verdict::Passed);
+    /// ```
     ///
     /// # Errors
     ///

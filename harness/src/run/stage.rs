@@ -40,6 +40,7 @@ use crate::operation::Operation;
 use crate::record::Recorder;
 use crate::redact::Redactor;
 use crate::scenario::{Planted, Scenario};
+use crate::trace::Trace;
 
 /// How far the numbers of a control run stand from those of the main run.
 const CONTROL_RAISE: u64 = 1_000_000;
@@ -242,11 +243,24 @@ impl Order<'_> {
             played = Err(RunError::Trace { path: path.clone(), source });
         }
         played?;
-        Ok(Run {
-            trace: recorded.trace.expect("the first event was recorded before anything else"),
-            path,
-            notes,
-            interrupted,
+        let trace = recorded.trace.expect("the first event was recorded before anything else");
+        notes.extend(self.unreached(&trace));
+        Ok(Run { trace, path, notes, interrupted })
+    }
+
+    /// What to say when no request came over a transport that a client must be given.
+    fn unreached(self, trace: &Trace) -> Option<String> {
+        let transport = self.options.transport();
+        let how = match transport {
+            Transport::Tcp => return None,
+            Transport::Unix => "`connection.unix_socket()`, `connection.reqwest()`",
+            Transport::Memory => "`connection.connector()`",
+        };
+        trace.requests().next().is_none().then(|| {
+            format!(
+                "no request came over {transport}; a client reaches the mock there through {how} or \
+                 `connection.connect()`, and by its URL alone over loopback TCP"
+            )
         })
     }
 

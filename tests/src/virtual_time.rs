@@ -43,13 +43,20 @@ expect: [no_double_charges, no_lost_operations, no_phantom_success{hinted}]
 /// The answer's status and the wait that it asks for; what failed otherwise, in words.
 type Asked = Result<(u16, Option<u64>), String>;
 
-/// Tries until it works, waits as it is asked to, and a second where it is asked for nothing.
-async fn persistently<W: Future<Output = Asked>>(ask: impl Fn() -> W) -> Outcome {
+/// Tries until it works, waits as it is asked to, and a second where it is asked for nothing. It logs what
+/// failed: in the client's own words, which name the mock's port.
+async fn persistently<W: Future<Output = Asked>>(
+    connection: &Connection,
+    ask: impl Fn() -> W,
+) -> Outcome {
     for _ in 0..ATTEMPTS {
         let wait = match ask().await {
             Ok((201, _)) => return Outcome::succeeded(),
             Ok((_, wait)) => wait,
-            Err(_) => None,
+            Err(words) => {
+                connection.log(&words);
+                None
+            }
         };
         tokio::time::sleep(Duration::from_secs(wait.unwrap_or(1))).await;
     }
@@ -60,10 +67,10 @@ async fn persistently<W: Future<Output = Asked>>(ask: impl Fn() -> W) -> Outcome
 fn reqwest_client(connection: &Connection) -> impl Fn(Operation, Connection) -> LocalBoxed + use<> {
     let builder = connection.reqwest().expect("no pipe in memory");
     let client = builder.timeout(Duration::from_secs(30)).build().expect("a client");
-    move |operation, _| {
+    move |operation, connection| {
         let client = client.clone();
         Box::pin(async move {
-            persistently(|| async {
+            persistently(&connection, || async {
                 let answer = client
                     .post(format!("{}/v1/charges", operation.url))
                     .bearer_auth(&operation.api_key)
@@ -90,10 +97,10 @@ fn hyper_client(connection: &Connection) -> impl Fn(Operation, Connection) -> Lo
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .build::<_, Full<Bytes>>(connection.connector());
-    move |operation, _| {
+    move |operation, connection| {
         let client = client.clone();
         Box::pin(async move {
-            persistently(|| async {
+            persistently(&connection, || async {
                 let request = http::Request::post(format!("{}/v1/charges", operation.url))
                     .header("authorization", format!("Bearer {}", operation.api_key))
                     .header("idempotency-key", &*operation.id)
@@ -219,6 +226,7 @@ fn one_trace(traces: &BTreeSet<String>, what: &str) {
         panic!("{what}: {} traces; the first two differ here: {line:#?}", traces.len());
     }
     assert!(first.contains("\"clock\":\"virtual\""), "{what}");
+    assert!(first.contains("\"event\":\"client_output\""), "{what}: nothing failed");
 }
 
 #[test]

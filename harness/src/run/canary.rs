@@ -22,7 +22,7 @@ use brownout_provider::units::{in_words_exactly, micros};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::stage::Virtual;
+use super::paused::Paused;
 use super::{Client, Run, RunError, RunOptions};
 use crate::drive::in_process::Connection;
 use crate::drive::loopback::{Call, post_over};
@@ -107,7 +107,7 @@ fn compare(transport: Transport) -> Result<(), String> {
             transport: Some(transport),
             ..RunOptions::default()
         };
-        let run = Virtual::unproven(Arc::clone(&scenario), client, options).carry_out();
+        let run = Paused::unproven(Arc::clone(&scenario), client, options).carry_out();
         let seen = arrivals(&run.map_err(|error| error.to_string())?);
         if let Some(wrong) = difference(&expected, &seen) {
             return Err(wrong);

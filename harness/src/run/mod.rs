@@ -8,6 +8,7 @@
 
 mod canary;
 mod error;
+mod paused;
 mod stage;
 mod worker;
 
@@ -30,7 +31,8 @@ use crate::verdict::{ControlResult, ScenarioResult};
 
 pub use error::RunError;
 
-use stage::{Order, Virtual};
+use paused::Paused;
+use stage::Order;
 
 /// How many operations a control run has at most.
 const CONTROL_OPERATIONS: u64 = 5;
@@ -205,7 +207,7 @@ pub fn run_shared(
     match options.clock {
         ClockKind::Real => run_main(scenario, seed, client, options),
         ClockKind::Virtual => {
-            Virtual::new(Arc::clone(scenario), seed, client, options, RunKind::Main)?.carry_out()
+            Paused::new(Arc::clone(scenario), seed, client, options, RunKind::Main)?.carry_out()
         }
     }
 }

@@ -21,8 +21,8 @@ use brownout_provider::shell::server::Server;
 use brownout_provider::shell::transport::Transport;
 use tokio::task::LocalSet;
 
-use super::canary;
-use super::worker::{self, NoResult, Pulse, Watch};
+use super::paused::Paused;
+use super::worker::Pulse;
 use super::{Client, Run, RunError, RunOptions};
 use crate::drive::claims::Ledger;
 use crate::drive::family::{Family, Orphans};
@@ -47,9 +47,6 @@ const CONTROL_RAISE: u64 = 1_000_000;
 
 /// The key that is handed out for an API that asks for none.
 const NO_KEY: &str = "brownout-needs-no-key";
-
-/// How many events of the kernel a run in virtual time takes at once: room for them is made in each run.
-const IO_EVENTS: usize = 64;
 
 /// How long work may still be pending at the end of a run in virtual time.
 const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 86_400);
@@ -99,81 +96,13 @@ impl Sink for Shown {
     }
 }
 
-/// A run in virtual time, ordered: it owns what it needs, because it may be given up.
-pub(super) struct Virtual {
-    scenario: Arc<Scenario>,
-    seed: Seed,
-    client: Client,
-    options: RunOptions,
-    kind: RunKind,
-}
-
-impl Virtual {
-    /// Orders it, unless this machine or this client cannot have it.
-    pub(super) fn new(
-        scenario: Arc<Scenario>,
-        seed: Seed,
-        client: &Client,
-        options: &RunOptions,
-        kind: RunKind,
-    ) -> Result<Self, RunError> {
-        let mode = client.mode();
-        if mode != Mode::InProcess {
-            return Err(RunError::VirtualOnlyInProcess { mode });
-        }
-        canary::sing(options.transport())?;
-        Ok(Self { scenario, seed, client: client.clone(), options: options.clone(), kind })
-    }
-
-    /// An order whose results are compared with the pure model, to see whether the machine is fit for it.
-    pub(super) fn unproven(scenario: Arc<Scenario>, client: Client, options: RunOptions) -> Self {
-        Self { seed: scenario.seed, scenario, client, options, kind: RunKind::Main }
-    }
-
-    /// Carries the order out on the worker of this thread, on a runtime of its own.
-    pub(super) fn carry_out(self) -> Result<Run, RunError> {
-        let watch =
-            Watch { pulse: Arc::default(), stop: Stop::new(), patience: self.options.patience };
-        let patience = self.options.patience;
-        let seen = watch.clone();
-        match worker::carry_out(move || self.on_paused_time(&seen), &watch) {
-            Ok(run) => run,
-            Err(NoResult::Thread(source)) => {
-                Err(RunError::System { what: "start a thread", source })
-            }
-            Err(NoResult::Stuck) => Err(RunError::Stuck { patience }),
-        }
-    }
-
-    fn on_paused_time(&self, watch: &Watch) -> Result<Run, RunError> {
-        let Self { scenario, seed, client, options, kind } = self;
-        let order = Order { scenario, seed: *seed, client, options, kind: *kind };
-        let pulse = Arc::clone(&watch.pulse);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .max_io_events_per_tick(IO_EVENTS)
-            .on_thread_park(move || pulse.stands_at(Clock::virtual_now_us()))
-            .build()
-            .map_err(|source| RunError::System { what: "start a runtime", source })?;
-        let tasks = LocalSet::new();
-        let run = tasks.block_on(&runtime, async {
-            order.perform(Clock::paused(), watch.stop.clone(), Some(&watch.pulse)).await
-        });
-        drop(tasks);
-        // A thread that the client blocks is nothing to wait for.
-        runtime.shutdown_background();
-        run
-    }
-}
-
 impl Order<'_> {
     /// Carries the order out.
     pub(super) fn carry_out(self) -> Result<Run, RunError> {
         match self.options.clock {
             ClockKind::Virtual => {
                 let Self { scenario, seed, client, options, kind } = self;
-                Virtual::new(Arc::new(scenario.clone()), seed, client, options, kind)?.carry_out()
+                Paused::new(Arc::new(scenario.clone()), seed, client, options, kind)?.carry_out()
             }
             ClockKind::Real => self.on_real_time(),
         }
@@ -204,7 +133,7 @@ impl Order<'_> {
         })
     }
 
-    async fn perform(
+    pub(super) async fn perform(
         self,
         clock: Clock,
         stop: Stop,
@@ -519,7 +448,10 @@ impl Order<'_> {
     fn redactor(self, scene: &Scene) -> Result<Redactor, RunError> {
         let dummies = self.scenario.providers.values().filter_map(|spec| spec.api.auth.as_ref());
         let mut secrets: Vec<String> = dummies.map(|auth| auth.dummy.clone()).collect();
-        for (name, value) in scene.environment(None)? {
+        // A client in this process is given no variables.
+        let in_process = self.client.mode() == Mode::InProcess;
+        let given = if in_process { Vec::new() } else { scene.environment(None)? };
+        for (name, value) in given {
             let words = ["KEY", "SECRET", "TOKEN", "PASSWORD"];
             if words.iter().any(|word| name.ends_with(word)) && !name.starts_with("BROWNOUT_") {
                 secrets.push(value);

@@ -2,6 +2,9 @@
 //!
 //! **Invariant:** it adds nothing to a run or its judgement that the parts below do not do.
 
+mod expect;
+mod holds;
+mod judged;
 mod prepared;
 
 use std::future::Future;
@@ -9,18 +12,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brownout_provider::document::Diagnostic;
 use brownout_provider::event::ClockKind;
 use brownout_provider::seed::Seed;
 
 use crate::drive::in_process::{Connection, InProcess};
 use crate::operation::{Operation, Outcome};
 use crate::run::{Client, RunError, RunOptions};
-use crate::scenario::{Apis, Overrides, Scenario, read};
+use crate::scenario::{Apis, Expectation, Overrides, Scenario, read};
 use crate::trace::Trace;
-use crate::verdict::ScenarioResult;
 
+pub use crate::scenario::WrongScenario;
 pub use brownout_provider::shell::transport::Transport;
+pub use expect::Finding;
+pub use holds::assert_holds;
+pub use judged::Judged;
 pub use prepared::Prepared;
 
 /// Runs a scenario against a client in this process and judges it: on the real clock, or with
@@ -67,28 +72,22 @@ pub struct Harness {
     seed: Seed,
     options: RunOptions,
     control: bool,
+    /// The test's own, which stand in `scenario` too.
+    own: Vec<Expectation>,
 }
-
-/// A run that was judged.
-#[derive(Debug)]
-pub struct Judged {
-    /// The verdict, with every invariant's own.
-    pub result: ScenarioResult,
-    /// What happened.
-    pub trace: Trace,
-}
-
-/// A scenario that cannot run, with everything that is wrong with it.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", in_words(.0))]
-pub struct WrongScenario(pub Vec<Diagnostic>);
 
 impl Harness {
     /// A harness for a resolved scenario, with the scenario's own seed.
     #[must_use]
     pub fn new(scenario: Scenario) -> Self {
         let options = RunOptions { file: format!("<{}>", scenario.name), ..RunOptions::default() };
-        Self { seed: scenario.seed, scenario: Arc::new(scenario), options, control: true }
+        Self {
+            seed: scenario.seed,
+            scenario: Arc::new(scenario),
+            options,
+            control: true,
+            own: Vec::new(),
+        }
     }
 
     /// A harness for a scenario in YAML. A path of an API in it counts from the current folder.
@@ -97,13 +96,122 @@ impl Harness {
     ///
     /// When something is wrong with the scenario.
     pub fn from_yaml(text: &str) -> Result<Self, WrongScenario> {
-        let checked = read(
-            "<scenario>",
-            text.as_bytes(),
-            Apis::Beside(Path::new(".")),
-            &Overrides::default(),
-        );
-        checked.scenario.map(Self::new).ok_or(WrongScenario(checked.diagnostics))
+        let apis = Apis::Beside(Path::new("."));
+        let checked = read("<scenario>", text.as_bytes(), apis, &Overrides::default());
+        checked.into_result().map(Self::new)
+    }
+
+    /// A harness for a scenario file. In a test the path counts from the folder of its package; a path of
+    /// an API in the file counts from the file's own folder.
+    ///
+    /// ```
+    /// use brownout::Harness;
+    ///
+    /// let wrong = Harness::from_file("no/such.yaml").expect_err("there is no such file");
+    /// assert!(wrong.to_string().starts_with("no/such.yaml:1:1: this file cannot be read"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or something is wrong with the scenario.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, WrongScenario> {
+        let path = path.as_ref();
+        let file = path.display().to_string();
+        let bytes = std::fs::read(path)
+            .map_err(|error| WrongScenario::unreadable(file.clone(), &error.to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let checked = read(&file, &bytes, Apis::Beside(folder), &Overrides::default());
+        let mut harness = Self::new(checked.into_result()?);
+        harness.options.file = file;
+        Ok(harness)
+    }
+
+    /// The scenario, with the test's own expectations in it.
+    #[must_use]
+    pub fn scenario(&self) -> &Arc<Scenario> {
+        &self.scenario
+    }
+
+    /// Expects something of the test's own beside what the scenario expects: a closure that reads the
+    /// trace. It is shown in verdict, report and JSON like the built-in ones.
+    ///
+    /// It is asked once for each run, never for the control run, and reads nothing but the trace.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use brownout::drive::loopback::{Call, post_over};
+    /// use brownout::{Finding, Harness, Outcome, Trace, Verdict};
+    ///
+    /// /// No request is on the wire later than a second after the first.
+    /// fn all_within_a_second(trace: &Trace) -> Finding {
+    ///     let mut finding = Finding::held(0);
+    ///     for (operation, _) in trace.operations() {
+    ///         let last = trace.attempts_of(operation).map(|(_, request)| request).last();
+    ///         finding = match last {
+    ///             Some(request) if request.at_us > 1_000_000 => finding.violated(
+    ///                 trace.operation_name(operation),
+    ///                 format!("a request came {} ms after the first", request.at_us / 1_000),
+    ///                 [u64::from(request.seq)],
+    ///             ),
+    ///             Some(_) => Finding::held(finding.exercised() + 1),
+    ///             None => finding,
+    ///         };
+    ///     }
+    ///     finding
+    /// }
+    ///
+    /// let harness = Harness::from_yaml(
+    ///     "version: 1
+    /// name: busy-for-a-minute
+    /// provider: {api: payments}
+    /// faults: [{name: busy, when: {attempt: 1}, inject: {status: {code: 503, retry_after: 60s}}}]
+    /// workload: {call: create_charge, operations: 1, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}, deadline: 1h}
+    /// expect: [honors_retry_after]
+    /// ",
+    /// )
+    /// .expect("a right scenario");
+    /// let judged = harness
+    ///     .virtual_time()
+    ///     .expect("all_within_a_second", all_within_a_second)
+    ///     .run(|operation, connection| async move {
+    ///         let url = format!("{}/v1/charges", operation.url);
+    ///         let call = Call {
+    ///             url: &url,
+    ///             api_key: &operation.api_key,
+    ///             idempotency_key: Some(&operation.id),
+    ///             body: &operation.input,
+    ///             timeout: Duration::from_secs(5),
+    ///         };
+    ///         loop {
+    ///             match post_over(&connection, call).await {
+    ///                 Ok(answer) if answer.status == 201 => return Outcome::succeeded(),
+    ///                 Ok(answer) => tokio::time::sleep(answer.retry_after.unwrap_or_default()).await,
+    ///                 Err(error) => return Outcome::unknown(error.to_string()),
+    ///             }
+    ///         }
+    ///     })
+    ///     .expect("it runs");
+    /// assert_eq!(judged.result.verdict, Verdict::Failed);
+    /// assert!(judged.report().starts_with("1 of 1 operations broke `all_within_a_second`"));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When something of that name is expected already.
+    #[must_use]
+    #[track_caller]
+    pub fn expect(
+        mut self,
+        name: &'static str,
+        judge: impl Fn(&Trace) -> Finding + Send + Sync + 'static,
+    ) -> Self {
+        let taken = self.scenario.expect.iter().any(|one| one.name == name);
+        assert!(!taken, "`{name}` is expected already; give this one a name of its own");
+        let own = expect::expectation(name, judge);
+        self.own.push(own.clone());
+        Arc::make_mut(&mut self.scenario).expect.push(own);
+        self
     }
 
     /// Runs with this seed instead of the scenario's own.
@@ -367,16 +475,4 @@ impl Harness {
     {
         Prepared::new(self.clone(), Client::InProcess(Arc::new(factory)))
     }
-}
-
-/// All problems, one a line.
-fn in_words(diagnostics: &[Diagnostic]) -> String {
-    let lines: Vec<String> = diagnostics
-        .iter()
-        .map(|one| match &one.cure {
-            Some(cure) => format!("{}: {}; {cure}", one.path, one.message),
-            None => format!("{}: {}", one.path, one.message),
-        })
-        .collect();
-    lines.join("\n")
 }

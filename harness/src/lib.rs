@@ -6,8 +6,9 @@
 //! |---|---|
 //! | data | `amount` `operation` `verdict` `scenario` `trace` `invariant` |
 //! | judges | `judge` `timeline` |
-//! | drivers | `redact` `drive` `record` `run` `harness` |
+//! | drivers | `redact` `drive` `record` `run` |
 //! | reports | `report` |
+//! | library | `harness` |
 //! | command line | `cli` |
 
 pub mod amount;
@@ -26,3 +27,10 @@ pub mod scenario;
 pub mod timeline;
 pub mod trace;
 pub mod verdict;
+
+pub use drive::in_process::Connection;
+pub use harness::{Finding, Harness, Judged, Prepared, WrongScenario, assert_holds};
+pub use operation::{Operation, Outcome};
+pub use scenario::Scenario;
+pub use trace::Trace;
+pub use verdict::Verdict;

@@ -4,6 +4,7 @@ mod cli;
 mod clients;
 mod drive;
 mod invalid;
+mod library;
 mod scenarios;
 mod tidy;
 mod virtual_time;

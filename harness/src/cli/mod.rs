@@ -20,7 +20,6 @@ pub mod run;
 pub mod schema;
 pub mod serve;
 pub mod sources;
-pub mod story;
 pub mod terminal;
 
 use std::ffi::OsString;

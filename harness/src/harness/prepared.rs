@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use brownout_provider::seed::Seed;
 
-use super::{Harness, Judged};
+use super::{Harness, Judged, judged};
 use crate::run::{Client, RunError, run_control, run_shared};
 use crate::scenario::Scenario;
 use crate::verdict::ControlResult;
@@ -84,9 +84,21 @@ impl Prepared {
     pub fn run_scenario(&self, scenario: &Arc<Scenario>, seed: Seed) -> Result<Judged, RunError> {
         let control = self.control()?;
         let run = run_shared(scenario, seed, &self.client, &self.harness.options)?;
-        let reproduce = format!("run the harness again with seed {}", seed.get());
-        let result = run.judged(scenario, control, reproduce);
-        Ok(Judged { result, trace: run.trace })
+        let scenario = self.with_own(scenario);
+        let reproduce = judged::reproduce(&scenario, seed);
+        let result = run.judged(&scenario, control, reproduce);
+        Ok(Judged { result, trace: run.trace, scenario })
+    }
+
+    /// A scenario with the expectations of the test's own; a variation may have been made without them.
+    fn with_own(&self, scenario: &Arc<Scenario>) -> Arc<Scenario> {
+        let mut scenario = Arc::clone(scenario);
+        for own in &self.harness.own {
+            if scenario.expect.iter().all(|one| one.name != own.name) {
+                Arc::make_mut(&mut scenario).expect.push(own.clone());
+            }
+        }
+        scenario
     }
 
     /// Whether the client works in fair weather; `None` where the harness leaves the control run out. The

@@ -168,8 +168,14 @@ fn doubt(
     let has_rules = scenario.rules.iter().any(|rule| rule.when.chance_ppm != Some(0));
     if has_rules && trace.strikes().is_empty() {
         let seed = trace.run.seed;
+        let more = match trace.mode() {
+            Mode::InProcess => "try another seed",
+            Mode::Exec | Mode::Stdio | Mode::Suite | Mode::Http | Mode::Serve => {
+                "try more seeds with `--seeds 20`"
+            }
+        };
         return Some(Doubt::NoStrike(format!(
-            "no fault struck with seed {seed}; try more seeds with `--seeds 20`, or raise a `chance`"
+            "no fault struck with seed {seed}; {more}, or raise a `chance`"
         )));
     }
     let exercised = |one: &InvariantResult| one.verdict != InvariantVerdict::NotExercised;

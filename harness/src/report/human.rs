@@ -298,7 +298,7 @@ fn tell_violation(out: &mut String, entry: &Entry, invariant: &InvariantResult, 
     let kind = registry::find(invariant.name);
     let story = entry.stories.iter().find(|story| story.invariant == invariant.name);
     let expected = story.map(|story| &*story.expected).or(kind.map(|kind| kind.summary));
-    if let Some(expected) = expected {
+    if let Some(expected) = expected.filter(|expected| !expected.is_empty()) {
         prose(out, "expected", expected, None);
     }
     if let Some(first) = invariant.violations.first() {

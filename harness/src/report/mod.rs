@@ -10,6 +10,7 @@ pub mod human;
 pub mod json;
 pub mod registry;
 pub mod sentence;
+pub mod story;
 pub mod style;
 
 use std::collections::BTreeSet;

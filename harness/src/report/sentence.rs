@@ -42,7 +42,24 @@ fn failed(report: &Report) -> String {
         }
         return of_operations(report, kind, operations.len());
     }
-    "the client broke a rule that this version does not know".to_owned()
+    own_rule(report)
+        .unwrap_or_else(|| "the client broke a rule that this version does not know".to_owned())
+}
+
+/// The sentence for a rule that stands in no registry, because a test made it.
+fn own_rule(report: &Report) -> Option<String> {
+    let names = report.entries.iter().flat_map(|entry| &entry.result.invariants);
+    let name = names.filter(|one| !one.violations.is_empty()).map(|one| one.name).next()?;
+    let violations = violations(report, name);
+    let (_, first) = violations.first()?;
+    let operations: BTreeSet<_> = violations
+        .iter()
+        .filter_map(|(run, violation)| Some((*run, violation.operation.as_ref()?)))
+        .collect();
+    Some(match operations.len() {
+        0 => format!("the client broke `{name}`: {}", first.message),
+        count => format!("{count} of {} operations broke `{name}`", total(report)),
+    })
 }
 
 /// All violations of an invariant, each with the number of its run.

@@ -11,9 +11,11 @@ pub mod resolve;
 pub mod schedule;
 pub mod schema;
 pub mod shipped;
+mod wrong;
 
 pub use planted::{PLANTED, Planted};
 pub use resolve::{Apis, Checked, Overrides, from_value, read};
+pub use wrong::WrongScenario;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -12,10 +12,10 @@ use brownout_provider::units::{in_words, micros};
 use super::Context;
 use super::plan::Planned;
 use crate::cli::refusal::Refusal;
-use crate::cli::story;
 use crate::drive::suite::Patience;
 use crate::judge::{self, Comparison};
 use crate::report::Entry;
+use crate::report::story;
 use crate::run::{Run, RunOptions, run_main};
 use crate::verdict::{ControlResult, ScenarioResult, Verdict};
 

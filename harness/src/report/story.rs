@@ -2,8 +2,8 @@
 //!
 //! **Invariant:** a cure comes from the API's file where that has one, because it knows the SDK.
 
+use super::{Entry, Story};
 use crate::invariant::registry;
-use crate::report::{Entry, Story};
 use crate::run::Run;
 use crate::scenario::Scenario;
 use crate::timeline::Timeline;

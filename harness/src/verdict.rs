@@ -101,6 +101,8 @@ pub struct ScenarioResult {
     pub verdict: Verdict,
     /// Why it is inconclusive.
     pub reason: Option<String>,
+    /// Why nothing could be said if no invariant had failed; what a baseline leaves of a failed run.
+    pub doubt: Option<String>,
     /// True when it is inconclusive for this alone: the scenario has fault rules and none struck. With
     /// many seeds such a run is shown and does not count.
     pub no_strike: bool,

@@ -1,5 +1,6 @@
 //! Tests of brownout from outside.
 mod brownout;
+mod ci;
 mod cli;
 mod clients;
 mod drive;

@@ -14,18 +14,18 @@ use serde_json::Value;
 use crate::brownout::{program, root};
 
 /// What an invocation printed and how it ended.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Runs the program in `folder`, with nothing of the terminal's environment that could change the text.
-fn brownout_in(folder: &Path, arguments: &[&str]) -> Said {
+pub(crate) fn brownout_in(folder: &Path, arguments: &[&str]) -> Said {
     said(&command_in(folder, arguments).output().expect("the built program starts"))
 }
 
-fn command_in(folder: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command_in(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command
         .current_dir(folder)
@@ -37,7 +37,7 @@ fn command_in(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn said(output: &Output) -> Said {
+pub(crate) fn said(output: &Output) -> Said {
     Said {
         code: output.status.code(),
         out: String::from_utf8(output.stdout.clone()).expect("the report is UTF-8"),
@@ -51,14 +51,14 @@ fn brownout(arguments: &[&str]) -> Said {
 }
 
 /// Runs `brownout run` with traces in a folder that is thrown away.
-fn run_in(folder: &Path, arguments: &[&str]) -> Said {
+pub(crate) fn run_in(folder: &Path, arguments: &[&str]) -> Said {
     let out = folder.join("out");
     let out = out.to_str().expect("temporary folders have UTF-8 names");
     brownout_in(root(), &[&["run", "--out", out], arguments].concat())
 }
 
 /// A mistake: nothing on standard output, and on standard error exactly this and no more.
-fn refused(said: &Said, code: i32, parts: &[&str]) {
+pub(crate) fn refused(said: &Said, code: i32, parts: &[&str]) {
     assert_eq!(said.code, Some(code), "{}", said.err);
     assert_eq!(said.out, "", "standard output is for reports");
     for part in parts {
@@ -298,7 +298,7 @@ fn a_reader_that_goes_away_is_no_panic() {
 }
 
 /// A client that needs nothing but bash.
-const CLIENT: &[&str] = &["--", "bash", "tests/clients/one_call.sh"];
+pub(crate) const CLIENT: &[&str] = &["--", "bash", "tests/clients/one_call.sh"];
 
 /// A scenario that [`CLIENT`] holds: it tries once, and says so when that failed.
 const HELD: &str = "
@@ -320,7 +320,7 @@ expect: [no_lost_operations, failures_surface, bounded_retries: {max_attempts: 3
 ";
 
 /// A scenario that [`CLIENT`] breaks: the answer is lost after the charge, and it says that it failed.
-const BROKEN: &str = "
+pub(crate) const BROKEN: &str = "
 version: 1
 name: broken
 seed: 5
@@ -336,7 +336,7 @@ expect: [honest_failures, no_double_charges]
 ";
 
 /// A folder with one scenario, and its path as an argument.
-fn folder_with(scenario: &str) -> (tempfile::TempDir, String) {
+pub(crate) fn folder_with(scenario: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().expect("a folder for temporary files");
     let path = folder.path().join("scenario.yaml");
     fs::write(&path, scenario).expect("written");
@@ -344,7 +344,7 @@ fn folder_with(scenario: &str) -> (tempfile::TempDir, String) {
     (folder, path)
 }
 
-fn document(said: &Said) -> Value {
+pub(crate) fn document(said: &Said) -> Value {
     serde_json::from_str(&said.out)
         .unwrap_or_else(|error| panic!("{error}: {}\n{}", said.out, said.err))
 }

@@ -10,6 +10,7 @@ use brownout_provider::document::Severity;
 use clap::Args;
 
 use super::exit::Exit;
+use super::publish;
 use super::refusal::{Refusal, chain};
 use super::run::arguments::{format_names, quoted};
 use super::terminal::Terminal;
@@ -70,15 +71,15 @@ pub fn run(arguments: &CheckArguments, terminal: Terminal) -> Result<Exit, Refus
         }
     }
     let format = registry::find(&arguments.format)
-        .ok_or_else(|| Refusal::usage("no such format; `human` and `json` are known"))?;
+        .ok_or_else(|| Refusal::usage("no such format; `--help` names them all"))?;
     if report.entries.is_empty() && format.name == human::FORMAT.name {
         return Ok(exit);
     }
     if report.entries.is_empty() {
-        terminal.out(&(format.render)(&report));
+        publish(terminal, format, &report);
         return Ok(exit);
     }
-    terminal.out(&(format.render)(&report));
+    publish(terminal, format, &report);
     Ok(exit.max(report.verdict().into()))
 }
 
@@ -138,5 +139,5 @@ fn judged_again(file: &Path) -> Result<Entry, Refusal> {
     result.reproduce = format!("brownout check {}", quoted(&shown));
     result.trace = Some(file.to_owned());
     let stories = story::stories(&scenario, &trace, &result);
-    Ok(Entry { result, stories, excused: false })
+    Ok(Entry { result, stories, excused: false, known: Vec::new() })
 }

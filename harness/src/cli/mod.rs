@@ -23,6 +23,8 @@ pub mod sources;
 pub mod terminal;
 
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -32,7 +34,7 @@ use exit::Exit;
 use refusal::Refusal;
 use terminal::Terminal;
 
-use crate::report::{Report, json};
+use crate::report::{Format, Report, human, registry};
 
 /// A chaos harness for the code that calls APIs.
 ///
@@ -128,17 +130,43 @@ fn dispatch(command: Command, terminal: Terminal) -> Result<Exit, Refusal> {
 
 /// Whoever asked for a document for programs gets one also where nothing can run.
 fn document(terminal: Terminal, refusal: &Refusal) {
-    if asks_for_json(std::env::args_os().skip(1)) {
-        let report = Report { entries: Vec::new(), trouble: Some(refusal.as_trouble()) };
-        terminal.out(&(json::FORMAT.render)(&report));
+    let format = asked_format(std::env::args_os().skip(1));
+    if let Some(format) = format.filter(|format| format.name != human::FORMAT.name) {
+        let report = Report { trouble: Some(refusal.as_trouble()), ..Report::default() };
+        publish(terminal, format, &report);
     }
 }
 
-/// True when the words before `--` ask for JSON, whatever else is wrong with them.
-fn asks_for_json(words: impl Iterator<Item = OsString>) -> bool {
-    let words: Vec<OsString> = words.take_while(|word| word != "--").collect();
-    words.iter().any(|word| word == "--format=json")
-        || words.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
+/// The format that the words before `--` ask for, whatever else is wrong with them.
+fn asked_format(words: impl Iterator<Item = OsString>) -> Option<&'static Format> {
+    let words: Vec<String> = words
+        .take_while(|word| word != "--")
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let joined = words.iter().find_map(|word| word.strip_prefix("--format="));
+    let apart = || words.windows(2).find(|pair| pair[0] == "--format").map(|pair| &*pair[1]);
+    registry::find(joined.or_else(apart)?)
+}
+
+/// Prints a report, and appends what its format writes beside it to the file that the environment names.
+fn publish(terminal: Terminal, format: &Format, report: &Report) {
+    terminal.out(&(format.render)(report));
+    let Some(aside) = format.aside else { return };
+    let Some(path) = std::env::var_os(aside.variable).filter(|path| !path.is_empty()) else {
+        return;
+    };
+    let appended = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all((aside.render)(report).as_bytes()));
+    if let Err(error) = appended {
+        // The verdict stands, and says more than a missing page.
+        terminal.err(&format!(
+            "cannot write to the file that `{}` names: {error}; the report above holds the same\n",
+            aside.variable
+        ));
+    }
 }
 
 /// Prints what clap has to say: help and version are no mistake, the rest is exit 3.

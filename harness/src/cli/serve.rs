@@ -74,7 +74,7 @@ pub fn run(arguments: &ServeArguments, terminal: Terminal) -> Result<Exit, Refus
     let run = run_main(&loaded.scenario, seed, &client, &options)?;
     let reproduce = format!("brownout serve {} --seed {}", quoted(&loaded.file), seed.get());
     let entry = story::entry(&loaded.scenario, &run, None, reproduce);
-    let report = Report { entries: vec![entry], trouble: None };
+    let report = Report { entries: vec![entry], ..Report::default() };
     terminal.out(&(json::FORMAT.render)(&report));
     Ok(report.verdict().into())
 }

@@ -78,8 +78,9 @@ impl Judged {
 
     fn as_report(&self) -> Report {
         let stories = story::stories(&self.scenario, &self.trace, &self.result);
-        let entry = Entry { stories, result: self.result.clone(), excused: false };
-        Report { entries: vec![entry], trouble: None }
+        let entry =
+            Entry { stories, result: self.result.clone(), excused: false, known: Vec::new() };
+        Report { entries: vec![entry], ..Report::default() }
     }
 
     fn panic_message(&self) -> String {

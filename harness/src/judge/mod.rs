@@ -29,14 +29,18 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
     let mut readings = guess::Readings::of(trace, scenario);
     let invariants: Vec<InvariantResult> =
         scenario.expect.iter().map(|one| judge_one(trace, one, &mut readings)).collect();
-    let (verdict, doubt) = verdict(trace, scenario, &invariants, control.as_ref());
+    let doubt = doubt(trace, scenario, &invariants, control.as_ref());
+    let no_strike = matches!(doubt, Some(Doubt::NoStrike(_)));
+    let doubt = doubt.map(Doubt::sentence);
+    let verdict = verdict(&invariants, doubt.as_deref());
     ScenarioResult {
         name: scenario.name.clone(),
         file: trace.run.file.clone(),
         seed: trace.run.seed,
         verdict,
-        no_strike: matches!(doubt, Some(Doubt::NoStrike(_))),
-        reason: doubt.map(Doubt::sentence),
+        no_strike,
+        reason: doubt.clone().filter(|_| verdict == Verdict::Inconclusive),
+        doubt,
         control,
         schedule_hash: twice::schedule_hash(trace),
         faults: counts::strikes(trace, |_| true),
@@ -123,19 +127,11 @@ impl Doubt {
     }
 }
 
-fn verdict(
-    trace: &Trace,
-    scenario: &Scenario,
-    invariants: &[InvariantResult],
-    control: Option<&ControlResult>,
-) -> (Verdict, Option<Doubt>) {
+fn verdict(invariants: &[InvariantResult], doubt: Option<&str>) -> Verdict {
     if invariants.iter().any(|one| one.verdict == InvariantVerdict::Failed) {
-        return (Verdict::Failed, None);
+        return Verdict::Failed;
     }
-    match doubt(trace, scenario, invariants, control) {
-        Some(doubt) => (Verdict::Inconclusive, Some(doubt)),
-        None => (Verdict::Passed, None),
-    }
+    if doubt.is_some() { Verdict::Inconclusive } else { Verdict::Passed }
 }
 
 /// The first reason to say nothing; of those that come together, the one that helps most comes first.

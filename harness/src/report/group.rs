@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::baseline::Known;
 use super::{Entry, Report};
 use crate::verdict::{InvariantVerdict, Money, OperationCounts, Verdict};
 
@@ -29,6 +30,8 @@ pub struct InvariantSum<'a> {
     pub partial: bool,
     /// Why the first run did not exercise it.
     pub reason: Option<&'a str>,
+    /// What the baseline says of its violations.
+    pub known: Option<&'a Known>,
 }
 
 /// The groups of a report in the order in which their first runs stand.
@@ -132,6 +135,7 @@ impl<'a> Group<'a> {
                         violations: one.violations.len(),
                         partial: one.partial,
                         reason: one.reason.as_deref(),
+                        known: entry.known(one.name),
                     });
                     continue;
                 };

@@ -10,13 +10,14 @@ use std::fmt::Write as _;
 
 use brownout_provider::event::Mode;
 
+use super::baseline::Compared;
 use super::group::{Group, InvariantSum, groups};
 use super::sentence::sentence;
 use super::style::Style;
 use super::{Entry, Format, Report, Story};
 use crate::amount::{amount, grouped, plural, times};
 use crate::invariant::registry;
-use crate::verdict::{InvariantResult, InvariantVerdict, ScenarioResult, Verdict};
+use crate::verdict::{InvariantResult, InvariantVerdict, Verdict};
 
 /// How wide sentences beside the left column are, in characters.
 const PROSE_WIDTH: usize = 85;
@@ -26,6 +27,7 @@ pub static FORMAT: Format = Format {
     name: "human",
     summary: "for people: timelines, cures, one command to repeat",
     render,
+    aside: None,
 };
 
 /// How many failing seeds of one scenario are listed with their command.
@@ -52,6 +54,10 @@ fn render(report: &Report) -> String {
     for group in &groups {
         line(&mut out, "");
         tell_group(&mut out, group);
+    }
+    for said in report.baseline.iter().flat_map(Compared::sentences) {
+        line(&mut out, "");
+        line(&mut out, &Style::Doubt.paint(said).to_string());
     }
     if let Some(seeds) = seeds {
         line(&mut out, "");
@@ -228,6 +234,15 @@ fn invariants(out: &mut String, sums: &[InvariantSum<'_>]) {
                 };
                 (style, "✓", format!("{how}, exercised {}", times(one.exercised)))
             }
+            InvariantVerdict::Failed if one.known.is_some() => (
+                Style::Doubt,
+                "·",
+                format!(
+                    "{}, {}",
+                    plural(one.violations, "violation"),
+                    one.known.map(ToString::to_string).unwrap_or_default()
+                ),
+            ),
             InvariantVerdict::Failed => (
                 Style::Bad,
                 "✗",
@@ -255,7 +270,7 @@ fn invariants(out: &mut String, sums: &[InvariantSum<'_>]) {
 #[must_use]
 pub fn first_violation(entry: &Entry) -> String {
     let mut out = String::new();
-    if let Some(invariant) = entry.result.invariants.iter().find(|one| !one.violations.is_empty()) {
+    if let Some(invariant) = entry.broken().next() {
         tell_violation(&mut out, entry, invariant, Told::Here);
     }
     out
@@ -264,7 +279,7 @@ pub fn first_violation(entry: &Entry) -> String {
 /// The violations of one run, the first of each invariant in full; with several seeds it says which.
 fn violations(out: &mut String, entry: &Entry, seeds: usize) {
     let mut shown: Vec<&[String]> = Vec::new();
-    for invariant in &entry.result.invariants {
+    for invariant in entry.broken() {
         let Some(first) = invariant.violations.first() else { continue };
         line(out, "");
         let about = match &first.operation {
@@ -328,10 +343,11 @@ fn tell_violation(out: &mut String, entry: &Entry, invariant: &InvariantResult, 
 
 /// The commands that repeat it, and where the trace stands.
 fn ending(out: &mut String, group: &Group<'_>) {
-    let all: Vec<&ScenarioResult> = group.entries.iter().map(|entry| &entry.result).collect();
-    let failing: Vec<&ScenarioResult> =
-        all.iter().copied().filter(|result| result.verdict == Verdict::Failed).collect();
-    if let ([result], _) | ([], [result]) = (failing.as_slice(), all.as_slice()) {
+    let all = group.entries.as_slice();
+    let failing: Vec<&Entry> =
+        all.iter().copied().filter(|entry| entry.result.verdict == Verdict::Failed).collect();
+    if let ([entry], _) | ([], [entry]) = (failing.as_slice(), all) {
+        let result = &entry.result;
         line(out, "");
         if let Some(trace) = &result.trace {
             fact(out, "trace", &trace.display().to_string());
@@ -342,13 +358,9 @@ fn ending(out: &mut String, group: &Group<'_>) {
     if !failing.is_empty() {
         line(out, "");
     }
-    for result in failing.iter().take(LISTED_SEEDS) {
-        let broken: Vec<&str> = result
-            .invariants
-            .iter()
-            .filter(|one| one.verdict == InvariantVerdict::Failed)
-            .map(|one| one.name)
-            .collect();
+    for entry in failing.iter().take(LISTED_SEEDS) {
+        let result = &entry.result;
+        let broken: Vec<&str> = entry.broken().map(|one| one.name).collect();
         fact(out, &format!("seed {}", result.seed), &broken.join(", "));
         line(out, &format!("      {}", Style::Strong.paint(&result.reproduce)));
     }

@@ -7,6 +7,8 @@
 //! | `error` | left out when all went well; else `exit_code` (3 or 4), `message`, and `diagnostics` |
 //! | `error.diagnostics` | one entry a mistake in a file of the user's, as [`PlacedDiagnostic`] says; left out when no file is wrong |
 //! | `scenarios` | one entry a scenario and seed; empty when nothing was judged |
+//! | `scenarios[].invariants[].known` | `{reason, date}` where the baseline knows the violation, which then fails nothing; else left out |
+//! | `baseline` | `{file, entries, not_run, stale: [{line, scenario, invariant}]}`; left out without `--baseline` |
 //!
 //! Where a scenario is wrong nothing runs, the exit code is 3, and the document reads
 //! `{"version":1,"verdict":null,"error":{"exit_code":3,"message":"…","diagnostics":[{"file":"a.yaml",
@@ -19,6 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::baseline::{Compared, Known};
 use super::{Entry, Format, PlacedDiagnostic, Report};
 use crate::invariant::Violation;
 use crate::verdict::{InvariantResult, InvariantVerdict, Money, OperationCounts, Verdict};
@@ -28,6 +31,7 @@ pub static FORMAT: Format = Format {
     name: "json",
     summary: "one document for other programs; its shape is a contract",
     render,
+    aside: None,
 };
 
 /// The version of the document's shape.
@@ -41,6 +45,8 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorDocument<'a>>,
     scenarios: Vec<ScenarioDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<&'a Compared>,
 }
 
 #[derive(Serialize)]
@@ -79,6 +85,8 @@ struct InvariantDocument<'a> {
     exercised: u64,
     reason: Option<&'a str>,
     violations: Vec<ViolationDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<&'a Known>,
 }
 
 #[derive(Serialize)]
@@ -98,6 +106,7 @@ fn render(report: &Report) -> String {
             diagnostics: &trouble.diagnostics,
         }),
         scenarios: report.entries.iter().map(scenario).collect(),
+        baseline: report.baseline.as_ref(),
     };
     let mut text = serde_json::to_string_pretty(&document)
         .expect("strings, numbers and lists always make a JSON document");
@@ -121,14 +130,15 @@ fn scenario(entry: &Entry) -> ScenarioDocument<'_> {
         retries: result.retries,
         effects: &result.effects,
         money: &result.money,
-        invariants: result.invariants.iter().map(invariant).collect(),
+        invariants: result.invariants.iter().map(|one| invariant(entry, one)).collect(),
         reproduce: &result.reproduce,
         trace: result.trace.as_ref().map(|path| path.display().to_string()),
         elapsed_ms: result.elapsed_ms,
     }
 }
 
-fn invariant(result: &InvariantResult) -> InvariantDocument<'_> {
+fn invariant<'a>(entry: &'a Entry, result: &'a InvariantResult) -> InvariantDocument<'a> {
+    let failed = result.verdict == InvariantVerdict::Failed;
     InvariantDocument {
         name: result.name,
         verdict: result.verdict,
@@ -138,6 +148,7 @@ fn invariant(result: &InvariantResult) -> InvariantDocument<'_> {
             reason => reason.as_deref(),
         },
         violations: result.violations.iter().map(violation).collect(),
+        known: entry.known(result.name).filter(|_| failed),
     }
 }
 

@@ -3,11 +3,15 @@
 //! A report is told from [`Report`] alone; it knows neither clients nor providers nor the command line.
 //! **Invariant:** every format is a pure function from a [`Report`] to text, so each has snapshots.
 
+pub mod baseline;
 #[cfg(feature = "cli")]
 pub mod diagnostics;
+pub mod github;
 pub mod group;
 pub mod human;
 pub mod json;
+#[cfg(feature = "cli")]
+pub mod junit;
 pub mod registry;
 pub mod sentence;
 pub mod story;
@@ -18,7 +22,11 @@ use std::collections::BTreeSet;
 use brownout_provider::document::{Diagnostic, Place, Source};
 use serde::Serialize;
 
-use crate::verdict::{ScenarioResult, Verdict};
+use self::baseline::{Compared, Known};
+use crate::verdict::{InvariantResult, InvariantVerdict, ScenarioResult, Verdict};
+
+/// So many allowed words are said in a line.
+const MOST_ALLOWED: usize = 10;
 
 /// Everything that was run and judged in one invocation.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +35,8 @@ pub struct Report {
     pub entries: Vec<Entry>,
     /// What kept the invocation from its end, where something did.
     pub trouble: Option<Trouble>,
+    /// What came of the baseline, where one was given.
+    pub baseline: Option<Compared>,
 }
 
 /// What kept an invocation from its end: the command line, a scenario, or the machine.
@@ -77,6 +87,28 @@ impl PlacedDiagnostic {
             cure: diagnostic.cure.clone(),
         }
     }
+
+    /// What is wrong and what to do, without the place.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let Self { message, allowed, did_you_mean, cure, .. } = self;
+        let mut text = message.clone();
+        if let Some(word) = did_you_mean {
+            text = format!("{text}; did you mean `{word}`?");
+        } else if !allowed.is_empty() && allowed.len() <= MOST_ALLOWED {
+            text = format!("{text}; allowed: {}", allowed.join(", "));
+        }
+        if let Some(cure) = cure {
+            text = format!("{text}; {cure}");
+        }
+        text
+    }
+
+    /// The same with the place before it: `a.yaml:2:1: …`.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        format!("{}:{}:{}: {}", self.file, self.line, self.column, self.in_words())
+    }
 }
 
 /// One judged run, with the stories of its violations.
@@ -89,6 +121,8 @@ pub struct Entry {
     /// True when it is inconclusive only because no rule struck with this seed, while one struck with
     /// another: it is shown, and does not count.
     pub excused: bool,
+    /// The violations of this scenario that are known and fail nothing.
+    pub known: Vec<Known>,
 }
 
 /// The first violation of an invariant as a person reads it.
@@ -113,9 +147,34 @@ pub struct Format {
     pub summary: &'static str,
     /// Writes the whole report, with a line break at the end.
     pub render: fn(&Report) -> String,
+    /// What the format writes beside the report.
+    pub aside: Option<Aside>,
+}
+
+/// A text beside a report, for a place that the surroundings name.
+#[derive(Clone, Copy, Debug)]
+pub struct Aside {
+    /// The environment variable that holds the path of the file to which it is appended.
+    pub variable: &'static str,
+    /// Writes the text.
+    pub render: fn(&Report) -> String,
 }
 
 impl Entry {
+    /// What was broken and is not known.
+    pub fn broken(&self) -> impl Iterator<Item = &InvariantResult> {
+        self.result
+            .invariants
+            .iter()
+            .filter(|one| one.verdict == InvariantVerdict::Failed && self.known(one.name).is_none())
+    }
+
+    /// What the baseline says of violations of this invariant.
+    #[must_use]
+    pub fn known(&self, invariant: &str) -> Option<&Known> {
+        self.known.iter().find(|one| one.invariant == invariant)
+    }
+
     /// The verdict, where it counts.
     #[must_use]
     pub fn counted(&self) -> Option<Verdict> {
@@ -134,7 +193,9 @@ impl Report {
             .map(|entry| scenario_of(&entry.result))
             .collect();
         for entry in &mut self.entries {
-            entry.excused = entry.result.no_strike && struck.contains(&scenario_of(&entry.result));
+            entry.excused = entry.result.no_strike
+                && entry.result.verdict == Verdict::Inconclusive
+                && struck.contains(&scenario_of(&entry.result));
         }
     }
 

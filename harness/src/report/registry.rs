@@ -1,9 +1,17 @@
 //! All formats of reports, by name.
 
-use super::{Format, human, json};
+#[cfg(feature = "cli")]
+use super::junit;
+use super::{Format, github, human, json};
 
 /// Every format, in the order of the documentation; the first is the default.
-pub static FORMATS: &[&Format] = &[&human::FORMAT, &json::FORMAT];
+pub static FORMATS: &[&Format] = &[
+    &human::FORMAT,
+    &json::FORMAT,
+    #[cfg(feature = "cli")]
+    &junit::FORMAT,
+    &github::FORMAT,
+];
 
 /// The format of that name.
 #[must_use]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use super::Report;
-use crate::amount::{amount, is_currency};
+use crate::amount::{amount, is_currency, plural};
 use crate::invariant::registry::INVARIANTS;
 use crate::invariant::{InvariantKind, Violation};
 use crate::verdict::{InvariantVerdict, Verdict};
@@ -68,7 +68,7 @@ fn violations<'a>(report: &'a Report, name: &str) -> Vec<(usize, &'a Violation)>
         .entries
         .iter()
         .enumerate()
-        .flat_map(|(run, entry)| entry.result.invariants.iter().map(move |one| (run, one)))
+        .flat_map(|(run, entry)| entry.broken().map(move |one| (run, one)))
         .filter(|(_, invariant)| invariant.name == name)
         .flat_map(|(run, invariant)| invariant.violations.iter().map(move |one| (run, one)))
         .collect()
@@ -135,6 +135,15 @@ fn passed(report: &Report) -> String {
                 .any(|one| one.name == name && one.verdict == InvariantVerdict::Passed)
         })
     };
+    let known: usize = report
+        .entries
+        .iter()
+        .flat_map(|entry| &entry.result.invariants)
+        .map(|one| one.violations.len())
+        .sum();
+    if known > 0 {
+        return format!("nothing new is broken; {} known", one_or_many(known));
+    }
     let held = format!("{total} of {total} operations held");
     if judged(DOUBLE_CHARGES) {
         format!("{held}; nothing was charged twice")
@@ -143,4 +152,10 @@ fn passed(report: &Report) -> String {
     } else {
         held
     }
+}
+
+/// `1 violation is`, `3 violations are`.
+fn one_or_many(violations: usize) -> String {
+    let are = if violations == 1 { "is" } else { "are" };
+    format!("{} {are}", plural(violations, "violation"))
 }

@@ -19,7 +19,12 @@ pub fn entry(
     reproduce: String,
 ) -> Entry {
     let result = run.judged(scenario, control, reproduce);
-    Entry { stories: stories(scenario, &run.trace, &result), result, excused: false }
+    Entry {
+        stories: stories(scenario, &run.trace, &result),
+        result,
+        excused: false,
+        known: Vec::new(),
+    }
 }
 
 /// One story for each invariant that failed.

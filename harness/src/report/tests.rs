@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use brownout_provider::event::Mode;
 
+use super::baseline::{Compared, Known, Stale};
 use super::style::plain;
-use super::{Entry, Report, Story, human, json, sentence};
+use super::{Entry, Report, Story, github, human, json, junit, sentence};
 use crate::invariant::Violation;
 use crate::verdict::{
     ControlResult, InvariantResult, InvariantVerdict, Money, OperationCounts, ScenarioResult,
@@ -51,6 +52,7 @@ fn result(seed: u64) -> ScenarioResult {
         seed,
         verdict: Verdict::Passed,
         reason: None,
+        doubt: None,
         no_strike: false,
         control: Some(ControlResult { passed: true, reason: None }),
         schedule_hash: "3f2a9c".to_owned(),
@@ -124,11 +126,11 @@ fn entry(result: ScenarioResult) -> Entry {
         Verdict::Failed => vec![story()],
         Verdict::Passed | Verdict::Inconclusive => Vec::new(),
     };
-    Entry { result, stories, excused: false }
+    Entry { result, stories, excused: false, known: Vec::new() }
 }
 
 fn report(results: impl IntoIterator<Item = ScenarioResult>) -> Report {
-    Report { entries: results.into_iter().map(entry).collect(), trouble: None }
+    Report { entries: results.into_iter().map(entry).collect(), ..Report::default() }
 }
 
 fn inconclusive() -> ScenarioResult {
@@ -245,7 +247,7 @@ fn without_a_run_the_document_says_what_is_wrong() {
         message: "no room; make some".to_owned(),
         diagnostics: Vec::new(),
     };
-    let mut report = Report { entries: Vec::new(), trouble: Some(trouble) };
+    let mut report = Report { trouble: Some(trouble), ..Report::default() };
     let document = |report: &Report| -> serde_json::Value {
         serde_json::from_str(&(json::FORMAT.render)(report)).expect("one document")
     };
@@ -304,5 +306,182 @@ fn the_sentence_speaks_of_the_worst_that_is_known() {
     assert_eq!(
         sentence::sentence(&Report::default()),
         "nothing ran, so nothing can be said about this client"
+    );
+}
+
+/// Text that a client or a file could write to break out of a format.
+const HOSTILE: &str =
+    "]]>\u{1}\u{1b}[31m</failure>\n::error::a\r\n| <b>x</b> `y` 100% [z](w) ```\n##[error]b";
+
+fn hostile() -> Report {
+    let mut bad = charged_twice(42, 1);
+    bad.name = "a,b:c|d".to_owned();
+    bad.file = "x,y:z%.yaml".to_owned();
+    bad.invariants[0].violations[0].message = HOSTILE.to_owned();
+    bad.notes = vec![HOSTILE.to_owned()];
+    let mut doubtful = inconclusive();
+    doubtful.reason = Some(HOSTILE.to_owned());
+    let mut report = report([bad, doubtful]);
+    report.entries[0].stories[0].timeline = HOSTILE.split('\n').map(str::to_owned).collect();
+    report.entries[0].stories[0].cure = HOSTILE.to_owned();
+    report
+}
+
+fn known() -> Report {
+    let known = Known {
+        invariant: "no_double_charges".to_owned(),
+        reason: "one key an attempt; to be mended".to_owned(),
+        date: "2026-11-20".to_owned(),
+    };
+    let mut forgiven = charged_twice(42, 3);
+    forgiven.verdict = Verdict::Passed;
+    let stale = Stale {
+        file: "known.yaml".to_owned(),
+        line: 7,
+        scenario: "lost-response".to_owned(),
+        invariant: "no_lost_operations".to_owned(),
+        is_unexpected: false,
+    };
+    let mut report = report([forgiven]);
+    report.entries[0].known = vec![known];
+    report.baseline = Some(Compared {
+        file: "known.yaml".to_owned(),
+        entries: 3,
+        not_run: 1,
+        stale: vec![stale],
+    });
+    report
+}
+
+fn wrong_file() -> Report {
+    let diagnostic = super::PlacedDiagnostic {
+        file: "a.yaml".to_owned(),
+        line: 2,
+        column: 1,
+        path: "nmae".to_owned(),
+        message: "unknown key `nmae`".to_owned(),
+        allowed: vec!["name".to_owned()],
+        did_you_mean: Some("name".to_owned()),
+        cure: Some("mend it".to_owned()),
+    };
+    let trouble = super::Trouble {
+        exit_code: 3,
+        message: "1 file is wrong, so nothing ran".to_owned(),
+        diagnostics: vec![diagnostic],
+    };
+    Report { trouble: Some(trouble), ..Report::default() }
+}
+
+fn aside(report: &Report) -> String {
+    let aside = github::FORMAT.aside.expect("it has one");
+    (aside.render)(report)
+}
+
+#[test]
+fn known_violations_are_shown_and_new_ones_told() {
+    insta::assert_snapshot!("known_for_people", told(&known()));
+    let document: serde_json::Value =
+        serde_json::from_str(&(json::FORMAT.render)(&known())).expect("one document");
+    assert_eq!(document["verdict"], "passed");
+    let first = &document["scenarios"][0]["invariants"][0];
+    assert_eq!(
+        (&first["verdict"], &first["known"]["date"]),
+        (&"failed".into(), &"2026-11-20".into())
+    );
+    assert_eq!(
+        document["baseline"],
+        serde_json::json!({"file": "known.yaml", "entries": 3, "not_run": 1, "stale": [
+            {"line": 7, "scenario": "lost-response", "invariant": "no_lost_operations"}]})
+    );
+}
+
+#[test]
+fn annotations_are_summed_by_invariant_and_at_most_ten() {
+    let text = (github::FORMAT.render)(&report([charged_twice(42, 2), charged_twice(43, 3)]));
+    let commands: Vec<&str> = text.lines().filter(|line| line.starts_with("::error")).collect();
+    assert_eq!(commands.len(), 1, "{text}");
+    assert!(commands[0].contains("5 violations in 2 runs of lost-response%0Aop-0001: "), "{text}");
+    let many = report((0..30).map(|seed| ScenarioResult { seed, ..inconclusive() }));
+    let text = (github::FORMAT.render)(&many);
+    let commands: Vec<&str> = text.lines().filter(|line| line.contains("title=")).collect();
+    assert_eq!(commands.len(), 10, "{text}");
+    assert!(commands[9].contains("title=and 21 more"), "{text}");
+}
+
+#[test]
+fn a_step_is_told_in_the_log_in_annotations_and_on_its_page() {
+    let report = report([result(41), charged_twice(42, 2), inconclusive()]);
+    insta::assert_snapshot!("github_log", (github::FORMAT.render)(&report));
+    insta::assert_snapshot!("github_summary", aside(&report));
+    insta::assert_snapshot!(
+        "github_known",
+        format!("{}{}", (github::FORMAT.render)(&known()), aside(&known()))
+    );
+    insta::assert_snapshot!(
+        "github_wrong_file",
+        format!("{}{}", (github::FORMAT.render)(&wrong_file()), aside(&wrong_file()))
+    );
+}
+
+/// What the runner of GitHub takes for commands: lines outside of a silence that begin with `::`.
+fn commands(log: &str) -> Vec<&str> {
+    let mut silent: Option<String> = None;
+    let mut commands = Vec::new();
+    for line in log.split(['\n', '\r']) {
+        match &silent {
+            Some(end) if line == end => silent = None,
+            Some(_) => {}
+            None => match line.strip_prefix("::stop-commands::") {
+                Some(token) => silent = Some(format!("::{token}::")),
+                None => commands.push(line),
+            },
+        }
+    }
+    assert_eq!(silent, None, "the silence ends");
+    commands
+}
+
+#[test]
+fn no_text_of_a_client_gives_a_command_or_changes_the_page() {
+    let log = (github::FORMAT.render)(&hostile());
+    let found: Vec<&str> = commands(&log).into_iter().filter(|line| !line.is_empty()).collect();
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found[0]
+            .starts_with("::error file=x%2Cy%3Az%25.yaml,line=1,col=1,title=no_double_charges::")
+    );
+    assert!(found[1].starts_with("::warning file="), "{found:#?}");
+    let page = aside(&hostile());
+    let fence = "````";
+    let outside: String = page.split(fence).step_by(2).collect();
+    assert!(!outside.contains("<b>") && outside.contains("&lt;b>"), "{page}");
+    let row = page.lines().find(|line| line.contains("a,b:c")).expect("a row");
+    assert_eq!(row.matches('|').count(), 7, "{row}");
+    assert!(
+        page.contains(&format!("\n{fence}text\n")),
+        "a fence that the text cannot close: {page}"
+    );
+}
+
+#[test]
+fn a_test_reporter_reads_each_invariant_and_seed() {
+    let render = junit::FORMAT.render;
+    insta::assert_snapshot!(
+        "junit",
+        render(&report([result(41), charged_twice(42, 2), inconclusive()]))
+    );
+    insta::assert_snapshot!("junit_known", render(&known()));
+    insta::assert_snapshot!("junit_wrong_file", render(&wrong_file()));
+    let text = render(&hostile());
+    assert!(!text.contains('\u{1}') && !text.contains('\u{1b}'), "no character that XML forbids");
+    assert_eq!(text.matches("</failure>").count(), 1, "{text}");
+    let mut calm_too = report([result(42), calm(44)]);
+    calm_too.excuse_calm_seeds();
+    assert!(!render(&calm_too).contains("<error"), "an excused seed breaks no build");
+    let mut twice = result(42);
+    twice.verdict = Verdict::Failed;
+    twice.reason = Some("two runs differ".to_owned());
+    assert!(
+        render(&report([twice])).contains("<failure message=\"two runs differ\" type=\"twice\"")
     );
 }

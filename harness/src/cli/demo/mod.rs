@@ -105,7 +105,7 @@ fn judged(scenario: &Scenario, client: &Client, dir: Option<PathBuf>) -> Result<
 
 /// The sentence, what was counted, and the first violation in full.
 fn told(entry: &Entry) -> String {
-    let report = Report { entries: vec![entry.clone()], trouble: None };
+    let report = Report { entries: vec![entry.clone()], ..Report::default() };
     let style = human::of_verdict(entry.result.verdict);
     let mut text = format!("   {}\n", style.paint(sentence::sentence(&report)));
     text.push_str(&human::first_violation(entry));

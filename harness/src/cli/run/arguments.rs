@@ -96,6 +96,10 @@ pub struct RunArguments {
     #[arg(long, help_heading = "Judging")]
     pub fail_fast: bool,
 
+    /// A file that lists known violations: they are shown and fail nothing, a new one fails.
+    #[arg(long, value_name = "FILE", help_heading = "Judging")]
+    pub baseline: Option<PathBuf>,
+
     /// Runs everything twice and fails if the drawn schedules differ.
     #[arg(long, help_heading = "Judging")]
     pub twice: bool,
@@ -176,6 +180,7 @@ impl RunArguments {
         for host in &self.allow_network {
             option("allow-network", Some(host.clone()));
         }
+        option("baseline", self.baseline.as_ref().map(|file| file.display().to_string()));
         option("seed", Some(seed.get().to_string()));
         for (name, is_set) in [
             ("no-control", self.no_control),

@@ -6,6 +6,7 @@
 //! command that repeats it.
 
 pub mod arguments;
+pub mod baseline;
 pub mod batch;
 pub mod control;
 pub mod over_seeds;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use brownout_provider::seed::Seed;
 
 use self::arguments::RunArguments;
+use self::baseline::Baseline;
 use self::batch::{Crew, News, in_parallel};
 use self::plan::{Plan, Planned};
 use self::single::Single;
@@ -24,6 +26,7 @@ use super::exit::Exit;
 use super::interrupt;
 use super::out_dir::OutDir;
 use super::progress::{PATIENCE, Progress};
+use super::publish;
 use super::refusal::Refusal;
 use super::terminal::Terminal;
 use crate::drive::stop::Stop;
@@ -35,20 +38,22 @@ use crate::verdict::{ControlResult, Verdict};
 /// # Errors
 /// Anything is wrong before the first run: arguments, scenarios, the command, the folder for traces.
 pub fn run(arguments: RunArguments, terminal: Terminal) -> Result<Exit, Refusal> {
+    let known = arguments.baseline.as_deref().map(|file| baseline::read(file, terminal));
+    let baseline = known.transpose()?;
     let plan = plan::plan(&arguments, terminal)?;
     let out = OutDir::open(&arguments.out)?;
     let stop = Stop::new();
     interrupt::listen(&stop)?;
-    let context = Context { arguments, out, stop, terminal };
+    let context = Context { arguments, out, stop, baseline, terminal };
     let (mut report, trouble) = context.run_all(&plan);
     report.trouble = context.in_the_way(&trouble);
     let format = registry::find(&context.arguments.format)
-        .ok_or_else(|| Refusal::usage("no such format; `human` and `json` are known"))?;
+        .ok_or_else(|| Refusal::usage("no such format; `--help` names them all"))?;
     // For people, where not one run came to its end, what went wrong is all there is to say, and it
     // stands on standard error.
     let is_for_people = format.name == human::FORMAT.name;
     if !report.entries.is_empty() || report.trouble.is_none() || !is_for_people {
-        terminal.out(&(format.render)(&report));
+        publish(terminal, format, &report);
     }
     Ok(context.exit(&report, &trouble))
 }
@@ -62,6 +67,8 @@ pub struct Context {
     pub out: OutDir,
     /// Ends all runs early.
     pub stop: Stop,
+    /// The violations that are known, where a file lists them.
+    pub baseline: Option<Baseline>,
     terminal: Terminal,
 }
 
@@ -95,8 +102,9 @@ impl Context {
             Vec::new()
         };
         progress.end();
-        let mut report = Report { entries, trouble: None };
+        let mut report = Report { entries, ..Report::default() };
         report.excuse_calm_seeds();
+        report.baseline = self.baseline.as_ref().map(|baseline| baseline.compare(&report));
         if self.arguments.require_exercised {
             over_seeds::demand_exercise(&mut report);
         }

@@ -40,6 +40,9 @@ impl Single<'_> {
         let first = self.drive(seed, &seed.get().to_string())?;
         let reproduce = context.arguments.reproduce(&planned.file, seed);
         let mut entry = story::entry(&planned.scenario, &first, control.cloned(), reproduce);
+        if let Some(baseline) = &context.baseline {
+            baseline.forgive(&mut entry);
+        }
         if context.arguments.twice && !context.stop.is_stopped() {
             let second = self.drive(seed, &format!("{}-second", seed.get()))?;
             note_comparison(&mut entry.result, &judge::compare(&first.trace, &second.trace));

@@ -7,6 +7,7 @@
 //! | data | `amount` `operation` `verdict` `scenario` `trace` `invariant` |
 //! | judges | `judge` `timeline` |
 //! | drivers | `redact` `drive` `record` `run` |
+//! | searches | `search` |
 //! | reports | `report` |
 //! | library | `harness` |
 //! | command line | `cli` |
@@ -24,6 +25,7 @@ pub mod redact;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod search;
 pub mod timeline;
 pub mod trace;
 pub mod verdict;

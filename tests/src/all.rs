@@ -7,6 +7,7 @@ mod drive;
 mod invalid;
 mod library;
 mod scenarios;
+mod search;
 mod tidy;
 mod virtual_time;
 mod wire;

@@ -2,8 +2,6 @@
 //!
 //! **Invariant:** nothing is run, and every file is looked at, whatever is wrong with another.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use brownout_provider::document::Severity;
@@ -11,7 +9,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use super::publish;
-use super::refusal::{Refusal, chain};
+use super::refusal::Refusal;
 use super::run::arguments::{format_names, quoted};
 use super::terminal::Terminal;
 use super::{load, sources};
@@ -20,8 +18,7 @@ use crate::report::story;
 use crate::report::style::Style;
 use crate::report::{Entry, Report, diagnostics, human, registry};
 use crate::scenario::schedule::Schedule;
-use crate::scenario::{Apis, Checked, Overrides, from_value};
-use crate::trace;
+use crate::scenario::{Checked, Overrides};
 
 /// Checks scenarios and prints what they draw, or judges traces again.
 ///
@@ -122,21 +119,9 @@ fn told(checked: &Checked) -> String {
 
 /// Judges a trace with the scenario that it holds.
 fn judged_again(file: &Path) -> Result<Entry, Refusal> {
-    let shown = file.display().to_string();
-    let wrong = |why: String| Refusal::usage(format!("`{shown}`: {why}"));
-    let open = File::open(file).map_err(|error| wrong(format!("{error}; check the path")))?;
-    let trace = trace::read::read(BufReader::new(open), |_| {}).map_err(|it| wrong(chain(&it)))?;
-    let (scenario, problems) =
-        from_value(&trace.run.scenario, Apis::Kept(&trace.run.apis), &Overrides::default());
-    let Some(scenario) = scenario else {
-        let first = problems.iter().find(|one| one.severity == Severity::Error);
-        return Err(wrong(format!(
-            "the scenario that it holds is wrong: {}; judge it with the brownout that wrote it",
-            first.map_or("nobody knows why", |one| one.message.as_str())
-        )));
-    };
+    let (trace, scenario) = load::trace(file)?;
     let mut result = judge(&trace, &scenario, None);
-    result.reproduce = format!("brownout check {}", quoted(&shown));
+    result.reproduce = format!("brownout check {}", quoted(&file.display().to_string()));
     result.trace = Some(file.to_owned());
     let stories = story::stories(&scenario, &trace, &result);
     Ok(Entry { result, stories, excused: false, known: Vec::new() })

@@ -2,16 +2,19 @@
 //!
 //! **Invariant:** after a refusal every problem of every file has been printed, and nothing has run.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use brownout_provider::document::{Diagnostic, Severity};
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, chain};
 use super::sources::Source;
 use super::terminal::Terminal;
 use crate::report::{PlacedDiagnostic, diagnostics};
 use crate::scenario::shipped::Shipped;
-use crate::scenario::{Apis, Checked, Overrides, Scenario, read};
+use crate::scenario::{Apis, Checked, Overrides, Scenario, from_value, read};
+use crate::trace::{self, Trace};
 
 /// A scenario that can run, and where it came from.
 #[derive(Debug)]
@@ -76,6 +79,27 @@ pub fn check(source: &Source, overrides: &Overrides) -> Checked {
     let folder = source.path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let apis = Apis::Beside(folder.unwrap_or(Path::new(".")));
     read(&source.path.to_string_lossy(), &source.bytes, apis, overrides)
+}
+
+/// Reads a trace, and the scenario that it holds.
+///
+/// # Errors
+/// It cannot be read, or this brownout does not understand its scenario.
+pub fn trace(file: &Path) -> Result<(Trace, Scenario), Refusal> {
+    let shown = file.display().to_string();
+    let wrong = |why: String| Refusal::usage(format!("`{shown}`: {why}"));
+    let open = File::open(file).map_err(|error| wrong(format!("{error}; check the path")))?;
+    let trace = trace::read::read(BufReader::new(open), |_| {}).map_err(|it| wrong(chain(&it)))?;
+    let (scenario, problems) =
+        from_value(&trace.run.scenario, Apis::Kept(&trace.run.apis), &Overrides::default());
+    let Some(scenario) = scenario else {
+        let first = problems.iter().find(|one| one.severity == Severity::Error);
+        return Err(wrong(format!(
+            "the scenario that it holds is wrong: {}; judge it with the brownout that wrote it",
+            first.map_or("nobody knows why", |one| one.message.as_str())
+        )));
+    };
+    Ok((trace, scenario))
 }
 
 /// The errors of a file; remarks are for `check`.

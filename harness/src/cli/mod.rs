@@ -9,6 +9,7 @@ pub mod demo;
 pub mod executable;
 pub mod exit;
 pub mod explain;
+pub mod freeze;
 pub mod interrupt;
 pub mod list;
 pub mod load;
@@ -17,6 +18,7 @@ pub mod progress;
 pub mod reference;
 pub mod refusal;
 pub mod run;
+pub mod scenario_file;
 pub mod schema;
 pub mod serve;
 pub mod sources;
@@ -83,6 +85,7 @@ enum Command {
     Demo(demo::DemoArguments),
     Serve(serve::ServeArguments),
     Check(check::CheckArguments),
+    Freeze(freeze::FreezeArguments),
     List(list::ListArguments),
     Explain(explain::ExplainArguments),
     Schema(schema::SchemaArguments),
@@ -122,6 +125,7 @@ fn dispatch(command: Command, terminal: Terminal) -> Result<Exit, Refusal> {
         Command::Demo(arguments) => demo::run(&arguments, terminal),
         Command::Serve(arguments) => serve::run(&arguments, terminal),
         Command::Check(arguments) => check::run(&arguments, terminal),
+        Command::Freeze(arguments) => freeze::run(&arguments, terminal),
         Command::List(arguments) => list::run(&arguments, terminal),
         Command::Explain(arguments) => explain::run(&arguments, terminal),
         Command::Schema(arguments) => schema::run(arguments, terminal),

@@ -7,7 +7,6 @@
 
 pub mod arguments;
 pub mod baseline;
-pub mod batch;
 pub mod control;
 pub mod over_seeds;
 pub mod plan;
@@ -19,7 +18,6 @@ use brownout_provider::seed::Seed;
 
 use self::arguments::RunArguments;
 use self::baseline::Baseline;
-use self::batch::{Crew, News, in_parallel};
 use self::plan::{Plan, Planned};
 use self::single::Single;
 use super::exit::Exit;
@@ -31,6 +29,7 @@ use super::refusal::Refusal;
 use super::terminal::Terminal;
 use crate::drive::stop::Stop;
 use crate::report::{Entry, Report, Trouble, human, registry};
+use crate::search::batch::{Crew, News, in_parallel};
 use crate::verdict::{ControlResult, Verdict};
 
 /// Runs the command.

@@ -26,7 +26,7 @@ use brownout_provider::units::{Period, Rate, Scale};
 use serde_json::{Map, Value};
 
 use super::raw::RawScenario;
-use super::{Scenario, schema};
+use super::{ProviderSpec, Scenario, schema};
 
 /// The name of a provider that has none of its own.
 pub const PROVIDER: &str = "provider";
@@ -52,6 +52,9 @@ pub enum Apis<'a> {
     Beside(&'a Path),
     /// Documents that a trace kept, by the name that the scenario uses.
     Kept(&'a BTreeMap<String, Arc<Value>>),
+    /// The provider of a scenario that was resolved before, as it stands there: for variations of that
+    /// scenario, which change nothing about the provider.
+    Same(&'a ProviderSpec),
 }
 
 /// What the command line changes in a scenario.

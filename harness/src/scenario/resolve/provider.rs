@@ -39,6 +39,7 @@ pub(super) fn resolve(raw: &RawScenario, apis: Apis<'_>, root: &At<'_>) -> Optio
     let api_name = raw.api.clone()?;
     let at_api = at.key("api");
     let (api, api_source) = match apis {
+        Apis::Same(provider) => return Some(provider.clone()),
         Apis::Beside(folder) => api::load(&api_name, folder, &at_api)?,
         Apis::Kept(kept) => {
             let Some(document) = kept.get(&api_name) else {

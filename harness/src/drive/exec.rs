@@ -1,5 +1,8 @@
 //! Exec mode: one program per submit; its exit code or its last line is the claim.
 //!
+//! The clock of an operation starts with its program's first request: how long an interpreter takes to
+//! load its packages says nothing about a client, and on a busy machine it is longer than most deadlines.
+//!
 //! **Invariant:** a program that is late, or dies of a signal, makes no claim.
 
 use std::collections::BTreeMap;
@@ -11,11 +14,18 @@ use super::claims::{ExitWord, Statement, exit_word};
 use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::Scene;
 use super::schedule::{Due, Schedule, Slot};
+use super::suite::Seen;
 use crate::operation::Operation;
 use crate::run::RunError;
 
 /// How many operations a run has unless something else is said: starting a program takes its time.
 pub const OPERATIONS: u64 = 25;
+
+/// How many deadlines of an operation a program has for its start, before its first request.
+const START_DEADLINES: u64 = 3;
+
+/// How much longer than its deadline a program has for its start at most, in microseconds.
+const LONGEST_START_US: u64 = 60_000_000;
 
 /// Drives one program per submit through a schedule.
 ///
@@ -24,11 +34,12 @@ pub const OPERATIONS: u64 = 25;
 /// When a program cannot be started or an operation not be rendered.
 pub async fn drive(
     scene: &Scene,
+    seen: &Seen,
     schedule: Schedule,
     launcher: &mut Launcher,
     notices: &mut Receiver<Notice>,
 ) -> Result<(), RunError> {
-    let mut driver = Driver { scene, schedule, running: BTreeMap::new() };
+    let mut driver = Driver { scene, seen, schedule, running: BTreeMap::new() };
     let result = driver.run(launcher, notices).await;
     driver.end(notices).await;
     result
@@ -36,6 +47,7 @@ pub async fn drive(
 
 struct Driver<'a> {
     scene: &'a Scene,
+    seen: &'a Seen,
     schedule: Schedule,
     running: BTreeMap<u64, Running>,
 }
@@ -45,7 +57,7 @@ struct Running {
     process: Process,
     slot: Slot,
     operation: Operation,
-    late_us: u64,
+    started_us: u64,
     is_late: bool,
     /// The outcome line, as long as it is the last line of standard output.
     outcome: Option<(String, Statement)>,
@@ -57,6 +69,21 @@ enum Step {
     Stopped,
     Notice(Option<Notice>),
     Time,
+}
+
+/// When a program is late: a deadline after its first request, and as long as it has made none, at the
+/// end of the time that it has for its start.
+fn late_us(scene: &Scene, seen: &Seen, running: &Running) -> u64 {
+    let started_us = running.started_us;
+    match seen.first_request_us(&running.operation.id, running.slot.submit) {
+        Some(first_us) => scene.late_us(first_us.max(started_us)),
+        None => {
+            let late_us = scene.late_us(started_us);
+            let deadline_us = late_us.saturating_sub(started_us);
+            let start_us = deadline_us.saturating_mul(START_DEADLINES - 1).min(LONGEST_START_US);
+            late_us.saturating_add(start_us)
+        }
+    }
 }
 
 impl Driver<'_> {
@@ -76,9 +103,12 @@ impl Driver<'_> {
                 Due::At(at_us) => wake = wake.min(at_us),
                 Due::Blocked | Due::Done => {}
             }
-            let late =
-                self.running.values().filter(|one| !one.is_late).map(|one| one.late_us).min();
-            wake = wake.min(late.unwrap_or(u64::MAX));
+            let late = self
+                .running
+                .values()
+                .filter(|one| !one.is_late)
+                .map(|one| late_us(self.scene, self.seen, one));
+            wake = wake.min(late.min().unwrap_or(u64::MAX));
             let step = tokio::select! {
                 biased;
                 () = self.scene.stop.stopped() => Step::Stopped,
@@ -112,7 +142,7 @@ impl Driver<'_> {
         self.scene.started(&process, Some(&operation.id));
         let running = Running {
             slot,
-            late_us: self.scene.late_us(now_us),
+            started_us: now_us,
             is_late: false,
             outcome: None,
             outcome_seen: false,
@@ -191,8 +221,9 @@ impl Driver<'_> {
     /// Ends every program whose deadline has passed.
     fn end_late(&mut self) {
         let now_us = self.scene.clock.now_us();
+        let due = |one: &Running| late_us(self.scene, self.seen, one) <= now_us;
         for running in self.running.values_mut() {
-            if !running.is_late && running.late_us <= now_us {
+            if !running.is_late && due(running) {
                 running.is_late = true;
                 let seen = if running.outcome_seen {
                     "an outcome line was seen"

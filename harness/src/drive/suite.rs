@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** its exit code makes no claim unless the scenario says so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -66,12 +66,13 @@ impl Patience {
     }
 }
 
-/// Passes events on and remembers which operations they named, which requests are unanswered, and when
-/// the last event came.
+/// Passes events on and remembers when each operation was first named, which requests are unanswered,
+/// and when the last event came.
 pub struct Seen {
     sink: Arc<dyn Sink>,
     last_us: AtomicU64,
-    operations: Mutex<BTreeSet<Arc<str>>>,
+    /// When the first request of each submit came.
+    first_us: Mutex<BTreeMap<(Arc<str>, u32), u64>>,
     /// By provider and number.
     unanswered: Mutex<BTreeSet<(Arc<str>, u64)>>,
 }
@@ -89,17 +90,18 @@ impl Seen {
         Self {
             sink,
             last_us: AtomicU64::new(0),
-            operations: Mutex::default(),
+            first_us: Mutex::default(),
             unanswered: Mutex::default(),
         }
     }
 
     /// Keeps what an event says of the requests under way.
-    fn see(&self, kind: &EventKind) {
+    fn see(&self, at_us: u64, kind: &EventKind) {
         if let EventKind::RequestReceived(request) = kind {
             lock(&self.unanswered).insert((Arc::clone(&request.provider), request.request));
             if let Some(operation) = &request.operation {
-                lock(&self.operations).insert(Arc::clone(operation));
+                let submit = (Arc::clone(operation), request.submit);
+                lock(&self.first_us).entry(submit).or_insert(at_us);
             }
         } else if let EventKind::ResponseSent(response) = kind {
             lock(&self.unanswered).remove(&(Arc::clone(&response.provider), response.request));
@@ -108,6 +110,12 @@ impl Seen {
         {
             lock(&self.unanswered).remove(&(Arc::clone(&ended.provider), request));
         }
+    }
+
+    /// When the first request of a submit came, in microseconds since the start of the run.
+    #[must_use]
+    pub fn first_request_us(&self, operation: &Arc<str>, submit: u32) -> Option<u64> {
+        lock(&self.first_us).get(&(Arc::clone(operation), submit)).copied()
     }
 
     /// When a suite of which nothing was heard since `heard_us` has been quiet for too long.
@@ -123,7 +131,7 @@ impl Sink for Seen {
     fn record(&self, events: Vec<Event>) {
         for event in &events {
             self.last_us.fetch_max(event.at_us, Ordering::Relaxed);
-            self.see(&event.kind);
+            self.see(event.at_us, &event.kind);
         }
         self.sink.record(events);
     }
@@ -146,7 +154,8 @@ pub async fn drive(
     let end = run(scene, seen, &process, Patience::new(terms.deadline), notices).await;
     scene.ended(&process, end, None);
     if terms.exit_0 == ExitZero::AllSucceeded && end.code == Some(0) && !end.killed {
-        let operations = lock(&seen.operations).clone();
+        let operations: BTreeSet<Arc<str>> =
+            lock(&seen.first_us).keys().map(|(operation, _)| Arc::clone(operation)).collect();
         for operation in operations {
             claim(
                 scene,

@@ -102,9 +102,9 @@ fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
         let message = format!("{tried} failed, and the client claimed `succeeded`");
         return Some(found(message, Some(claim.seq)));
     }
-    let late = submit.submitted.as_ref().and_then(|submitted| {
-        let latest = submitted.gives_up_at_us().saturating_add(trace.upper_slack_us());
-        (claim.at_us > latest).then(|| claim.at_us.saturating_sub(submitted.gives_up_at_us()))
+    let late = trace.gives_up_at_us(submit).and_then(|gives_up_at_us| {
+        let latest = gives_up_at_us.saturating_add(trace.upper_slack_us());
+        (claim.at_us > latest).then(|| claim.at_us.saturating_sub(gives_up_at_us))
     });
     Some(late.and_then(|late| {
         let message = format!("{tried} failed, and the client said so {} too late", in_words(late));

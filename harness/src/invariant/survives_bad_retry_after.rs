@@ -145,9 +145,8 @@ fn astray(trace: &Trace, hinted: (RequestId, &Hint), request: &Request) -> Optio
         return None;
     }
     let submit = trace.submits_of(operation).find(|(_, one)| one.number == request.submit)?.1;
-    let submitted = submit.submitted.as_ref()?;
     let claim = trace.final_claim(submit);
-    let latest = submitted.gives_up_at_us().saturating_add(trace.upper_slack_us());
+    let latest = trace.gives_up_at_us(submit)?.saturating_add(trace.upper_slack_us());
     if claim.is_some_and(|claim| claim.at_us <= latest) {
         return None;
     }

@@ -140,7 +140,14 @@ pub(super) fn no_request(trace: &Trace, scenario: &Scenario) -> String {
     let elsewhere = stray.map_or(String::new(), |stray| {
         format!(" (it tried to reach {}:{})", stray.host, stray.port)
     });
-    format!("your client sent no request to the mock{elsewhere}; {}", point_at_mock(api))
+    let point = point_at_mock(api);
+    if trace.client_ends().iter().any(|end| end.killed) {
+        return format!(
+            "your client sent no request to the mock in the time that it had{elsewhere}; {point}, and give \
+             it a longer `deadline` if it takes long to start"
+        );
+    }
+    format!("your client sent no request to the mock{elsewhere}; {point}")
 }
 
 /// How a client ended that did not end well by itself, and the last it said of that.

@@ -77,7 +77,7 @@ struct Stage {
     recorder: Arc<Recorder>,
     path: Option<PathBuf>,
     sink: Arc<dyn Sink>,
-    /// Set in suite mode.
+    /// Set in suite and exec mode.
     seen: Option<Arc<Seen>>,
     stop: Stop,
     servers: Arc<Vec<Server>>,
@@ -207,7 +207,7 @@ impl Order<'_> {
             sink = Arc::new(Shown { sink, pulse: Arc::clone(pulse) });
         }
         let mut seen = None;
-        if self.client.mode() == Mode::Suite {
+        if matches!(self.client.mode(), Mode::Suite | Mode::Exec) {
             let suite = Arc::new(Seen::new(sink));
             sink = Arc::<Seen>::clone(&suite);
             seen = Some(suite);
@@ -331,11 +331,11 @@ impl Order<'_> {
                 let schedule = self.schedule(stage, notes);
                 stdio::drive(&scene, schedule, &mut launcher, &mut heard).await
             }
-            (Mode::Exec, _) => {
+            (Mode::Exec, Some(seen)) => {
                 let schedule = self.schedule(stage, notes);
-                exec::drive(&scene, schedule, &mut launcher, &mut heard).await
+                exec::drive(&scene, seen, schedule, &mut launcher, &mut heard).await
             }
-            (Mode::Suite | Mode::Http | Mode::InProcess | Mode::Serve, _) => {
+            (Mode::Suite | Mode::Exec | Mode::Http | Mode::InProcess | Mode::Serve, _) => {
                 Err(RunError::NotForPrograms { mode })
             }
         };

@@ -162,6 +162,19 @@ impl Trace {
         self.requests_of(id).filter(|(_, request)| request.by.is_client())
     }
 
+    /// When the caller of a submit gives up; `None` for one that nobody made. In exec mode its time
+    /// begins with the program's first request, so that a slow start is not held against it.
+    #[must_use]
+    pub fn gives_up_at_us(&self, submit: &Submit) -> Option<u64> {
+        let submitted = submit.submitted.as_ref()?;
+        let its = |request: &Request| request.submit == submit.number;
+        let first = (self.mode() == Mode::Exec)
+            .then(|| self.attempts_of(submit.operation).find(|(_, request)| its(request)))
+            .flatten();
+        let since_us = first.map_or(0, |(_, request)| request.at_us).max(submitted.at_us);
+        Some(since_us.saturating_add(submitted.deadline_us))
+    }
+
     /// The attempt before this one of the same operation, submit, provider and route.
     #[must_use]
     pub fn previous(&self, id: RequestId) -> Option<RequestId> {

@@ -68,12 +68,6 @@ impl Submitted {
     pub fn input(&self) -> Value {
         serde_json::from_str(&self.input).unwrap_or_default()
     }
-
-    /// When the caller gives up.
-    #[must_use]
-    pub fn gives_up_at_us(&self) -> u64 {
-        self.at_us.saturating_add(self.deadline_us)
-    }
 }
 
 /// A claim about a submit, or the driver's record that none came.

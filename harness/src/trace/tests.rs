@@ -271,6 +271,24 @@ fn a_merged_reading_makes_one_operation_of_those_that_nothing_told_apart() {
 }
 
 #[test]
+fn the_time_of_a_submit_begins_with_its_first_request_where_a_program_starts_for_it() {
+    let lines = r#"{"at_us":5,"event":"operation_submitted","deadline_us":100}
+        {"at_us":90,"event":"request_received","request":1}
+        {"at_us":120,"event":"request_received","request":2,"attempt":2}
+        {"at_us":130,"event":"operation_submitted","submit":2,"deadline_us":100}"#;
+    let gives_up = |mode: &str| {
+        let trace = trace_with(&json!({"mode": mode}), lines);
+        let one = trace.find_operation("op-0001").unwrap();
+        trace
+            .submits_of(one)
+            .map(|(_, submit)| trace.gives_up_at_us(submit).unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(gives_up("stdio"), [105, 230]);
+    assert_eq!(gives_up("exec"), [190, 230]);
+}
+
+#[test]
 fn a_request_takes_at_most_400_bytes_with_all_that_belongs_to_it() {
     let operations = 2_000_u32;
     let mut builder = TraceBuilder::new();

@@ -6,6 +6,7 @@ use brownout::scenario::Submits;
 use brownout_provider::event::Mode;
 
 use super::{drive, scenario, shell};
+use crate::brownout::root;
 
 fn claims(script: &str) -> Vec<String> {
     drive(&scenario(1), Mode::Exec, shell(script)).expect("it runs").claims()
@@ -54,6 +55,21 @@ fn a_program_finds_its_operation_in_its_environment() {
         read line && exit 17
         exit 0"#;
     assert_eq!(claims(script), ["op-0001.1 succeeded client: exit code 0"]);
+}
+
+#[test]
+fn the_clock_of_an_operation_starts_with_the_first_request_of_its_program() {
+    let call = root().join("tests/clients/one_call.sh");
+    let call = call.to_str().expect("the clone's path is text");
+    let mut scenario = scenario(1);
+    scenario.workload.deadline = Duration::from_secs(1);
+    // Longer than the deadline, and shorter than the three that a start may take.
+    let slow = drive(&scenario, Mode::Exec, shell(&format!("sleep 1.1; exec {call}")));
+    let slow = slow.expect("it runs");
+    assert_eq!(slow.claims(), ["op-0001.1 succeeded client: exit code 0"]);
+    let hangs = drive(&scenario, Mode::Exec, shell(&format!("{call}; exec sleep 600")));
+    let hangs = hangs.expect("it runs");
+    assert_eq!(hangs.claims(), ["op-0001.1 unknown driver: deadline; no outcome line"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | data | `amount` `operation` `verdict` `scenario` `trace` `invariant` |
+//! | data | `amount` `operation` `verdict` `scenario` `build` `trace` `invariant` |
 //! | judges | `judge` `timeline` |
 //! | drivers | `redact` `drive` `record` `run` |
 //! | searches | `search` |
@@ -13,6 +13,7 @@
 //! | command line | `cli` |
 
 pub mod amount;
+pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod drive;

@@ -1,6 +1,7 @@
 //! The library as the tests of a Rust team use it: unmodified clients, scenarios in files and in Rust,
 //! expectations of their own, and panics that are worth reading.
 
+mod build;
 mod verdicts;
 
 use std::time::Duration;

@@ -87,9 +87,17 @@ pub struct RunStarted {
     pub mode: Mode,
     /// Which clock the run went by.
     pub clock: ClockKind,
+    /// How many times as fast as the machine's clock the real clock of this run went; 1 when left out.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub speed: u32,
     /// The command of the client under test, empty for one in process.
     #[serde(default)]
     pub command: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_one(number: &u32) -> bool {
+    *number == 1
 }
 
 /// Whether a run is judged or only shows that the client works in fair weather.

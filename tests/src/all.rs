@@ -8,6 +8,7 @@ mod invalid;
 mod library;
 mod scenarios;
 mod search;
+mod speed;
 mod tidy;
 mod virtual_time;
 mod wire;

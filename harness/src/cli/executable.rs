@@ -45,6 +45,17 @@ pub fn require(command: &[OsString], search_path: Option<&OsStr>) -> Result<(), 
     }
 }
 
+/// The file of a program, as the system would find it.
+#[must_use]
+pub fn find(program: &OsStr, search_path: Option<&OsStr>) -> Option<PathBuf> {
+    if program.as_encoded_bytes().contains(&b'/') {
+        return Some(PathBuf::from(program)).filter(|path| path.is_file());
+    }
+    std::env::split_paths(search_path.unwrap_or_default())
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file() && access(path, AccessFlags::X_OK).is_ok())
+}
+
 fn require_file(path: &Path) -> Result<(), Refusal> {
     let shown = path.display();
     if path.is_dir() {

@@ -22,6 +22,7 @@ pub mod scenario_file;
 pub mod schema;
 pub mod serve;
 pub mod sources;
+pub mod speed;
 pub mod terminal;
 
 use std::ffi::OsString;

@@ -120,7 +120,7 @@ impl Family {
             if found == 0 {
                 break;
             }
-            clock.sleep(PAUSE).await;
+            clock.sleep(clock.of_machine(PAUSE)).await;
         }
         found
     }

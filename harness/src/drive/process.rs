@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::family::Family;
 use super::output::Lines;
+use super::speed::Speed;
 use crate::run::RunError;
 
 /// How long a program has between SIGTERM and SIGKILL.
@@ -106,6 +107,7 @@ pub struct Launcher {
     clock: Clock,
     notices: mpsc::Sender<Notice>,
     last: u64,
+    speed: Option<Speed>,
 }
 
 impl Launcher {
@@ -117,7 +119,13 @@ impl Launcher {
         clock: Clock,
     ) -> (Self, mpsc::Receiver<Notice>) {
         let (notices, receiver) = mpsc::channel(QUEUE);
-        (Self { command, family, clock, notices, last: 0 }, receiver)
+        (Self { command, family, clock, notices, last: 0, speed: None }, receiver)
+    }
+
+    /// Gives the programs a faster clock.
+    #[must_use]
+    pub fn at_speed(self, speed: Option<Speed>) -> Self {
+        Self { speed, ..self }
     }
 
     /// Starts the command with these variables over the inherited environment.
@@ -138,6 +146,9 @@ impl Launcher {
             command.env_remove(name);
         }
         command.envs(environment.iter().map(|(name, value)| (name, value)));
+        if let Some(speed) = &self.speed {
+            speed.apply(&self.clock, &mut command);
+        }
         let (out, out_writer) = output_pipe()?;
         let (err, err_writer) = output_pipe()?;
         command.stdout(out_writer).stderr(err_writer).stdin(Stdio::null());
@@ -255,11 +266,15 @@ impl Watcher {
         let group = Pid::from_raw(self.pid);
         // Each signal may find the group already gone.
         let _ = killpg(group, Signal::SIGTERM);
-        let polite = self.clock.within(GRACE, self.child.wait()).await;
+        let polite = self.clock.within(self.clock.of_machine(GRACE), self.child.wait()).await;
         let _ = killpg(group, Signal::SIGKILL);
         match polite {
             Some(status) => status.ok(),
-            None => self.clock.within(LAST_WAIT, self.child.wait()).await.and_then(Result::ok),
+            None => self
+                .clock
+                .within(self.clock.of_machine(LAST_WAIT), self.child.wait())
+                .await
+                .and_then(Result::ok),
         }
     }
 }

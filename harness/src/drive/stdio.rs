@@ -135,6 +135,11 @@ impl Driver<'_> {
         }
     }
 
+    /// A wait for what the program does, which goes no faster on a faster clock.
+    fn of_machine_us(&self, duration: Duration) -> u64 {
+        micros(self.scene.clock.of_machine(duration))
+    }
+
     /// When to wake up if nothing else happens.
     fn wake_us(&self) -> u64 {
         let now_us = self.scene.clock.now_us();
@@ -153,10 +158,10 @@ impl Driver<'_> {
             None => {}
         }
         if let Some(broken_us) = self.broken_us {
-            wake = wake.min(broken_us.saturating_add(micros(CLOSED_WITHIN)));
+            wake = wake.min(broken_us.saturating_add(self.of_machine_us(CLOSED_WITHIN)));
         }
         if let Some(closed_us) = self.closed_us {
-            wake = wake.min(closed_us.saturating_add(micros(EXIT_WITHIN)));
+            wake = wake.min(closed_us.saturating_add(self.of_machine_us(EXIT_WITHIN)));
         }
         wake
     }
@@ -266,12 +271,12 @@ impl Driver<'_> {
             self.stdin = None;
             self.hopeless = Some(UNREAD);
         }
-        let closed_us = micros(CLOSED_WITHIN);
+        let closed_us = self.of_machine_us(CLOSED_WITHIN);
         if self.broken_us.is_some_and(|broken_us| broken_us.saturating_add(closed_us) <= now_us) {
             self.broken_us = None;
             self.hopeless = Some(CLOSED);
         }
-        let exit_us = micros(EXIT_WITHIN);
+        let exit_us = self.of_machine_us(EXIT_WITHIN);
         Ok(self.closed_us.is_some_and(|closed_us| closed_us.saturating_add(exit_us) <= now_us))
     }
 

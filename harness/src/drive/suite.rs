@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use brownout_provider::event::{Claim, Event, EventKind, Sink};
+use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::lock::lock;
 use brownout_provider::units::micros;
 use tokio::sync::mpsc::Receiver;
@@ -63,6 +64,17 @@ impl Patience {
     pub fn new(deadline: Duration) -> Self {
         let for_anything = QUIET.max(deadline);
         Self { for_an_answer: deadline.saturating_mul(DEADLINES).min(for_anything), for_anything }
+    }
+
+    /// The same where the clock goes faster and what the suite works does not.
+    fn at_speed(self, clock: &Clock) -> Self {
+        if clock.speed() == 1 {
+            return self;
+        }
+        Self {
+            for_an_answer: self.for_an_answer.saturating_add(clock.of_machine(LOOK)),
+            for_anything: self.for_anything.max(clock.of_machine(QUIET)),
+        }
     }
 }
 
@@ -151,7 +163,8 @@ pub async fn drive(
 ) -> Result<(), RunError> {
     let process = launcher.start(&scene.environment(None)?, Input::Empty)?;
     scene.started(&process, None);
-    let end = run(scene, seen, &process, Patience::new(terms.deadline), notices).await;
+    let patience = Patience::new(terms.deadline).at_speed(&scene.clock);
+    let end = run(scene, seen, &process, patience, notices).await;
     scene.ended(&process, end, None);
     if terms.exit_0 == ExitZero::AllSucceeded && end.code == Some(0) && !end.killed {
         let operations: BTreeSet<Arc<str>> =
@@ -182,11 +195,11 @@ async fn run(
     notices: &mut Receiver<Notice>,
 ) -> End {
     let mut heard_us = scene.clock.now_us();
-    let last_us = heard_us.saturating_add(micros(LONGEST));
+    let last_us = heard_us.saturating_add(micros(scene.clock.of_machine(LONGEST)));
     let mut ending = false;
     loop {
         // Requests come and go unheard here, so it looks again from time to time.
-        let look_us = scene.clock.now_us().saturating_add(micros(LOOK));
+        let look_us = scene.clock.now_us().saturating_add(micros(scene.clock.of_machine(LOOK)));
         let wake = look_us.min(last_us).min(seen.too_long_us(heard_us, patience));
         tokio::select! {
             biased;

@@ -6,7 +6,9 @@ use brownout_provider::document::At;
 use brownout_provider::event::{Claim, ClaimBy};
 use brownout_provider::units::in_words;
 
-use super::support::{NoParameters, bare, events_of, is_driven, means, schema, unlikely};
+use super::support::{
+    NoParameters, bare, events_of, is_driven, is_only_slow, means, schema, unlikely,
+};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, Submit, Trace};
@@ -88,7 +90,7 @@ fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
     };
     let Some(claim) = claim else {
         let submitted = submit.submitted.as_ref()?;
-        if !is_driven(trace) || !trace.is_whole() {
+        if !is_driven(trace) || !trace.is_whole() || is_only_slow(trace, submit) {
             return None;
         }
         let driver = trace.claims(submit).iter().find(|claim| claim.by == ClaimBy::Driver);

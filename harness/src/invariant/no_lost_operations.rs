@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{events_of, is_driven, means, schema, unlikely};
+use super::support::{events_of, is_driven, is_only_slow, means, schema, unlikely};
 use super::{Demand, Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, Submit, Trace};
@@ -93,7 +93,8 @@ impl Invariant for NoLostOperations {
             let before = violations.len();
             violations.extend(silent);
             violations.extend(empty_claim(trace, id));
-            if self.all && violations.len() == before {
+            let slow = trace.submits_of(id).any(|(_, submit)| is_only_slow(trace, submit));
+            if self.all && !slow && violations.len() == before {
                 violations.extend(undone(trace, id));
             }
         }
@@ -113,6 +114,9 @@ impl Invariant for NoLostOperations {
 fn silence(trace: &Trace, submit: &Submit) -> Option<Violation> {
     let submitted = submit.submitted.as_ref()?;
     if !is_driven(trace) || !trace.is_whole() || trace.final_claim(submit).is_some() {
+        return None;
+    }
+    if is_only_slow(trace, submit) {
         return None;
     }
     let by_driver = trace.claims(submit).iter().find(|claim| claim.by == ClaimBy::Driver);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use brownout_provider::coordinates::Coordinates;
 use brownout_provider::document::{At, decode};
-use brownout_provider::event::{Class, Mode};
+use brownout_provider::event::{ClaimBy, Class, Mode};
 use brownout_provider::exchange::End;
 use brownout_provider::fault::{Action, Ending, Group, HintSpec, Point};
 use brownout_provider::seed::RuleKey;
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{Invariant, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{OperationId, RequestId, Trace};
+use crate::trace::{ClaimMade, OperationId, RequestId, Submit, Trace};
 
 /// The parameters of an invariant that has none.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -89,6 +89,19 @@ pub(super) fn is_driven(trace: &Trace) -> bool {
         Mode::Stdio | Mode::Exec | Mode::Http | Mode::InProcess => true,
         Mode::Suite | Mode::Serve => false,
     }
+}
+
+/// Why an upper bound on time is not judged.
+pub(super) const NO_UPPER_BOUND: &str = "with `--speed` the clock goes faster and the client's work does not, \
+    so no upper bound on time is judged; run it without `--speed`";
+
+/// True when the driver gave a submit up because its time was over, where that time proves nothing.
+pub(super) fn is_only_slow(trace: &Trace, submit: &Submit) -> bool {
+    let is_late = |claim: &ClaimMade| {
+        let detail = claim.detail.map_or("", |detail| trace.text(detail));
+        claim.by == ClaimBy::Driver && detail.starts_with("deadline")
+    };
+    !trace.judges_upper_bounds() && trace.claims(submit).iter().any(is_late)
 }
 
 /// What the faults and policies of a scenario can bring about, whatever the client does.

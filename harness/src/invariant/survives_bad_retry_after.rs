@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{cannot, events_of, is_driven, means, schema};
+use super::support::{cannot, events_of, is_driven, is_only_slow, means, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{Hint, Request, RequestId, Trace};
@@ -145,6 +145,9 @@ fn astray(trace: &Trace, hinted: (RequestId, &Hint), request: &Request) -> Optio
         return None;
     }
     let submit = trace.submits_of(operation).find(|(_, one)| one.number == request.submit)?.1;
+    if is_only_slow(trace, submit) {
+        return None;
+    }
     let claim = trace.final_claim(submit);
     let latest = trace.gives_up_at_us(submit)?.saturating_add(trace.upper_slack_us());
     if claim.is_some_and(|claim| claim.at_us <= latest) {

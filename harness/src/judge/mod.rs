@@ -210,6 +210,12 @@ fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> 
     notes.extend(control::refused_strays(trace));
     notes.extend(control::refused_bytes(trace));
     notes.extend(shared_operation(trace));
+    if !trace.judges_upper_bounds() {
+        notes.push(format!(
+            "the clock of this run went {} times as fast as the machine's, so no upper bound on time was judged",
+            trace.run.speed
+        ));
+    }
     for (rule, strikes) in counts::strikes(trace, |strike| !strike.scheduled) {
         notes.push(format!(
             "`{rule}` struck {strikes} by what happened in this run and not by the seed alone, so another \

@@ -23,6 +23,7 @@ use brownout_provider::shell::transport::Transport;
 
 use crate::drive::in_process::{Always, Factory, InProcess};
 use crate::drive::nobody::Nobody;
+use crate::drive::speed::Speed;
 use crate::drive::stop::Stop;
 use crate::judge::{judge, judge_control};
 use crate::scenario::{Arrival, Scenario, Submits};
@@ -106,6 +107,8 @@ pub struct RunOptions {
     pub owns_process: bool,
     /// The clock: virtual time is for clients in this process.
     pub clock: ClockKind,
+    /// A faster clock for a program; `None` leaves it the machine's.
+    pub speed: Option<Speed>,
     /// What carries the bytes between provider and client; `None` takes TCP on the real clock, and a unix
     /// socket in virtual time, which is right on every kernel and suits reqwest and hyper-util alike. The
     /// other transports are for clients in this process.
@@ -128,6 +131,7 @@ impl Default for RunOptions {
             stop: Stop::new(),
             owns_process: false,
             clock: ClockKind::Real,
+            speed: None,
             transport: None,
             clients: 1,
             patience: PATIENCE,

@@ -125,7 +125,8 @@ impl Order<'_> {
                         .map_err(system("start a runtime"))?;
                     let tasks = LocalSet::new();
                     tasks.block_on(&runtime, async {
-                        self.perform(Clock::real(), Stop::new(), None).await
+                        let clock = Clock::fast(self.speed());
+                        self.perform(clock, Stop::new(), None).await
                     })
                 })
                 .map_err(system("start a thread"))?;
@@ -250,6 +251,14 @@ impl Order<'_> {
         }
     }
 
+    /// How many times as fast as the machine's the clock goes: programs alone can be given a faster one.
+    fn speed(self) -> u32 {
+        match (self.client, &self.options.speed) {
+            (Client::Process { .. }, Some(speed)) => speed.factor,
+            _ => 1,
+        }
+    }
+
     fn run_started(self) -> RunStarted {
         let providers = &self.scenario.providers;
         RunStarted {
@@ -265,6 +274,7 @@ impl Order<'_> {
             run: self.kind,
             mode: self.client.mode(),
             clock: self.options.clock,
+            speed: self.speed(),
             command: match self.client {
                 Client::Process { command, .. } => command.clone(),
                 Client::InProcess(_) | Client::Nobody(_) => Vec::new(),
@@ -323,6 +333,7 @@ impl Order<'_> {
         let scene = self.scene(stage, self.variables(&state, &trap))?;
         let (mut launcher, mut heard) =
             Launcher::new(command.to_vec(), Arc::clone(&family), stage.clock);
+        launcher = launcher.at_speed(self.options.speed.clone());
         let result = match (mode, &stage.seen) {
             (Mode::Suite, Some(seen)) => {
                 suite::drive(&scene, seen, self.terms(), &mut launcher, &mut heard).await

@@ -64,10 +64,18 @@ impl Trace {
         on_real_clock(self, SLACK_US)
     }
 
+    /// False where the clock went faster than the machine's: what a client works then takes as long as
+    /// ever, so that nothing can be said of the time it takes at most.
+    #[must_use]
+    pub fn judges_upper_bounds(&self) -> bool {
+        self.run.speed <= 1
+    }
+
     /// How much an upper bound on time may be overstepped.
     #[must_use]
     pub fn upper_slack_us(&self) -> u64 {
-        on_real_clock(self, UPPER_SLACK_US)
+        // What a client works goes no faster on a faster clock, so its time proves nothing there.
+        if self.judges_upper_bounds() { on_real_clock(self, UPPER_SLACK_US) } else { u64::MAX }
     }
 
     /// How long what happens elsewhere needs to reach the client.
@@ -83,12 +91,13 @@ impl Trace {
         let Some(ended) = request.ended.filter(|ended| ended.by == Side::Client) else {
             return false;
         };
+        let apart_us = APART_US.saturating_mul(u64::from(self.run.speed));
         self.client_ends()
             .iter()
             .filter(|end| {
                 end.killed && (end.operation.is_none() || end.operation == request.operation)
             })
-            .any(|end| end.at_us.abs_diff(ended.at_us) <= APART_US)
+            .any(|end| end.at_us.abs_diff(ended.at_us) <= apart_us)
     }
 
     /// How an attempt ended, seen from the end of the trace.
@@ -439,7 +448,7 @@ fn repeats_lost_request(trace: &Trace, id: RequestId) -> bool {
 
 fn on_real_clock(trace: &Trace, value: u64) -> u64 {
     match trace.clock() {
-        ClockKind::Real => value,
+        ClockKind::Real => value.saturating_mul(u64::from(trace.run.speed)),
         ClockKind::Virtual => 0,
     }
 }

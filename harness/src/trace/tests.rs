@@ -214,6 +214,9 @@ fn slack_and_reaction_exist_on_the_real_clock_only() {
     assert_eq!(both(&trace("")), (0, 0, 0));
     let real = trace_with(&json!({"clock": "real"}), "");
     assert_eq!(both(&real), (2_000, 1_000_000, 250_000));
+    let fast = trace_with(&json!({"clock": "real", "speed": 20}), "");
+    assert_eq!(both(&fast), (40_000, u64::MAX, 5_000_000));
+    assert!(real.judges_upper_bounds() && !fast.judges_upper_bounds());
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct Clock {
 #[derive(Clone, Copy, Debug)]
 enum Pace {
     Real,
+    /// So many times as fast as the machine's; the client's clock goes at the same rate.
+    Fast(u32),
     Virtual,
 }
 
@@ -41,6 +43,41 @@ impl Clock {
         let wall =
             SystemTime::now().duration_since(UNIX_EPOCH).expect("the wall clock stands after 1970");
         Self { start: Instant::now(), wall_start_us: micros(wall), pace: Pace::Real }
+    }
+
+    /// A clock that starts now and goes `speed` times (at least once) as fast as the machine's.
+    ///
+    /// # Panics
+    /// If the machine's wall clock stands before 1970.
+    #[must_use]
+    pub fn fast(speed: u32) -> Self {
+        let pace = if speed > 1 { Pace::Fast(speed) } else { Pace::Real };
+        Self { pace, ..Self::real() }
+    }
+
+    /// How many times as fast as the machine's it goes.
+    #[must_use]
+    pub fn speed(&self) -> u32 {
+        match self.pace {
+            Pace::Fast(speed) => speed,
+            Pace::Real | Pace::Virtual => 1,
+        }
+    }
+
+    /// How far this clock goes while the machine's goes on by that much: what a wait for work of the
+    /// machine (a process that starts or ends) has to be measured by, because work goes no faster.
+    #[must_use]
+    pub fn of_machine(&self, duration: Duration) -> Duration {
+        duration.saturating_mul(self.speed())
+    }
+
+    /// How long the machine's clock takes for that much of this one.
+    fn on_machine(&self, duration: Duration) -> Duration {
+        match self.pace {
+            // A part of a nanosecond more, so that no wait ends too early.
+            Pace::Fast(speed) => duration / speed + Duration::from_nanos(1),
+            Pace::Real | Pace::Virtual => duration,
+        }
     }
 
     /// A clock that starts now, on a runtime whose time is paused: it jumps from event to event, while
@@ -67,7 +104,8 @@ impl Clock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one module that reads the time")]
     pub fn now_us(&self) -> u64 {
-        micros(Instant::now().saturating_duration_since(self.start))
+        let passed = micros(Instant::now().saturating_duration_since(self.start));
+        passed.saturating_mul(u64::from(self.speed()))
     }
 
     /// The wall clock at the start of the run, in microseconds since 1970.
@@ -86,7 +124,7 @@ impl Clock {
     #[must_use]
     pub fn wall(&self) -> WallClock {
         match self.pace {
-            Pace::Real => WallClock::Beside(self.wall_start()),
+            Pace::Real | Pace::Fast(_) => WallClock::Beside(self.wall_start()),
             Pace::Virtual => WallClock::Apart(next_second),
         }
     }
@@ -97,26 +135,30 @@ impl Clock {
         self.wall_start_us.saturating_add(at_us)
     }
 
+    /// The machine's moment at which this clock shows so many microseconds.
+    fn at(&self, at_us: u64) -> Instant {
+        self.start + self.on_machine(Duration::from_micros(at_us))
+    }
+
     /// Waits until so many microseconds since the start of the run; returns at once if they are over.
     pub async fn sleep_until_us(&self, until_us: u64) {
-        tokio::time::sleep_until(self.start + Duration::from_micros(until_us)).await;
+        tokio::time::sleep_until(self.at(until_us)).await;
     }
 
     /// Waits that long.
     pub async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
+        tokio::time::sleep(self.on_machine(duration)).await;
     }
 
     /// Waits for a future, but only until so many microseconds since the start of the run; `None` when
     /// it was not ready by then.
     pub async fn until_us<F: Future>(&self, until_us: u64, future: F) -> Option<F::Output> {
-        let deadline = self.start + Duration::from_micros(until_us);
-        tokio::time::timeout_at(deadline, future).await.ok()
+        tokio::time::timeout_at(self.at(until_us), future).await.ok()
     }
 
     /// Waits for a future, but only that long; `None` when it was not ready by then.
     pub async fn within<F: Future>(&self, duration: Duration, future: F) -> Option<F::Output> {
-        tokio::time::timeout(duration, future).await.ok()
+        tokio::time::timeout(self.on_machine(duration), future).await.ok()
     }
 }
 
@@ -152,6 +194,22 @@ mod tests {
         assert_eq!(now.duration_since(UNIX_EPOCH).unwrap().subsec_nanos(), 0);
         let Wall { at_start, .. } = Clock::real().wall().at(7_000_000);
         assert!(at_start.duration_since(clock.wall_start()).unwrap() < Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fast_clock_goes_so_many_times_as_fast_and_never_ends_a_wait_early() {
+        let (clock, machine) = (Clock::fast(20), Clock::real());
+        clock.sleep(Duration::from_secs(20)).await;
+        assert_eq!(machine.now_us() / 10_000, 100, "{}", machine.now_us());
+        assert!((20_000_000..20_100_000).contains(&clock.now_us()), "{}", clock.now_us());
+        clock.sleep_until_us(40_000_001).await;
+        assert!(clock.now_us() >= 40_000_001, "{}", clock.now_us());
+        assert_eq!(clock.until_us(60_000_000, std::future::pending::<()>()).await, None);
+        assert_eq!(clock.within(Duration::from_secs(20), std::future::pending::<()>()).await, None);
+        assert!((80_000_000..80_500_000).contains(&clock.now_us()), "{}", clock.now_us());
+        assert!(machine.now_us() < 4_100_000, "{}", machine.now_us());
+        assert_eq!(clock.of_machine(Duration::from_secs(2)), Duration::from_secs(40));
+        assert_eq!((Clock::fast(1).speed(), Clock::fast(20).speed()), (1, 20));
     }
 
     #[tokio::test(start_paused = true)]

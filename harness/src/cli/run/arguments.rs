@@ -10,6 +10,7 @@ use brownout_provider::seed::Seed;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
+use crate::drive::speed::{FASTEST, SLOWEST};
 use crate::report::registry::FORMATS;
 
 /// Drives a client through scenarios and judges it.
@@ -59,6 +60,16 @@ pub struct RunArguments {
     /// Runs so many seeds at the same time; one per processor when left out.
     #[arg(long, value_name = "J", value_parser = clap::value_parser!(u64).range(1..=1_024))]
     pub jobs: Option<u64>,
+
+    /// Lets time go N times as fast for the client (2 to 30), by libfaketime.
+    ///
+    /// Waits of the client are shortened, its work is not, so that only what it does too early is judged and
+    /// never what takes it too long. For programs that are linked dynamically and that sleep through libc:
+    /// Python, Node, curl and most others; Python's `Event.wait(t)`, `queue.get(timeout=t)` and
+    /// `Future.result(t)` hang under it.
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(i64::from(SLOWEST)..=i64::from(FASTEST)))]
+    pub speed: Option<u32>,
 
     /// How many operations, whatever the scenario says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -176,6 +187,7 @@ impl RunArguments {
         option("mode", mode.map(|mode| mode.get_name().to_owned()));
         option("port", self.port.map(|port| port.to_string()));
         option("concurrency", self.concurrency.map(|it| it.to_string()));
+        option("speed", self.speed.map(|it| it.to_string()));
         option("operations", self.operations.map(|it| it.to_string()));
         for host in &self.allow_network {
             option("allow-network", Some(host.clone()));

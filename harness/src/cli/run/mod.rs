@@ -27,6 +27,7 @@ use super::progress::{PATIENCE, Progress};
 use super::publish;
 use super::refusal::Refusal;
 use super::terminal::Terminal;
+use crate::drive::speed::Speed;
 use crate::drive::stop::Stop;
 use crate::report::{Entry, Report, Trouble, human, registry};
 use crate::search::batch::{Crew, News, in_parallel};
@@ -43,7 +44,8 @@ pub fn run(arguments: RunArguments, terminal: Terminal) -> Result<Exit, Refusal>
     let out = OutDir::open(&arguments.out)?;
     let stop = Stop::new();
     interrupt::listen(&stop)?;
-    let context = Context { arguments, out, stop, baseline, terminal };
+    let speed = plan.speed.clone();
+    let context = Context { arguments, speed, out, stop, baseline, terminal };
     let (mut report, trouble) = context.run_all(&plan);
     report.trouble = context.in_the_way(&trouble);
     let format = registry::find(&context.arguments.format)
@@ -66,6 +68,8 @@ pub struct Context {
     pub out: OutDir,
     /// Ends all runs early.
     pub stop: Stop,
+    /// The faster clock that the client is given.
+    pub speed: Option<Speed>,
     /// The violations that are known, where a file lists them.
     pub baseline: Option<Baseline>,
     terminal: Terminal,

@@ -16,7 +16,8 @@ use super::arguments::{ModeWord, RunArguments};
 use crate::cli::load::{self, Loaded};
 use crate::cli::refusal::Refusal;
 use crate::cli::terminal::Terminal;
-use crate::cli::{executable, sources};
+use crate::cli::{executable, sources, speed};
+use crate::drive::speed::Speed;
 use crate::run::Client;
 use crate::scenario::{Overrides, Scenario};
 
@@ -38,6 +39,8 @@ pub struct Plan {
     pub scenarios: Vec<Planned>,
     /// How many runs at the same time.
     pub jobs: usize,
+    /// The faster clock that the client is given.
+    pub speed: Option<Speed>,
 }
 
 /// One scenario, ready to run.
@@ -76,7 +79,11 @@ pub fn plan(arguments: &RunArguments, terminal: Terminal) -> Result<Plan, Refusa
         chosen.into_iter().map(|one| planned(one, arguments)).collect::<Result<_, _>>()?;
     // Last, because a wrong command line or scenario outranks what this machine lacks.
     executable::require(&arguments.command, search_path.as_deref())?;
-    Ok(Plan { scenarios, jobs: jobs(arguments)? })
+    let speed = arguments
+        .speed
+        .map(|factor| speed::prepare(factor, &arguments.command, search_path.as_deref()))
+        .transpose()?;
+    Ok(Plan { scenarios, jobs: jobs(arguments)?, speed })
 }
 
 fn one_of_each_name(loaded: &[Loaded]) -> Result<(), Refusal> {

@@ -87,6 +87,7 @@ pub fn options(context: &Context, planned: &Planned, dir: PathBuf) -> RunOptions
         file: planned.file.clone(),
         dir: Some(dir),
         port: context.arguments.port,
+        speed: context.speed.clone(),
         allow_network: context.arguments.allow_network.clone(),
         stop: context.stop.clone(),
         owns_process: true,

@@ -79,13 +79,18 @@ impl Recorder {
     }
 
     /// Creates `path` (replacing what stood there) and writes events to it. The first error ends the
-    /// run through `stop`.
+    /// run through `stop`. The file is locked until the recording has ended, for two runs that write to
+    /// one file would be judged on each other's events.
     ///
     /// # Errors
     ///
-    /// When the file cannot be created or the thread not started.
+    /// When the file cannot be created or the thread not started; `WouldBlock` while another recording
+    /// writes to the file, which is then left as it is.
     pub fn to_file(path: &Path, stop: Stop) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+        let file =
+            File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        file.try_lock()?;
+        file.set_len(0)?;
         Self::to_store(Box::new(file), stop)
     }
 
@@ -369,6 +374,19 @@ mod tests {
             text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
         let numbers: Vec<(u64, u64)> = events.iter().map(|e| (e.seq, e.at_us)).collect();
         assert_eq!(numbers, [(1, 5), (2, 6), (3, 7)]);
+    }
+
+    #[test]
+    fn a_file_that_another_recording_writes_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("trace.jsonl");
+        let first = Recorder::to_file(&path, Stop::new()).expect("it can be created");
+        first.record(vec![event(5)]);
+        let refused = Recorder::to_file(&path, Stop::new()).expect_err("it is being written");
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        assert!(first.finish().expect("the first to finish it").error.is_none());
+        assert_eq!(std::fs::read_to_string(&path).expect("it is there").lines().count(), 1);
+        Recorder::to_file(&path, Stop::new()).expect("nobody writes to it any more");
     }
 
     #[test]

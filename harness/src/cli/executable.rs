@@ -27,10 +27,7 @@ pub fn require(command: &[OsString], search_path: Option<&OsStr>) -> Result<(), 
     if name.contains('/') {
         return require_file(Path::new(program));
     }
-    let found: Vec<PathBuf> = std::env::split_paths(search_path.unwrap_or_default())
-        .map(|folder| folder.join(program))
-        .filter(|path| path.is_file())
-        .collect();
+    let found = on_path(program, search_path);
     if found.iter().any(|path| access(path, AccessFlags::X_OK).is_ok()) {
         return Ok(());
     }
@@ -51,9 +48,15 @@ pub fn find(program: &OsStr, search_path: Option<&OsStr>) -> Option<PathBuf> {
     if program.as_encoded_bytes().contains(&b'/') {
         return Some(PathBuf::from(program)).filter(|path| path.is_file());
     }
+    on_path(program, search_path).into_iter().find(|path| access(path, AccessFlags::X_OK).is_ok())
+}
+
+/// Every file of that name on a search path, the first to be taken first.
+fn on_path(name: &OsStr, search_path: Option<&OsStr>) -> Vec<PathBuf> {
     std::env::split_paths(search_path.unwrap_or_default())
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file() && access(path, AccessFlags::X_OK).is_ok())
+        .map(|folder| folder.join(name))
+        .filter(|path| path.is_file())
+        .collect()
 }
 
 fn require_file(path: &Path) -> Result<(), Refusal> {

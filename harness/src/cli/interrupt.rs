@@ -1,5 +1,8 @@
 //! Ctrl-C and SIGTERM: the word to end early, given once.
 //!
+//! A file that grows beyond a limit of the shell (`ulimit -f`) raises a signal as well, which would end the
+//! program without a word; once it is listened to, the write fails instead, and that is told.
+//!
 //! **Invariant:** the first signal ends the runs in order, with readable traces and no orphan; the program
 //! then ends by itself.
 
@@ -20,11 +23,12 @@ pub fn listen(stop: &Stop) -> Result<(), Refusal> {
     let signals = {
         use tokio::signal::unix::{SignalKind, signal};
         let _entered = runtime.enter();
+        let too_large = SignalKind::from_raw(nix::libc::SIGXFSZ);
         signal(SignalKind::interrupt())
-            .and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)))
+            .and_then(|one| Ok((one, signal(SignalKind::terminate())?, signal(too_large)?)))
             .map_err(|error| Refusal::because(&error))?
     };
-    let (mut interrupt, mut terminate) = signals;
+    let (mut interrupt, mut terminate, _too_large) = signals;
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {

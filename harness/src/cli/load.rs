@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use brownout_provider::document::{Diagnostic, Severity};
 
@@ -66,11 +66,7 @@ pub fn shipped(
     overrides: &Overrides,
     terminal: Terminal,
 ) -> Result<Loaded, Refusal> {
-    let source = Source {
-        path: PathBuf::from("scenarios").join(shipped.path),
-        bytes: shipped.text.as_bytes().to_vec(),
-    };
-    one(&source, overrides, terminal)
+    one(&Source::shipped(shipped), overrides, terminal)
 }
 
 /// Reads one file and finds all that is wrong with it.

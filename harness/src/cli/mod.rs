@@ -108,15 +108,25 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
-    match dispatch(arguments.command, terminal) {
-        Ok(exit) => exit.into(),
+    let exit = match dispatch(arguments.command, terminal) {
+        Ok(exit) => exit,
         Err(refusal) => {
             if !refusal.message.is_empty() {
                 terminal.refuse(&refusal);
             }
             document(terminal, &refusal);
-            refusal.exit.into()
+            refusal.exit
         }
+    };
+    match terminal.lost() {
+        Some(why) => {
+            terminal.refuse(&Refusal::harness(format!(
+                "standard output could not be written: {why}; what stands there is not whole, so \
+                 make room, or send it elsewhere, and run it again"
+            )));
+            exit.max(Exit::Harness).into()
+        }
+        None => exit.into(),
     }
 }
 

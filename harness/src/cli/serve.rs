@@ -56,7 +56,7 @@ pub struct ServeArguments {
 /// The scenario is wrong, the port is taken, or the trace cannot be written.
 pub fn run(arguments: &ServeArguments, terminal: Terminal) -> Result<Exit, Refusal> {
     let overrides = Overrides { seed: arguments.seed.map(Seed::get), ..Overrides::default() };
-    let source = sources::read_file(&arguments.scenario)?;
+    let source = sources::read_one(&arguments.scenario)?;
     let loaded = load::one(&source, &overrides, terminal)?;
     let seed = loaded.scenario.seed;
     let out = OutDir::open(&arguments.out)?;

@@ -7,7 +7,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::executable;
 use super::refusal::Refusal;
+use crate::scenario::shipped::{self, Shipped};
 
 /// The largest scenario that is read: 1 MiB. One byte more is read to notice a larger one.
 const LARGEST_BYTES: u64 = 1 << 20;
@@ -24,29 +26,73 @@ pub struct Source {
     pub bytes: Vec<u8>,
 }
 
-/// Reads every named file and every scenario in the named folders.
+impl Source {
+    /// A scenario that is inside the program, at its path in a copy of the project.
+    #[must_use]
+    pub fn shipped(shipped: &Shipped) -> Self {
+        let path = PathBuf::from("scenarios").join(shipped.path);
+        Self { path, bytes: shipped.text.as_bytes().to_vec() }
+    }
+}
+
+/// Reads every named file and every scenario in the named folders. Where there is no such path, the name, the
+/// path or the folder of scenarios that are inside the program will do: `payments-calm`,
+/// `scenarios/payments/calm.yaml`, `scenarios/payments`, `payments`.
 ///
 /// # Errors
 /// A path does not exist or cannot be read, or a folder holds no scenario.
 pub fn read(named: &[PathBuf]) -> Result<Vec<Source>, Refusal> {
-    let mut paths: Vec<PathBuf> = Vec::new();
+    let mut sources: Vec<Source> = Vec::new();
     for path in named {
-        for found in files(path)? {
-            if !paths.contains(&found) {
-                paths.push(found);
+        for source in find(path)? {
+            if !sources.iter().any(|known| known.path == source.path) {
+                sources.push(source);
             }
         }
     }
-    paths.iter().map(|path| read_file(path)).collect()
+    Ok(sources)
+}
+
+/// Reads the one scenario that is named.
+///
+/// # Errors
+/// As [`read`], and where a folder holds more than one.
+pub fn read_one(named: &Path) -> Result<Source, Refusal> {
+    let mut found = read(&[named.to_owned()])?;
+    match found.pop() {
+        Some(one) if found.is_empty() => Ok(one),
+        last => {
+            let paths: Vec<String> =
+                found.iter().chain(&last).map(|one| format!("`{}`", one.path.display())).collect();
+            Err(Refusal::usage(format!(
+                "`{}` holds {} scenarios and only one can be taken; name one of {}",
+                named.display(),
+                paths.len(),
+                paths.join(", ")
+            )))
+        }
+    }
+}
+
+fn find(named: &Path) -> Result<Vec<Source>, Refusal> {
+    if named.exists() {
+        return files(named)?.iter().map(|path| read_file(path)).collect();
+    }
+    let inside: Vec<Source> =
+        shipped::matching(&named.to_string_lossy()).map(Source::shipped).collect();
+    if !inside.is_empty() {
+        return Ok(inside);
+    }
+    let search_path = std::env::var_os("PATH");
+    let cure = if executable::find(named.as_os_str(), search_path.as_deref()).is_some() {
+        "if it is your client, write `--` before it: `brownout run SCENARIO -- COMMAND`"
+    } else {
+        "check the path, it counts from the current folder, or name a scenario of `brownout list`"
+    };
+    Err(Refusal::usage(format!("no file or folder `{}`; {cure}", named.display())))
 }
 
 fn files(named: &Path) -> Result<Vec<PathBuf>, Refusal> {
-    if !named.exists() {
-        return Err(Refusal::usage(format!(
-            "no file or folder `{}`; check the path, it counts from the current folder",
-            named.display()
-        )));
-    }
     if !named.is_dir() {
         return Ok(vec![named.to_owned()]);
     }
@@ -122,6 +168,26 @@ mod tests {
         let names: Vec<_> =
             found.iter().map(|it| it.path.strip_prefix(&root).expect("inside")).collect();
         assert_eq!(names, [Path::new("a.yml"), Path::new("b.yaml"), Path::new("deep/c.yaml")]);
+    }
+
+    #[test]
+    fn what_is_inside_the_program_needs_no_file() {
+        let paths = |named: &str| -> Vec<String> {
+            let found = read(&[PathBuf::from(named)]).expect("it is inside");
+            found.iter().map(|one| one.path.display().to_string()).collect()
+        };
+        assert_eq!(paths("payments-calm"), ["scenarios/payments/calm.yaml"]);
+        assert_eq!(paths("scenarios/payments/calm.yaml"), ["scenarios/payments/calm.yaml"]);
+        let folder = paths("scenarios/openai/");
+        assert!(folder.len() > 5 && folder.iter().all(|one| one.starts_with("scenarios/openai/")));
+        assert_eq!(paths("openai"), folder);
+        assert!(folder.is_sorted());
+    }
+
+    #[test]
+    fn a_command_without_dashes_before_it_is_told_so() {
+        let refused = read(&[PathBuf::from("sh")]).expect_err("it is no scenario");
+        assert!(refused.message.contains("write `--` before it"), "{refused}");
     }
 
     #[test]

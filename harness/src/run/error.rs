@@ -45,6 +45,15 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// Another run writes its trace to the same file.
+    #[error(
+        "another brownout writes to `{}` at this moment; wait for its end, or give one of them a folder of its own with `--out`",
+        path.display()
+    )]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
     /// The scenario has no `call`, so there is nothing to submit in this mode.
     #[error(
         "the workload has no `call`, so there is nothing to hand to the client in {mode} mode; name a route, or use `--mode suite`"
@@ -128,6 +137,7 @@ impl RunError {
             | Self::Spawn { .. }
             | Self::Folder { .. }
             | Self::Trace { .. }
+            | Self::Busy { .. }
             | Self::Stuck { .. }
             | Self::VirtualUntrue { .. }
             | Self::System { .. } => 4,

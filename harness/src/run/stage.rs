@@ -247,6 +247,9 @@ impl Order<'_> {
         });
         match Recorder::to_file(&path, stop.clone()) {
             Ok(recorder) => Ok((recorder, Some(path))),
+            Err(source) if source.kind() == io::ErrorKind::WouldBlock => {
+                Err(RunError::Busy { path })
+            }
             Err(source) => Err(RunError::Trace { path, source }),
         }
     }

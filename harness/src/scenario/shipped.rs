@@ -73,6 +73,21 @@ pub fn find(name: &str) -> Option<&'static Shipped> {
     SCENARIOS.iter().find(|shipped| shipped.name() == name || shipped.path == path)
 }
 
+/// The scenario of that name or at that path, or all in that folder, sorted by path.
+pub fn matching(name: &str) -> impl Iterator<Item = &'static Shipped> {
+    let path = name.strip_prefix("scenarios/").unwrap_or(name).trim_end_matches('/').to_owned();
+    let name = name.to_owned();
+    let mut found: Vec<&Shipped> = SCENARIOS
+        .iter()
+        .filter(|one| {
+            let folder = one.path.split_once('/').map(|(folder, _)| folder);
+            one.name() == name || one.path == path || folder == Some(&*path)
+        })
+        .collect();
+    found.sort_unstable_by_key(|one| one.path);
+    found.into_iter()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -19,7 +19,8 @@ impl Provider {
         let mut whole = false;
         if let (Some(planned), Some(head_at_us)) = (open.planned.take(), finish.head_at_us) {
             let event = self.response(&open, &planned, head_at_us, finish);
-            whole = event.complete && event.class == Class::Success;
+            // A success that nobody can use is asked for again: what follows is no new work.
+            whole = event.complete && event.class == Class::Success && event.unusable.is_none();
             self.emit(finish.end_at_us, EventKind::ResponseSent(Box::new(event)));
         }
         if let Some(ended) = finish.ended {

@@ -226,7 +226,7 @@ impl Recognizer {
         found
     }
 
-    /// The attempt is over; `succeeded` when it was answered whole with success.
+    /// The attempt is over; `succeeded` when it was answered whole with a success that its client can use.
     #[expect(clippy::fn_params_excessive_bools, reason = "there is nothing else to say of an end")]
     pub fn ended(&mut self, request: ExchangeId, succeeded: bool) {
         self.fingerprints.ended(request, succeeded);

@@ -9,7 +9,7 @@
 //! | drivers | `redact` `drive` `record` `run` |
 //! | searches | `search` |
 //! | reports | `report` |
-//! | library | `harness` |
+//! | library | `harness` `strategy` |
 //! | command line | `cli` |
 
 pub mod amount;
@@ -27,6 +27,8 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod search;
+#[cfg(feature = "proptest")]
+pub mod strategy;
 pub mod timeline;
 pub mod trace;
 pub mod verdict;

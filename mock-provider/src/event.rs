@@ -218,6 +218,10 @@ pub struct RequestReceived {
     /// The body's size in bytes.
     #[serde(default)]
     pub body_bytes: u64,
+    /// True when a fault at `accept` struck and the body was never read: then the digests are those of no
+    /// body at all, and say nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub body_unread: bool,
     /// The first 16 bytes of the body's SHA-256, in hexadecimal.
     #[serde(default)]
     pub body_digest: Digest16,

@@ -9,6 +9,7 @@ mod library;
 mod scenarios;
 mod search;
 mod speed;
+mod strategy;
 mod tidy;
 mod virtual_time;
 mod wire;

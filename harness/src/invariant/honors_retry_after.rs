@@ -28,7 +28,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
            smallest well-formed hint in the spellings of the API (`Retry-After` always counts, and \
            outranks the fields of a rate limit). The wait counts from the moment before the head with \
            the hint was written; a date counts less one second; 2 ms are forgiven on the real clock.",
-    exercised_by: "A hint above zero in an answer that is no success.",
+    exercised_by: "A hint above zero in an answer that is no success and came whole.",
     parameters: &[
         ("max_wait", "hints above this, such as `2m`, are not judged; default all are"),
         (
@@ -38,8 +38,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
         ),
         ("across_restarts", "true: the hint also binds a client that was restarted; default false"),
     ],
-    tolerates: "Giving up instead of waiting; a malformed hint, which counts as none; timers that fire up \
-                to 2 ms early.",
+    tolerates: "Giving up instead of waiting; a malformed hint, which counts as none; a hint in an answer \
+                that did not come whole; timers that fire up to 2 ms early.",
     cure: "Read `Retry-After` in both its forms (seconds and a date) and the spellings of your API, and \
            wait at least that long before the next attempt, or give up and say so.",
     example: "honors_retry_after: {max_wait: 2m}",
@@ -135,7 +135,11 @@ impl HonorsRetryAfter {
         id: RequestId,
         request: &'a Request,
     ) -> Option<Binding<'a>> {
-        let response = request.response.filter(|one| one.class != Class::Success)?;
+        // Whoever hung up before the answer was whole may have seen nothing of it.
+        let response = request.response?;
+        if response.class == Class::Success || !response.complete {
+            return None;
+        }
         request.operation.filter(|_| request.by.is_client())?;
         let (hint, allowed_at_us) = trace.earliest_allowed(id)?;
         let wait_us = hint.wait_us.filter(|wait_us| *wait_us > 0)?;
@@ -296,6 +300,13 @@ mod tests {
         };
         assert_eq!(most("1s"), "not exercised");
         assert_eq!(most("2s"), "failed op-0001");
+    }
+
+    #[test]
+    fn a_hint_in_an_answer_that_was_cut_is_not_judged() {
+        let cut = hinted(TWO_SECONDS, 20)
+            .replace(TWO_SECONDS, &format!("{TWO_SECONDS},\"complete\":false"));
+        assert_eq!(verdict("honors_retry_after", &Value::Null, &cut), "not exercised");
     }
 
     #[test]

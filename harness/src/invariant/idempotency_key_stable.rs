@@ -107,6 +107,10 @@ impl IdempotencyKeyStable {
             if !request.effectful || !request.keyed || request.key.is_none() {
                 continue;
             }
+            if has_items && request.body_unread {
+                // Nobody knows which item it was about.
+                continue;
+            }
             let submit = if self.per == Per::Submit { request.submit } else { 0 };
             // Where an operation has items, a body stands for the item that it is about.
             let item = has_items.then(|| request.canonical.to_string());

@@ -233,6 +233,7 @@ impl TraceBuilder {
             key: event.key.as_deref().map(|key| self.names.intern(key)),
             auth,
             canonical: event.canonical_digest,
+            body_unread: event.body_unread,
             call,
             connection: u32::try_from(event.connection).unwrap_or(u32::MAX),
             reused: event.reused,

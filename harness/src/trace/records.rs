@@ -122,6 +122,8 @@ pub struct Request {
     pub auth: Option<Name>,
     /// The canonical body.
     pub canonical: Digest16,
+    /// True when the body was never read, so that nobody knows what it was.
+    pub body_unread: bool,
     /// Method, path, query, canonical body and credential together: two requests with one `call` ask
     /// for the very same thing.
     pub call: Digest16,

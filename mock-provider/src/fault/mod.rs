@@ -22,6 +22,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod truncate;
+pub mod variants;
 
 use std::fmt;
 use std::sync::Arc;

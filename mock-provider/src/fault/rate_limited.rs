@@ -56,9 +56,10 @@ struct Parameters {
 #[serde(deny_unknown_fields)]
 struct Disguise {
     /// The status code.
-    #[schemars(required, range(min = 400, max = 599))]
+    #[schemars(required, range(min = 400, max = 599), extend("examples" = [500, 403, 400, 503]))]
     status: Option<u16>,
     /// The code in the API's error body.
+    #[schemars(extend("examples" = ["ThrottlingException"]))]
     code: Option<String>,
 }
 

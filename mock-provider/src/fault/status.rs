@@ -54,7 +54,13 @@ const OF_THE_CONNECTION: [&str; 5] =
 #[schemars(rename = "StatusFault")]
 struct Parameters {
     /// The status code.
-    #[schemars(required, range(min = 100, max = 599))]
+    #[schemars(
+        required,
+        range(min = 100, max = 599),
+        extend("examples" = [
+            503, 500, 502, 504, 429, 408, 409, 425, 529, 400, 401, 402, 403, 404, 422, 200, 202, 204
+        ])
+    )]
     code: Option<u16>,
     /// Text, or a JSON value. Without it the API's own error for that status.
     body: Option<Value>,

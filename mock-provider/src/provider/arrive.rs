@@ -51,6 +51,7 @@ struct Read {
     reading: Reading,
     credential: Option<Credential>,
     key: Option<Arc<str>>,
+    body_unread: bool,
     body_digest: Digest16,
     canonical_digest: Digest16,
 }
@@ -59,7 +60,7 @@ impl Provider {
     /// A head has been read. Asked only when [`Provider::wants_heads`]; `Some` when a fault at `accept`
     /// strikes and the operation can be told from the head alone, and then the body is never read.
     pub fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange> {
-        let read = self.read(head);
+        let read = Read { body_unread: true, ..self.read(head) };
         let route = read.reading.route.clone()?;
         let recognition = self.recognizer.peek(&evidence(&self.api, head, &read), &self.ledger)?;
         let counted =
@@ -96,7 +97,7 @@ impl Provider {
         let canonical = self.api.canonical(&reading, body);
         let canonical_digest =
             if *canonical == **body { body_digest } else { Digest16::of(&canonical) };
-        Read { target, credential, key, body_digest, canonical_digest, reading }
+        Read { target, credential, key, body_unread: false, body_digest, canonical_digest, reading }
     }
 
     fn credential(&mut self, headers: &HeaderMap) -> Option<Credential> {
@@ -401,6 +402,7 @@ impl Provider {
             keyed: place.route.keyed,
             headers: Vec::new(),
             body_bytes: 0,
+            body_unread: false,
             body_digest: open.canonical,
             canonical_digest: open.canonical,
             auth_digest: None,
@@ -445,6 +447,7 @@ impl Provider {
             keyed: place.is_some_and(|place| place.route.keyed),
             headers,
             body_bytes: u64::try_from(request.body.len()).unwrap_or(u64::MAX),
+            body_unread: read.body_unread,
             body_digest: read.body_digest,
             canonical_digest: read.canonical_digest,
             auth_digest: read.credential.as_ref().map(|shown| shown.digest),

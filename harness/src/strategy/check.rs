@@ -1,0 +1,219 @@
+//! One call that throws scenarios at a client until one breaks it.
+//!
+//! **Invariant:** it says that a client survived only if it worked in fair weather and faults did strike.
+
+use std::cell::Cell;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+
+use super::drawn::Drawn;
+use super::{Faults, regressions, scenario};
+use crate::harness::{Judged, Prepared};
+use crate::invariant::registry::INVARIANTS;
+use crate::verdict::InvariantVerdict;
+
+/// Throws scenarios by chance at a prepared client: as many as the configuration says, after those that
+/// stand in `folder` from earlier failures. The first that breaks the client is shrunk and kept there.
+///
+/// The prepared harness's own scenario is what is varied; see [`super::scenario`]. Of the configuration
+/// everything counts but `failure_persistence` and `fork`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use brownout::drive::loopback::{Call, post_over};
+/// use brownout::harness::Harness;
+/// use brownout::operation::Outcome;
+/// use brownout::strategy::{Faults, check};
+/// use proptest::prelude::ProptestConfig;
+///
+/// let harness = Harness::from_yaml(
+///     "version: 1
+/// name: any-weather
+/// provider: {api: payments}
+/// workload: {call: create_charge, operations: 3, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}}
+/// expect: [no_double_charges]
+/// ",
+/// )
+/// .expect("a right scenario");
+/// // A client that tries three times, each time under another key.
+/// let client = harness.virtual_time().prepare(|operation, connection| async move {
+///     let url = format!("{}/v1/charges", operation.url);
+///     for attempt in 1..=3 {
+///         let call = Call {
+///             url: &url,
+///             api_key: &operation.api_key,
+///             idempotency_key: Some(&format!("{}-{attempt}", operation.id)),
+///             body: &operation.input,
+///             timeout: Duration::from_secs(5),
+///         };
+///         match post_over(&connection, call).await {
+///             Ok(answer) if answer.status == 201 => return Outcome::succeeded(),
+///             _ => tokio::time::sleep(Duration::from_secs(1)).await,
+///         }
+///     }
+///     Outcome::unknown("three attempts were not enough")
+/// });
+/// # let folder = tempfile::tempdir().expect("a temporary folder");
+/// # let folder = folder.path();
+/// let broken = check(&client, &Faults::any(), folder, ProptestConfig::with_cases(500))
+///     .expect_err("an answer that is lost leads to a second charge");
+/// assert_eq!(broken.violated(), ["no_double_charges"]);
+/// let smallest = broken.scenario().expect("a scenario broke it");
+/// assert_eq!((smallest.scenario().workload.operations, smallest.faults()), (1, 1));
+/// ```
+///
+/// # Errors
+///
+/// When a scenario breaks the client; and when nothing can be said, because the client does not work in
+/// fair weather, no fault ever struck, or a run could not be made.
+pub fn check(
+    client: &Prepared,
+    faults: &Faults,
+    folder: impl AsRef<Path>,
+    config: Config,
+) -> Result<Survived, Broken> {
+    if let Some(control) = client.control().map_err(Broken::said)?
+        && !control.passed
+    {
+        let why = control.reason.unwrap_or_default();
+        return Err(Broken::said(format!("the client does not work in fair weather: {why}")));
+    }
+    let folder = folder.as_ref();
+    let strategy = scenario(client.scenario(), faults).replaying(folder);
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..config });
+    let (scenarios, struck) = (Cell::new(0), Cell::new(0));
+    // While it is shrunk, a failure must stay the one that was found, and not become a lesser one.
+    let target = Cell::new(None);
+    let tried = runner.run(&strategy, |drawn| {
+        let judged = drawn.run(client).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        scenarios.set(scenarios.get() + 1);
+        struck.set(struck.get() + u64::from(!judged.result.faults.is_empty()));
+        let violated = violated(&judged);
+        let Some(gravest) = gravest(&violated) else { return Ok(()) };
+        let target = target.get().unwrap_or_else(|| {
+            target.set(Some(gravest));
+            gravest
+        });
+        if violated.contains(&target) {
+            return Err(TestCaseError::fail(violated.join(", ")));
+        }
+        Ok(())
+    });
+    match tried {
+        Ok(()) if struck.get() == 0 => {
+            let none = format!("in none of {} scenarios did a fault strike", scenarios.get());
+            Err(Broken::said(format!("{none}; let them strike a route that the client calls")))
+        }
+        Ok(()) => Ok(Survived { scenarios: scenarios.get(), struck: struck.get() }),
+        Err(TestError::Abort(why)) => Err(Broken::said(why)),
+        Err(TestError::Fail(why, drawn)) => {
+            Err(Broken::by(&drawn, &why.to_string(), client, folder))
+        }
+    }
+}
+
+/// The invariants that failed.
+fn violated(judged: &Judged) -> Vec<&'static str> {
+    let failed = |verdict| verdict == InvariantVerdict::Failed;
+    judged.result.invariants.iter().filter(|one| failed(one.verdict)).map(|one| one.name).collect()
+}
+
+/// The gravest of them; what is the test's own comes last.
+fn gravest(violated: &[&'static str]) -> Option<&'static str> {
+    let grave = |name: &&str| INVARIANTS.iter().position(|kind| kind.name == *name);
+    violated.iter().copied().min_by_key(|name| grave(name).unwrap_or(usize::MAX))
+}
+
+/// What a client survived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survived {
+    /// How many scenarios.
+    pub scenarios: u64,
+    /// In how many of them a fault struck.
+    pub struck: u64,
+}
+
+/// Why a client did not survive, or why nothing can be said. Its debug form, which `unwrap` and `expect`
+/// print, is the whole story.
+#[derive(thiserror::Error)]
+#[error("{story}")]
+pub struct Broken {
+    story: String,
+    violated: Vec<&'static str>,
+    drawn: Option<Drawn>,
+    judged: Option<Box<Judged>>,
+    file: Option<PathBuf>,
+}
+
+impl Broken {
+    fn said(why: impl fmt::Display) -> Self {
+        let story = why.to_string();
+        Self { story, violated: Vec::new(), drawn: None, judged: None, file: None }
+    }
+
+    fn by(drawn: &Drawn, why: &str, client: &Prepared, folder: &Path) -> Self {
+        let Ok(judged) = drawn.run(client) else {
+            return Self { drawn: Some(drawn.clone()), ..Self::said(why) };
+        };
+        let names = violated(&judged);
+        let mut comments = Vec::new();
+        for one in &judged.result.invariants {
+            comments.extend(one.violations.iter().map(|violation| {
+                let operation = violation.operation.as_deref().unwrap_or("the run");
+                format!("{}: {operation}: {}", one.name, violation.message)
+            }));
+        }
+        let mut story = vec![format!("a scenario breaks the client: {why}"), judged.report()];
+        let file = match regressions::save(folder, &drawn.to_yaml(), &comments) {
+            Ok(path) => {
+                story.push(format!("kept as {} and replayed first from now on:\n", path.display()));
+                Some(path)
+            }
+            Err(error) => {
+                story.push(format!("it cannot be kept in {}: {error}\n", folder.display()));
+                None
+            }
+        };
+        story.push(drawn.to_yaml());
+        Self {
+            story: story.join("\n"),
+            violated: names,
+            drawn: Some(drawn.clone()),
+            judged: Some(Box::new(judged)),
+            file,
+        }
+    }
+
+    /// The names of the invariants that failed; none where nothing can be said.
+    #[must_use]
+    pub fn violated(&self) -> &[&'static str] {
+        &self.violated
+    }
+
+    /// The smallest scenario that breaks the client.
+    #[must_use]
+    pub fn scenario(&self) -> Option<&Drawn> {
+        self.drawn.as_ref()
+    }
+
+    /// The run in it, with its trace.
+    #[must_use]
+    pub fn judged(&self) -> Option<&Judged> {
+        self.judged.as_deref()
+    }
+
+    /// Where it is kept.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+}
+
+impl fmt::Debug for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.story)
+    }
+}

@@ -1,0 +1,246 @@
+//! Which faults may be drawn, and what they leave true.
+//!
+//! Knows of a fault only what it does, so that a new fault falls under each promise by itself.
+//! **Invariant:** whatever is drawn keeps every promise that was made.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brownout_provider::api::Api;
+use brownout_provider::coordinates::Coordinates;
+use brownout_provider::fault::registry::FAULTS;
+use brownout_provider::fault::variants::{Variant, variants};
+use brownout_provider::fault::{Action, DelayPoint, Ending};
+use brownout_provider::seed::{RuleKey, Seed};
+use brownout_provider::units::micros;
+
+/// Draws that are looked at to say what a fault does.
+const LOOKS: u64 = 16;
+
+/// Which faults may be drawn, how many, where, and what they leave true.
+///
+/// A client is right or wrong under what it relies on: one that repeats with its idempotency key is right
+/// only where keys are honored. Each promise below keeps one such thing true, so that a client which
+/// relies on nothing else is never accused.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use brownout::strategy::Faults;
+///
+/// // For a client that makes five attempts, each with the same key.
+/// let faults = Faults::any().keys_honored().recovers_after(4);
+/// // For one that has no keys and looks up what became of a charge before it tries again.
+/// let faults = Faults::any().unrepeated().commits_within(Duration::from_secs(2));
+/// # let _ = faults;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Faults {
+    only: Option<Vec<String>>,
+    without: Vec<String>,
+    routes: Vec<String>,
+    attempts: u32,
+    most: u32,
+    promises: Promises,
+}
+
+/// What is left true.
+#[derive(Clone, Copy, Debug, Default)]
+struct Promises {
+    keys_honored: bool,
+    unrepeated: bool,
+    recovers: bool,
+    commits_within_us: Option<u64>,
+}
+
+impl Faults {
+    /// Every fault of the registry with all its parameters, on the route that the scenario calls, up to
+    /// the fourth attempt, at most four in a scenario. Nothing is promised.
+    #[must_use]
+    pub fn any() -> Self {
+        Self {
+            only: None,
+            without: Vec::new(),
+            routes: Vec::new(),
+            attempts: 4,
+            most: 4,
+            promises: Promises::default(),
+        }
+    }
+
+    /// Only the faults of these names.
+    #[must_use]
+    pub fn only(mut self, names: &[&str]) -> Self {
+        self.only = Some(names.iter().map(|name| (*name).to_owned()).collect());
+        self
+    }
+
+    /// None of the faults of these names.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.without.extend(names.iter().map(|name| (*name).to_owned()));
+        self
+    }
+
+    /// On these routes, each as likely as the others, instead of the one that the scenario calls.
+    #[must_use]
+    pub fn on(mut self, routes: &[&str]) -> Self {
+        self.routes = routes.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Up to this attempt of an operation, at least 1, instead of the fourth.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// At most so many rules or entries in a scenario, at least 1, instead of four.
+    #[must_use]
+    pub fn most(mut self, most: u32) -> Self {
+        self.most = most.max(1);
+        self
+    }
+
+    /// Leaves true that an idempotency key is honored whenever it is sent.
+    #[must_use]
+    pub fn keys_honored(mut self) -> Self {
+        self.promises.keys_honored = true;
+        self
+    }
+
+    /// Leaves true that the provider receives a request only as often as the client sends it: no gateway
+    /// repeats one.
+    #[must_use]
+    pub fn unrepeated(mut self) -> Self {
+        self.promises.unrepeated = true;
+        self
+    }
+
+    /// Leaves true that nothing strikes after this attempt of an operation, at least 1, and that nothing
+    /// which an earlier attempt met lasts until then.
+    #[must_use]
+    pub fn recovers_after(mut self, attempts: u32) -> Self {
+        self.promises.recovers = true;
+        self.attempts(attempts)
+    }
+
+    /// Leaves true that what a request does is done within so long of its arrival, so that a client which
+    /// looks later than that sees all that will ever be. The hedge between microseconds and a whole
+    /// second is the caller's.
+    #[must_use]
+    pub fn commits_within(mut self, time: Duration) -> Self {
+        self.promises.commits_within_us = Some(micros(time));
+        self
+    }
+
+    /// Up to which attempt.
+    pub(super) const fn last_attempt(&self) -> u32 {
+        self.attempts
+    }
+
+    /// How many in a scenario.
+    pub(super) const fn limit(&self) -> u32 {
+        self.most
+    }
+
+    /// The variants that may be drawn, route by route. `call` is the route that the scenario calls.
+    pub(super) fn catalog(&self, api: &Api, call: Option<&str>) -> Result<Vec<OnRoute>, String> {
+        let known: BTreeSet<&str> = FAULTS.iter().map(|kind| kind.name).collect();
+        let named = self.only.iter().flatten().chain(&self.without);
+        if let Some(unknown) = named.into_iter().find(|name| !known.contains(name.as_str())) {
+            return Err(format!("`{unknown}` is no fault; `brownout list faults` names them all"));
+        }
+        let mut routes: Vec<&str> = self.routes.iter().map(String::as_str).collect();
+        if routes.is_empty() {
+            routes.extend(call);
+        }
+        if let Some(unknown) = routes.iter().find(|name| api.route_named(name).is_none()) {
+            return Err(format!("the API `{}` has no route `{unknown}`", api.name));
+        }
+        let catalog: Vec<OnRoute> = routes.iter().map(|route| self.on_route(api, route)).collect();
+        match catalog.iter().find(|one| one.variants.is_empty()) {
+            Some(empty) => Err(format!("no fault is left that could strike `{}`", empty.route)),
+            None if catalog.is_empty() => {
+                Err("there is no route to strike; name one with `Faults::on`".to_owned())
+            }
+            None => Ok(catalog),
+        }
+    }
+
+    fn on_route(&self, api: &Api, route: &str) -> OnRoute {
+        let is_wanted = |name: &str| {
+            self.only.as_ref().is_none_or(|only| only.iter().any(|one| one == name))
+                && !self.without.iter().any(|one| one == name)
+        };
+        let mut found = OnRoute { route: route.into(), variants: Vec::new(), kinds: Vec::new() };
+        for kind in FAULTS.iter().filter(|kind| is_wanted(kind.name)) {
+            let first = found.variants.len();
+            let fitting = variants(kind, api, route);
+            found.variants.extend(fitting.into_iter().filter(|one| self.keeps_promises(one)));
+            if found.variants.len() > first {
+                found.kinds.push((first, found.variants.len()));
+            }
+        }
+        found
+    }
+
+    fn keeps_promises(&self, variant: &Variant) -> bool {
+        (0..LOOKS).all(|seed| {
+            let nowhere =
+                Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
+            let key = RuleKey::new(Seed::new(seed).unwrap_or_default(), variant.kind.name);
+            self.promises.allow(&variant.fault.strike(&mut key.draw(&nowhere)), self.most)
+        }) && (self.promises.commits_within_us.is_none() || is_steady(variant))
+    }
+}
+
+impl Promises {
+    fn allow(self, action: &Action, most: u32) -> bool {
+        match action {
+            Action::IgnoreKey => !self.keys_honored,
+            Action::Duplicate { .. } => !self.unrepeated,
+            Action::Delay { at: DelayPoint::BeforeCommit, micros } => {
+                // All delays of a request add up, and a rule may hold two faults.
+                let share = |within: u64| within / u64::from(most.saturating_mul(2));
+                self.commits_within_us.is_none_or(|within| *micros <= share(within))
+            }
+            Action::Delay { .. } | Action::Drip { .. } => true,
+            Action::End { ending: Ending::InFlight { for_us, .. }, .. } => {
+                *for_us == 0 || !self.recovers
+            }
+            Action::End { .. } => true,
+        }
+    }
+}
+
+/// True when a fault does the same whatever is drawn, as far as time is concerned.
+fn is_steady(variant: &Variant) -> bool {
+    let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
+    let delays: BTreeSet<u64> = (0..LOOKS)
+        .filter_map(|seed| {
+            let key = RuleKey::new(Seed::new(seed)?, "");
+            match variant.fault.strike(&mut key.draw(&nowhere)) {
+                Action::Delay { at: DelayPoint::BeforeCommit, micros } => Some(micros),
+                Action::Delay { .. }
+                | Action::Drip { .. }
+                | Action::IgnoreKey
+                | Action::Duplicate { .. }
+                | Action::End { .. } => None,
+            }
+        })
+        .collect();
+    delays.len() <= 1
+}
+
+/// What may strike one route.
+#[derive(Clone, Debug)]
+pub(super) struct OnRoute {
+    pub(super) route: Arc<str>,
+    /// Fault by fault in the order of the registry, of each the simplest first.
+    pub(super) variants: Vec<Variant>,
+    /// Where the variants of each fault begin and end.
+    pub(super) kinds: Vec<(usize, usize)>,
+}

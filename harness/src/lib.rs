@@ -1,5 +1,67 @@
 //! brownout: a chaos harness for the code that *calls* APIs.
 //!
+//! A mock provider misbehaves on purpose, exactly as a seeded scenario says; a harness drives a client
+//! against it and judges the client by what was on the wire, what stands in the provider's ledger, and what
+//! the client told its caller. In a test all of it runs in virtual time: an hour of waiting takes
+//! microseconds.
+//!
+//! # The first test
+//!
+//! ```
+//! # #[cfg(feature = "reqwest")] {
+//! use std::time::Duration;
+//! use brownout::{Outcome, assert_holds};
+//!
+//! // #[test] fn a_lost_answer_charges_nobody_twice() {
+//! assert_holds("../scenarios/payments/lost-response.yaml", |operation, connection| async move {
+//!     let http = connection.reqwest().unwrap().build().unwrap();
+//!     for _ in 0..3 {
+//!         let asked = http
+//!             .post(format!("{}/v1/charges", operation.url))
+//!             .bearer_auth(&operation.api_key)
+//!             .header("idempotency-key", &*operation.id)
+//!             .header("content-type", "application/json")
+//!             .body(operation.input.to_string());
+//!         if asked.send().await.is_ok_and(|answer| answer.status() == 201) {
+//!             return Outcome::succeeded();
+//!         }
+//!         tokio::time::sleep(Duration::from_secs(1)).await;
+//!     }
+//!     Outcome::unknown("three attempts came to nothing")
+//! });
+//! # }
+//! ```
+//!
+//! The closure is the client's caller: it is given one operation and a way to the mock, does what the code
+//! under test does, and says what became of it. Take the line with the key out, and the test panics with
+//! the sentence "… customers would have been charged twice", the timeline of one of them, what was expected,
+//! the cure, and how to repeat it.
+//!
+//! # Where to go from here
+//!
+//! | for | see |
+//! |---|---|
+//! | the seed, the real clock, other transports, fleets of clients, restarts | [`Harness`] |
+//! | what a client gets to reach the mock | [`Connection`] |
+//! | the verdict, the report, the JSON document | [`Judged`] |
+//! | rules of your own over the trace | [`Harness::expect`], [`Finding`], [`Trace`] |
+//! | scenarios in Rust | the module [`build`] |
+//! | the same faults in an axum app or in wiremock | the module `embed`, with a feature of those below |
+//! | thousands of runs | [`Prepared`] |
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `reqwest` | `Connection::reqwest`, a builder that leads to the mock |
+//! | `connector` | `Connection::connector`, for hyper-util's client and others with a tower connector |
+//! | `tower` | `embed::Faults::layer`, for axum and others |
+//! | `wiremock` | `embed::Faults::responder`, for existing wiremock tests |
+//! | `proptest` | the module `strategy`: scenarios by chance |
+//! | `cli` (default) | the command line; a test does without: `default-features = false` |
+//!
+//! # The shape of the code
+//!
 //! Floors, from the bottom; a module imports only from its own floor and those below it:
 //!
 //! | floor | modules |
@@ -9,7 +71,7 @@
 //! | drivers | `redact` `drive` `record` `run` |
 //! | searches | `search` |
 //! | reports | `report` |
-//! | library | `harness` `strategy` |
+//! | library | `harness` `strategy` `embed` |
 //! | command line | `cli` |
 
 pub mod amount;
@@ -17,6 +79,8 @@ pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod drive;
+#[cfg(any(feature = "tower", feature = "wiremock"))]
+pub mod embed;
 pub mod harness;
 pub mod invariant;
 pub mod judge;

@@ -39,7 +39,7 @@ pub use rule::{RuleBuilder, Which, every, rule};
 ///     .expect_with("bounded_retries", json!({"max_attempts": 5}))
 ///     .finish()
 ///     .expect("a right scenario");
-/// assert!(scenario.to_yaml().contains("  - name: lost\n"));
+/// assert!(scenario.to_yaml().contains("- name: lost\n"));
 /// let judged = Harness::new(scenario).virtual_time().run(|_, _| async { Outcome::unknown("") });
 /// assert_eq!(judged.expect("it runs").result.operations.total, 20);
 /// ```
@@ -121,10 +121,7 @@ impl ScenarioBuilder {
         attempt: u64,
         inject: impl Into<Injected>,
     ) -> Self {
-        let inject: Injected = inject.into();
-        self.script.push(json!({
-            "operation": operation, "route": route, "attempt": attempt, "inject": Value::from(inject),
-        }));
+        self.script.push(script_entry(operation, route, attempt, inject.into()));
         self
     }
 
@@ -251,7 +248,14 @@ impl Scenario {
     }
 }
 
-fn yaml(document: &Value) -> String {
+/// An entry of a script.
+pub(crate) fn script_entry(operation: u64, route: &str, attempt: u64, inject: Injected) -> Value {
+    json!({
+        "operation": operation, "route": route, "attempt": attempt, "inject": Value::from(inject),
+    })
+}
+
+pub(crate) fn yaml(document: &Value) -> String {
     serde_yaml::to_string(document).expect("texts, numbers, lists and maps make a YAML document")
 }
 

@@ -14,7 +14,7 @@ pub mod shipped;
 mod wrong;
 
 pub use planted::{PLANTED, Planted};
-pub use resolve::{Apis, Checked, Overrides, from_value, read};
+pub use resolve::{Apis, Checked, Overrides, from_value, read, rules_from_value};
 pub use wrong::WrongScenario;
 
 use std::collections::BTreeMap;

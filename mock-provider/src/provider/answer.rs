@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::Provider;
 use super::open::{Open, Own, Planned, Stage};
 use super::struck::Mark;
-use crate::api::{ErrorContext, Rendered, Standard, Which};
+use crate::api::{Api, ErrorContext, Rendered, Route, Standard, Which};
 use crate::event::Class;
 use crate::exchange::{Answer, Cut, End, Next, Wire};
 use crate::fault::{Ending, Malformed, Point, Substitute, SubstituteBody};
-use crate::hint::{self, HintSpec};
+use crate::hint::{self, HintSpec, Wall};
 use crate::malformed;
 
 impl Provider {
@@ -153,99 +153,25 @@ impl Provider {
 
     fn error(&self, open: &Open, which: Which<'_>, context: &ErrorContext<'_>) -> Rendered {
         let request_id = self.api.wants_request_id.then(|| self.request_id(open));
-        let context = ErrorContext {
-            key: open.key.as_deref(),
-            route: open.place.as_ref().map(|place| &*place.route.name),
-            request_id: request_id.as_deref(),
-            ..*context
-        };
-        self.api.errors.render(which, &context).unwrap_or_else(|error| {
-            // An error body that does not fit must not hide the error itself.
-            let mut headers = HeaderMap::new();
-            let json = HeaderValue::from_static("application/json");
-            headers.insert(header::CONTENT_TYPE, json);
-            let status = match which {
-                Which::Status(status) => status,
-                Which::Standard(_) | Which::Named(_) | Which::Refusal(_) => {
-                    self.api.errors.find(which).status
-                }
-            };
-            let body = serde_json::json!({"error": {"message": error.to_string()}});
-            Rendered { status, headers, body: Some(body) }
-        })
+        let context = ErrorContext { request_id: request_id.as_deref(), ..about(open, *context) };
+        rendered(&self.api, which, &context)
     }
 
     /// What a fault answers in the provider's place.
     fn substitute(&self, open: &Open, substitute: Substitute) -> Own {
-        let Substitute { status: asked, headers: extra, body, code, hint, .. } = substitute;
-        let which = asked.map_or(Which::Standard(Standard::RateLimited), Which::Status);
-        let mut status = asked.unwrap_or_else(|| self.api.errors.find(which).status);
-        let mut headers = HeaderMap::new();
-        let (mut value, raw) = match body {
-            Some(SubstituteBody::Json(value)) => {
-                let json = HeaderValue::from_static("application/json");
-                headers.insert(header::CONTENT_TYPE, json);
-                (Some(value), Bytes::new())
-            }
-            Some(SubstituteBody::Raw(media_type, bytes)) => {
-                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-                (None, bytes)
-            }
-            None if status < 400 => (None, Bytes::new()),
-            None => {
-                let context = ErrorContext { code: code.as_deref(), ..ErrorContext::default() };
-                let error = self.error(open, which, &context);
-                (status, headers) = (error.status, error.headers);
-                (error.body, Bytes::new())
-            }
+        let request_id = self.api.wants_request_id.then(|| self.request_id(open));
+        let context = ErrorContext {
+            request_id: request_id.as_deref(),
+            ..about(open, ErrorContext::default())
         };
-        self.add_headers(open, &mut headers);
-        // What the scenario says takes the place of what the API says.
-        for (name, _) in &extra {
-            headers.remove(name.as_str());
-        }
-        for (name, text) in extra {
-            if let (Ok(name), Ok(text)) = (HeaderName::try_from(name), HeaderValue::try_from(text))
-            {
-                headers.append(name, text);
-            }
-        }
-        if let Some(hint) = hint {
-            hint::write(
-                &hint,
-                &self.api.hint,
-                self.wall(open.now_us),
-                &mut headers,
-                value.as_mut(),
-            );
-        }
-        let body = value.map_or(raw, |value| Bytes::from(value.to_string()));
-        Own::new(status, headers, body)
+        let add_headers = |headers: &mut HeaderMap| self.add_headers(open, headers);
+        substituted(&self.api, substitute, &context, self.wall(open.now_us), add_headers)
     }
 
     /// The provider's own answer, made unusable.
     fn mangle(&self, open: &Open, how: &Malformed, own: Own) -> Own {
-        let route = open.place.as_ref().map(|place| &place.route);
-        let needs: Vec<&str> = route
-            .iter()
-            .flat_map(|route| &route.needs)
-            .map(|(pointer, _)| pointer.as_str())
-            .collect();
-        let echoes: Vec<&str> = route
-            .iter()
-            .flat_map(|route| &route.echoes)
-            .map(|(pointer, _)| pointer.as_str())
-            .collect();
         let error = self.error(open, Which::Status(500), &ErrorContext::default());
-        let error = Bytes::from(error.body.unwrap_or(Value::Null).to_string());
-        let answer =
-            malformed::Own { body: &own.body, needs: &needs, echoes: &echoes, error: &error };
-        let mangled = malformed::mangle(how, &answer);
-        let mut headers = own.headers;
-        if let Some(media_type) = mangled.content_type {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-        }
-        Own { headers, body: mangled.body, usable: false, ..own }
+        mangled(open.place.as_ref().map(|place| &*place.route), how, own, error)
     }
 
     /// The headers that every answer has.
@@ -276,6 +202,96 @@ impl Provider {
     }
 }
 
+/// What an error can say of a request.
+fn about<'a>(open: &'a Open, context: ErrorContext<'a>) -> ErrorContext<'a> {
+    ErrorContext {
+        key: open.key.as_deref(),
+        route: open.place.as_ref().map(|place| &*place.route.name),
+        ..context
+    }
+}
+
+/// One of the API's errors.
+pub(super) fn rendered(api: &Api, which: Which<'_>, context: &ErrorContext<'_>) -> Rendered {
+    api.errors.render(which, context).unwrap_or_else(|error| {
+        // An error body that does not fit must not hide the error itself.
+        let mut headers = HeaderMap::new();
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, json);
+        let status = match which {
+            Which::Status(status) => status,
+            Which::Standard(_) | Which::Named(_) | Which::Refusal(_) => {
+                api.errors.find(which).status
+            }
+        };
+        let body = serde_json::json!({"error": {"message": error.to_string()}});
+        Rendered { status, headers, body: Some(body) }
+    })
+}
+
+/// What a fault answers in the place of whoever should; `add_headers` adds what every answer has.
+pub(super) fn substituted(
+    api: &Api,
+    substitute: Substitute,
+    context: &ErrorContext<'_>,
+    wall: Wall,
+    add_headers: impl FnOnce(&mut HeaderMap),
+) -> Own {
+    let Substitute { status: asked, headers: extra, body, code, hint, .. } = substitute;
+    let which = asked.map_or(Which::Standard(Standard::RateLimited), Which::Status);
+    let mut status = asked.unwrap_or_else(|| api.errors.find(which).status);
+    let mut headers = HeaderMap::new();
+    let (mut value, raw) = match body {
+        Some(SubstituteBody::Json(value)) => {
+            let json = HeaderValue::from_static("application/json");
+            headers.insert(header::CONTENT_TYPE, json);
+            (Some(value), Bytes::new())
+        }
+        Some(SubstituteBody::Raw(media_type, bytes)) => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+            (None, bytes)
+        }
+        None if status < 400 => (None, Bytes::new()),
+        None => {
+            let context = ErrorContext { code: code.as_deref(), ..*context };
+            let error = rendered(api, which, &context);
+            (status, headers) = (error.status, error.headers);
+            (error.body, Bytes::new())
+        }
+    };
+    add_headers(&mut headers);
+    // What the scenario says takes the place of what the API says.
+    for (name, _) in &extra {
+        headers.remove(name.as_str());
+    }
+    for (name, text) in extra {
+        if let (Ok(name), Ok(text)) = (HeaderName::try_from(name), HeaderValue::try_from(text)) {
+            headers.append(name, text);
+        }
+    }
+    if let Some(hint) = hint {
+        hint::write(&hint, &api.hint, wall, &mut headers, value.as_mut());
+    }
+    let body = value.map_or(raw, |value| Bytes::from(value.to_string()));
+    Own::new(status, headers, body)
+}
+
+/// An answer of a route, made unusable; `error` is the API's own.
+pub(super) fn mangled(route: Option<&Route>, how: &Malformed, own: Own, error: Rendered) -> Own {
+    let needs: Vec<&str> =
+        route.iter().flat_map(|route| &route.needs).map(|(pointer, _)| pointer.as_str()).collect();
+    let echoes: Vec<&str> =
+        route.iter().flat_map(|route| &route.echoes).map(|(pointer, _)| pointer.as_str()).collect();
+    let error = Bytes::from(error.body.unwrap_or(Value::Null).to_string());
+    let answer = malformed::Own { body: &own.body, needs: &needs, echoes: &echoes, error: &error };
+    let mangled = malformed::mangle(how, &answer);
+    let mut headers = own.headers;
+    if let Some(media_type) = mangled.content_type {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    }
+    Own { headers, body: mangled.body, usable: false, ..own }
+}
+
 impl From<Cut> for Wire {
     fn from(cut: Cut) -> Self {
         Self { cut: Some(cut), ..Self::default() }
@@ -283,7 +299,7 @@ impl From<Cut> for Wire {
 }
 
 /// Nothing is answered, and the connection ends so.
-fn unanswered(then: End) -> Next {
+pub(super) fn unanswered(then: End) -> Next {
     match then {
         End::Stall => Next::Silence,
         End::Fin | End::Rst => Next::Drop(then),
@@ -291,6 +307,6 @@ fn unanswered(then: End) -> Next {
 }
 
 /// Half of a body, for a hang in the middle of it.
-fn half(body: &Bytes) -> u64 {
+pub(super) fn half(body: &Bytes) -> u64 {
     u64::try_from(body.len() / 2).unwrap_or(0)
 }

@@ -16,7 +16,7 @@ use crate::event::{
     Side,
 };
 use crate::exchange::{Exchange, ExchangeId, Next};
-use crate::fault::{Ending, Point};
+use crate::fault::Point;
 use crate::hint::HintSpec;
 use crate::idempotency::{self, LookUp};
 use crate::plan::{Decision, Situation};
@@ -153,7 +153,8 @@ impl Provider {
             gone: false,
             limit: None,
         });
-        self.sort_out_throttling(&mut open);
+        let classes = &self.api.classes;
+        open.struck.sort_out_throttling(|status| classes.of_status(status) == Class::Throttling);
         let also = self.repeats(&mut open);
         let next = self.arrive(&mut open, shown.as_ref());
         let next = self.keep(open, next);
@@ -168,20 +169,6 @@ impl Provider {
         *attempt = attempt.saturating_add(1);
         let number = self.arrivals.number(&recognition);
         Place::new(route, recognition, *attempt, number)
-    }
-
-    /// Every answer of the class throttling strikes where the limiter stands, unless it says that the
-    /// work is done.
-    fn sort_out_throttling(&self, open: &mut Open) {
-        if let Some((mark, point @ Point::BeforeCommit, Ending::Answer(substitute))) =
-            open.struck.ending.as_deref_mut()
-            && substitute
-                .status
-                .is_some_and(|status| self.api.classes.of_status(status) == Class::Throttling)
-        {
-            *point = Point::Throttling;
-            mark.at = Point::Throttling.name();
-        }
     }
 
     /// Opens the repeats that a gateway makes of this request.

@@ -14,6 +14,7 @@ mod answer;
 mod arrival;
 mod arrive;
 mod finish;
+mod interpose;
 mod open;
 mod struck;
 mod work;
@@ -38,6 +39,8 @@ use crate::rate_limit::{Admission, TokenBucket, TokenBucketPolicy};
 use crate::recognition::{Recognizer, Submitted};
 use crate::rule::Rule;
 use crate::seed::{RuleKey, Seed};
+
+pub use interpose::{Interposed, Interposer, OwnAnswer};
 
 use arrival::Arrivals;
 use arrive::Credential;

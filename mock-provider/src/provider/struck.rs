@@ -99,6 +99,18 @@ impl Struck {
         }
     }
 
+    /// Every answer of the class throttling strikes where the limiter stands, unless it says that the
+    /// work is done.
+    pub(super) fn sort_out_throttling(&mut self, throttles: impl Fn(u16) -> bool) {
+        if let Some((mark, point @ Point::BeforeCommit, Ending::Answer(substitute))) =
+            self.ending.as_deref_mut()
+            && substitute.status.is_some_and(throttles)
+        {
+            *point = Point::Throttling;
+            mark.at = Point::Throttling.name();
+        }
+    }
+
     /// The ending that strikes at one of these points.
     pub(super) fn ending_at(&self, points: &[Point]) -> Option<(Mark, Ending)> {
         let (mark, at, ending) = self.ending.as_deref()?;

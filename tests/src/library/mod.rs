@@ -2,6 +2,7 @@
 //! expectations of their own, and panics that are worth reading.
 
 mod build;
+mod embed;
 mod verdicts;
 
 use std::time::Duration;

@@ -63,6 +63,15 @@ pub struct RawScenario {
     pub drain: Option<Period>,
 }
 
+/// The fault plan of a scenario alone.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct RawPlan {
+    /// The rules, read top to bottom.
+    pub faults: Option<Vec<Option<RawRule>>>,
+    /// Instead of `faults`: what strikes at exactly which coordinates.
+    pub script: Option<Vec<Option<RawScriptEntry>>>,
+}
+
 /// A provider: its API, and policies of the API that this scenario changes.
 // The policies have the shape that they have in an API's file, and are kept as they were written, to be
 // put over those of the file.

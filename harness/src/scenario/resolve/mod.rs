@@ -18,14 +18,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brownout_provider::api::Api;
 use brownout_provider::document::{
     At, Diagnostic, Diagnostics, Document, Source, decode, map_strings,
 };
+use brownout_provider::rule::Rule;
 use brownout_provider::seed::Seed;
 use brownout_provider::units::{Period, Rate, Scale};
 use serde_json::{Map, Value};
 
-use super::raw::RawScenario;
+use super::raw::{RawPlan, RawScenario};
 use super::{ProviderSpec, Scenario, schema};
 
 /// The name of a provider that has none of its own.
@@ -106,6 +108,37 @@ pub fn from_value(
     let scenario = resolve(value, apis, overrides, &problems);
     let has_errors = problems.has_errors();
     (scenario.filter(|_| !has_errors), problems.into_vec())
+}
+
+/// Checks the `faults` or the `script` of a document against an API, without workload and expectations;
+/// reports at `root` all that is wrong with them. Other keys of the document are not looked at.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use brownout::scenario::rules_from_value;
+/// use brownout_provider::api;
+/// use brownout_provider::document::Diagnostics;
+/// use serde_json::json;
+///
+/// let problems = Diagnostics::new();
+/// let (payments, _) = api::load("payments", Path::new("."), &problems.root()).expect("shipped");
+/// let plan = json!({"faults": [{"name": "mute", "inject": "hang"}]});
+/// let rules = rules_from_value(&plan, &payments, &problems.root()).expect("right rules");
+/// assert_eq!(&*rules[0].name, "mute");
+/// assert!(!problems.has_errors());
+/// ```
+#[must_use]
+pub fn rules_from_value(value: &Value, api: &Api, root: &At<'_>) -> Option<Vec<Rule>> {
+    let RawPlan { faults, script } = decode(value, root)?;
+    let raw = RawScenario { faults, script, ..RawScenario::default() };
+    let overrides = Overrides::default();
+    let context = when::Context { api: Some(api), workload: None, overrides: &overrides };
+    let (rules, is_whole) = rules::resolve(&raw, &context, root);
+    if is_whole && !root.key("faults").is_wrong() && !root.key("script").is_wrong() {
+        strike::check(&rules, root);
+    }
+    Some(rules.into_iter().map(|placed| placed.rule).collect())
 }
 
 fn resolve(

@@ -1,0 +1,116 @@
+//! What a place cannot carry out, said when it is built.
+//!
+//! **Invariant:** every fault that a place accepts is carried out there as it says.
+
+use std::fmt;
+
+use brownout_provider::coordinates::Coordinates;
+use brownout_provider::exchange::End;
+use brownout_provider::fault::{Action, DelayPoint, Ending, Malformed, Point};
+use brownout_provider::malformed::Kind;
+use brownout_provider::rule::Rule;
+use brownout_provider::seed::{RuleKey, Seed};
+
+/// Rules with faults that cannot be injected where they were put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotHere {
+    place: &'static str,
+    refused: Vec<String>,
+}
+
+impl std::error::Error for NotHere {}
+
+impl fmt::Display for NotHere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot inject all of these rules:", self.place)?;
+        for refused in &self.refused {
+            write!(f, "\n{refused}")?;
+        }
+        f.write_str(
+            "\nthe mock provider can (`brownout::Harness` in a test, `brownout serve` beside a program)",
+        )
+    }
+}
+
+/// Refuses every fault for which `why_not` has words: a reason, and after a semicolon the cure.
+pub(super) fn check(
+    place: &'static str,
+    rules: &[Rule],
+    why_not: impl Fn(&Action) -> Option<&'static str>,
+) -> Result<(), NotHere> {
+    // Which action a fault asks for does not depend on the draw, only its numbers do.
+    let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
+    let draw = RuleKey::new(Seed::default(), "#refuse").draw(&nowhere);
+    let refused: Vec<String> = rules
+        .iter()
+        .flat_map(|rule| rule.faults.iter().map(move |fault| (rule, fault)))
+        .filter_map(|(rule, fault)| {
+            let why = why_not(&fault.strike(&mut draw.fork("#refuse", 0)))?;
+            Some(format!("`{}` injects `{}`: {why}", rule.name, fault.kind().name))
+        })
+        .collect();
+    if refused.is_empty() { Ok(()) } else { Err(NotHere { place, refused }) }
+}
+
+/// What belongs to the provider's own work, which no place beside the mock can change.
+fn of_the_provider(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::IgnoreKey => {
+            Some("idempotency keys are the server's own; leave them out there to see the same")
+        }
+        Action::Duplicate { .. } => {
+            Some("a request that has arrived is served once; send it twice in the test")
+        }
+        Action::End { ending: Ending::InFlight { .. }, .. } => Some(
+            "whether a key is in progress only the server knows; use `status: {code: 409}` instead",
+        ),
+        Action::End { at: Point::BeforeCommit, ending: Ending::Malformed(_) } => {
+            Some("there is an answer to spoil only when the work is done; leave `at` out")
+        }
+        Action::Delay { .. } | Action::Drip { .. } | Action::End { .. } => None,
+    }
+}
+
+/// What a tower layer cannot do.
+#[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "it is the layer that asks"))]
+pub(super) fn in_a_layer(action: &Action) -> Option<&'static str> {
+    if let Action::End { ending: Ending::Cut { then: End::Rst, .. }, .. } = action {
+        return Some(
+            "a layer hands its answer to hyper, which ends a connection in order and never resets it; \
+             use `close`, or `truncate` without `then: rst`",
+        );
+    }
+    of_the_provider(action)
+}
+
+/// What a responder of wiremock cannot do.
+#[cfg_attr(not(feature = "wiremock"), expect(dead_code, reason = "it is the responder that asks"))]
+pub(super) fn in_a_responder(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::End { ending: Ending::Cut { .. }, .. } => Some(
+            "wiremock always sends whole answers over connections that live on; use `status`, `hang` \
+             or `latency`",
+        ),
+        Action::End { at: Point::MidBody, ending: Ending::Hang } => {
+            Some("wiremock sends a body at once; use `hang` without `at: mid_body`")
+        }
+        Action::Drip { .. } | Action::Delay { at: DelayPoint::Head | DelayPoint::Chunk, .. } => {
+            Some("wiremock sends head and body at once; use `latency: {…, at: after_commit}`")
+        }
+        Action::End {
+            ending:
+                Ending::Malformed(Malformed {
+                    kind: Kind::TruncatedJson | Kind::MissingField | Kind::WrongAmount,
+                    ..
+                }),
+            ..
+        } => Some(
+            "wiremock lets nobody read the answer that it is about to send; use another kind, such as \
+             `empty_object`, or `status: {code: 200, body: …}`",
+        ),
+        Action::Delay { .. }
+        | Action::IgnoreKey
+        | Action::Duplicate { .. }
+        | Action::End { .. } => of_the_provider(action),
+    }
+}

@@ -6,6 +6,7 @@ mod expect;
 mod holds;
 mod judged;
 mod prepared;
+mod search;
 
 use std::future::Future;
 use std::path::Path;
@@ -27,6 +28,7 @@ pub use expect::Finding;
 pub use holds::assert_holds;
 pub use judged::Judged;
 pub use prepared::Prepared;
+pub use search::{ExploreOptions, HuntOptions, SearchError};
 
 /// Runs a scenario against a client in this process and judges it: on the real clock, or with
 /// [`Harness::virtual_time`] in no time at all.

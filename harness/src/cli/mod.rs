@@ -20,6 +20,7 @@ pub mod refusal;
 pub mod run;
 pub mod scenario_file;
 pub mod schema;
+pub mod search;
 pub mod serve;
 pub mod sources;
 pub mod speed;
@@ -76,6 +77,8 @@ Examples:
       Run a test suite once against the mock and judge what it did on the wire.
   brownout run scenarios/payments/lost-response.yaml --seeds 20 -- ./client
       Try twenty seeds; each failing one is printed with the command that repeats it.
+  brownout hunt scenarios/payments/lost-response.yaml -- ./client
+      Search for the smallest schedule of faults that breaks a client, and write it to a file.
 
 Exit codes:
   0 passed   1 failed   2 inconclusive   3 wrong scenario or command line   4 could not run";
@@ -85,6 +88,8 @@ enum Command {
     Run(Box<run::arguments::RunArguments>),
     Demo(demo::DemoArguments),
     Serve(serve::ServeArguments),
+    Hunt(search::hunt::HuntArguments),
+    Explore(search::explore::ExploreArguments),
     Check(check::CheckArguments),
     Freeze(freeze::FreezeArguments),
     List(list::ListArguments),
@@ -136,6 +141,8 @@ fn dispatch(command: Command, terminal: Terminal) -> Result<Exit, Refusal> {
         Command::Demo(arguments) => demo::run(&arguments, terminal),
         Command::Serve(arguments) => serve::run(&arguments, terminal),
         Command::Check(arguments) => check::run(&arguments, terminal),
+        Command::Hunt(arguments) => search::hunt::run(&arguments, terminal),
+        Command::Explore(arguments) => search::explore::run(&arguments, terminal),
         Command::Freeze(arguments) => freeze::run(&arguments, terminal),
         Command::List(arguments) => list::run(&arguments, terminal),
         Command::Explain(arguments) => explain::run(&arguments, terminal),

@@ -123,10 +123,18 @@ impl Case {
         if let Some(workload) = file.get_mut("workload").and_then(Value::as_object_mut) {
             self.lighten(workload);
         }
-        if let (Some(only), Some(Value::Array(expect))) = (self.only, file.get_mut("expect")) {
+        if let (Some(only), Some(Value::Array(expect))) =
+            (self.only_in_file(), file.get_mut("expect"))
+        {
             expect.retain(|one| name_of(one) == Some(only));
         }
         value
+    }
+
+    /// The only invariant that is expected, where the file names it: one of a test's own it cannot name.
+    fn only_in_file(&self) -> Option<&'static str> {
+        let expect = self.base.source.get("expect").and_then(Value::as_array)?;
+        self.only.filter(|only| expect.iter().any(|one| name_of(one) == Some(only)))
     }
 
     /// Writes what of the load is not that of the scenario.
@@ -170,7 +178,7 @@ impl Case {
         let mut value = self.to_value();
         match self.resolve(&value) {
             Ok(scenario) => Ok(scenario),
-            Err(problems) if self.only.is_none() => {
+            Err(problems) if self.only_in_file().is_none() => {
                 let Some(idle) = places_in_expect(&problems) else { return Err(problems) };
                 if let Some(Value::Array(expect)) = value.get_mut("expect") {
                     let mut place = 0;

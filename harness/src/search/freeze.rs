@@ -62,12 +62,21 @@ struct Freezer<'a> {
     trace: &'a Trace,
     source: &'a Value,
     scale: Option<Scale>,
-    /// The numbers of operations that nobody submitted.
+    numbers: Numbers<'a>,
+}
+
+/// The numbers that the operations of a run have in a script.
+#[derive(Debug)]
+pub struct Numbers<'a> {
+    trace: &'a Trace,
+    /// Those of operations that nobody submitted: the order of their arrival.
     by_arrival: BTreeMap<OperationId, u64>,
 }
 
-impl<'a> Freezer<'a> {
-    fn new(trace: &'a Trace, scenario: &'a Scenario) -> Self {
+impl<'a> Numbers<'a> {
+    /// The numbers of a run.
+    #[must_use]
+    pub fn of(trace: &'a Trace) -> Self {
         let mut by_arrival = BTreeMap::new();
         if matches!(trace.mode(), Mode::Suite | Mode::Serve) {
             for operation in trace.requests().filter_map(|(_, request)| request.operation) {
@@ -75,14 +84,23 @@ impl<'a> Freezer<'a> {
                 by_arrival.entry(operation).or_insert(next);
             }
         }
-        Self { trace, source: &scenario.source, scale: scenario.scale, by_arrival }
+        Self { trace, by_arrival }
     }
 
-    fn number(&self, operation: OperationId) -> Option<u64> {
+    /// The number of an operation, if it has one.
+    #[must_use]
+    pub fn number(&self, operation: OperationId) -> Option<u64> {
         if self.by_arrival.is_empty() {
             return operation_number(self.trace.operation_name(operation));
         }
         self.by_arrival.get(&operation).copied()
+    }
+}
+
+impl<'a> Freezer<'a> {
+    fn new(trace: &'a Trace, scenario: &'a Scenario) -> Self {
+        let numbers = Numbers::of(trace);
+        Self { trace, source: &scenario.source, scale: scenario.scale, numbers }
     }
 
     fn injection(&self, strike: &Strike, nth: usize) -> Option<Injection> {
@@ -93,7 +111,7 @@ impl<'a> Freezer<'a> {
         let injected = injected_by(self.source, rule, named, nth)?;
         let detail = strike.detail.map_or("", |detail| self.trace.text(detail));
         Some(Injection {
-            operation: self.number(request.operation?)?,
+            operation: self.numbers.number(request.operation?)?,
             submit: request.submit,
             provider: (provider != PROVIDER).then(|| Arc::from(provider)),
             route: Arc::from(self.trace.text(request.route?)),

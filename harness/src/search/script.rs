@@ -106,7 +106,8 @@ pub fn operation_number(name: &str) -> Option<u64> {
 }
 
 /// The faults under an `inject:`, one or several.
-fn faults_in(inject: &Value) -> Vec<&Value> {
+#[must_use]
+pub fn faults_in(inject: &Value) -> Vec<&Value> {
     match inject.as_array() {
         Some(many) => many.iter().collect(),
         None if inject.is_null() => Vec::new(),

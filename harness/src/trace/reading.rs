@@ -442,7 +442,7 @@ fn repeats_lost_request(trace: &Trace, id: RequestId) -> bool {
     previous.reused
         && previous.response.is_none()
         && previous.ended.is_some_and(|ended| ended.by == Side::Provider)
-        && this.same_bytes
+        && (this.same_bytes || previous.body_unread)
         && previous.key == this.key
 }
 

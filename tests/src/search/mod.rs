@@ -2,7 +2,9 @@
 //!
 //! **Invariant:** a file that a search wrote is judged by running it, never by reading its text alone.
 
+mod clients;
 mod freeze;
+mod planted;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,7 +25,7 @@ fn brownout(folder: &Path, arguments: &[&str]) -> Said {
         Some(place) => arguments.split_at(place),
         None => (arguments, &[][..]),
     };
-    let keeps_traces = arguments.first().is_some_and(|command| *command != "freeze");
+    let keeps_traces = arguments.first().is_some_and(|command| *command == "run");
     let out = folder.join("out");
     let out = out.to_str().expect("temporary folders have UTF-8 names");
     let out: &[&str] = if keeps_traces { &["--out", out] } else { &[] };

@@ -1,0 +1,247 @@
+//! `brownout hunt` and `brownout explore`: what both take, how both run a client, and what both tell.
+//!
+//! **Invariant:** standard output is the report and nothing else; a schedule that is handed out stands in a
+//! file that `run` takes.
+
+pub mod explore;
+pub mod hunt;
+mod told;
+
+use std::ffi::OsString;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use brownout_provider::event::Mode;
+use brownout_provider::seed::Seed;
+use clap::Args;
+
+use super::exit::Exit;
+use super::refusal::Refusal;
+use super::run::arguments::{ModeWord, quoted, seed};
+use super::terminal::Terminal;
+use super::{executable, interrupt, load, scenario_file, sources, speed};
+use crate::drive::speed::{FASTEST, SLOWEST, Speed};
+use crate::drive::stop::Stop;
+use crate::run::{Client, RunError, RunOptions, run_control, run_main};
+use crate::scenario::{Overrides, Scenario};
+use crate::search::News;
+use crate::search::Tried;
+use crate::search::pursue::Found;
+use crate::verdict::ControlResult;
+
+/// What `hunt` and `explore` both take.
+#[derive(Clone, Debug, Args)]
+pub struct SearchArguments {
+    /// The scenario that is varied: a file, or the name of one that brownout brings.
+    #[arg(value_name = "SCENARIO")]
+    scenario: PathBuf,
+
+    /// How to drive the client; what the scenario says, else `exec`.
+    #[arg(long, value_enum)]
+    mode: Option<ModeWord>,
+
+    /// The seed, whatever the scenario says (0 to 9007199254740991).
+    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
+    seed: Option<Seed>,
+
+    /// Makes so many runs at the same time; one per processor when left out.
+    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u64).range(1..=1_024))]
+    jobs: Option<u64>,
+
+    /// Lets time go N times as fast for the client (2 to 30), by libfaketime; see `brownout run --help`.
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(i64::from(SLOWEST)..=i64::from(FASTEST)))]
+    speed: Option<u32>,
+
+    /// Writes the smallest schedule that breaks the client to this file, instead of `NAME.min.yaml` in the
+    /// current folder.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    write: Option<PathBuf>,
+
+    /// The form of the report on standard output.
+    #[arg(long, default_value = "human", value_parser = ["human", "json"], help_heading = "Output")]
+    format: String,
+
+    /// Leaves out the control run in fair weather.
+    #[arg(long, help_heading = "Judging")]
+    no_control: bool,
+
+    /// Lets the client reach this host; anything else but the mock is refused and recorded.
+    #[arg(long, value_name = "HOST", help_heading = "Judging")]
+    allow_network: Vec<String>,
+
+    /// The client under test and its arguments.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// Everything that a search with a program as the client needs.
+struct Stage {
+    arguments: SearchArguments,
+    scenario: Arc<Scenario>,
+    file: String,
+    client: Client,
+    speed: Option<Speed>,
+    control: Option<ControlResult>,
+    stop: Stop,
+    jobs: usize,
+    terminal: Terminal,
+}
+
+impl Stage {
+    /// Loads and checks everything, and makes the control run.
+    fn set(
+        arguments: &SearchArguments,
+        overrides: Overrides,
+        terminal: Terminal,
+    ) -> Result<Self, Refusal> {
+        let search_path = std::env::var_os("PATH");
+        let overrides = Overrides { seed: arguments.seed.map(Seed::get), ..overrides };
+        if arguments.mode == Some(ModeWord::Http) {
+            return Err(Refusal::usage(
+                "`--mode http` comes in a later version; use `--mode suite` with a command that calls the service",
+            ));
+        }
+        let source = sources::read_one(&arguments.scenario)?;
+        let loaded = load::one(&source, &overrides, terminal)?;
+        executable::require(&arguments.command, search_path.as_deref())?;
+        let speed = arguments
+            .speed
+            .map(|factor| speed::prepare(factor, &arguments.command, search_path.as_deref()))
+            .transpose()?;
+        let mode =
+            arguments.mode.map(Mode::from).or(loaded.scenario.workload.mode).unwrap_or(Mode::Exec);
+        let words = arguments.command.iter();
+        let command = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        let jobs = arguments.jobs.map_or_else(
+            || available_parallelism().map_or(1, NonZero::get),
+            |jobs| usize::try_from(jobs).unwrap_or(usize::MAX),
+        );
+        let stop = Stop::new();
+        interrupt::listen(&stop)?;
+        let mut stage = Self {
+            arguments: arguments.clone(),
+            scenario: Arc::new(loaded.scenario),
+            file: loaded.file,
+            client: Client::Process { mode, command },
+            speed,
+            control: None,
+            stop,
+            jobs,
+            terminal,
+        };
+        if !arguments.no_control {
+            stage.control = Some(run_control(&stage.scenario, &stage.client, &stage.options())?);
+        }
+        Ok(stage)
+    }
+
+    fn options(&self) -> RunOptions {
+        RunOptions {
+            file: self.file.clone(),
+            allow_network: self.arguments.allow_network.clone(),
+            stop: self.stop.clone(),
+            owns_process: true,
+            speed: self.speed.clone(),
+            ..RunOptions::default()
+        }
+    }
+
+    /// Runs a variation.
+    fn run(&self, scenario: &Arc<Scenario>, seed: Seed) -> Result<Tried, RunError> {
+        let run = run_main(scenario, seed, &self.client, &self.options())?;
+        let result = run.judged(scenario, self.control.clone(), String::new());
+        Ok(Tried { result, trace: run.trace })
+    }
+
+    /// Why nothing can be said before anything was searched: the client does not work in fair weather.
+    fn doubt(&self) -> Option<String> {
+        let control = self.control.as_ref().filter(|control| !control.passed)?;
+        let why = control.reason.as_deref().unwrap_or("the client does not work in fair weather");
+        Some(format!("the control run, without faults, failed: {why}"))
+    }
+
+    /// The file for what was found.
+    fn file_to_write(&self) -> PathBuf {
+        let usual = || PathBuf::from(format!("{}.min.yaml", self.scenario.name));
+        self.arguments.write.clone().unwrap_or_else(usual)
+    }
+
+    /// Writes what was found; gives the command that runs it.
+    fn write(&self, found: &Found, how: &str) -> Result<Written, Refusal> {
+        let file = self.file_to_write();
+        let reproduce = self.command("run", &file.display().to_string());
+        let commands = [format!("Found by: {how}"), format!("Run it:   {reproduce}")];
+        let mut label = found.label(&format!("{}-min", self.scenario.name), &commands);
+        let folder = file.parent().unwrap_or(Path::new(""));
+        label.api = scenario_file::api_from(&self.scenario, Path::new(&self.file), folder);
+        scenario_file::write(&file, &found.case.to_yaml(&label))?;
+        Ok(Written { file, reproduce, story: label.story })
+    }
+
+    /// A command line with this client.
+    fn command(&self, command: &str, rest: &str) -> String {
+        let mut words = vec!["brownout".to_owned(), command.to_owned(), quoted(rest)];
+        let mode = self.arguments.mode.and_then(|mode| clap::ValueEnum::to_possible_value(&mode));
+        if let Some(mode) = mode {
+            words.extend(["--mode".to_owned(), mode.get_name().to_owned()]);
+        }
+        if let Some(speed) = self.arguments.speed {
+            words.extend(["--speed".to_owned(), speed.to_string()]);
+        }
+        for host in &self.arguments.allow_network {
+            words.extend(["--allow-network".to_owned(), quoted(host)]);
+        }
+        words.push("--".to_owned());
+        let client = self.arguments.command.iter();
+        words.extend(client.map(|word| quoted(&word.to_string_lossy())));
+        words.join(" ")
+    }
+
+    fn exit(&self, exit: Exit) -> Exit {
+        if self.stop.is_stopped() { exit.max(Exit::Harness) } else { exit }
+    }
+}
+
+/// A schedule that was written to a file.
+struct Written {
+    file: PathBuf,
+    reproduce: String,
+    story: Vec<String>,
+}
+
+/// Tells a pipe how far a search is, ever more rarely; a terminal has a bar.
+struct Watch {
+    terminal: Terminal,
+    progress: super::progress::Progress,
+    done: u64,
+}
+
+impl Watch {
+    fn new(terminal: Terminal, total: u64) -> Self {
+        Self { terminal, progress: super::progress::Progress::new(terminal, total), done: 0 }
+    }
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Done => {
+                self.done += 1;
+                if self.terminal.watched() {
+                    self.progress.finished("searching");
+                } else if self.done.is_power_of_two() && self.done > 8 {
+                    self.terminal.err(&format!("{} runs\n", self.done));
+                }
+            }
+            News::Now(what) if self.terminal.watched() => self.progress.now(&what),
+            News::Now(what) => self.terminal.err(&format!("{what}\n")),
+            News::Still(quiet) => self.still(quiet),
+        }
+    }
+
+    fn still(&self, quiet: Duration) {
+        self.progress.still("a run of the search", quiet);
+    }
+}

@@ -152,6 +152,8 @@ fn one_repeat_on_a_reused_connection_is_the_transports_own() {
     assert!(!repeat(r#","reused":true"#, r#""by":"client""#, ""), "the client's own close");
     assert!(!repeat(r#","reused":true"#, closed, r#","key":"new""#), "another key");
     assert!(!repeat(r#","reused":true"#, closed, r#","body_digest":"new""#), "other bytes");
+    let unread = r#","reused":true,"body_unread":true"#;
+    assert!(repeat(unread, closed, r#","body_digest":"new""#), "of the first no byte was read");
     let trace = trace(
         r#"{"at_us":0,"event":"request_received","request":1,"reused":true}
         {"at_us":5,"event":"connection_ended","request":1,"by":"provider"}

@@ -132,6 +132,8 @@ pub struct ScenarioResult {
     pub notes: Vec<String>,
     /// The command that reproduces it.
     pub reproduce: String,
+    /// How the suite ended; `None` in every other mode.
+    pub suite: Option<SuiteEnd>,
     /// Where the trace stands; `None` when it was kept in memory.
     pub trace: Option<PathBuf>,
     /// Wall time.
@@ -139,10 +141,72 @@ pub struct ScenarioResult {
 }
 
 /// What came of the control run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ControlResult {
-    /// True when every operation succeeded by the client's own word.
+    /// True when every operation succeeded by the client's own word; of a suite, when it sent a request.
     pub passed: bool,
     /// What went wrong.
     pub reason: Option<String>,
+    /// How the suite ended; `None` in every other mode.
+    pub suite: Option<SuiteEnd>,
+}
+
+/// How a suite ended: its own word, which makes no claim about any operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SuiteEnd {
+    /// The exit code, unless a signal ended it.
+    #[serde(rename = "exit_code")]
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// True when the harness ended it.
+    pub killed: bool,
+    /// The last line that it wrote to standard output or standard error, every secret marked.
+    pub last_line: Option<String>,
+    /// How many operations were seen on the wire.
+    pub operations: u64,
+}
+
+impl SuiteEnd {
+    /// True for exit code 0.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.code == Some(0) && !self.killed
+    }
+
+    /// How it ended: `exit code 1`.
+    #[must_use]
+    pub fn exit(&self) -> String {
+        match (self.killed, self.code, self.signal) {
+            (true, ..) => "ended by brownout".to_owned(),
+            (_, Some(code), _) => format!("exit code {code}"),
+            (_, None, Some(signal)) => format!("signal {signal}"),
+            (_, None, None) => "no exit code".to_owned(),
+        }
+    }
+
+    /// The same with its last line unless all was well: `exit code 1; its last line: …`.
+    #[must_use]
+    pub fn how(&self) -> String {
+        let how = self.exit();
+        match &self.last_line {
+            Some(last) if !self.is_well() => format!("{how}; its last line: `{last}`"),
+            _ => how,
+        }
+    }
+
+    /// The same as a sentence: `the suite ended with exit code 1 (last line: …)`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let how = match (self.killed, self.code, self.signal) {
+            (true, ..) => "the suite was ended by brownout".to_owned(),
+            (_, Some(code), _) => format!("the suite ended with exit code {code}"),
+            (_, None, Some(signal)) => format!("the suite died of signal {signal}"),
+            (_, None, None) => "the suite ended".to_owned(),
+        };
+        match &self.last_line {
+            Some(last) => format!("{how} (last line: `{last}`)"),
+            None => format!("{how} (it wrote nothing)"),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use brownout_provider::event::{Claim, ClaimBy};
 use brownout_provider::units::in_words;
 
 use super::support::{
-    NoParameters, bare, events_of, is_driven, is_only_slow, means, schema, unlikely,
+    NoParameters, bare, events_of, is_driven, is_only_slow, means, schema, unclaimed, unlikely,
 };
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
@@ -52,7 +52,7 @@ impl Invariant for FailuresSurface {
             }
         }
         let why_not = "of every operation with a claim some attempt succeeded";
-        Judgement::new(exercised, violations, why_not)
+        Judgement::new(exercised, violations, unclaimed(trace, why_not))
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {

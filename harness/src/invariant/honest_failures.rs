@@ -5,7 +5,7 @@
 use brownout_provider::document::At;
 use brownout_provider::event::{Claim, Class};
 
-use super::support::{NoParameters, bare, events_of, means, schema, unlikely};
+use super::support::{NoParameters, bare, events_of, means, schema, unclaimed, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
@@ -59,7 +59,7 @@ impl Invariant for HonestFailures {
         }
         let why_not =
             "every effect of an operation with a claim was told to the client by a whole answer";
-        Judgement::new(exercised, violations, why_not)
+        Judgement::new(exercised, violations, unclaimed(trace, why_not))
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {

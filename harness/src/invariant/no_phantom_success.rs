@@ -6,7 +6,7 @@
 use brownout_provider::document::At;
 use brownout_provider::event::Claim;
 
-use super::support::{NoParameters, bare, events_of, means, schema, unlikely};
+use super::support::{NoParameters, bare, events_of, means, schema, unclaimed, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
@@ -55,7 +55,8 @@ impl Invariant for NoPhantomSuccess {
                 violations.push(violation(trace, id, claim.seq));
             }
         }
-        Judgement::new(exercised, violations, "every operation with a claim had its effect")
+        let why_not = unclaimed(trace, "every operation with a claim had its effect");
+        Judgement::new(exercised, violations, why_not)
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {

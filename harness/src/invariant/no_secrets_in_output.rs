@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use brownout_provider::event::ClaimBy;
+use brownout_provider::event::{ClaimBy, Mode};
 
 use super::support::{NoParameters, bare, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
@@ -55,21 +55,39 @@ impl Invariant for NoSecretsInOutput {
         let mut claims = 0;
         for (_, submit) in trace.submits() {
             for claim in trace.claims(submit).iter().filter(|claim| claim.by == ClaimBy::Client) {
-                claims += 1;
                 let detail = claim.detail.map_or("", |detail| trace.text(detail));
+                claims += usize::from(is_output(trace.mode(), detail));
                 found(&mut leaks, Some(submit.operation), CLAIM, &[], (claim.seq, detail));
             }
         }
         let violations = leaks.iter().map(|(leak, lines)| violation(trace, leak, lines)).collect();
-        Judgement::new(trace.outputs().len() + claims, violations, "the client wrote nothing")
+        let lines = trace.outputs().iter().filter(|one| trace.text(one.stream) != HARNESS).count();
+        Judgement::new(lines + claims, violations, "the client wrote nothing")
     }
 }
+
+/// True where a claim is the client's own output: an exit code is put into words by the driver, and a
+/// client in this process that gives no words has written nothing.
+fn is_output(mode: Mode, detail: &str) -> bool {
+    let number = detail.strip_prefix(EXIT_CODE);
+    match mode {
+        Mode::Exec | Mode::Suite => number.is_none_or(|code| code.parse::<i32>().is_err()),
+        Mode::InProcess => !detail.is_empty(),
+        Mode::Stdio | Mode::Http | Mode::Serve => true,
+    }
+}
+
+/// How a driver begins its words for a claim that is an exit code.
+const EXIT_CODE: &str = "exit code ";
 
 /// Where a secret went, and which: lines that differ in nothing else are one violation.
 type Leak<'a> = (Option<OperationId>, &'a str, &'a str);
 
 /// The lines of a leak: their events, and the text of the first.
 type Lines<'a> = (Vec<u32>, &'a str);
+
+/// The stream of what the harness itself has to say.
+const HARNESS: &str = "brownout";
 
 /// The stream of what a client claims.
 const CLAIM: &str = "its claim";
@@ -108,10 +126,10 @@ fn violation(trace: &Trace, leak: &Leak<'_>, lines: &Lines<'_>) -> Violation {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
-    use crate::invariant::testing::{message, verdict};
-    use crate::trace::testing::trace;
+    use crate::invariant::testing::{in_short, invariant, message, verdict};
+    use crate::trace::testing::{trace, trace_with};
 
     fn check(lines: &str) -> String {
         verdict("no_secrets_in_output", &Value::Null, lines)
@@ -158,6 +176,19 @@ mod tests {
         let claim = r#"{"at_us":1,"event":"operation_finished","claim":"failed","detail":"401 for ⟦secret:api_key:plain⟧"}"#;
         assert_eq!(check(claim), "failed op-0001");
         assert_eq!(check(&claim.replace('⟦', "(")), "passed");
+    }
+
+    #[test]
+    fn an_exit_code_is_no_output() {
+        let judged = |mode: &str, detail: &str| {
+            let claim = json!({"at_us": 1, "event": "operation_finished", "claim": "succeeded", "detail": detail});
+            let trace = trace_with(&json!({"mode": mode}), &claim.to_string());
+            in_short(&invariant("no_secrets_in_output", &Value::Null).check(&trace))
+        };
+        assert_eq!(judged("exec", "exit code 0"), "not exercised");
+        assert_eq!(judged("exec", "paid with ch_1"), "passed");
+        assert_eq!(judged("in_process", ""), "not exercised");
+        assert_eq!(judged("stdio", "exit code 0"), "passed", "the client's own words");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use brownout_provider::document::At;
 use brownout_provider::event::Claim;
 use brownout_provider::units::in_words;
 
-use super::support::{NoParameters, bare, means, schema, unlikely};
+use super::support::{NoParameters, bare, means, schema, unclaimed, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{Request, RequestId, Submit, Trace};
@@ -70,7 +70,8 @@ impl Invariant for NothingAfterClaim {
                 violations.push(Violation::new(trace, submit.operation, message, evidence));
             }
         }
-        Judgement::new(exercised, violations, "the client claimed no operation as failed")
+        let why_not = unclaimed(trace, "the client claimed no operation as failed");
+        Judgement::new(exercised, violations, why_not)
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {

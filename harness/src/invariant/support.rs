@@ -104,6 +104,23 @@ pub(super) fn is_only_slow(trace: &Trace, submit: &Submit) -> bool {
     !trace.judges_upper_bounds() && trace.claims(submit).iter().any(is_late)
 }
 
+/// Why nothing is said of what a client claims: that nobody made a claim where the mode asks for none, or
+/// `otherwise`.
+pub(super) fn unclaimed<'a>(trace: &Trace, otherwise: &'a str) -> &'a str {
+    let claimed = || trace.submits().any(|(_, submit)| trace.final_claim(submit).is_some());
+    match trace.mode() {
+        Mode::Suite if !claimed() => {
+            "suite mode makes no claims, so this is not judged; use `--mode exec` or `--mode stdio`"
+        }
+        Mode::Serve if !claimed() => {
+            "nobody claims anything to `serve`, so this is not judged; use `brownout run`"
+        }
+        Mode::Suite | Mode::Serve | Mode::Stdio | Mode::Exec | Mode::Http | Mode::InProcess => {
+            otherwise
+        }
+    }
+}
+
 /// What the faults and policies of a scenario can bring about, whatever the client does.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Means {

@@ -1,13 +1,14 @@
 //! The control run, and a client that never reached the mock.
 //!
-//! **Invariant:** a control run is judged by one thing: the client works in fair weather.
+//! **Invariant:** a control run is judged by one thing: the client works in fair weather. Of a suite
+//! nothing is asked but that it reached the mock.
 
 use std::collections::BTreeSet;
 
 use brownout_provider::api::{Api, Environment, of_host};
 use brownout_provider::event::{Claim, ClaimBy, Mode};
 
-use super::counts;
+use super::{counts, suite};
 use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::{ClientEnd, Refusal, Trace};
@@ -31,7 +32,7 @@ pub fn judge_control(trace: &Trace, scenario: &Scenario) -> ControlResult {
         Mode::Suite | Mode::Serve => None,
         Mode::Stdio | Mode::Exec | Mode::Http | Mode::InProcess => unsuccessful(trace),
     });
-    ControlResult { passed: reason.is_none(), reason }
+    ControlResult { passed: reason.is_none(), reason, suite: suite::end(trace) }
 }
 
 /// The first operation that did not end with the client's own `succeeded`.

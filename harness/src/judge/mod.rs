@@ -7,6 +7,7 @@
 mod control;
 mod counts;
 mod guess;
+mod suite;
 mod twice;
 
 use brownout_provider::event::{Mode, Recognized};
@@ -33,6 +34,8 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
     let no_strike = matches!(doubt, Some(Doubt::NoStrike(_)));
     let doubt = doubt.map(Doubt::sentence);
     let verdict = verdict(&invariants, doubt.as_deref());
+    let mut notes = notes(trace, scenario, &invariants);
+    notes.extend(suite::notes(trace, control.as_ref()));
     ScenarioResult {
         name: scenario.name.clone(),
         file: trace.run.file.clone(),
@@ -51,7 +54,8 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
         money: counts::money(trace),
         recognized: counts::recognized(trace),
         mode: trace.mode(),
-        notes: notes(trace, scenario, &invariants),
+        notes,
+        suite: suite::end(trace),
         invariants,
         reproduce: String::new(),
         trace: None,
@@ -216,13 +220,7 @@ fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> 
             trace.run.speed
         ));
     }
-    for (rule, strikes) in counts::strikes(trace, |strike| !strike.scheduled) {
-        notes.push(format!(
-            "`{rule}` struck {strikes} by what happened in this run and not by the seed alone, so another \
-             run of the same seed may meet it elsewhere",
-            strikes = times(strikes)
-        ));
-    }
+    notes.extend(unscheduled(trace));
     let recognized = counts::recognized(trace);
     let guessed: u64 = ["guess", "new"].iter().filter_map(|way| recognized.get(*way)).sum();
     if guessed > 0 {
@@ -251,6 +249,26 @@ fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> 
         ));
     }
     notes
+}
+
+/// The rules that struck by more than the seed, all in one remark.
+fn unscheduled(trace: &Trace) -> Option<String> {
+    let strikes = counts::strikes(trace, |strike| !strike.scheduled);
+    let (which, them) = match strikes.len() {
+        0 => return None,
+        1 => {
+            let (rule, count) = strikes.first_key_value()?;
+            (format!("`{rule}` struck {}", times(*count)), "it")
+        }
+        _ => {
+            let each = strikes.iter().map(|(rule, count)| format!("`{rule}` ({})", times(*count)));
+            (format!("{} struck", each.collect::<Vec<_>>().join(", ")), "them")
+        }
+    };
+    Some(format!(
+        "{which} by what happened in this run and not by the seed alone, so another run of the same seed \
+         may meet {them} elsewhere"
+    ))
 }
 
 /// A word of caution where a suite seems to use one operation's name for several.

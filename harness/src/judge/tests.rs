@@ -49,7 +49,8 @@ const UNKNOWN: &str = r#"{"at_us":400000,"event":"operation_finished","claim":"u
 fn a_violation_fails_the_scenario_whatever_else_is_wrong() {
     let lines = format!("{STRUCK}\n{AGAIN}");
     let scenario = scenario("payments", "[no_double_charges]");
-    let control = ControlResult { passed: false, reason: Some("it crashed".to_owned()) };
+    let reason = Some("it crashed".to_owned());
+    let control = ControlResult { reason, ..ControlResult::default() };
     let result = judge(&trace(&lines), &scenario, Some(control.clone()));
     assert_eq!((result.verdict, result.reason), (Verdict::Failed, None));
     assert_eq!(result.control, Some(control));
@@ -108,7 +109,8 @@ fn what_was_exercised_and_held_passes() {
 #[test]
 fn a_failed_control_run_leaves_nothing_to_say() {
     let scenario = scenario("payments", "[no_double_charges]");
-    let control = ControlResult { passed: false, reason: Some("it crashed".to_owned()) };
+    let reason = Some("it crashed".to_owned());
+    let control = ControlResult { reason, ..ControlResult::default() };
     let result = judge(&trace(&format!("{STRUCK}\n{UNKNOWN}")), &scenario, Some(control));
     assert_eq!(result.verdict, Verdict::Inconclusive);
     assert_eq!(result.reason.unwrap(), "the control run, without faults, failed: it crashed");
@@ -378,6 +380,90 @@ fn a_control_run_of_a_suite_wants_one_request() {
     assert!(suite(r#"{"at_us":1,"event":"request_received","request":1}"#).passed);
     let none = suite("");
     assert!(!none.passed && none.reason.unwrap().contains("BROWNOUT_URL"));
+}
+
+#[test]
+fn rules_that_struck_by_chance_of_the_run_are_one_note() {
+    let strike = |rule: &str| {
+        format!(
+            r#"{{"at_us":1,"event":"fault_injected","request":1,"rule":"{rule}","scheduled":false}}"#
+        )
+    };
+    let request = r#"{"at_us":1,"event":"request_received","request":1}"#;
+    let notes = |lines: &str| {
+        let notes = judged("[no_double_charges]", lines).notes;
+        notes.into_iter().filter(|note| note.contains("not by the seed alone")).collect::<Vec<_>>()
+    };
+    let one = notes(&format!("{request}\n{}", strike("a")));
+    assert!(one.len() == 1 && one[0].starts_with("`a` struck once by what"), "{one:?}");
+    let two = notes(&format!("{request}\n{}\n{}", strike("a"), strike("b")));
+    assert!(two.len() == 1 && two[0].starts_with("`a` (once), `b` (once) struck by"), "{two:?}");
+}
+
+/// A suite of this exit code that made these orders, and said one line on each stream.
+fn ended_suite(code: i32, orders: &[&str]) -> Trace {
+    let requests: String = (1..)
+        .zip(orders)
+        .map(|(number, order)| {
+            format!(
+                "{}\n",
+                json!({"at_us": number, "event": "request_received", "request": number,
+                    "operation": order, "recognized": "extractor"})
+            )
+        })
+        .collect();
+    let lines = format!(
+        r#"{requests}
+        {{"at_us":50,"event":"client_output","stream":"stdout","text":"test_one FAILED"}}
+        {{"at_us":51,"event":"client_output","stream":"stderr","text":"AssertionError: 503"}}
+        {{"at_us":52,"event":"client_output","stream":"brownout","text":"2 lines more"}}
+        {{"at_us":60,"event":"client_ended","code":{code}}}"#
+    );
+    trace_with(&json!({"mode": "suite"}), &lines)
+}
+
+#[test]
+fn what_a_suite_says_of_itself_is_told_beside_the_verdict() {
+    let scenario = scenario("payments", "[no_double_charges, no_phantom_success]");
+    let three = ["order-a", "order-b", "order-c"];
+    let notes = |code, orders: &[&str], calm: &Trace| {
+        let control = judge_control(calm, &scenario);
+        assert!(control.passed, "it reached the mock, and that is all that is asked");
+        judge(&ended_suite(code, orders), &scenario, Some(control)).notes.join("\n")
+    };
+    let calm = ended_suite(0, &three);
+    let red = notes(1, &three[..1], &calm);
+    assert!(
+        red.contains("the suite ended with exit code 1 (last line: `AssertionError: 503`)"),
+        "{red}"
+    );
+    assert!(red.contains("the control run saw 3 operations, this one 1"), "{red}");
+    assert!(!red.contains("fault either"), "{red}");
+    assert!(notes(0, &three[..2], &calm).contains("the control run saw 3 operations, this one 2"));
+    assert!(!notes(0, &three, &calm).contains("suite ended"));
+    let always_red = notes(0, &three, &ended_suite(2, &three));
+    assert!(
+        always_red
+            .contains("not content without any fault either: in the control run the suite ended")
+            && always_red.contains("exit code 2"),
+        "{always_red}"
+    );
+}
+
+#[test]
+fn a_suite_without_claims_is_told_that_claims_are_not_judged() {
+    let scenario = scenario("payments", "[no_double_charges, no_phantom_success, honest_failures]");
+    let result = judge(&ended_suite(0, &["order-a"]), &scenario, None);
+    let why = |place: usize| result.invariants[place].reason.clone().unwrap_or_default();
+    assert!(why(1).starts_with("suite mode makes no claims"), "{}", why(1));
+    assert_eq!(why(1), why(2), "so that a report tells it once");
+    let claims = r#"{"at_us":1,"event":"request_received","request":1}
+        {"at_us":1,"event":"effect_committed","request":1}
+        {"at_us":2,"event":"response_sent","request":1,"status":201,"effects":[1]}
+        {"at_us":3,"event":"operation_finished","claim":"succeeded"}"#;
+    let claiming = judge(&trace_with(&json!({"mode": "suite"}), claims), &scenario, None);
+    let why = claiming.invariants[1].reason.clone().expect("it was done");
+    assert_eq!(why, "every operation with a claim had its effect");
 }
 
 #[test]

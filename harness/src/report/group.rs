@@ -148,17 +148,23 @@ impl<'a> Group<'a> {
         sums
     }
 
-    /// Remarks for people, each once.
+    /// Remarks for people, each once: of those that differ in numbers only, the first.
     #[must_use]
     pub fn notes(&self) -> Vec<&'a str> {
         let mut notes: Vec<&str> = Vec::new();
         for note in self.entries.iter().flat_map(|entry| &entry.result.notes) {
-            if !notes.contains(&note.as_str()) {
+            if !notes.iter().any(|told| differ_in_numbers_only(told, note)) {
                 notes.push(note);
             }
         }
         notes
     }
+}
+
+/// True for the same words, whatever numbers stand between them.
+fn differ_in_numbers_only(one: &str, other: &str) -> bool {
+    let is_word = |word: &&str| !word.bytes().all(|byte| byte.is_ascii_digit());
+    one.split_whitespace().filter(is_word).eq(other.split_whitespace().filter(is_word))
 }
 
 /// Failed outranks passed, and passed outranks not exercised: one run that met it is enough.

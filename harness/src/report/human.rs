@@ -5,22 +5,17 @@
 //! **Invariant:** every violation is told with what was expected, what was seen, the cure and one
 //! command that reproduces it; the seed stands at the top and at the bottom.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
-use brownout_provider::event::Mode;
+use std::collections::BTreeSet;
 
 use super::baseline::Compared;
-use super::group::{Group, InvariantSum, groups};
+use super::group::{Group, groups};
+use super::lines::{fact, line, prose};
 use super::sentence::sentence;
 use super::style::Style;
-use super::{Entry, Format, Report, Story};
-use crate::amount::{amount, grouped, plural, times};
+use super::{Entry, Format, Report, Story, facts};
+use crate::amount::{grouped, plural};
 use crate::invariant::registry;
-use crate::verdict::{InvariantResult, InvariantVerdict, Verdict};
-
-/// How wide sentences beside the left column are, in characters.
-const PROSE_WIDTH: usize = 85;
+use crate::verdict::{InvariantResult, Verdict};
 
 /// The format's entry in the registry.
 pub static FORMAT: Format = Format {
@@ -29,6 +24,9 @@ pub static FORMAT: Format = Format {
     render,
     aside: None,
 };
+
+/// Advice in a note that is said once in a report, from so many bytes on.
+const LONG_ADVICE: usize = 80;
 
 /// How many failing seeds of one scenario are listed with their command.
 const LISTED_SEEDS: usize = 20;
@@ -46,24 +44,51 @@ fn render(report: &Report) -> String {
     let groups = groups(report);
     let seeds = seeds(report, &groups);
     if !groups.is_empty() {
-        let scenarios = plural(groups.len(), "scenario");
+        let scenarios = overview(&groups);
         let said =
             seeds.as_ref().map_or(scenarios.clone(), |seeds| format!("{scenarios}, {seeds}"));
         line(&mut out, &Style::Faint.paint(said).to_string());
     }
+    let mut advice = BTreeSet::new();
     for group in &groups {
         line(&mut out, "");
-        tell_group(&mut out, group);
+        tell_group(&mut out, group, &mut advice);
     }
     for said in report.baseline.iter().flat_map(Compared::sentences) {
         line(&mut out, "");
         line(&mut out, &Style::Doubt.paint(said).to_string());
     }
-    if let Some(seeds) = seeds {
+    // One seed stands in the command that repeats the run.
+    if let Some(seeds) = seeds.filter(|_| report.entries.len() > 1) {
         line(&mut out, "");
         line(&mut out, &Style::Faint.paint(seeds).to_string());
     }
     out
+}
+
+/// How many scenarios passed and failed, and which did not pass; `1 scenario` where there is only one.
+fn overview(groups: &[Group<'_>]) -> String {
+    let scenarios = plural(groups.len(), "scenario");
+    if groups.len() < 2 {
+        return scenarios;
+    }
+    let counted = [Verdict::Passed, Verdict::Failed, Verdict::Inconclusive].map(|verdict| {
+        let names: Vec<&str> = groups
+            .iter()
+            .filter(|group| group.verdict() == verdict)
+            .map(|group| &*group.first().result.name)
+            .collect();
+        let count = names.len();
+        match verdict {
+            _ if count == 0 => None,
+            Verdict::Passed => Some(format!("{count} passed")),
+            Verdict::Failed | Verdict::Inconclusive => {
+                Some(format!("{count} {} ({})", word(verdict), names.join(", ")))
+            }
+        }
+    });
+    let counted: Vec<String> = counted.into_iter().flatten().collect();
+    format!("{scenarios}: {}", counted.join(", "))
 }
 
 /// A word of caution beside violations by a client that does not work in fair weather either.
@@ -80,12 +105,18 @@ fn unfair(report: &Report) -> Option<String> {
 }
 
 /// The whole story of the runs of one scenario.
-fn tell_group(out: &mut String, group: &Group<'_>) {
+fn tell_group<'a>(out: &mut String, group: &Group<'a>, advice: &mut BTreeSet<&'a str>) {
     heading(out, group);
-    facts(out, group);
-    invariants(out, &group.invariants());
+    facts::facts(out, group);
+    facts::invariants(out, &group.invariants());
     for note in group.notes() {
-        prose(out, "note", note, None);
+        match note.split_once("; ") {
+            // What another scenario was told at length is not said again.
+            Some((remark, told)) if told.len() >= LONG_ADVICE && !advice.insert(told) => {
+                prose(out, "note", &format!("{remark}; as noted above"), None);
+            }
+            _ => prose(out, "note", note, None),
+        }
     }
     if let Some(entry) = group.entries.iter().find(|entry| entry.result.verdict == Verdict::Failed)
     {
@@ -118,150 +149,6 @@ fn heading(out: &mut String, group: &Group<'_>) {
     let counted = group.entries.iter().filter(|entry| !entry.excused);
     if let Some(reason) = counted.filter_map(|entry| entry.result.reason.as_deref()).next() {
         prose(out, "why", reason, None);
-    }
-}
-
-fn facts(out: &mut String, group: &Group<'_>) {
-    fact(out, "operations", &operations(group));
-    let requests = group.sum(|entry| entry.result.requests);
-    let retries = group.sum(|entry| entry.result.retries);
-    fact(out, "requests", &format!("{requests}, of which {}", retries_in_words(retries)));
-    if let Some(ways) = told_apart(&group.counts(|entry| &entry.result.recognized)) {
-        prose(out, "", &format!("operations were told apart by {ways}"), None);
-    }
-    if let Some(effects) = counted(group.counts(|entry| &entry.result.effects)) {
-        fact(out, "effects", &effects);
-    }
-    for (unit, money) in group.money() {
-        let text = format!(
-            "{} billed, {} delivered, {} wasted",
-            amount(unit, money.billed),
-            amount(unit, money.delivered),
-            amount(unit, money.wasted),
-        );
-        fact(out, "money", &text);
-    }
-    struck(out, group);
-    control(out, group);
-}
-
-fn retries_in_words(count: u64) -> String {
-    match count {
-        0 => "none is a retry".to_owned(),
-        1 => "1 is a retry".to_owned(),
-        _ => format!("{count} are retries"),
-    }
-}
-
-/// By what brownout knew which operation a request is for, most certain first, with how often where
-/// there are several ways; `None` when no request came.
-fn told_apart(counts: &BTreeMap<&str, u64>) -> Option<String> {
-    const WAYS: [(&str, &str); 8] = [
-        ("url", "the URL that each operation was given"),
-        ("api_key", "the API key that each operation was given"),
-        ("extractor", "the name that the request carries"),
-        ("object", "the id of something that the operation made"),
-        ("sdk", "the SDK's own retry counter or call id"),
-        ("guess", "a guess: the same content as an attempt that had failed"),
-        ("new", "their content: each was new work"),
-        ("unrouted", "nothing: the API has no such route"),
-    ];
-    let ways: Vec<(&str, u64)> =
-        WAYS.iter().filter_map(|(way, words)| Some((*words, *counts.get(way)?))).collect();
-    match ways.as_slice() {
-        [] => None,
-        [(words, _)] => Some((*words).to_owned()),
-        several => {
-            let each: Vec<String> =
-                several.iter().map(|(words, count)| format!("{words} ({count})")).collect();
-            Some(each.join(", "))
-        }
-    }
-}
-
-/// Operations and what was claimed of them.
-fn operations(group: &Group<'_>) -> String {
-    let operations = group.operations();
-    let total = operations.total;
-    let is_suite = group.first().result.mode == Mode::Suite;
-    if is_suite && operations.unclaimed == total {
-        return format!("{total}: claims none (suite mode judges what is on the wire)");
-    }
-    let unclaimed = if is_suite { "not claimed" } else { "without a claim" };
-    format!(
-        "{total}: {} claimed succeeded, {} failed, {} unknown, {} {unclaimed}",
-        operations.succeeded, operations.failed, operations.unknown, operations.unclaimed,
-    )
-}
-
-fn struck(out: &mut String, group: &Group<'_>) {
-    let faults = counted(scripts_summed(group.counts(|entry| &entry.result.faults)));
-    fact(out, "faults", faults.as_deref().unwrap_or("none struck"));
-    let calm: Vec<String> = group
-        .entries
-        .iter()
-        .filter(|entry| entry.result.faults.values().all(|count| *count == 0))
-        .map(|entry| entry.result.seed.to_string())
-        .collect();
-    if group.entries.len() > 1 && !calm.is_empty() && calm.len() < group.entries.len() {
-        fact(out, "", &format!("none struck with seed {}", calm.join(", ")));
-    }
-}
-
-fn control(out: &mut String, group: &Group<'_>) {
-    let text = match &group.first().result.control {
-        None => "left out".to_owned(),
-        Some(control) if control.passed => "passed: the client works in fair weather".to_owned(),
-        Some(control) => format!(
-            "{}: {}",
-            Style::Doubt.paint("failed"),
-            control.reason.as_deref().unwrap_or("the client does not work in fair weather"),
-        ),
-    };
-    fact(out, "control", &text);
-}
-
-fn invariants(out: &mut String, sums: &[InvariantSum<'_>]) {
-    line(out, "");
-    let width = sums.iter().map(|one| one.name.len()).max().unwrap_or_default();
-    for one in sums {
-        let (style, mark, said) = match one.verdict {
-            InvariantVerdict::Passed => {
-                let (style, how) = if one.partial {
-                    (Style::Doubt, "passed as far as the trace goes")
-                } else {
-                    (Style::Good, "passed")
-                };
-                (style, "✓", format!("{how}, exercised {}", times(one.exercised)))
-            }
-            InvariantVerdict::Failed if one.known.is_some() => (
-                Style::Doubt,
-                "·",
-                format!(
-                    "{}, {}",
-                    plural(one.violations, "violation"),
-                    one.known.map(ToString::to_string).unwrap_or_default()
-                ),
-            ),
-            InvariantVerdict::Failed => (
-                Style::Bad,
-                "✗",
-                format!(
-                    "failed, {}, exercised {}",
-                    plural(one.violations, "violation"),
-                    times(one.exercised)
-                ),
-            ),
-            InvariantVerdict::NotExercised => (
-                Style::Faint,
-                "-",
-                match one.reason {
-                    Some(reason) => format!("not exercised: {reason}"),
-                    None => "not exercised".to_owned(),
-                },
-            ),
-        };
-        line(out, &format!("  {} {:<width$}  {}", style.paint(mark), one.name, style.paint(said)));
     }
 }
 
@@ -386,26 +273,6 @@ fn seeds(report: &Report, groups: &[Group<'_>]) -> Option<String> {
     })
 }
 
-/// `name 3, other 1`; `None` when there are none.
-fn counted<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Option<String> {
-    let text: Vec<String> =
-        counts.into_iter().map(|(name, count)| format!("{name} {count}")).collect();
-    (!text.is_empty()).then(|| text.join(", "))
-}
-
-/// The entries of a script have no names of their own (`script-1`, `script-2`, …), so that people want
-/// to know of all together.
-fn scripts_summed(counts: BTreeMap<&str, u64>) -> BTreeMap<&str, u64> {
-    let is_entry = |name: &str| {
-        name.strip_prefix("script-").is_some_and(|number| number.parse::<u64>().is_ok())
-    };
-    let mut summed = BTreeMap::new();
-    for (name, count) in counts {
-        *summed.entry(if is_entry(name) { "script" } else { name }).or_default() += count;
-    }
-    summed
-}
-
 /// `0.8 s`, `1,204.0 s`.
 fn seconds(ms: u64) -> String {
     let tenths = (ms + 50) / 100;
@@ -437,37 +304,4 @@ pub const fn of_verdict(verdict: Verdict) -> Style {
         Verdict::Inconclusive => Style::Doubt,
         Verdict::Failed => Style::Bad,
     }
-}
-
-/// A name in the left column and what there is to say of it.
-fn fact(out: &mut String, name: &str, text: &str) {
-    line(out, &format!("    {} {text}", Style::Faint.paint(format_args!("{name:<10}"))));
-}
-
-/// A name in the left column and sentences beside it, broken between words.
-fn prose(out: &mut String, name: &str, text: &str, style: Option<Style>) {
-    let mut name = name;
-    let mut row = String::new();
-    let mut put = |row: &str| {
-        match style {
-            Some(style) => fact(out, name, &style.paint(row).to_string()),
-            None => fact(out, name, row),
-        }
-        name = "";
-    };
-    for word in text.split_whitespace() {
-        if !row.is_empty() && row.chars().count() + 1 + word.chars().count() > PROSE_WIDTH {
-            put(&row);
-            row.clear();
-        }
-        if !row.is_empty() {
-            row.push(' ');
-        }
-        row.push_str(word);
-    }
-    put(&row);
-}
-
-fn line(out: &mut String, text: &str) {
-    writeln!(out, "{}", text.trim_end()).expect("a string takes every line");
 }

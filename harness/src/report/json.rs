@@ -8,6 +8,7 @@
 //! | `error.diagnostics` | one entry a mistake in a file of the user's, as [`PlacedDiagnostic`] says; left out when no file is wrong |
 //! | `scenarios` | one entry a scenario and seed; empty when nothing was judged |
 //! | `scenarios[].invariants[].known` | `{reason, date}` where the baseline knows the violation, which then fails nothing; else left out |
+//! | `scenarios[].suite` | `{exit_code, signal, killed, last_line, operations}` of the suite's own end; left out in every other mode |
 //! | `baseline` | `{file, entries, not_run, stale: [{line, scenario, invariant}]}`; left out without `--baseline` |
 //!
 //! Where a scenario is wrong nothing runs, the exit code is 3, and the document reads
@@ -24,7 +25,9 @@ use serde::Serialize;
 use super::baseline::{Compared, Known};
 use super::{Entry, Format, PlacedDiagnostic, Report};
 use crate::invariant::Violation;
-use crate::verdict::{InvariantResult, InvariantVerdict, Money, OperationCounts, Verdict};
+use crate::verdict::{
+    InvariantResult, InvariantVerdict, Money, OperationCounts, SuiteEnd, Verdict,
+};
 
 /// The format's entry in the registry.
 pub static FORMAT: Format = Format {
@@ -73,6 +76,8 @@ struct ScenarioDocument<'a> {
     effects: &'a BTreeMap<String, u64>,
     money: &'a BTreeMap<String, Money>,
     invariants: Vec<InvariantDocument<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suite: Option<&'a SuiteEnd>,
     reproduce: &'a str,
     trace: Option<String>,
     elapsed_ms: u64,
@@ -131,6 +136,7 @@ fn scenario(entry: &Entry) -> ScenarioDocument<'_> {
         effects: &result.effects,
         money: &result.money,
         invariants: result.invariants.iter().map(|one| invariant(entry, one)).collect(),
+        suite: result.suite.as_ref(),
         reproduce: &result.reproduce,
         trace: result.trace.as_ref().map(|path| path.display().to_string()),
         elapsed_ms: result.elapsed_ms,

@@ -6,12 +6,14 @@
 pub mod baseline;
 #[cfg(feature = "cli")]
 pub mod diagnostics;
+mod facts;
 pub mod github;
 pub mod group;
 pub mod human;
 pub mod json;
 #[cfg(feature = "cli")]
 pub mod junit;
+mod lines;
 pub mod registry;
 pub mod sentence;
 pub mod story;

@@ -12,7 +12,7 @@ use super::{Entry, Report, Story, github, human, json, junit, sentence};
 use crate::invariant::Violation;
 use crate::verdict::{
     ControlResult, InvariantResult, InvariantVerdict, Money, OperationCounts, ScenarioResult,
-    Verdict,
+    SuiteEnd, Verdict,
 };
 
 fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
@@ -54,7 +54,7 @@ fn result(seed: u64) -> ScenarioResult {
         reason: None,
         doubt: None,
         no_strike: false,
-        control: Some(ControlResult { passed: true, reason: None }),
+        control: Some(ControlResult { passed: true, ..ControlResult::default() }),
         schedule_hash: "3f2a9c".to_owned(),
         faults: counts(&[("busy", 3), ("response-lost", 12)]),
         operations: OperationCounts { total: 20, succeeded: 20, ..OperationCounts::default() },
@@ -73,12 +73,101 @@ fn result(seed: u64) -> ScenarioResult {
             not_exercised("honors_retry_after", "no retry hint was delivered"),
         ],
         notes: Vec::new(),
+        suite: None,
         reproduce: format!(
             "brownout run scenarios/payments/lost-response.yaml --seed {seed} -- ./client"
         ),
         trace: Some(PathBuf::from(format!(".brownout/lost-response/{seed}/trace.jsonl"))),
         elapsed_ms: 812,
     }
+}
+
+/// A suite's run of which nobody claims anything.
+fn of_suite(seed: u64, code: i32) -> ScenarioResult {
+    let end = |code| SuiteEnd {
+        code: Some(code),
+        last_line: Some("2 failed, 1 passed in 0.4s".to_owned()),
+        operations: 3,
+        ..SuiteEnd::default()
+    };
+    let no_claims = "suite mode makes no claims";
+    ScenarioResult {
+        mode: Mode::Suite,
+        suite: Some(end(code)),
+        control: Some(ControlResult {
+            passed: true,
+            suite: Some(end(1)),
+            ..ControlResult::default()
+        }),
+        invariants: vec![
+            not_exercised("honest_failures", no_claims),
+            invariant("no_double_charges", InvariantVerdict::Passed, 12),
+            not_exercised("no_phantom_success", no_claims),
+        ],
+        ..result(seed)
+    }
+}
+
+#[test]
+fn a_suite_is_told_by_its_exit_code_and_its_last_line() {
+    let text_of = |results: Vec<ScenarioResult>| told(&report(results));
+    let text = text_of(vec![of_suite(42, 1)]);
+    let how = "exit code 1; its last line: `2 failed, 1 passed in 0.4s`";
+    assert!(text.contains(&format!("suite      {how}")), "{text}");
+    assert!(text.contains("control    passed: it reached the mock (exit code 1)\n"), "{text}");
+    assert!(!text.contains("fair weather"), "{text}");
+    assert!(
+        text.contains(
+            "  - honest_failures, no_phantom_success  not exercised: suite mode makes no claims\n"
+        ),
+        "{text}"
+    );
+    let text = text_of(vec![of_suite(1, 0), of_suite(2, 1), of_suite(3, 0)]);
+    assert!(
+        text.contains("2 runs: exit code 0\n") && text.contains("1 run: exit code 1; its"),
+        "{text}"
+    );
+    let document = (json::FORMAT.render)(&report(vec![of_suite(42, 1)]));
+    assert!(document.contains(r#""exit_code": 1"#), "{document}");
+}
+
+#[test]
+fn several_scenarios_are_counted_on_top_with_the_names_of_those_that_did_not_pass() {
+    let named =
+        |name: &str, result: ScenarioResult| ScenarioResult { name: name.to_owned(), ..result };
+    let results = [
+        named("a", result(1)),
+        named("b", charged_twice(1, 2)),
+        named("c", inconclusive()),
+        named("d", result(1)),
+        named("e", charged_twice(1, 1)),
+    ];
+    let text = told(&report(results));
+    let second = text.lines().nth(1).expect("a second line");
+    assert_eq!(second, "5 scenarios: 2 passed, 2 failed (b, e), 1 inconclusive (c)");
+}
+
+#[test]
+fn long_advice_is_given_once_and_notes_that_differ_in_numbers_are_one() {
+    let advice =
+        "let the client carry a name of its own in each request, such as an order or a header";
+    let noting = |name: &str, count: u64| {
+        let notes = vec![format!("{count} of 9 requests did not say; {advice}")];
+        ScenarioResult { name: name.to_owned(), notes, ..result(count) }
+    };
+    let text = told(&report([noting("a", 1), noting("a", 2), noting("b", 3)]));
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words.matches(advice).count(), 1, "{text}");
+    assert!(!words.contains("2 of 9"), "{text}");
+    assert!(words.contains("3 of 9 requests did not say; as noted above"), "{text}");
+}
+
+#[test]
+fn one_run_does_not_end_with_its_seed() {
+    let last =
+        |results: Vec<ScenarioResult>| told(&report(results)).lines().last().map(str::to_owned);
+    assert!(last(vec![result(7)]).expect("text").contains("--seed 7"));
+    assert_eq!(last(vec![result(7), result(8)]).as_deref(), Some("2 seeds from 7 to 8"));
 }
 
 fn charged_twice(seed: u64, operations: u64) -> ScenarioResult {
@@ -138,8 +227,10 @@ fn inconclusive() -> ScenarioResult {
     result.verdict = Verdict::Inconclusive;
     result.reason =
         Some("the client sent no request to the mock; does it read BROWNOUT_URL?".to_owned());
-    result.control =
-        Some(ControlResult { passed: false, reason: Some("no request arrived".to_owned()) });
+    result.control = Some(ControlResult {
+        reason: Some("no request arrived".to_owned()),
+        ..ControlResult::default()
+    });
     result.faults = BTreeMap::new();
     result.requests = 0;
     result.retries = 0;
@@ -218,7 +309,7 @@ fn seeds_are_counted_only_where_a_scenario_has_several() {
     let mut other = result(59);
     other.name = "busy".to_owned();
     let text = told(&report([result(1), other]));
-    assert!(text.contains("\n2 scenarios\n") && !text.contains("seeds from"), "{text}");
+    assert!(text.contains("\n2 scenarios: 2 passed\n") && !text.contains("seeds from"), "{text}");
     let text = told(&report([result(1), result(2)]));
     assert!(text.contains("1 scenario, 2 seeds from 1 to 2"), "{text}");
 }

@@ -239,7 +239,8 @@ pub fn run_control(
         Order { scenario: &fair, seed: scenario.seed, client, options, kind: RunKind::Control };
     let run = order.carry_out()?;
     if run.interrupted {
-        return Ok(ControlResult { passed: false, reason: Some("it was interrupted".to_owned()) });
+        let reason = Some("it was interrupted".to_owned());
+        return Ok(ControlResult { reason, ..ControlResult::default() });
     }
     Ok(judge_control(&run.trace, &fair))
 }

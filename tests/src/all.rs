@@ -6,6 +6,7 @@ mod clients;
 mod drive;
 mod invalid;
 mod library;
+mod rust_clients;
 mod scenarios;
 mod search;
 mod speed;

@@ -152,8 +152,13 @@ impl HonorsRetryAfter {
     /// The next attempt of the same operation came too early.
     fn too_early(&self, trace: &Trace, binding: &Binding<'_>) -> Option<Violation> {
         let mut later = std::iter::successors(trace.next(binding.id), |id| trace.next(*id));
-        // What was on its way before the hint could not know of it.
-        let next = later.find(|id| trace.request(*id).at_us > binding.head_at_us)?;
+        // What was on its way before the hint could not know of it. In virtual time a client that does not
+        // wait at all is back within the same microsecond; then the order of the events says it.
+        let answered = (binding.head_at_us, binding.request.response.map_or(u32::MAX, |it| it.seq));
+        let knew = |request: &Request| {
+            request.at_us > binding.head_at_us || (request.at_us, request.seq) > answered
+        };
+        let next = later.find(|id| knew(trace.request(*id)))?;
         let request = trace.request(next);
         let operation = request.operation?;
         let restarted = trace.restarted_between(operation, binding.head_at_us, request.at_us);

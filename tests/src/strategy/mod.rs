@@ -11,7 +11,7 @@ use brownout::strategy::{
 use brownout::{Harness, Prepared, Verdict};
 use brownout_provider::shell::transport::Transport;
 use proptest::prelude::*;
-use proptest::test_runner::{TestError, TestRunner};
+use proptest::test_runner::{RngSeed, TestError, TestRunner};
 use serde_json::{Value, json};
 
 use shop::Bug;
@@ -65,7 +65,12 @@ fn client_with(bug: Bug) -> Prepared {
 }
 
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::with_cases(cases) }
+    ProptestConfig {
+        max_shrink_iters: 20_000,
+        // The same scenarios in every run, so that a red test says something about a change.
+        rng_seed: RngSeed::Fixed(2_026),
+        ..ProptestConfig::with_cases(cases)
+    }
 }
 
 /// In which keys are honored. A charge that is slow and whose key is in progress meanwhile would need no
@@ -220,8 +225,9 @@ fn parts_are_shrunk_to_few_early_and_plain_ones() {
         json!({"name": "rule-1", "when": {"route": "create_charge", "operation": 1, "attempt": 1},
             "inject": {"status": {"code": 503}}})
     );
+    let endings = Faults::any().only(&["status", "reset", "close", "hang"]);
     assert_eq!(
-        simplest(&script(base, &faults), |value| value.to_string().contains("after_commit")),
+        simplest(&script(base, &endings), |value| value.to_string().contains("after_commit")),
         json!([{"operation": 1, "route": "create_charge", "attempt": 1,
             "inject": {"status": {"code": 503, "at": "after_commit"}}}])
     );

@@ -4,6 +4,7 @@ mod ci;
 mod cli;
 mod clients;
 mod drive;
+mod init;
 mod invalid;
 mod library;
 mod rust_clients;

@@ -70,9 +70,10 @@ pub(crate) fn refused(said: &Said, code: i32, parts: &[&str]) {
 #[test]
 fn help_reads_well() {
     insta::assert_snapshot!("help", brownout(&["--help"]).out);
-    for command in
-        ["run", "demo", "serve", "hunt", "explore", "check", "freeze", "list", "explain", "schema"]
-    {
+    for command in [
+        "run", "demo", "init", "serve", "hunt", "explore", "check", "freeze", "list", "explain",
+        "schema",
+    ] {
         let said = brownout(&[command, "--help"]);
         assert_eq!(said.code, Some(0));
         insta::assert_snapshot!(format!("help_{command}"), said.out);

@@ -10,6 +10,7 @@ pub mod executable;
 pub mod exit;
 pub mod explain;
 pub mod freeze;
+pub mod init;
 pub mod interrupt;
 pub mod list;
 pub mod load;
@@ -87,6 +88,7 @@ Exit codes:
 enum Command {
     Run(Box<run::arguments::RunArguments>),
     Demo(demo::DemoArguments),
+    Init(init::InitArguments),
     Serve(serve::ServeArguments),
     Hunt(search::hunt::HuntArguments),
     Explore(search::explore::ExploreArguments),
@@ -139,6 +141,7 @@ fn dispatch(command: Command, terminal: Terminal) -> Result<Exit, Refusal> {
     match command {
         Command::Run(arguments) => run::run(*arguments, terminal),
         Command::Demo(arguments) => demo::run(&arguments, terminal),
+        Command::Init(arguments) => init::run(&arguments, terminal),
         Command::Serve(arguments) => serve::run(&arguments, terminal),
         Command::Check(arguments) => check::run(&arguments, terminal),
         Command::Hunt(arguments) => search::hunt::run(&arguments, terminal),

@@ -353,7 +353,10 @@ mod tests {
     }
 
     fn event(at_us: u64) -> Event {
-        Event::new(at_us, EventKind::RunFinished(RunFinished { reason: Arc::from("completed") }))
+        Event::new(
+            at_us,
+            EventKind::RunFinished(RunFinished { reason: Arc::from("completed"), late_us: 0 }),
+        )
     }
 
     #[test]

@@ -121,7 +121,9 @@ fn form(value: &Value, name: &str) -> String {
             items.iter().enumerate().map(|(n, one)| form(one, &inner(&n.to_string()))).collect()
         }
         Value::String(text) => vec![format!("{}={}", escaped(name), escaped(text))],
-        other => vec![format!("{}={other}", escaped(name))],
+        Value::Null | Value::Bool(_) | Value::Number(_) => {
+            vec![format!("{}={value}", escaped(name))]
+        }
     };
     pairs.join("&")
 }

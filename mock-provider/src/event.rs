@@ -100,6 +100,11 @@ fn is_one(number: &u32) -> bool {
     *number == 1
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// Whether a run is judged or only shows that the client works in fair weather.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -602,6 +607,10 @@ pub struct StrayRequest {
 pub struct RunFinished {
     /// `completed`, `interrupted`, or what went wrong.
     pub reason: Arc<str>,
+    /// On a clock that goes faster than the machine's: by how much a timer of the harness came late at
+    /// most, in microseconds of the machine.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late_us: u64,
 }
 
 /// Sixteen bytes of a SHA-256, written as 32 hexadecimal digits (empty when unset).

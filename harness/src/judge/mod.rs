@@ -11,6 +11,7 @@ mod suite;
 mod twice;
 
 use brownout_provider::event::{Mode, Recognized};
+use brownout_provider::units::in_words;
 
 pub use control::judge_control;
 pub use twice::{Comparison, compare};
@@ -85,6 +86,9 @@ fn judge_one(
     if kind.needs_identity && !judgement.violations.is_empty() {
         readings.clear(invariant, &mut judgement);
     }
+    if TIMED.contains(&kind.name) && trace.was_too_busy() && !judgement.violations.is_empty() {
+        judgement = Judgement { reason: Some(too_busy(trace)), ..Judgement::default() };
+    }
     let verdict = if !judgement.violations.is_empty() {
         InvariantVerdict::Failed
     } else if judgement.exercised == 0 {
@@ -100,6 +104,19 @@ fn judge_one(
         violations: judgement.violations,
         partial: verdict == InvariantVerdict::Passed && !trace.is_whole(),
     }
+}
+
+/// The invariants that ask for a wait.
+const TIMED: [&str; 3] = ["honors_retry_after", "survives_bad_retry_after", "min_gap"];
+
+/// Why what came too early is not held against the client.
+fn too_busy(trace: &Trace) -> String {
+    format!(
+        "something came too early, and the machine was too busy for `--speed {}` (a timer of brownout's own \
+         came {} late), so that the client's own time-outs may be the reason; use a lower speed or `--jobs 1`",
+        trace.run.speed,
+        in_words(trace.end.map_or(0, |end| end.late_us))
+    )
 }
 
 /// Why nothing can be said.

@@ -19,6 +19,7 @@ use brownout_provider::seed::Seed;
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::server::Server;
 use brownout_provider::shell::transport::Transport;
+use brownout_provider::units::micros;
 use tokio::task::LocalSet;
 
 use super::paused::Paused;
@@ -149,7 +150,10 @@ impl Order<'_> {
         });
         let stage = self.set(clock, stop, pulse).await?;
         let mut notes = Vec::new();
+        let watch = Arc::new(AtomicU64::new(0));
+        let watching = tokio::spawn(watch_timers(stage.clock, Arc::clone(&watch)));
         let mut played = self.play(&stage, &mut notes).await;
+        watching.abort();
         let interrupted = self.options.stop.is_stopped();
         forward.abort();
         if played.is_ok() && !stage.stop.is_stopped() {
@@ -165,7 +169,8 @@ impl Order<'_> {
             Ok(()) => "completed".to_owned(),
             Err(error) => error.to_string(),
         };
-        let finished = EventKind::RunFinished(RunFinished { reason: Arc::from(reason) });
+        let late_us = watch.load(Ordering::Relaxed);
+        let finished = EventKind::RunFinished(RunFinished { reason: Arc::from(reason), late_us });
         sink.record(vec![Event::new(clock.now_us(), finished)]);
         let recorded = recorder.finish().expect("nobody else finishes a run's recorder");
         if let (Some(source), Some(path)) = (recorded.error, &path) {
@@ -525,6 +530,24 @@ impl Stage {
             () = self.stop.stopped() => {}
             _ = self.clock.within(longest, idle) => {}
         }
+    }
+}
+
+/// How long the machine's timers are watched at a time.
+const WATCHED: Duration = Duration::from_millis(5);
+
+/// Keeps by how much a timer of this process came late at most, in microseconds of the machine, where the
+/// clock goes faster than the machine's: what is late here is late in the client as well.
+async fn watch_timers(clock: Clock, most: Arc<AtomicU64>) {
+    if clock.speed() == 1 {
+        return;
+    }
+    let wait = clock.of_machine(WATCHED);
+    loop {
+        let due_us = clock.now_us().saturating_add(micros(wait));
+        clock.sleep(wait).await;
+        let late_us = clock.now_us().saturating_sub(due_us) / u64::from(clock.speed());
+        most.fetch_max(late_us, Ordering::Relaxed);
     }
 }
 

@@ -98,7 +98,12 @@ impl TraceBuilder {
             EventKind::StrayRequest(stray) => self.stray(stamp, stray),
             EventKind::RunFinished(finished) => {
                 let reason = self.names.intern(&finished.reason);
-                self.end = Some(RunEnd { seq: stamp.seq, at_us: stamp.at_us, reason });
+                self.end = Some(RunEnd {
+                    seq: stamp.seq,
+                    at_us: stamp.at_us,
+                    reason,
+                    late_us: finished.late_us,
+                });
             }
         }
     }

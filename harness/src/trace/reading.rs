@@ -37,6 +37,10 @@ const UPPER_SLACK_US: u64 = 1_000_000;
 /// How long what happens elsewhere needs to reach a client on the real clock.
 const REACTION_US: u64 = 250_000;
 
+/// How late a timer of the harness may come on a faster clock, by that clock, before the machine counts as
+/// too busy. A client of 1.5 s of patience was seen to give up by mistake where timers came 0.35 s late.
+const BUSY_US: u64 = 200_000;
+
 /// A date or an epoch has whole seconds, so a client may be early by one.
 const DATE_GRAIN_US: u64 = 1_000_000;
 
@@ -69,6 +73,17 @@ impl Trace {
     #[must_use]
     pub fn judges_upper_bounds(&self) -> bool {
         self.run.speed <= 1
+    }
+
+    /// True where the clock went faster than the machine's and the machine was too busy for it: a client
+    /// whose own time-outs run out while it waits for a processor does not do what it would do otherwise,
+    /// and what it then does too early proves nothing.
+    #[must_use]
+    pub fn was_too_busy(&self) -> bool {
+        !self.judges_upper_bounds()
+            && self
+                .end
+                .is_some_and(|end| end.late_us.saturating_mul(u64::from(self.run.speed)) > BUSY_US)
     }
 
     /// How much an upper bound on time may be overstepped.

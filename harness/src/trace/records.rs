@@ -18,6 +18,9 @@ pub struct RunEnd {
     pub at_us: u64,
     /// `completed`, `interrupted`, or what went wrong.
     pub reason: Name,
+    /// By how much a timer of the harness came late at most, in microseconds of the machine; kept only
+    /// where the clock went faster.
+    pub late_us: u64,
 }
 
 /// One operation: what a caller wanted done once.

@@ -219,6 +219,13 @@ fn slack_and_reaction_exist_on_the_real_clock_only() {
     let fast = trace_with(&json!({"clock": "real", "speed": 20}), "");
     assert_eq!(both(&fast), (40_000, u64::MAX, 5_000_000));
     assert!(real.judges_upper_bounds() && !fast.judges_upper_bounds());
+    let late = |late_us: u64, speed: u32| {
+        let end = format!(
+            r#"{{"at_us":9,"event":"run_finished","reason":"completed","late_us":{late_us}}}"#
+        );
+        trace_with(&json!({"clock": "real", "speed": speed}), &end).was_too_busy()
+    };
+    assert!(late(10_001, 20) && !late(10_000, 20) && !late(40_000, 5) && !late(90_000, 1));
 }
 
 #[test]

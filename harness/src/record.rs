@@ -128,7 +128,10 @@ impl Recorder {
                         Recorded { trace: None, error: error.or(Some(unread)) }
                     }
                     Err(
-                        TraceError::Empty | TraceError::NoTrace(_) | TraceError::Version { .. },
+                        TraceError::Empty
+                        | TraceError::NoTrace(_)
+                        | TraceError::CutAtOnce(_)
+                        | TraceError::Version { .. },
                     ) => Recorded { trace: None, error },
                 })
             }

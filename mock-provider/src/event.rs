@@ -236,6 +236,10 @@ pub struct RequestReceived {
     /// The same over the `Authorization` header (or what the API uses for it); `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_digest: Option<Digest16>,
+    /// The value by which its body or query names an operation, where it was recognised by something
+    /// stronger and no input has that value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<Arc<str>>,
     /// The idempotency key, unquoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Arc<str>>,

@@ -3,12 +3,13 @@
 //! **Invariant:** an attempt is given up by the first of: its connection's end, the client's next
 //! attempt, the client's claim.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use brownout_provider::document::{At, decode};
 use brownout_provider::event::{ClaimBy, Side};
 use brownout_provider::units::Period;
-use brownout_provider::units::in_words;
+use brownout_provider::units::{in_words, in_words_exactly};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -69,7 +70,7 @@ impl Invariant for ClientTimeout {
         }
         let (mut exercised, mut violations) = (0, Vec::new());
         for (operation, _) in trace.operations() {
-            let mut found = None;
+            let mut worst: Option<(RequestId, u64)> = None;
             let attempts: Vec<(RequestId, &Request)> = trace.attempts_of(operation).collect();
             for (position, (id, request)) in attempts.iter().enumerate() {
                 let (id, later) = (*id, &attempts[position + 1..]);
@@ -77,12 +78,16 @@ impl Invariant for ClientTimeout {
                 let lasted = given_up_us.saturating_sub(request.at_us);
                 exercised += usize::from(hung(request) || lasted > self.max_us);
                 if lasted > self.max_us.saturating_add(trace.upper_slack_us()) {
-                    found.get_or_insert((id, lasted));
+                    worst = worst.filter(|(_, longest)| *longest >= lasted).or(Some((id, lasted)));
                 }
             }
-            violations
-                .extend(found.map(|(id, lasted)| self.violation(trace, operation, id, lasted)));
+            violations.extend(
+                worst.map(|(id, lasted)| (lasted, self.violation(trace, operation, id, lasted))),
+            );
         }
+        // The worst comes first, because a report shows the first.
+        violations.sort_by_key(|(lasted, _)| Reverse(*lasted));
+        let violations = violations.into_iter().map(|(_, violation)| violation).collect();
         Judgement::new(exercised, violations, "no answer hung")
     }
 
@@ -115,9 +120,11 @@ impl ClientTimeout {
             ""
         };
         let message = format!(
-            "expected {} to be given up within {}, found the client waiting for {}{until}",
+            "expected {} to be given up within {}, as the scenario's `client_timeout: {{max: {}}}` asks, \
+             found the client waiting for {}{until}",
             trace.request_in_words(request),
             in_words(self.max_us),
+            in_words_exactly(self.max_us).replace(' ', ""),
             in_words(lasted)
         );
         Violation::new(trace, operation, message, events_of(trace, id))
@@ -182,6 +189,26 @@ mod tests {
                 "{end}"
             );
         }
+    }
+
+    #[test]
+    fn the_worst_attempt_stands_first_and_says_where_its_limit_comes_from() {
+        let lines = r#"{"at_us":0,"event":"request_received","request":1}
+            {"at_us":3000000,"event":"connection_ended","request":1}
+            {"at_us":3000000,"event":"request_received","request":2,"operation":"op-0002"}
+            {"at_us":7000000,"event":"connection_ended","request":2}
+            {"at_us":7000000,"event":"request_received","request":3,"operation":"op-0002","attempt":2}
+            {"at_us":16000000,"event":"connection_ended","request":3}"#;
+        assert_eq!(
+            verdict("client_timeout", &json!({"max": "2s"}), lines),
+            "failed op-0002 op-0001"
+        );
+        let message = message("client_timeout", &json!({"max": "2s"}), &trace(lines));
+        assert_eq!(
+            message,
+            "expected attempt 2 of `create_charge` to be given up within 2 s, as the scenario's \
+             `client_timeout: {max: 2s}` asks, found the client waiting for 9 s"
+        );
     }
 
     #[test]

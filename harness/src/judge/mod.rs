@@ -4,8 +4,10 @@
 //! nothing about processes, reports or the command line.
 //! **Invariant:** a pure function: the same trace and the same scenario always give the same verdict.
 
+pub(crate) mod batch;
 mod control;
 mod counts;
+mod given_key;
 mod guess;
 mod suite;
 mod twice;
@@ -29,14 +31,27 @@ use crate::verdict::{ControlResult, InvariantResult, InvariantVerdict, ScenarioR
 #[must_use]
 pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>) -> ScenarioResult {
     let mut readings = guess::Readings::of(trace, scenario);
-    let invariants: Vec<InvariantResult> =
+    let batch = batch::find(trace);
+    let is_batch = batch.as_ref().is_some_and(|batch| batch.is_certain);
+    let mut invariants: Vec<InvariantResult> =
         scenario.expect.iter().map(|one| judge_one(trace, one, &mut readings)).collect();
-    let doubt = doubt(trace, scenario, &invariants, control.as_ref());
+    let mut doubt = doubt(trace, scenario, &invariants, control.as_ref());
+    let mut remark = None;
+    match batch {
+        Some(batch) if is_batch && !matches!(doubt, Some(Doubt::Stray(_) | Doubt::Cut(_))) => {
+            leave_unjudged(scenario, &mut invariants);
+            doubt = Some(Doubt::Batch(batch.remark));
+        }
+        Some(batch) => remark = Some(batch.remark),
+        None => {}
+    }
+    let mut notes = notes(trace, scenario, &invariants);
+    notes.extend(suite::notes(trace, control.as_ref()));
+    notes.extend(given_key::note(trace, scenario));
+    notes.extend(remark);
     let no_strike = matches!(doubt, Some(Doubt::NoStrike(_)));
     let doubt = doubt.map(Doubt::sentence);
     let verdict = verdict(&invariants, doubt.as_deref());
-    let mut notes = notes(trace, scenario, &invariants);
-    notes.extend(suite::notes(trace, control.as_ref()));
     ScenarioResult {
         name: scenario.name.clone(),
         file: trace.run.file.clone(),
@@ -119,6 +134,20 @@ fn too_busy(trace: &Trace) -> String {
     )
 }
 
+/// Takes back what rests on which requests belong together, where that cannot be told.
+fn leave_unjudged(scenario: &Scenario, invariants: &mut [InvariantResult]) {
+    for (one, expectation) in invariants.iter_mut().zip(&scenario.expect) {
+        if expectation.invariant.kind().needs_identity {
+            one.verdict = InvariantVerdict::NotExercised;
+            one.exercised = 0;
+            one.violations.clear();
+            one.partial = false;
+            one.reason =
+                Some("the program does more than the operation that it was given".to_owned());
+        }
+    }
+}
+
 /// Why nothing can be said.
 enum Doubt {
     /// The run was cut short.
@@ -127,6 +156,8 @@ enum Doubt {
     Stray(String),
     /// The client never came.
     NoRequest(String),
+    /// Each program does more than one operation, so that nothing can be told apart.
+    Batch(String),
     /// The client does not work in fair weather either.
     Control(String),
     /// No rule struck.
@@ -141,6 +172,7 @@ impl Doubt {
             Self::Cut(text)
             | Self::Stray(text)
             | Self::NoRequest(text)
+            | Self::Batch(text)
             | Self::Control(text)
             | Self::NoStrike(text)
             | Self::NothingExercised(text) => text,
@@ -228,6 +260,7 @@ fn unnamed_submits(trace: &Trace) -> Option<String> {
 /// Remarks that belong beside every verdict.
 fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> Vec<String> {
     let mut notes: Vec<String> = trace.cut.iter().cloned().collect();
+    notes.extend(missing(trace));
     notes.extend(control::refused_strays(trace));
     notes.extend(control::refused_bytes(trace));
     notes.extend(shared_operation(trace));
@@ -266,6 +299,28 @@ fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> 
         ));
     }
     notes
+}
+
+/// What is to be said of events that a file left out.
+fn missing(trace: &Trace) -> Option<String> {
+    const TOLD: usize = 3;
+    let range = |&(first, last): &(u64, u64)| match first == last {
+        true => format!("{first}"),
+        false => format!("{first} to {last}"),
+    };
+    let mut told: Vec<String> = trace.missing.iter().take(TOLD).map(range).collect();
+    if trace.missing.len() > TOLD {
+        told.push(format!("and {} more gaps", trace.missing.len() - TOLD));
+    }
+    let is_one = matches!(trace.missing.as_slice(), [(first, last)] if first == last);
+    let what = if is_one { "event" } else { "events" };
+    let verb = if is_one { "is" } else { "are" };
+    (!told.is_empty()).then(|| {
+        format!(
+            "{what} {} {verb} missing from the trace, so what is said rests on the others alone",
+            told.join(", ")
+        )
+    })
 }
 
 /// The rules that struck by more than the seed, all in one remark.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use brownout_provider::api::Extractor;
+use brownout_provider::event::Digest16;
 use serde_json::json;
 
 use super::{compare, judge, judge_control};
@@ -398,6 +399,90 @@ fn rules_that_struck_by_chance_of_the_run_are_one_note() {
     assert!(one.len() == 1 && one[0].starts_with("`a` struck once by what"), "{one:?}");
     let two = notes(&format!("{request}\n{}\n{}", strike("a"), strike("b")));
     assert!(two.len() == 1 && two[0].starts_with("`a` (once), `b` (once) struck by"), "{two:?}");
+}
+
+/// Two operations whose programs charge for these orders, one after the other, all with success.
+fn charging(orders: [&[&str]; 2]) -> Trace {
+    let mut lines = Vec::new();
+    let mut number = 0;
+    for (operation, orders) in ["op-0001", "op-0002"].into_iter().zip(orders) {
+        lines.push(
+            json!({"at_us": number * 10, "event": "operation_submitted", "operation": operation}),
+        );
+        for (attempt, order) in (1..).zip(orders) {
+            number += 1;
+            let at = number * 10;
+            for event in [
+                json!({"at_us": at, "event": "request_received", "request": number,
+                    "attempt": attempt, "operation": operation, "names": order}),
+                json!({"at_us": at, "event": "effect_committed", "request": number,
+                    "effect": number, "operation": operation}),
+                json!({"at_us": at + 1, "event": "response_sent", "request": number,
+                    "status": 201, "effects": [number]}),
+            ] {
+                lines.push(event);
+            }
+        }
+        let at = number * 10 + 2;
+        lines.push(json!({"at_us": at, "event": "operation_finished", "operation": operation,
+            "claim": "succeeded"}));
+    }
+    let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    trace_with(&json!({"mode": "exec"}), &lines.join("\n"))
+}
+
+#[test]
+fn a_test_suite_that_runs_once_an_operation_is_not_convicted() {
+    let scenario = scenario("payments", "[no_double_charges]");
+    let result =
+        judge(&charging([&["order-1", "order-2"], &["order-1", "order-2"]]), &scenario, None);
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    let reason = result.reason.expect("a reason");
+    assert!(
+        reason.contains("(`order-1`, `order-2`)") && reason.contains("`--mode suite`"),
+        "{reason}"
+    );
+    // One that makes up its orders may as well be a client that charges twice.
+    let result = judge(&charging([&["a", "b"], &["c", "d"]]), &scenario, None);
+    assert_eq!(result.verdict, Verdict::Failed);
+    assert!(result.notes.iter().any(|note| note.contains("`--mode suite`")));
+    let result = judge(&charging([&["a", "a"], &["b", "b"]]), &scenario, None);
+    assert_eq!(result.verdict, Verdict::Failed);
+    assert!(!result.notes.iter().any(|note| note.contains("`--mode suite`")));
+}
+
+#[test]
+fn a_key_of_the_clients_own_is_noted_and_never_told() {
+    let scenario = scenario("payments", "[no_double_charges]");
+    let auth = scenario.providers.values().find_map(|one| one.api.auth.as_ref()).expect("keys");
+    let notes = |key: &str| {
+        let digest = Digest16::of(key.as_bytes()).to_string();
+        let submitted = r#"{"at_us":0,"event":"operation_submitted"}"#;
+        let request =
+            json!({"at_us": 1, "event": "request_received", "request": 1, "auth_digest": digest});
+        let notes = judge(&trace(&format!("{submitted}\n{request}")), &scenario, None).notes;
+        notes.into_iter().filter(|note| note.contains("was not given")).collect::<Vec<_>>()
+    };
+    assert!(notes(&auth.dummy).is_empty());
+    assert!(!auth.token_in_key || notes(&format!("{}~op-0001.1", auth.dummy)).is_empty());
+    let own = notes("sk_live_real");
+    assert_eq!(own.len(), 1);
+    assert!(own[0].contains("attempt 1 of `create_charge` for `op-0001`"), "{}", own[0]);
+    assert!(!own[0].contains("sk_live"), "{}", own[0]);
+}
+
+#[test]
+fn events_that_a_file_left_out_are_noted() {
+    let mut trace = trace(STRUCK);
+    let note = |trace: &Trace| {
+        let notes = judge(trace, &scenario("payments", "[no_double_charges]"), None).notes;
+        notes.into_iter().find(|note| note.contains("missing from the trace"))
+    };
+    assert_eq!(note(&trace), None);
+    trace.missing = vec![(17, 19)];
+    assert!(note(&trace).expect("a note").starts_with("events 17 to 19 are missing"));
+    trace.missing = vec![(4, 4)];
+    assert!(note(&trace).expect("a note").starts_with("event 4 is missing"));
 }
 
 /// A suite of this exit code that made these orders, and said one line on each stream.

@@ -15,6 +15,7 @@ use super::style::Style;
 use super::{Entry, Format, Report, Story, facts};
 use crate::amount::{grouped, plural};
 use crate::invariant::registry;
+use crate::judge::batch::LOOKS_LIKE_A_SUITE;
 use crate::verdict::{InvariantResult, Verdict};
 
 /// The format's entry in the registry.
@@ -36,6 +37,9 @@ fn render(report: &Report) -> String {
     line(&mut out, &of_verdict(report.verdict()).paint(sentence(report)).to_string());
     if let Some(warning) = unfair(report) {
         line(&mut out, &Style::Doubt.paint(warning).to_string());
+    }
+    if let Some(remark) = looks_like_a_suite(report) {
+        line(&mut out, &Style::Doubt.paint(remark).to_string());
     }
     if let Some(trouble) = &report.trouble {
         let said = format!("not all of it ran: {}", trouble.message);
@@ -64,6 +68,12 @@ fn render(report: &Report) -> String {
         line(&mut out, &Style::Faint.paint(seeds).to_string());
     }
     out
+}
+
+/// The remark that the client may be a test suite that was not run as one.
+fn looks_like_a_suite(report: &Report) -> Option<&str> {
+    let mut notes = report.entries.iter().flat_map(|entry| &entry.result.notes);
+    notes.find(|note| note.contains(LOOKS_LIKE_A_SUITE)).map(String::as_str)
 }
 
 /// How many scenarios passed and failed, and which did not pass; `1 scenario` where there is only one.

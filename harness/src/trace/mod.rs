@@ -55,6 +55,8 @@ pub struct Trace {
     pub last_at_us: u64,
     /// Why reading a file stopped before its end, in a sentence for people.
     pub cut: Option<String>,
+    /// Numbers of events that a file left out, each from its first to its last.
+    pub missing: Vec<(u64, u64)>,
     pub(crate) names: Names,
     pub(crate) operations: Vec<Operation>,
     pub(crate) submits: Vec<Submit>,

@@ -26,6 +26,12 @@ pub enum TraceError {
     /// The first line is not `run_started`.
     #[error("line 1 is no `run_started` event ({0}); give the `trace.jsonl` of a run")]
     NoTrace(String),
+    /// The file ends within its first line.
+    #[error(
+        "the trace is cut before its first line ends, after {0} bytes, so that nothing of it can be \
+         judged; make the run again"
+    )]
+    CutAtOnce(usize),
     /// A trace of another version.
     #[error(
         "line 1: the trace has version `{found}`, and this brownout reads version `{TRACE_VERSION}`; \
@@ -52,14 +58,19 @@ pub fn read(input: impl BufRead, mut seen: impl FnMut(&Event)) -> Result<Trace, 
         builder.push(event);
         seen(event);
     };
-    take(&started(&first)?);
-    let mut cut = None;
+    let started = started(&first)?;
+    take(&started);
+    let (mut cut, mut missing) = (None, Vec::new());
+    let mut latest = started.seq;
     while let Some(line) = lines.next()? {
         match serde_json::from_slice::<Event>(&line) {
             Ok(mut event) => {
                 if event.seq == 0 {
                     event.seq = lines.number;
+                } else if event.seq > latest.saturating_add(1) {
+                    missing.push((latest.saturating_add(1), event.seq - 1));
                 }
+                latest = event.seq;
                 take(&event);
             }
             Err(error) => {
@@ -79,13 +90,17 @@ pub fn read(input: impl BufRead, mut seen: impl FnMut(&Event)) -> Result<Trace, 
         ));
     }
     trace.cut = cut;
+    trace.missing = missing;
     Ok(trace)
 }
 
 /// The first line, which says whether this is a trace at all.
 fn started(line: &[u8]) -> Result<Event, TraceError> {
     let no_trace = |error: &dyn std::fmt::Display| TraceError::NoTrace(error.to_string());
-    let value: Value = serde_json::from_slice(line).map_err(|error| no_trace(&error))?;
+    let value: Value = serde_json::from_slice(line).map_err(|error| {
+        let is_cut = error.is_eof() && line.starts_with(b"{") && !line.ends_with(b"\n");
+        if is_cut { TraceError::CutAtOnce(line.len()) } else { no_trace(&error) }
+    })?;
     if value.get("event").and_then(Value::as_str) != Some("run_started") {
         return Err(no_trace(&"it is another JSON document"));
     }
@@ -121,5 +136,37 @@ impl<R: BufRead> Lines<R> {
                 return Ok(Some(line));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = r#"{"seq":1,"at_us":0,"event":"run_started","version":1,"brownout":"0.1.0","scenario":{},"apis":{},"file":"x.yaml","seed":1,"run":"main","mode":"stdio","clock":"real"}"#;
+
+    #[test]
+    fn a_file_that_ends_within_its_first_line_is_said_to_be_cut() {
+        let (half, _) = FIRST.split_at(60);
+        let error = read(half.as_bytes(), |_| {}).expect_err("half a line is no trace");
+        assert!(
+            error.to_string().contains("before its first line ends, after 60 bytes"),
+            "{error}"
+        );
+        let error = read(&b"{]\n"[..], |_| {}).expect_err("no JSON");
+        assert!(matches!(error, TraceError::NoTrace(_)), "{error}");
+    }
+
+    #[test]
+    fn numbers_that_a_file_leaves_out_are_kept() {
+        let end = |seq: u64| {
+            format!(r#"{{"seq":{seq},"at_us":1,"event":"run_finished","reason":"completed"}}"#)
+        };
+        let missing = |seq: u64| {
+            let text = format!("{FIRST}\n{}\n", end(seq));
+            read(text.as_bytes(), |_| {}).expect("a trace").missing
+        };
+        assert_eq!(missing(2), []);
+        assert_eq!(missing(5), [(2, 4)]);
     }
 }

@@ -119,6 +119,9 @@ pub struct Request {
     pub effectful: bool,
     /// True when the API gives the route idempotency keys, whatever a fault does.
     pub keyed: bool,
+    /// The value by which it names an operation, where it was recognised by something stronger and no
+    /// input has that value.
+    pub names: Option<Name>,
     /// The idempotency key, unquoted.
     pub key: Option<Name>,
     /// The digest of the credential, as a text that only compares.

@@ -393,6 +393,7 @@ impl Provider {
             body_digest: open.canonical,
             canonical_digest: open.canonical,
             auth_digest: None,
+            names: None,
             key: open.key.clone(),
             tenant: None,
             connection: open.connection,
@@ -438,6 +439,9 @@ impl Provider {
             body_digest: read.body_digest,
             canonical_digest: read.canonical_digest,
             auth_digest: read.credential.as_ref().map(|shown| shown.digest),
+            names: place
+                .filter(|place| matches!(place.how, Recognized::Url | Recognized::ApiKey))
+                .and_then(|_| self.recognizer.stranger(&evidence(&self.api, request, read))),
             key: read.key.clone(),
             tenant: None,
             connection: request.connection,

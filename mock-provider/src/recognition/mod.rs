@@ -267,6 +267,20 @@ impl Recognizer {
         Some(self.recognition(Owner { operation, submit: 1 }, Recognized::Extractor))
     }
 
+    /// The value of the body or the query that names an operation, where no input has it. Headers do not
+    /// count: clients make up ids for them.
+    #[must_use]
+    pub fn stranger(&self, evidence: &Evidence<'_>) -> Option<Arc<str>> {
+        let inside = |field: &&Field| matches!(field.place, Place::Body(_) | Place::Query(_));
+        let (field, value) = self
+            .fields
+            .iter()
+            .filter(inside)
+            .find_map(|field| Some((field, field.place.find(evidence)?)))?;
+        let is_known = field.values.contains_key(&value) || value.len() > LONGEST_VALUE;
+        (!is_known).then(|| value.into())
+    }
+
     fn by_object(&self, evidence: &Evidence<'_>, ledger: &Ledger) -> Option<Recognition> {
         if ledger.is_empty() {
             return None;

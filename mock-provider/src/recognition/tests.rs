@@ -346,3 +346,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_value_of_the_body_that_no_input_has_is_a_strangers() {
+    let mut all = recognizer(&["header:x-order", "json:/order"]);
+    submit(&mut all, 1, 1, json!({"order": "order-1"}));
+    let stranger = |order: &str| {
+        let mut sent = Sent::to("/~op-0001.1/make");
+        sent.headers.push(("x-order", "made-up"));
+        sent.body = Some(json!({"order": order}));
+        sent.with(&all, |evidence| all.stranger(evidence))
+    };
+    assert_eq!(stranger("order-1"), None);
+    assert_eq!(stranger("other").as_deref(), Some("other"), "and no header says anything");
+    assert_eq!(stranger(&"x".repeat(LONGEST_VALUE + 1)), None);
+}

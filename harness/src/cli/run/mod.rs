@@ -209,7 +209,8 @@ impl Context {
         let mut exit = trouble.iter().map(|it| it.exit).max().unwrap_or(Exit::Passed);
         if self.stop.is_stopped() {
             self.terminal.err(&format!(
-                "interrupted; the traces written so far are whole and stand in `{}`\n",
+                "interrupted; the traces written so far are whole and stand in `{}`; exit code 4 says that \
+                 not everything was run, whatever the runs that came to their end say\n",
                 self.arguments.out.display()
             ));
             exit = exit.max(Exit::Harness);

@@ -1,0 +1,46 @@
+//! A client that shows another key than the one that it was given.
+//!
+//! **Invariant:** keys are compared by their digests, and none is ever told.
+
+use std::collections::BTreeSet;
+
+use brownout_provider::event::Digest16;
+
+use super::counts;
+use crate::scenario::Scenario;
+use crate::trace::{Name, Trace};
+
+/// What is to be said where requests carry a key of the client's own.
+pub(super) fn note(trace: &Trace, scenario: &Scenario) -> Option<String> {
+    let given = given(trace, scenario);
+    let is_strange = |key: &Name| !given.contains(trace.text(*key));
+    let mut strange = trace
+        .requests()
+        .map(|(_, request)| request)
+        .filter(|request| request.by.is_client() && request.auth.as_ref().is_some_and(is_strange));
+    let first = strange.next()?;
+    let whose =
+        first.operation.map_or(String::new(), |id| format!(" for `{}`", trace.operation_name(id)));
+    let count = 1 + strange.count();
+    Some(format!(
+        "the client sent a key that it was not given ({count} of {} requests, first {}{whose}); its own \
+         configuration wins over `BROWNOUT_API_KEY`, and a real key does not belong in a test",
+        counts::requests(trace),
+        trace.request_in_words(first)
+    ))
+}
+
+/// The digests of all keys that clients of the run were given: the plain ones, and where the API allows it
+/// with the name of each submit behind them.
+fn given(trace: &Trace, scenario: &Scenario) -> BTreeSet<String> {
+    let mut given = BTreeSet::new();
+    for auth in scenario.providers.values().filter_map(|provider| provider.api.auth.as_ref()) {
+        let mut add = |key: &str| given.insert(Digest16::of(key.as_bytes()).to_string());
+        add(&auth.dummy);
+        for (_, submit) in trace.submits().filter(|_| auth.token_in_key) {
+            let name = trace.operation_name(submit.operation);
+            add(&format!("{}~{name}.{}", auth.dummy, submit.number));
+        }
+    }
+    given
+}

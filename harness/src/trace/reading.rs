@@ -38,7 +38,7 @@ const UPPER_SLACK_US: u64 = 1_000_000;
 const REACTION_US: u64 = 250_000;
 
 /// How late a timer of the harness may come on a faster clock, by that clock, before the machine counts as
-/// too busy. A client of 1.5 s of patience was seen to give up by mistake where timers came 0.35 s late.
+/// too busy: a fast clock leaves a client's own time-out so little real time that it ends by mistake.
 const BUSY_US: u64 = 200_000;
 
 /// A date or an epoch has whole seconds, so a client may be early by one.

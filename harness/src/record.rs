@@ -90,7 +90,10 @@ impl Recorder {
         let file =
             File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         file.try_lock()?;
-        file.set_len(0)?;
+        // A device is written to as it is.
+        if file.metadata()?.is_file() {
+            file.set_len(0)?;
+        }
         Self::to_store(Box::new(file), stop)
     }
 

@@ -14,7 +14,7 @@ use super::claims::{ExitWord, Statement, exit_word};
 use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::Scene;
 use super::schedule::{Due, Schedule, Slot};
-use super::suite::Seen;
+use super::seen::Seen;
 use crate::operation::Operation;
 use crate::run::RunError;
 

@@ -17,6 +17,7 @@ pub mod plan;
 pub mod process;
 pub mod scene;
 pub mod schedule;
+pub mod seen;
 pub mod speed;
 pub mod stdio;
 pub mod stop;

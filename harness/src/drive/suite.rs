@@ -2,12 +2,10 @@
 //!
 //! **Invariant:** its exit code makes no claim unless the scenario says so.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use brownout_provider::event::{Claim, Event, EventKind, Sink};
+use brownout_provider::event::Claim;
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::lock::lock;
 use brownout_provider::units::micros;
@@ -16,6 +14,7 @@ use tokio::sync::mpsc::Receiver;
 use super::claims::{Effect, Statement};
 use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::Scene;
+use super::seen::Seen;
 use crate::run::RunError;
 
 /// How long a suite may do nothing that can be seen (no request, no output), at least.
@@ -78,75 +77,10 @@ impl Patience {
     }
 }
 
-/// Passes events on and remembers when each operation was first named, which requests are unanswered,
-/// and when the last event came.
-pub struct Seen {
-    sink: Arc<dyn Sink>,
-    last_us: AtomicU64,
-    /// When the first request of each submit came.
-    first_us: Mutex<BTreeMap<(Arc<str>, u32), u64>>,
-    /// By provider and number.
-    unanswered: Mutex<BTreeSet<(Arc<str>, u64)>>,
-}
-
-impl std::fmt::Debug for Seen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seen").field("last_us", &self.last_us).finish_non_exhaustive()
-    }
-}
-
-impl Seen {
-    /// Nothing seen yet.
-    #[must_use]
-    pub fn new(sink: Arc<dyn Sink>) -> Self {
-        Self {
-            sink,
-            last_us: AtomicU64::new(0),
-            first_us: Mutex::default(),
-            unanswered: Mutex::default(),
-        }
-    }
-
-    /// Keeps what an event says of the requests under way.
-    fn see(&self, at_us: u64, kind: &EventKind) {
-        if let EventKind::RequestReceived(request) = kind {
-            lock(&self.unanswered).insert((Arc::clone(&request.provider), request.request));
-            if let Some(operation) = &request.operation {
-                let submit = (Arc::clone(operation), request.submit);
-                lock(&self.first_us).entry(submit).or_insert(at_us);
-            }
-        } else if let EventKind::ResponseSent(response) = kind {
-            lock(&self.unanswered).remove(&(Arc::clone(&response.provider), response.request));
-        } else if let EventKind::ConnectionEnded(ended) = kind
-            && let Some(request) = ended.request
-        {
-            lock(&self.unanswered).remove(&(Arc::clone(&ended.provider), request));
-        }
-    }
-
-    /// When the first request of a submit came, in microseconds since the start of the run.
-    #[must_use]
-    pub fn first_request_us(&self, operation: &Arc<str>, submit: u32) -> Option<u64> {
-        lock(&self.first_us).get(&(Arc::clone(operation), submit)).copied()
-    }
-
-    /// When a suite of which nothing was heard since `heard_us` has been quiet for too long.
-    fn too_long_us(&self, heard_us: u64, patience: Patience) -> u64 {
-        let quiet_since_us = heard_us.max(self.last_us.load(Ordering::Relaxed));
-        let waits = !lock(&self.unanswered).is_empty();
-        let patience = if waits { patience.for_an_answer } else { patience.for_anything };
-        quiet_since_us.saturating_add(micros(patience))
-    }
-}
-
-impl Sink for Seen {
-    fn record(&self, events: Vec<Event>) {
-        for event in &events {
-            self.last_us.fetch_max(event.at_us, Ordering::Relaxed);
-            self.see(event.at_us, &event.kind);
-        }
-        self.sink.record(events);
-    }
+/// When a suite of which nothing was heard since `heard_us` has been quiet for too long.
+fn too_long_us(seen: &Seen, heard_us: u64, patience: Patience) -> u64 {
+    let patience = if seen.waits() { patience.for_an_answer } else { patience.for_anything };
+    heard_us.max(seen.last_us()).saturating_add(micros(patience))
 }
 
 /// Runs the command once.
@@ -167,9 +101,7 @@ pub async fn drive(
     let end = run(scene, seen, &process, patience, notices).await;
     scene.ended(&process, end, None);
     if terms.exit_0 == ExitZero::AllSucceeded && end.code == Some(0) && !end.killed {
-        let operations: BTreeSet<Arc<str>> =
-            lock(&seen.first_us).keys().map(|(operation, _)| Arc::clone(operation)).collect();
-        for operation in operations {
+        for operation in seen.operations() {
             claim(
                 scene,
                 &operation,
@@ -200,7 +132,7 @@ async fn run(
     loop {
         // Requests come and go unheard here, so it looks again from time to time.
         let look_us = scene.clock.now_us().saturating_add(micros(scene.clock.of_machine(LOOK)));
-        let wake = look_us.min(last_us).min(seen.too_long_us(heard_us, patience));
+        let wake = look_us.min(last_us).min(too_long_us(seen, heard_us, patience));
         tokio::select! {
             biased;
             () = scene.stop.stopped(), if !ending => {
@@ -216,7 +148,7 @@ async fn run(
                 None => return End::default(),
             },
             () = scene.clock.sleep_until_us(wake), if !ending => {
-                if scene.clock.now_us() >= last_us.min(seen.too_long_us(heard_us, patience)) {
+                if scene.clock.now_us() >= last_us.min(too_long_us(seen, heard_us, patience)) {
                     ending = true;
                     scene.said("brownout", None, "the command made no request and wrote nothing for too long, and was ended");
                     process.end();

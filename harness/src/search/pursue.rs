@@ -85,7 +85,7 @@ impl Found {
     pub fn label(&self, name: &str, commands: &[String]) -> Label {
         let which = match self.firmness {
             Firmness::Firm(_) => "The smallest schedule found that breaks",
-            Firmness::Flaky { .. } => "A schedule under which sometimes fails",
+            Firmness::Flaky { .. } => "A schedule that sometimes breaks",
         };
         let summary = format!("{which} {}.", self.invariant);
         let mut story = vec![format!("{which} `{}`.", self.invariant), String::new()];
@@ -124,7 +124,9 @@ impl Found {
                 "{again} {smaller} variations were tried, and none that is one step smaller fails."
             )
         } else {
-            format!("{again} {smaller} variations were tried before the time was over.")
+            format!(
+                "{again} {smaller} variations were tried, and the search ended before all that are one step smaller were."
+            )
         }
     }
 }

@@ -1,0 +1,93 @@
+//! What drivers that are not told of requests see of them: when each submit was first asked for, and what
+//! is still unanswered.
+//!
+//! It knows nothing of what a driver makes of that.
+//! **Invariant:** every event is passed on, unchanged and in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use brownout_provider::event::{Event, EventKind, Sink};
+use brownout_provider::shell::lock::lock;
+
+/// Passes events on and remembers when each operation was first named, which requests are unanswered,
+/// and when the last event came.
+pub struct Seen {
+    sink: Arc<dyn Sink>,
+    last_us: AtomicU64,
+    /// When the first request of each submit came.
+    first_us: Mutex<BTreeMap<(Arc<str>, u32), u64>>,
+    /// By provider and number.
+    unanswered: Mutex<BTreeSet<(Arc<str>, u64)>>,
+}
+
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seen").field("last_us", &self.last_us).finish_non_exhaustive()
+    }
+}
+
+impl Seen {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new(sink: Arc<dyn Sink>) -> Self {
+        Self {
+            sink,
+            last_us: AtomicU64::new(0),
+            first_us: Mutex::default(),
+            unanswered: Mutex::default(),
+        }
+    }
+
+    /// Keeps what an event says of the requests under way.
+    fn see(&self, at_us: u64, kind: &EventKind) {
+        if let EventKind::RequestReceived(request) = kind {
+            lock(&self.unanswered).insert((Arc::clone(&request.provider), request.request));
+            if let Some(operation) = &request.operation {
+                let submit = (Arc::clone(operation), request.submit);
+                lock(&self.first_us).entry(submit).or_insert(at_us);
+            }
+        } else if let EventKind::ResponseSent(response) = kind {
+            lock(&self.unanswered).remove(&(Arc::clone(&response.provider), response.request));
+        } else if let EventKind::ConnectionEnded(ended) = kind
+            && let Some(request) = ended.request
+        {
+            lock(&self.unanswered).remove(&(Arc::clone(&ended.provider), request));
+        }
+    }
+
+    /// When the first request of a submit came, in microseconds since the start of the run.
+    #[must_use]
+    pub fn first_request_us(&self, operation: &Arc<str>, submit: u32) -> Option<u64> {
+        lock(&self.first_us).get(&(Arc::clone(operation), submit)).copied()
+    }
+
+    /// When the last event came, in microseconds since the start of the run.
+    #[must_use]
+    pub fn last_us(&self) -> u64 {
+        self.last_us.load(Ordering::Relaxed)
+    }
+
+    /// True while a request is unanswered.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        !lock(&self.unanswered).is_empty()
+    }
+
+    /// Every operation that a request named.
+    #[must_use]
+    pub fn operations(&self) -> BTreeSet<Arc<str>> {
+        lock(&self.first_us).keys().map(|(operation, _)| Arc::clone(operation)).collect()
+    }
+}
+
+impl Sink for Seen {
+    fn record(&self, events: Vec<Event>) {
+        for event in &events {
+            self.last_us.fetch_max(event.at_us, Ordering::Relaxed);
+            self.see(event.at_us, &event.kind);
+        }
+        self.sink.record(events);
+    }
+}

@@ -53,7 +53,9 @@ pub fn freeze(trace: &Trace, scenario: &Scenario) -> Option<Frozen> {
             times(count)
         )
     });
-    let notes = notes.collect();
+    let cut = (!trace.is_whole())
+        .then(|| "what struck after the last line of the trace, which is cut short".to_owned());
+    let notes = notes.chain(cut).collect();
     Some(Frozen { case: calm.with_script(script).with_seed(seed), notes })
 }
 

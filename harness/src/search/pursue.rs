@@ -21,6 +21,10 @@ use crate::verdict::Violation;
 /// How often a case must fail on the real clock, where a client need not do the same twice.
 const TIMES_ON_THE_REAL_CLOCK: u32 = 3;
 
+/// How often on the real clock the smallest case is run again in the end: of many cases that fail half
+/// the time, one fails three times by luck, and the search would take just that one.
+const AGAIN_ON_THE_REAL_CLOCK: u32 = 5;
+
 /// How wide the lines of a story are, in characters.
 const WIDTH: usize = 100;
 
@@ -50,13 +54,15 @@ pub struct Found {
 pub enum Firmness {
     /// It failed each of so many times.
     Firm(u32),
-    /// It failed `failed` times of `times`.
+    /// It failed `failed` times of `times`, and held the last time.
     Flaky {
         /// How often it failed again.
         failed: u32,
         /// How often it was run again.
         times: u32,
     },
+    /// The search was interrupted before it had been run again often enough.
+    Unknown,
 }
 
 impl Found {
@@ -84,7 +90,8 @@ impl Found {
     #[must_use]
     pub fn label(&self, name: &str, commands: &[String]) -> Label {
         let which = match self.firmness {
-            Firmness::Firm(_) => "The smallest schedule found that breaks",
+            Firmness::Firm(_) if self.is_minimal => "The smallest schedule found that breaks",
+            Firmness::Firm(_) | Firmness::Unknown => "A schedule that breaks",
             Firmness::Flaky { .. } => "A schedule that sometimes breaks",
         };
         let summary = format!("{which} {}.", self.invariant);
@@ -113,19 +120,29 @@ impl Found {
             Firmness::Firm(1) => "It failed again when it was run again.".to_owned(),
             Firmness::Firm(times) => format!("It failed {times} of {times} times."),
             Firmness::Flaky { failed, times } => {
+                let smaller = match self.smaller_tried {
+                    0 => "so it was not made smaller",
+                    _ => "so what was left out on the way may belong to it",
+                };
                 return format!(
-                    "It is flaky: run again it failed {failed} of {times} times, so it was not made smaller."
+                    "It is flaky: run again it failed {failed} of {times} times, {smaller}."
                 );
             }
+            Firmness::Unknown => {
+                return "The search was interrupted before it was run again: it may be flaky, and it was \
+                        not made smaller."
+                    .to_owned();
+            }
         };
-        let smaller = self.smaller_tried;
+        let smaller = match self.smaller_tried {
+            1 => "1 variation was".to_owned(),
+            many => format!("{many} variations were"),
+        };
         if self.is_minimal {
-            format!(
-                "{again} {smaller} variations were tried, and none that is one step smaller fails."
-            )
+            format!("{again} {smaller} tried, and none that is one step smaller fails.")
         } else {
             format!(
-                "{again} {smaller} variations were tried, and the search ended before all that are one step smaller were."
+                "{again} {smaller} tried, and the search ended before all that are one step smaller were."
             )
         }
     }
@@ -168,7 +185,8 @@ pub fn pursue(
         // In exec mode fewer operations take place than the scenario says.
         case.load.operations = case.load.operations.min(operations.max(1));
     }
-    let times = match first.trace.clock() {
+    let first_clock = first.trace.clock();
+    let times = match first_clock {
         ClockKind::Real => TIMES_ON_THE_REAL_CLOCK,
         ClockKind::Virtual => 1,
     };
@@ -186,8 +204,12 @@ pub fn pursue(
         notes: frozen.notes,
         case,
     };
+    let Some(failed) = failed else {
+        found.firmness = Firmness::Unknown;
+        return Ok(Some(found));
+    };
     if failed < times {
-        found.firmness = Firmness::Flaky { failed, times };
+        found.firmness = Firmness::Flaky { failed, times: failed + 1 };
         return Ok(Some(found));
     }
     hears(News::Now(format!("looking for the least that violates `{invariant}`")));
@@ -199,9 +221,24 @@ pub fn pursue(
         Some((_, tried)) => found.tried = tried,
         None => {
             pursuit.failures(&found.case)?;
-            if let Some((_, tried)) = pursuit.last {
+            if let Some((_, tried)) = pursuit.last.take() {
                 found.tried = tried;
             }
+        }
+    }
+    if first_clock == ClockKind::Real {
+        pursuit.times = AGAIN_ON_THE_REAL_CLOCK;
+        match pursuit.failures(&found.case)? {
+            Some(AGAIN_ON_THE_REAL_CLOCK) => {
+                found.firmness = Firmness::Firm(times + AGAIN_ON_THE_REAL_CLOCK);
+            }
+            Some(failed) => {
+                found.firmness =
+                    Firmness::Flaky { failed: times + failed, times: times + failed + 1 };
+                found.is_minimal = false;
+            }
+            // It has failed as often as it had to, and no more can be said.
+            None => {}
         }
     }
     Ok(Some(found))
@@ -217,27 +254,136 @@ struct Pursuit<'a> {
 }
 
 impl Pursuit<'_> {
-    /// How often the case fails before it holds once, of as many times as it has to.
-    fn failures(&mut self, case: &Case) -> Result<u32, RunError> {
-        let Ok(scenario) = case.scenario() else { return Ok(0) };
+    /// How often the case fails before it holds once, of as many times as it has to; `None` when the
+    /// search was interrupted before that was known. A run that was cut off has not held.
+    fn failures(&mut self, case: &Case) -> Result<Option<u32>, RunError> {
+        let Ok(scenario) = case.scenario() else { return Ok(Some(0)) };
         let scenario = Arc::new(scenario);
         for failed in 0..self.times {
+            if !(self.ground.goes_on)() {
+                return Ok(None);
+            }
             let tried = (self.ground.run)(&scenario, case.seed)?;
+            if tried.trace.is_interrupted() {
+                return Ok(None);
+            }
             if !tried.violates(self.invariant) {
-                return Ok(failed);
+                return Ok(Some(failed));
             }
             if failed + 1 == self.times {
                 self.last = Some((case.clone(), tried));
             }
         }
-        Ok(self.times)
+        Ok(Some(self.times))
     }
 
     fn ask(&mut self, case: &Case) -> Result<Answer, RunError> {
-        if !(self.ground.goes_on)() {
-            return Ok(Answer::Enough);
+        Ok(match self.failures(case)? {
+            None => Answer::Enough,
+            Some(failed) if failed == self.times => Answer::Fails,
+            Some(_) => Answer::Holds,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use brownout_provider::seed::Seed;
+    use serde_json::json;
+
+    use super::*;
+    use crate::judge::judge;
+    use crate::scenario::{Apis, Overrides, read};
+    use crate::trace::testing::trace_with;
+
+    const TEXT: &str = "version: 1
+name: base
+provider: {api: payments}
+workload: {call: create_charge, operations: 1, input: {amount: 1, currency: usd, order: 'o-{{ n }}'}}
+expect: [no_double_charges]
+";
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Run {
+        Fails,
+        Holds,
+        IsCutOff,
+    }
+
+    fn scenario() -> Scenario {
+        let checked =
+            read("<test>", TEXT.as_bytes(), Apis::Beside(Path::new(".")), &Overrides::default());
+        checked.scenario.unwrap_or_else(|| panic!("{:?}", checked.diagnostics))
+    }
+
+    fn tried(scenario: &Scenario, run: Run) -> Tried {
+        let mut lines = r#"{"at_us":0,"event":"operation_submitted"}
+            {"at_us":1,"event":"request_received","request":1}
+            {"at_us":1,"event":"effect_committed","request":1,"effect":1}
+            {"at_us":2,"event":"response_sent","request":1,"status":503}
+            {"at_us":3,"event":"request_received","request":2,"attempt":2}"#
+            .to_owned();
+        if run == Run::Fails {
+            lines.push_str(
+                r#"
+            {"at_us":4,"event":"effect_committed","request":2,"effect":2}"#,
+            );
         }
-        let failed = self.failures(case)?;
-        Ok(if failed == self.times { Answer::Fails } else { Answer::Holds })
+        if run == Run::IsCutOff {
+            lines.push_str(
+                r#"
+            {"at_us":5,"event":"run_finished","reason":"interrupted"}"#,
+            );
+        }
+        let trace = trace_with(&json!({"clock": "real"}), &lines);
+        Tried { result: judge(&trace, scenario, None), trace }
+    }
+
+    /// What a pursuit comes to when the runs after the first go as told, and then all as the last.
+    fn pursued(runs: &[Run]) -> (Found, usize) {
+        let scenario = Arc::new(scenario());
+        let made = AtomicUsize::new(0);
+        let run = |scenario: &Arc<Scenario>, _: Seed| {
+            let nth = made.fetch_add(1, Ordering::Relaxed).min(runs.len() - 1);
+            Ok(tried(scenario, runs[nth]))
+        };
+        let ground =
+            Ground { scenario: Arc::clone(&scenario), run: &run, jobs: 1, goes_on: &|| true };
+        let first = tried(&scenario, Run::Fails);
+        let found = pursue(&ground, &scenario, first, &mut |_| {}).expect("runs are made");
+        (found.expect("the first run failed"), made.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn what_fails_whenever_it_is_run_is_firm() {
+        let (found, _) = pursued(&[Run::Fails]);
+        assert_eq!(found.firmness, Firmness::Firm(8));
+        assert!(found.is_minimal);
+    }
+
+    #[test]
+    fn what_holds_when_it_is_run_again_is_flaky() {
+        let (found, made) = pursued(&[Run::Fails, Run::Holds]);
+        assert_eq!((found.firmness, made), (Firmness::Flaky { failed: 1, times: 2 }, 2));
+        assert!(found.trust().contains("1 of 2 times, so it was not made smaller"));
+    }
+
+    #[test]
+    fn a_run_that_was_cut_off_has_not_held() {
+        let (found, made) = pursued(&[Run::Fails, Run::IsCutOff]);
+        assert_eq!((found.firmness, made), (Firmness::Unknown, 2));
+        assert!(found.trust().starts_with("The search was interrupted"), "{}", found.trust());
+        let story = found.label("x", &[]).story;
+        assert_eq!(story[0], "A schedule that breaks `no_double_charges`.");
+    }
+
+    #[test]
+    fn what_failed_three_times_by_luck_is_found_out_in_the_end() {
+        let (found, _) = pursued(&[Run::Fails, Run::Fails, Run::Fails, Run::Fails, Run::Holds]);
+        assert_eq!(found.firmness, Firmness::Flaky { failed: 4, times: 5 });
+        assert!(!found.is_minimal);
     }
 }

@@ -118,6 +118,11 @@ fn faults(text: &str, scenario: &Scenario) -> Result<Vec<Value>, Refusal> {
             "`--faults {text}` cannot be read; write it as in a scenario: `--faults 'reset: {{at: after_commit}}, hang'`"
         ))
     })?;
+    if read.is_empty() {
+        return Err(Refusal::usage(
+            "`--faults` names none; write one as in a scenario, or leave it out for those of all rules",
+        ));
+    }
     let of_rule = |one: &Value| {
         let rules = scenario.source.get("faults")?.as_array()?;
         let rule = rules.iter().find(|rule| one.is_string() && rule["name"] == *one)?;
@@ -127,8 +132,7 @@ fn faults(text: &str, scenario: &Scenario) -> Result<Vec<Value>, Refusal> {
 }
 
 fn tell(stage: &Stage, explored: &Explored, arguments: &ExploreArguments) -> Result<Exit, Refusal> {
-    let how = stage.command("explore", &stage.file);
-    let written = explored.found.as_ref().map(|found| stage.write(found, &how)).transpose()?;
+    let written = explored.found.as_ref().map(|found| stage.write(found)).transpose()?;
     let pair = explored.found.as_ref().zip(written.as_ref());
     let exit = match (&explored.found, explored.survived) {
         (Some(_), _) => Exit::Failed,

@@ -34,7 +34,7 @@ pub struct HuntArguments {
     #[command(flatten)]
     search: SearchArguments,
 
-    /// Begins no further run after this time.
+    /// Searches for so long; making smaller what was found takes its own time.
     #[arg(long, value_name = "TIME", default_value = "60s", help_heading = "Searching")]
     time: Period,
 
@@ -82,8 +82,7 @@ pub fn run(arguments: &HuntArguments, terminal: Terminal) -> Result<Exit, Refusa
 }
 
 fn tell(stage: &Stage, hunted: &Hunted, elapsed_ms: u64) -> Result<Exit, Refusal> {
-    let how = stage.command("hunt", &stage.file);
-    let written = hunted.found.as_ref().map(|found| stage.write(found, &how)).transpose()?;
+    let written = hunted.found.as_ref().map(|found| stage.write(found)).transpose()?;
     let pair = hunted.found.as_ref().zip(written.as_ref());
     let exit = match (&hunted.found, &hunted.doubt) {
         (Some(_), _) => Exit::Failed,
@@ -105,6 +104,7 @@ fn tell(stage: &Stage, hunted: &Hunted, elapsed_ms: u64) -> Result<Exit, Refusal
         (Some((found, written)), _) => {
             let sometimes = match found.firmness {
                 Firmness::Firm(_) => "breaks",
+                Firmness::Unknown => "broke",
                 Firmness::Flaky { .. } => "sometimes breaks",
             };
             let first =

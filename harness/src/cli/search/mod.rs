@@ -120,6 +120,9 @@ impl Stage {
             || available_parallelism().map_or(1, NonZero::get),
             |jobs| usize::try_from(jobs).unwrap_or(usize::MAX),
         );
+        if let Some(file) = &arguments.write {
+            scenario_file::is_free(file)?;
+        }
         let stop = Stop::new();
         interrupt::listen(&stop)?;
         let mut stage = Self {
@@ -164,21 +167,33 @@ impl Stage {
         Some(format!("the control run, without faults, failed: {why}"))
     }
 
-    /// The file for what was found.
+    /// The file for what was found: the one that was asked for, or the first of the usual names that no
+    /// earlier search has taken.
     fn file_to_write(&self) -> PathBuf {
-        let usual = || PathBuf::from(format!("{}.min.yaml", self.scenario.name));
+        const MOST: u32 = 1_000;
+        let name = &self.scenario.name;
+        let usual = || {
+            let later = (2..MOST).map(|nth| PathBuf::from(format!("{name}.min-{nth}.yaml")));
+            let first = PathBuf::from(format!("{name}.min.yaml"));
+            std::iter::once(first.clone()).chain(later).find(|it| !it.exists()).unwrap_or(first)
+        };
         self.arguments.write.clone().unwrap_or_else(usual)
     }
 
     /// Writes what was found; gives the command that runs it.
-    fn write(&self, found: &Found, how: &str) -> Result<Written, Refusal> {
+    fn write(&self, found: &Found) -> Result<Written, Refusal> {
         let file = self.file_to_write();
         let reproduce = self.command("run", &file.display().to_string());
+        let how = invocation(std::env::args());
         let commands = [format!("Found by: {how}"), format!("Run it:   {reproduce}")];
         let mut label = found.label(&format!("{}-min", self.scenario.name), &commands);
         let folder = file.parent().unwrap_or(Path::new(""));
         label.api = scenario_file::api_from(&self.scenario, Path::new(&self.file), folder);
-        scenario_file::write(&file, &found.case.to_yaml(&label))?;
+        let text = found.case.to_yaml(&label);
+        scenario_file::write(&file, &text).inspect_err(|_| {
+            // What took so long to find is not lost with the file.
+            self.terminal.err(&text);
+        })?;
         Ok(Written { file, reproduce, story: label.story })
     }
 
@@ -192,6 +207,9 @@ impl Stage {
         if let Some(speed) = self.arguments.speed {
             words.extend(["--speed".to_owned(), speed.to_string()]);
         }
+        if self.arguments.no_control {
+            words.push("--no-control".to_owned());
+        }
         for host in &self.arguments.allow_network {
             words.extend(["--allow-network".to_owned(), quoted(host)]);
         }
@@ -204,6 +222,12 @@ impl Stage {
     fn exit(&self, exit: Exit) -> Exit {
         if self.stop.is_stopped() { exit.max(Exit::Harness) } else { exit }
     }
+}
+
+/// The command line of this process, to be typed again.
+fn invocation(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<String> = words.skip(1).map(|word| quoted(&word)).collect();
+    format!("brownout {}", words.join(" "))
 }
 
 /// A schedule that was written to a file.

@@ -38,7 +38,7 @@ pub(super) fn found(found: &Found, written: &Written, first: &str) -> String {
             counted(found.case.load.operations, "operation"),
             counted(found.faults(), "fault"),
         ),
-        Firmness::Flaky { .. } => String::new(),
+        Firmness::Flaky { .. } | Firmness::Unknown => String::new(),
     };
     let mut lines = vec![
         format!("{} {}", Style::Bad.paint("✗"), Style::Strong.paint(first)),
@@ -63,14 +63,15 @@ pub(super) fn found(found: &Found, written: &Written, first: &str) -> String {
 pub(super) fn document(search: &str, found: Option<(&Found, &Written)>) -> Value {
     let mut document = json!({"version": 1, "search": search, "found": found.is_some()});
     let Some((found, written)) = found else { return document };
-    let (failed, times) = match found.firmness {
-        Firmness::Firm(times) => (times, times),
-        Firmness::Flaky { failed, times } => (failed, times),
+    let (firm, failed, times) = match found.firmness {
+        Firmness::Firm(times) => (Some(true), times, times),
+        Firmness::Flaky { failed, times } => (Some(false), failed, times),
+        Firmness::Unknown => (None, 0, 0),
     };
     let details = json!({
         "invariant": found.invariant,
         "message": found.message(),
-        "firm": failed == times,
+        "firm": firm,
         "failed": failed,
         "times": times,
         "operations": found.case.load.operations,

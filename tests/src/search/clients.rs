@@ -36,6 +36,7 @@ fn hunted(client: &str, expected: &[&str]) {
     let text = std::fs::read_to_string(&file).expect("it was written");
     assert!(text.contains(&format!("breaks `{invariant}`")), "{text}");
     assert!(text.contains("# Run it:   brownout run "), "{text}");
+    assert!(text.contains("# Found by: brownout hunt ") && text.contains(" --time 60s "), "{text}");
     let client = format!("tests/clients/{client}");
     let file = file.to_str().expect("UTF-8");
     let again =
@@ -136,6 +137,11 @@ expect: [no_lost_operations]
     std::fs::write(&calm, text).expect("written");
     let calm = calm.to_str().expect("UTF-8");
     refused(&["explore", calm], "name some with `--faults`");
+    refused(&["explore", LOST, "--faults", ""], "`--faults` names none");
+    refused(&["hunt", LOST, "--write", calm], "is there already and stays as it is");
+    let nowhere = folder.path().join("none/found.yaml");
+    refused(&["hunt", LOST, "--write", nowhere.to_str().expect("UTF-8")], "there is no folder");
+    assert_eq!(std::fs::read_to_string(calm).expect("it is there"), text);
     refused(&["hunt", "scenarios"], "scenarios and only one can be taken; name one of");
     refused(&["hunt", LOST, "--time", "5"], "has no unit");
 }

@@ -107,7 +107,7 @@ pub struct RunArguments {
     #[arg(long, help_heading = "Judging")]
     pub fail_fast: bool,
 
-    /// A file that lists known violations: they are shown and fail nothing, a new one fails.
+    /// A file that lists invariants known to break, by scenario: they are shown and fail nothing, any other fails.
     #[arg(long, value_name = "FILE", help_heading = "Judging")]
     pub baseline: Option<PathBuf>,
 

@@ -1,5 +1,6 @@
-//! Runs a second in virtual time on one core, against the same loop without brownout: a bare server and
-//! the same client on the same transport, in a fresh runtime each.
+//! Runs a second in virtual time on one core, against the same loop without plan, trace and judging: the
+//! bare provider and the same client on the same transport, in a fresh runtime each. For scale also
+//! against a server that is no provider at all: hyper, with an answer that is written down.
 #![expect(clippy::print_stdout, reason = "a bench reports")]
 
 mod support;
@@ -16,7 +17,11 @@ use brownout::drive::in_process::Connection;
 use brownout::harness::{Harness, Prepared, Transport};
 use brownout::operation::{Operation, Outcome};
 use brownout::verdict::Verdict;
+use brownout_provider::event::{Event, Sink};
+use brownout_provider::provider::{Provider, Setup};
 use brownout_provider::shell::clock::Clock;
+use brownout_provider::shell::server::Server;
+use brownout_provider::shell::transport::Endpoint;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
@@ -59,8 +64,16 @@ expect:
 
 fn main() {
     let _place = stay_on_core(0);
-    measure("in memory, hyper-util", 600, prepared(Transport::Memory, hyper), bare_memory);
-    measure("unix socket, reqwest", 700, prepared(Transport::Unix, reqwest_), bare_unix);
+    let only = std::env::args().skip_while(|word| word != "--only").nth(1);
+    let asked = |name: &str| only.as_ref().is_none_or(|only| name.starts_with(only.as_str()));
+    if asked("memory") {
+        let prepared = prepared(Transport::Memory, hyper);
+        measure("in memory, hyper-util", 600, &prepared, [provider_in_memory, hyper_in_memory]);
+    }
+    if asked("unix") {
+        let prepared = prepared(Transport::Unix, reqwest_);
+        measure("unix socket, reqwest", 700, &prepared, [provider_on_unix, hyper_on_unix]);
+    }
 }
 
 fn prepared<B, C>(transport: Transport, factory: B) -> Prepared
@@ -72,34 +85,46 @@ where
     harness.virtual_time().transport(transport).prepare_with(factory)
 }
 
-/// Measures both in turn; the goal is the ratio of their rates, in thousandths.
-fn measure(what: &str, goal: u64, prepared: Prepared, bare: fn()) {
+/// Measures all in turn: with brownout, with the bare provider, with bare hyper. The goal is the ratio of
+/// the first two rates, in thousandths.
+fn measure(what: &str, goal: u64, prepared: &Prepared, bare: [fn(); 2]) {
     let with = || {
         let judged = prepared.run().expect("it runs");
         assert_eq!(judged.result.verdict, Verdict::Passed, "{:?}", judged.result);
         assert_eq!(judged.result.requests, 3);
     };
     with();
-    bare();
-    let (mut bares, mut withs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    bare.iter().for_each(|bare| bare());
+    let mut times = [const { Vec::new() }; 3];
+    let mut ratios = [const { Vec::new() }; 2];
     for _ in 0..ROUNDS {
-        let bare_us = time(bare);
         let with_us = time(with);
-        ratios.push(bare_us * 1_000 / with_us.max(1));
-        bares.push(bare_us);
-        withs.push(with_us);
+        times[0].push(with_us);
+        for (which, bare) in bare.iter().enumerate() {
+            let bare_us = time(bare);
+            times[which + 1].push(bare_us);
+            ratios[which].push(bare_us * 1_000 / with_us.max(1));
+        }
     }
     let rate = |times: &[u64]| u64::from(RUNS) * 1_000_000 / median(times).max(1);
     println!("{what}: {RUNS} runs of 3 requests, {ROUNDS} rounds");
-    println!("  {} runs a second with brownout, {} without", rate(&withs), rate(&bares));
     println!(
-        "  ratio {} ({} to {}), goal {}: {}",
-        fraction(median(&ratios)),
-        fraction(percentile(&ratios, 10)),
-        fraction(percentile(&ratios, 90)),
-        fraction(goal),
-        if median(&ratios) >= goal { "reached" } else { "missed" }
+        "  {} runs a second with brownout, {} with the bare provider, {} with bare hyper",
+        rate(&times[0]),
+        rate(&times[1]),
+        rate(&times[2])
     );
+    let spread = |ratios: &[u64]| {
+        let [low, high] = [10, 90].map(|part| fraction(percentile(ratios, part)));
+        format!("{} ({low} to {high})", fraction(median(ratios)))
+    };
+    println!(
+        "  ratio to the bare provider {}, goal {}: {}",
+        spread(&ratios[0]),
+        fraction(goal),
+        if median(&ratios[0]) >= goal { "reached" } else { "missed" }
+    );
+    println!("  ratio to bare hyper {}", spread(&ratios[1]));
 }
 
 fn time(one: impl Fn()) -> u64 {
@@ -247,7 +272,72 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, asked: Arc<AtomicU3
     let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
-fn bare_memory() {
+/// Throws every event away.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn record(&self, _: Vec<Event>) {}
+}
+
+/// The provider of the scenario without its rules, and nobody who writes down what happens.
+async fn bare_provider(transport: Transport, harness: &Harness) -> Server {
+    let (name, spec) = harness.scenario().providers.first_key_value().expect("it has one");
+    let setup = Setup {
+        name: Arc::clone(name),
+        api: Arc::clone(&spec.api),
+        rules: Vec::new(),
+        seed: harness.scenario().seed,
+        wall: Clock::paused().wall(),
+        operation_id: None,
+        limits: true,
+    };
+    let server =
+        Server::over(transport, Provider::new(setup), Clock::paused(), Arc::new(Nowhere)).await;
+    server.expect("it listens")
+}
+
+/// The same three requests; without a plan all of them succeed.
+async fn thrice<W: Future<Output = (u16, Option<u64>)>>(ask: impl Fn() -> W) -> Outcome {
+    for _ in 0..3 {
+        let (status, _) = ask().await;
+        assert_eq!(status, 201);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Outcome::succeeded()
+}
+
+thread_local! {
+    static HARNESS: Harness = Harness::from_yaml(SCENARIO).expect("a right scenario");
+}
+
+fn provider_in_memory() {
+    on_paused_time(async {
+        let harness = HARNESS.with(Clone::clone);
+        let server = bare_provider(Transport::Memory, &harness).await;
+        let client = pool(Pipes(Far::Provider(server.endpoint().clone())));
+        let outcome = thrice(|| by_pool(&client, URL, KEY, BODY.to_owned())).await;
+        server.shutdown().await;
+        outcome
+    });
+}
+
+fn provider_on_unix() {
+    on_paused_time(async {
+        let harness = HARNESS.with(Clone::clone);
+        let server = bare_provider(Transport::Unix, &harness).await;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .unix_socket(server.endpoint().path().expect("a unix socket"))
+            .timeout(Duration::from_secs(30))
+            .build()
+            .expect("a client");
+        let outcome = thrice(|| by_reqwest(&client, URL, KEY, BODY.to_owned())).await;
+        server.shutdown().await;
+        outcome
+    });
+}
+
+fn hyper_in_memory() {
     on_paused_time(async {
         let (sender, mut accepted) = mpsc::unbounded_channel::<DuplexStream>();
         let asked = Arc::new(AtomicU32::new(0));
@@ -256,7 +346,7 @@ fn bare_memory() {
                 tokio::spawn(answer(stream, Arc::clone(&asked)));
             }
         });
-        let client = pool(Pipes(sender));
+        let client = pool(Pipes(Far::Hyper(sender)));
         persistently(|| by_pool(&client, URL, KEY, BODY.to_owned())).await
     });
 }
@@ -264,7 +354,7 @@ fn bare_memory() {
 /// Tells the sockets of this process apart.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
-fn bare_unix() {
+fn hyper_on_unix() {
     on_paused_time(async {
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let path = format!("\0brownout-bench-{}-{number}", std::process::id());
@@ -285,26 +375,46 @@ fn bare_unix() {
     });
 }
 
+/// What stands at the other end.
 #[derive(Clone)]
-struct Pipes(mpsc::UnboundedSender<DuplexStream>);
+enum Far {
+    Provider(Endpoint),
+    Hyper(mpsc::UnboundedSender<DuplexStream>),
+}
+
+#[derive(Clone)]
+struct Pipes(Far);
 
 impl tower_service::Service<Uri> for Pipes {
     type Response = Pipe;
     type Error = io::Error;
-    type Future = std::future::Ready<io::Result<Pipe>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Pipe>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let (near, far) = tokio::io::duplex(64 << 10);
-        let sent = self.0.send(far).map_err(|_| io::ErrorKind::ConnectionRefused.into());
-        std::future::ready(sent.map(|()| Pipe(TokioIo::new(near))))
+        let far = self.0.clone();
+        Box::pin(async move {
+            let near: Box<dyn Duplex> = match far {
+                Far::Provider(endpoint) => Box::new(endpoint.connect().await?),
+                Far::Hyper(sender) => {
+                    let (near, far) = tokio::io::duplex(64 << 10);
+                    sender.send(far).map_err(|_| io::ErrorKind::ConnectionRefused)?;
+                    Box::new(near)
+                }
+            };
+            Ok(Pipe(TokioIo::new(near)))
+        })
     }
 }
 
-struct Pipe(TokioIo<DuplexStream>);
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+struct Pipe(TokioIo<Box<dyn Duplex>>);
 
 impl Wired for Pipe {
     fn connected(&self) -> Connected {

@@ -12,6 +12,7 @@ use brownout_provider::units::{Period, micros};
 use serde_json::{Map, Value};
 
 use super::script::{self, Injection, name_of};
+use super::simplest::Simplest;
 use super::yaml;
 use crate::scenario::{Apis, Arrival, Overrides, ProviderSpec, Scenario, from_value};
 
@@ -54,6 +55,8 @@ pub struct Case {
     /// True when operations are handed to the client; false for a test suite, which decides itself what
     /// it does.
     pub is_driven: bool,
+    /// What may take the place of its faults when it is made smaller; nothing unless said.
+    pub simplest: Arc<Simplest>,
 }
 
 impl PartialEq for Case {
@@ -89,6 +92,7 @@ impl Case {
             load,
             only: None,
             is_driven: true,
+            simplest: Arc::default(),
         })
     }
 

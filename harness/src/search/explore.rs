@@ -12,7 +12,8 @@ use super::case::Case;
 use super::freeze::Numbers;
 use super::palette::read;
 use super::pursue::{Found, pursue};
-use super::script::{Injection, faults_named};
+use super::script::{Injection, NamedFault, faults_named};
+use super::simplest::Simplest;
 use super::walk::{Schedule, Step, Walk};
 use super::{Ground, News, Tried};
 use crate::run::RunError;
@@ -125,6 +126,15 @@ impl Space {
         &self.faults
     }
 
+    /// The same, as what may take the place of others when a schedule is made smaller.
+    fn simplest(&self) -> Arc<Simplest> {
+        let named = |fault: &Value| NamedFault {
+            route: Some(Arc::clone(&self.route)),
+            fault: fault.clone(),
+        };
+        Arc::new(Simplest::of(self.faults.iter().map(named)))
+    }
+
     fn walk(&self) -> Walk {
         Walk::new(self.faults.len(), self.places.len())
     }
@@ -197,7 +207,7 @@ pub fn explore(
             doubt = doubt.or_else(|| tried.doubt());
             doubt = doubt.or_else(|| overlapping(&tried.trace));
             if found.is_none() && tried.violated().next().is_some() {
-                found = pursue(ground, &scenario, tried, hears)?;
+                found = pursue(ground, &scenario, tried, space.simplest(), hears)?;
             }
         }
     }

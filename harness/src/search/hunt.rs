@@ -81,7 +81,8 @@ pub fn hunt(
             hunted.judged += u64::from(tried.result.verdict != Verdict::Inconclusive);
             doubt = doubt.or_else(|| tried.doubt()).or_else(|| tried.result.reason.clone());
             if tried.violated().next().is_some() {
-                hunted.found = pursue(ground, &one.scenario, tried, hears)?;
+                hunted.found =
+                    pursue(ground, &one.scenario, tried, hunter.palette.simplest(), hears)?;
                 return Ok(hunted);
             }
         }

@@ -13,6 +13,7 @@ pub mod palette;
 pub mod pursue;
 pub mod script;
 pub mod shrink;
+pub mod simplest;
 pub mod walk;
 pub mod yaml;
 

@@ -13,6 +13,7 @@ use brownout_provider::seed::Draw;
 use serde_json::Value;
 
 use super::script::{self, Injection, NamedFault, faults_named, name_of, parameters_of};
+use super::simplest::Simplest;
 use crate::scenario::Scenario;
 
 /// Every word for a point that some fault knows.
@@ -54,6 +55,12 @@ impl Palette {
         };
         let moved = named.iter().flat_map(|one| elsewhere(one, &provider.api)).collect();
         Self { named, moved }
+    }
+
+    /// All of it, as what may take the place of others when a schedule is made smaller.
+    #[must_use]
+    pub fn simplest(&self) -> Arc<Simplest> {
+        Arc::new(Simplest::of(self.named.iter().chain(&self.moved).cloned()))
     }
 
     /// A random script: each place is struck by chance, by a fault as it is named or at another point.

@@ -12,6 +12,7 @@ use brownout_provider::event::{ClockKind, Mode};
 use super::case::{Case, Label};
 use super::freeze::{freeze, in_words};
 use super::shrink::{Answer, shrink};
+use super::simplest::Simplest;
 use super::{Ground, News, Tried};
 use crate::run::RunError;
 use crate::scenario::Scenario;
@@ -164,7 +165,8 @@ fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
-/// Pursues a failure in a run of `scenario`; `None` where nothing failed.
+/// Pursues a failure in a run of `scenario`; `None` where nothing failed. `simplest` may take the place of
+/// the faults that struck.
 ///
 /// # Errors
 ///
@@ -173,12 +175,14 @@ pub fn pursue(
     ground: &Ground<'_>,
     scenario: &Scenario,
     first: Tried,
+    simplest: Arc<Simplest>,
     hears: &mut dyn FnMut(News),
 ) -> Result<Option<Found>, RunError> {
     let Some(invariant) = first.violated().next().map(|one| one.name) else { return Ok(None) };
     let Some(frozen) = freeze(&first.trace, scenario) else { return Ok(None) };
     let mut case = frozen.case;
     case.only = Some(invariant);
+    case.simplest = simplest;
     case.is_driven = first.trace.mode() != Mode::Suite;
     let operations = u64::try_from(first.trace.operations().count()).unwrap_or(u64::MAX);
     if case.is_driven {
@@ -353,7 +357,8 @@ expect: [no_double_charges]
         let ground =
             Ground { scenario: Arc::clone(&scenario), run: &run, jobs: 1, goes_on: &|| true };
         let first = tried(&scenario, Run::Fails);
-        let found = pursue(&ground, &scenario, first, &mut |_| {}).expect("runs are made");
+        let found =
+            pursue(&ground, &scenario, first, Arc::default(), &mut |_| {}).expect("runs are made");
         (found.expect("the first run failed"), made.load(Ordering::Relaxed))
     }
 

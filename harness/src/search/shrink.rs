@@ -1,7 +1,7 @@
 //! Shrinking: from a case that fails to the smallest one that still does, by delta debugging.
 //!
-//! Parts are taken away (operations, faults, what makes the client busy) and what is left is made simpler
-//! (earlier attempts, fewer parameters, shorter times). Knows nothing of runs: it asks whether a case
+//! Parts are taken away (operations, faults, what makes the client busy), what is left is made simpler
+//! (earlier attempts, fewer parameters, shorter times), and simpler faults take the place of others. Knows nothing of runs: it asks whether a case
 //! fails, each case once.
 //! **Invariant:** whatever is returned as minimal has failed, and every case that is one step smaller has
 //! been asked about and did not.
@@ -60,12 +60,15 @@ pub fn shrink<E>(failing: Case, ask: impl FnMut(&Case) -> Result<Answer, E>) -> 
             search.fewer_operations()?;
         }
         search.fewer_faults()?;
+        search.adopt_any(closed_up)?;
+        search.adopt_any(replaced)?;
         if is_driven {
             search
                 .adopt_any(|case| lighter(case.load).map(|load| case.with_load(load)).collect())?;
         }
         search.adopt_any(|case| each(case, earlier))?;
-        search.adopt_any(|case| each(case, |one| simpler(one).into_iter().collect()))?;
+        search.adopt_any(|case| each(case, simpler))?;
+        search.adopt_any(plainer)?;
         if search.best == before || search.is_over {
             let tried = search.tried();
             return Ok(Shrunk { case: search.best, tried, is_minimal: !search.is_over });
@@ -279,8 +282,42 @@ fn smaller(value: &Value) -> Vec<Value> {
     }
 }
 
-/// Every case that is one step smaller: one operation, fault, parameter or bit of load less, or one fault
-/// one attempt earlier. Of a minimal case none fails.
+/// Without one of the faults, and what struck later attempts strikes one attempt earlier: the attempt that
+/// the fault caused is gone with it.
+fn closed_up(case: &Case) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for place in 0..case.script.len() {
+        let mut script = case.script.clone();
+        let gone = script.remove(place);
+        let mut has_moved = false;
+        for one in &mut script {
+            let is_same = (one.operation, one.submit, &one.route)
+                == (gone.operation, gone.submit, &gone.route);
+            if is_same && one.attempt > gone.attempt {
+                one.attempt -= 1;
+                has_moved = true;
+            }
+        }
+        if has_moved {
+            cases.push(case.with_script(script));
+        }
+    }
+    cases
+}
+
+/// One simple fault in the place of several.
+fn replaced(case: &Case) -> Vec<Case> {
+    let scripts = case.simplest.instead_of_several(&case.script);
+    scripts.into_iter().map(|script| case.with_script(script)).collect()
+}
+
+/// A simpler fault in the place of one.
+fn plainer(case: &Case) -> Vec<Case> {
+    each(case, |one| case.simplest.instead_of(one))
+}
+
+/// Every case that is one step smaller: one operation, fault, parameter or bit of load less, one fault
+/// one attempt earlier, or a simpler fault in the place of others. Of a minimal case none fails.
 #[must_use]
 pub fn one_step_smaller(case: &Case) -> Vec<Case> {
     let mut smaller = Vec::new();
@@ -299,6 +336,9 @@ pub fn one_step_smaller(case: &Case) -> Vec<Case> {
     }
     smaller.extend(each(case, earlier));
     smaller.extend(each(case, simpler));
+    smaller.extend(closed_up(case));
+    smaller.extend(replaced(case));
+    smaller.extend(plainer(case));
     smaller
 }
 
@@ -307,10 +347,13 @@ mod tests {
     use std::collections::BTreeSet;
     use std::convert::Infallible;
     use std::path::Path;
+    use std::sync::Arc;
 
     use proptest::prelude::*;
     use serde_json::json;
 
+    use super::super::script::NamedFault;
+    use super::super::simplest::Simplest;
     use super::*;
     use crate::scenario::{Apis, Overrides, read};
 
@@ -442,6 +485,52 @@ expect: [no_double_charges]
         let shrunk = shrink(case, whether(enough)).expect("it never errs");
         let smallest = json!({"duplicate_request": {"times": 3, "apart": "100ms"}});
         assert_eq!(shrunk.case.script[0].fault, smallest);
+    }
+
+    fn named(fault: Value) -> NamedFault {
+        NamedFault { route: None, fault }
+    }
+
+    #[test]
+    fn two_faults_give_way_to_a_single_one_that_breaks_the_client_too() {
+        let lost = json!({"status": {"code": 503, "at": "after_commit"}});
+        let mut case = calm().with_script(vec![
+            injection(1, 2, json!({"status": {"code": 503}})),
+            injection(1, 2, json!("duplicate_request")),
+        ]);
+        case.simplest = Arc::new(Simplest::of([named(lost.clone()), named(reset())]));
+        // An answer is lost after the work was done, whoever did it.
+        let is_lost = |case: &Case| {
+            case.script.iter().any(|one| one.fault == lost || one.fault == reset())
+                || case.script.len() == 2
+        };
+        let shrunk = shrink(case, whether(is_lost)).expect("it never errs");
+        assert!(shrunk.is_minimal);
+        assert_eq!(shrunk.case.script, [injection(1, 1, lost.clone())]);
+        assert!(one_step_smaller(&shrunk.case).iter().all(|case| !is_lost(case)));
+        // A later kind gives way to an earlier one, and never the other way round.
+        let mut case = calm().with_script(vec![injection(1, 1, reset())]);
+        case.simplest = shrunk.case.simplest;
+        let shrunk = shrink(case, whether(is_lost)).expect("it never errs");
+        assert_eq!(shrunk.case.script, [injection(1, 1, lost)]);
+    }
+
+    #[test]
+    fn what_struck_later_closes_up_when_an_earlier_fault_goes() {
+        let case = calm().with_script(vec![
+            injection(1, 1, conflict()),
+            injection(1, 2, conflict()),
+            injection(1, 3, reset()),
+        ]);
+        // There is no further attempt after one that meets nothing, and a first one does not break it.
+        let breaks = |case: &Case| {
+            let is_reached = |(one, nth): (&Injection, u32)| one.attempt == nth;
+            case.script.last().is_some_and(|last| last.fault == reset() && last.attempt > 1)
+                && case.script.iter().zip(1..).all(is_reached)
+        };
+        let shrunk = shrink(case, whether(breaks)).expect("it never errs");
+        assert_eq!(shrunk.case.script.len(), 2);
+        assert_eq!(shrunk.case.script[1], injection(1, 2, reset()));
     }
 
     #[test]

@@ -17,6 +17,8 @@ use super::tree::Model;
 use crate::harness::{Judged, Prepared};
 use crate::run::RunError;
 use crate::scenario::{Apis, Arrival, Overrides, ProviderSpec, Scenario, from_value};
+use crate::search::script::NamedFault;
+use crate::search::simplest::Simplest;
 use crate::search::yaml;
 
 /// How often what is wrong with a drawn scenario is taken out of it.
@@ -26,11 +28,22 @@ const MENDINGS: usize = 4;
 #[derive(Clone)]
 pub struct Drawn {
     scenario: Arc<Scenario>,
+    /// True for one that was kept from an earlier failure.
+    is_kept: bool,
 }
 
 impl Drawn {
     pub(super) fn new(scenario: Scenario) -> Self {
-        Self { scenario: Arc::new(scenario) }
+        Self { scenario: Arc::new(scenario), is_kept: false }
+    }
+
+    /// One that was kept from an earlier failure.
+    pub(super) fn kept(scenario: Scenario) -> Self {
+        Self { is_kept: true, ..Self::new(scenario) }
+    }
+
+    pub(super) const fn is_kept(&self) -> bool {
+        self.is_kept
     }
 
     /// The scenario.
@@ -210,9 +223,18 @@ impl Variations {
     pub(super) fn new(scenario: &Scenario, faults: &super::Faults) -> Result<Self, String> {
         let base = Base::new(scenario).ok_or("the scenario has no provider")?;
         let catalog = faults.catalog(&base.provider.api, base.call());
-        let room =
-            catalog.map(|catalog| Room { faults: faults.clone(), catalog, most: base.load() });
+        let room = catalog.map(|catalog| Room::new(faults, catalog, base.load()));
         Ok(Self { base, room, kept: Ok(Vec::new()), replayed: AtomicUsize::new(0) })
+    }
+
+    /// What may take the place of other faults when a failure is made smaller.
+    pub(super) fn simplest(&self) -> Simplest {
+        let Ok(room) = &self.room else { return Simplest::default() };
+        Simplest::of(room.simplest.iter().map(|pick| {
+            let on = &room.catalog[pick.route];
+            let fault = on.variants[pick.variant].value.clone();
+            NamedFault { route: Some(Arc::clone(&on.route)), fault }
+        }))
     }
 
     pub(super) fn replaying(mut self, folder: &Path) -> Self {

@@ -4,6 +4,7 @@
 //! **Invariant:** whatever is drawn keeps every promise that was made.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use brownout_provider::fault::variants::{Variant, variants};
 use brownout_provider::fault::{Action, DelayPoint, Ending};
 use brownout_provider::seed::{RuleKey, Seed};
 use brownout_provider::units::micros;
+
+use super::plan::Pick;
 
 /// Draws that are looked at to say what a fault does.
 const LOOKS: u64 = 16;
@@ -170,6 +173,24 @@ impl Faults {
         }
     }
 
+    /// Few and simple ones of a catalog, which may take the place of others when something is made
+    /// smaller: on each route and at each point the simplest for every way in which a request can end.
+    pub(super) fn simplest(catalog: &[OnRoute]) -> Vec<Pick> {
+        let mut picks = Vec::new();
+        for (route, one) in catalog.iter().enumerate() {
+            let mut seen = Vec::new();
+            for (variant, its) in one.variants.iter().enumerate() {
+                let Action::End { at, ending } = looked_at(its, 0) else { continue };
+                let way = (at, mem::discriminant(&ending));
+                if !seen.contains(&way) {
+                    seen.push(way);
+                    picks.push(Pick { route, variant });
+                }
+            }
+        }
+        picks
+    }
+
     fn on_route(&self, api: &Api, route: &str) -> OnRoute {
         let is_wanted = |name: &str| {
             self.only.as_ref().is_none_or(|only| only.iter().any(|one| one == name))
@@ -188,12 +209,8 @@ impl Faults {
     }
 
     fn keeps_promises(&self, variant: &Variant) -> bool {
-        (0..LOOKS).all(|seed| {
-            let nowhere =
-                Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
-            let key = RuleKey::new(Seed::new(seed).unwrap_or_default(), variant.kind.name);
-            self.promises.allow(&variant.fault.strike(&mut key.draw(&nowhere)), self.most)
-        }) && (self.promises.commits_within_us.is_none() || is_steady(variant))
+        (0..LOOKS).all(|seed| self.promises.allow(&looked_at(variant, seed), self.most))
+            && (self.promises.commits_within_us.is_none() || is_steady(variant))
     }
 }
 
@@ -218,21 +235,24 @@ impl Promises {
 
 /// True when a fault does the same whatever is drawn, as far as time is concerned.
 fn is_steady(variant: &Variant) -> bool {
-    let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
     let delays: BTreeSet<u64> = (0..LOOKS)
-        .filter_map(|seed| {
-            let key = RuleKey::new(Seed::new(seed)?, "");
-            match variant.fault.strike(&mut key.draw(&nowhere)) {
-                Action::Delay { at: DelayPoint::BeforeCommit, micros } => Some(micros),
-                Action::Delay { .. }
-                | Action::Drip { .. }
-                | Action::IgnoreKey
-                | Action::Duplicate { .. }
-                | Action::End { .. } => None,
-            }
+        .filter_map(|seed| match looked_at(variant, seed) {
+            Action::Delay { at: DelayPoint::BeforeCommit, micros } => Some(micros),
+            Action::Delay { .. }
+            | Action::Drip { .. }
+            | Action::IgnoreKey
+            | Action::Duplicate { .. }
+            | Action::End { .. } => None,
         })
         .collect();
     delays.len() <= 1
+}
+
+/// What a fault does under one of many draws.
+fn looked_at(variant: &Variant, look: u64) -> Action {
+    let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
+    let key = RuleKey::new(Seed::new(look).unwrap_or_default(), variant.kind.name);
+    variant.fault.strike(&mut key.draw(&nowhere))
 }
 
 /// What may strike one route.

@@ -57,6 +57,7 @@ mod faults;
 mod pieces;
 mod plan;
 mod regressions;
+mod smallest;
 mod tree;
 
 use std::path::Path;
@@ -72,6 +73,7 @@ pub use faults::Faults;
 pub use regressions::Regressions;
 
 use crate::scenario::Scenario;
+use crate::search::simplest::Simplest;
 use drawn::Variations;
 use pieces::{Piece, Pieces};
 use tree::{Drawing, Tree};
@@ -158,6 +160,11 @@ impl Scenarios {
             Drawing::of(Arc::unwrap_or_clone(drawing.0).replaying(folder.as_ref()))
         };
         Self(self.0.map(replaying))
+    }
+
+    /// What may take the place of other faults when a failure is made smaller.
+    fn simplest(&self) -> Simplest {
+        self.0.as_ref().map_or_else(|_| Simplest::default(), |drawing| drawing.0.simplest())
     }
 }
 

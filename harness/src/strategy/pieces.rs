@@ -41,7 +41,7 @@ fn place(base: &Scenario, faults: &Faults, piece: Piece) -> Result<(Base, Room),
             faults.catalog(&base.provider.api, base.call())?
         }
     };
-    let room = Room { faults: faults.clone(), catalog, most: base.load() };
+    let room = Room::new(faults, catalog, base.load());
     Ok((base, room))
 }
 

@@ -121,11 +121,18 @@ pub(super) struct Plan {
 pub(super) struct Room {
     pub(super) faults: Faults,
     pub(super) catalog: Vec<OnRoute>,
+    /// What may take the place of several faults.
+    pub(super) simplest: Vec<Pick>,
     /// The scenario's own load, which no plan exceeds.
     pub(super) most: Load,
 }
 
 impl Room {
+    pub(super) fn new(faults: &Faults, catalog: Vec<OnRoute>, most: Load) -> Self {
+        let simplest = Faults::simplest(&catalog);
+        Self { faults: faults.clone(), catalog, simplest, most }
+    }
+
     pub(super) fn load(&self, draw: &mut Draw) -> Load {
         let operations = draw.between(1, self.most.operations);
         Load {
@@ -279,7 +286,24 @@ impl Room {
         if plan.seed > 0 {
             simpler.push(Plan { seed: 0, ..plan.clone() });
         }
+        simpler.extend(self.one_instead(plan));
         simpler
+    }
+
+    /// One simple fault in the place of several: where the first of them strikes last.
+    fn one_instead(&self, plan: &Plan) -> Vec<Plan> {
+        let faults: usize = plan.strikes.iter().map(|one| one.variants.len()).sum();
+        let Some(first) = plan.strikes.first().filter(|_| faults > 1) else { return Vec::new() };
+        let alone = |pick: &Pick| Strike {
+            operation: Which::One(first.operation.last()),
+            submit: first.submit,
+            attempt: Which::One(first.attempt.last()),
+            chance: None,
+            route: pick.route,
+            variants: vec![pick.variant],
+        };
+        let same = self.simplest.iter().filter(|pick| pick.route == first.route);
+        same.map(|pick| Plan { strikes: vec![alone(pick)], ..plan.clone() }).collect()
     }
 
     /// The same with one rule or entry simpler; no two entries of a script come to stand at one place.

@@ -143,7 +143,7 @@ pub(super) fn load(folder: &Path, name: &str) -> Result<Vec<Drawn>, String> {
         let checked = read(&path.display().to_string(), &bytes, apis, &Overrides::default());
         let scenario = checked.into_result().map_err(|wrong| wrong.to_string())?;
         if scenario.name == name {
-            kept.push(Drawn::new(scenario));
+            kept.push(Drawn::kept(scenario));
         }
     }
     Ok(kept)

@@ -102,6 +102,20 @@ fn a_key_for_every_attempt_is_found() {
 }
 
 #[test]
+fn wherever_it_begins_it_ends_at_one_operation_and_one_simple_fault() {
+    for seed in 1..=4 {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = ProptestConfig { rng_seed: RngSeed::Fixed(seed), ..cases(2_000) };
+        let broken = check(&client_with(Bug::KeyPerAttempt), &Faults::any(), folder.path(), config);
+        let broken = broken.expect_err("the bug is found");
+        let smallest = broken.scenario().expect("a scenario broke it");
+        let rule = &smallest.scenario().rules[0];
+        assert_eq!((smallest.scenario().workload.operations, smallest.faults()), (1, 1));
+        assert_eq!(rule.faults[0].kind().name, "status", "seed {seed}: {broken:?}");
+    }
+}
+
+#[test]
 fn a_client_that_believes_the_status_is_found() {
     is_found(Bug::BelievesTheStatus, "rejects_malformed_responses", 1);
 }

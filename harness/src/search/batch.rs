@@ -137,8 +137,10 @@ mod tests {
             // The work ends only after three lines of waiting have been told.
             |_| held.lock().expect("nobody panicked").recv().is_ok(),
             |news| {
-                if let News::Still(running, quiet) = news {
-                    told.push((running.into_iter().copied().collect::<Vec<_>>(), quiet));
+                let News::Still(running, quiet) = news else { return };
+                // On a busy machine a line may come before the work has begun.
+                if running == [&7] {
+                    told.push(quiet);
                     if told.len() == 3 {
                         release.send(()).expect("the work waits for it");
                     }
@@ -146,7 +148,6 @@ mod tests {
             },
         );
         assert_eq!(results, [Some(true)]);
-        let last = told.iter().rfind(|(running, _)| running == &[7]).expect("it was told");
-        assert!(last.1 >= Duration::from_millis(3), "{told:?}");
+        assert!(told.last() >= Some(&Duration::from_millis(3)), "{told:?}");
     }
 }

@@ -175,6 +175,34 @@ fn without(body: &Bytes, field: &str) -> Option<Bytes> {
     Some(value.to_string().into())
 }
 
+/// The body with another value in the field: a number of about the same size, or a text of the same length
+/// that ends differently; `None` when neither stands there.
+#[must_use]
+pub fn with_another(body: &Bytes, field: &str, bits: u64) -> Option<Bytes> {
+    if let Some(other) = with_other(body, field, bits) {
+        return Some(other);
+    }
+    let mut value: Value = serde_json::from_slice(body).ok()?;
+    let Value::String(text) = value.pointer_mut(field)? else { return None };
+    *text = other_text(text, bits)?;
+    Some(value.to_string().into())
+}
+
+/// A text in which the last letter or digit is another one of its kind.
+fn other_text(text: &str, bits: u64) -> Option<String> {
+    let (at, last) = text.char_indices().rev().find(|(_, one)| one.is_ascii_alphanumeric())?;
+    let (first, count) = match last {
+        '0'..='9' => (b'0', 10),
+        'a'..='z' => (b'a', 26),
+        _ => (b'A', 26),
+    };
+    let place = u64::from(u8::try_from(last).ok()? - first);
+    // At least one step on, and never all the way round.
+    let other = (place + 1 + bits % (count - 1)) % count;
+    let other = char::from(first + u8::try_from(other).ok()?);
+    Some(format!("{}{other}{}", &text[..at], &text[at + 1..]))
+}
+
 /// The body with another number in the field; `None` when no number stands there.
 fn with_other(body: &Bytes, field: &str, bits: u64) -> Option<Bytes> {
     let mut value: Value = serde_json::from_slice(body).ok()?;

@@ -55,7 +55,7 @@ pub(super) fn check(
 /// What belongs to the provider's own work, which no place beside the mock can change.
 fn of_the_provider(action: &Action) -> Option<&'static str> {
     match action {
-        Action::IgnoreKey => {
+        Action::Key(_) => {
             Some("idempotency keys are the server's own; leave them out there to see the same")
         }
         Action::Duplicate { .. } => {
@@ -64,6 +64,9 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         Action::End { ending: Ending::InFlight { .. }, .. } => Some(
             "whether a key is in progress only the server knows; use `status: {code: 409}` instead",
         ),
+        Action::End { ending: Ending::Answer(answer), .. } if answer.kept => {
+            Some("what is kept under a key only the server knows; use `status` on every attempt")
+        }
         Action::End { at: Point::BeforeCommit, ending: Ending::Malformed(_) } => {
             Some("there is an answer to spoil only when the work is done; leave `at` out")
         }
@@ -108,9 +111,8 @@ pub(super) fn in_a_responder(action: &Action) -> Option<&'static str> {
             "wiremock lets nobody read the answer that it is about to send; use another kind, such as \
              `empty_object`, or `status: {code: 200, body: …}`",
         ),
-        Action::Delay { .. }
-        | Action::IgnoreKey
-        | Action::Duplicate { .. }
-        | Action::End { .. } => of_the_provider(action),
+        Action::Delay { .. } | Action::Key(_) | Action::Duplicate { .. } | Action::End { .. } => {
+            of_the_provider(action)
+        }
     }
 }

@@ -9,7 +9,7 @@ use brownout_provider::coordinates::Coordinates;
 use brownout_provider::document::{At, decode};
 use brownout_provider::event::{ClaimBy, Class, Mode};
 use brownout_provider::exchange::End;
-use brownout_provider::fault::{Action, Ending, Group, HintSpec, Point};
+use brownout_provider::fault::{Action, Ending, Group, HintSpec, KeyFault, Point};
 use brownout_provider::seed::RuleKey;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -168,11 +168,34 @@ impl Means {
         match action {
             Action::Delay { micros, .. } => self.delay_us = self.delay_us.max(*micros),
             Action::Drip { .. } => self.hang = true,
-            Action::IgnoreKey | Action::Duplicate { .. } => {}
+            Action::Duplicate { .. } => {}
+            Action::Key(fault) => self.add_key(scenario, fault),
             Action::End { at, ending } => {
                 self.lost_answer |= matches!(at, Point::AfterCommit | Point::MidBody);
                 self.add_ending(scenario, ending);
             }
+        }
+    }
+
+    fn add_key(&mut self, scenario: &Scenario, fault: &KeyFault) {
+        match fault {
+            // Which answer comes back, and whether it fits, lies with the clients.
+            KeyFault::AnyScope | KeyFault::Altered { .. } | KeyFault::AnyBody => {
+                self.unusable = true;
+            }
+            KeyFault::Mismatch { status } | KeyFault::ReplayStatus { status } => {
+                let mut apis = scenario.providers.values().map(|provider| &provider.api);
+                self.failure |= *status >= 400;
+                self.permanent |=
+                    apis.any(|api| api.classes.of_status(*status) == Class::Permanent);
+            }
+            KeyFault::Prefix { .. } | KeyFault::RequiredAfter { .. } => {
+                (self.failure, self.permanent) = (true, true);
+            }
+            KeyFault::Ignore
+            | KeyFault::ForgetAfter { .. }
+            | KeyFault::ForgetBefore { .. }
+            | KeyFault::Late => {}
         }
     }
 

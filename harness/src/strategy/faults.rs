@@ -107,7 +107,9 @@ impl Faults {
         self
     }
 
-    /// Leaves true that an idempotency key is honored whenever it is sent.
+    /// Leaves true that an idempotency key is honored whenever it is sent: what was done under it is not
+    /// done again, and a repeat gets its true answer. How keys are refused that are missing, or used for
+    /// two things, is not promised.
     #[must_use]
     pub fn keys_honored(mut self) -> Self {
         self.promises.keys_honored = true;
@@ -217,7 +219,7 @@ impl Faults {
 impl Promises {
     fn allow(self, action: &Action, most: u32) -> bool {
         match action {
-            Action::IgnoreKey => !self.keys_honored,
+            Action::Key(fault) => !self.keys_honored || fault.honors_keys(),
             Action::Duplicate { .. } => !self.unrepeated,
             Action::Delay { at: DelayPoint::BeforeCommit, micros } => {
                 // All delays of a request add up, and a rule may hold two faults.
@@ -227,6 +229,10 @@ impl Promises {
             Action::Delay { .. } | Action::Drip { .. } => true,
             Action::End { ending: Ending::InFlight { for_us, .. }, .. } => {
                 *for_us == 0 || !self.recovers
+            }
+            // An error that is kept comes back to every repeat with its key.
+            Action::End { ending: Ending::Answer(answer), .. } if answer.kept => {
+                !self.recovers && !self.keys_honored
             }
             Action::End { .. } => true,
         }
@@ -240,7 +246,7 @@ fn is_steady(variant: &Variant) -> bool {
             Action::Delay { at: DelayPoint::BeforeCommit, micros } => Some(micros),
             Action::Delay { .. }
             | Action::Drip { .. }
-            | Action::IgnoreKey
+            | Action::Key(_)
             | Action::Duplicate { .. }
             | Action::End { .. } => None,
         })

@@ -9,19 +9,30 @@ mod close;
 mod conflict;
 mod drip;
 mod duplicate_request;
+mod forget_key;
 mod hang;
 mod ignore_key;
+mod key_fault;
+mod key_required_late;
+mod late_key;
 mod latency;
 mod lognormal;
 mod malformed;
+mod mismatch_accepted;
+mod mismatch_rejected;
 mod parts;
 mod rate_limited;
 pub mod registry;
+mod replay_altered;
+mod replay_error;
+mod replay_other;
+mod replay_status;
 mod reset;
 mod status;
 #[cfg(test)]
 mod testing;
 mod truncate;
+mod truncated_key;
 pub mod variants;
 
 use std::fmt;
@@ -35,6 +46,7 @@ use crate::document::At;
 use crate::exchange::End;
 pub use crate::hint::HintSpec;
 use crate::seed::Draw;
+pub use key_fault::KeyFault;
 
 /// Which of the four groups a fault belongs to; the group says how faults that strike together combine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,8 +123,8 @@ pub enum Action {
         /// The pause between pieces, in microseconds.
         every_us: u64,
     },
-    /// The idempotency key is accepted and overlooked: no look-up, nothing stored.
-    IgnoreKey,
+    /// The idempotency key is treated in another way than honestly.
+    Key(KeyFault),
     /// A gateway repeats the request `times` more times, `apart_us` apart; the client gets the
     /// original's answer.
     Duplicate {
@@ -173,6 +185,8 @@ pub struct Substitute {
     pub hint: Option<HintSpec>,
     /// True for an answer that stands for the provider's limiter, whatever its status.
     pub throttling: bool,
+    /// True for an answer that the provider takes for its own and keeps under the key.
+    pub kept: bool,
 }
 
 /// The body of a [`Substitute`].

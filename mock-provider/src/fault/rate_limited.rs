@@ -90,6 +90,7 @@ impl Fault for RateLimited {
             code: self.disguise.as_ref().and_then(|disguise| disguise.code.clone()),
             hint: self.hint.clone(),
             throttling: true,
+            kept: false,
         });
         Action::End { at: Point::Throttling, ending }
     }

@@ -2,8 +2,10 @@
 
 use super::FaultKind;
 use super::{
-    close, conflict, drip, duplicate_request, hang, ignore_key, latency, malformed, rate_limited,
-    reset, status, truncate,
+    close, conflict, drip, duplicate_request, forget_key, hang, ignore_key, key_required_late,
+    late_key, latency, malformed, mismatch_accepted, mismatch_rejected, rate_limited,
+    replay_altered, replay_error, replay_other, replay_status, reset, status, truncate,
+    truncated_key,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
@@ -17,8 +19,18 @@ pub static FAULTS: &[&FaultKind] = &[
     &reset::RESET,
     &close::CLOSE,
     &truncate::TRUNCATE,
-    &conflict::CONFLICT,
     &ignore_key::IGNORE_KEY,
+    &forget_key::FORGET_KEY,
+    &late_key::LATE_KEY,
+    &conflict::CONFLICT,
+    &replay_error::REPLAY_ERROR,
+    &replay_other::REPLAY_OTHER,
+    &replay_altered::REPLAY_ALTERED,
+    &mismatch_accepted::MISMATCH_ACCEPTED,
+    &mismatch_rejected::MISMATCH_REJECTED,
+    &replay_status::REPLAY_STATUS,
+    &truncated_key::TRUNCATED_KEY,
+    &key_required_late::KEY_REQUIRED_LATE,
     &duplicate_request::DUPLICATE_REQUEST,
 ];
 
@@ -100,6 +112,8 @@ mod tests {
             ("latency", json!({"lognormal": {"p50": "1s", "p99": "2s"}}), "/lognormal/p99"),
             ("drip", json!({"every": "2s"}), "/every"),
             ("conflict", json!({"for": "2s"}), "/for"),
+            ("forget_key", json!({"seen_before": "2s"}), "/seen_before"),
+            ("key_required_late", json!({"after": "2s"}), "/after"),
             ("duplicate_request", json!({"apart": "2s"}), "/apart"),
         ] {
             let mut generator = schemars::SchemaGenerator::default();

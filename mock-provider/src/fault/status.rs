@@ -162,6 +162,7 @@ impl Fault for Status {
             hint: self.hint.clone(),
             // A 429 need not throttle: the API's classes know a used-up quota by the code in its body.
             throttling: false,
+            kept: false,
         });
         Action::End { at, ending }
     }

@@ -135,6 +135,15 @@ impl FaultPlan {
             .any(|fault| fault.point() == Some(Point::Accept))
     }
 
+    /// What each fault of the plan would do somewhere: which action it asks for does not depend on where.
+    pub fn actions(&self) -> impl Iterator<Item = Action> {
+        let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
+        self.rules.iter().flat_map(move |armed| {
+            let draw = armed.key.draw(&nowhere);
+            armed.rule.faults.iter().map(move |fault| fault.strike(&mut draw.clone()))
+        })
+    }
+
     /// True when [`FaultPlan::decide`] would end this request at `accept`; counts nothing. Asked when
     /// only the head has been read, where a rule that looks at the body cannot match.
     #[must_use]
@@ -249,7 +258,7 @@ impl Armed {
 fn detail(fault: &dyn Fault, action: &Action) -> String {
     match action {
         Action::Delay { micros, .. } => format!("+{}", in_words_exactly(*micros)),
-        Action::Drip { .. } | Action::IgnoreKey | Action::Duplicate { .. } | Action::End { .. } => {
+        Action::Drip { .. } | Action::Key(_) | Action::Duplicate { .. } | Action::End { .. } => {
             fault.detail()
         }
     }

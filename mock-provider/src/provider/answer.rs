@@ -22,9 +22,17 @@ impl Provider {
         match open.struck.ending_at(&[Point::AfterCommit, Point::MidBody]) {
             Some((mark, ending)) => {
                 self.emit_strike(open, &mark);
+                if !matches!(ending, Ending::Hang | Ending::Cut { after_bytes: None, .. })
+                    || mark.at == Point::MidBody.name()
+                {
+                    self.keep_late(open, &own);
+                }
                 self.end(open, &mark, ending, Some(own))
             }
-            None => self.send(open, own, None, Wire::default()),
+            None => {
+                self.keep_late(open, &own);
+                self.send(open, own, None, Wire::default())
+            }
         }
     }
 
@@ -40,8 +48,11 @@ impl Provider {
         let rule = Some(Arc::clone(&mark.rule));
         match ending {
             Ending::Answer(substitute) => {
-                let throttling = substitute.throttling;
+                let (throttling, kept) = (substitute.throttling, substitute.kept);
                 let answer = self.substitute(open, substitute);
+                if kept {
+                    self.keep_answer(open, &answer);
+                }
                 let next = self.send(open, answer, rule, Wire::default());
                 if let Some(planned) = &mut open.planned
                     && throttling

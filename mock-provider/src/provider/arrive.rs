@@ -1,24 +1,20 @@
-//! From the first byte to the point where the work would begin: whose request it is, what strikes it,
-//! and what the limiter, the idempotency store and the API's checks say.
+//! From the first byte to the point where the key is looked up: whose request it is, what strikes it,
+//! and what the limiter says.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header};
 use serde_json::Value;
 
-use super::open::{Open, Own, Place, Stage, Work};
+use super::open::{Open, Own, Place, Stage};
 use super::struck::Struck;
 use super::{Provider, RuleKey};
-use crate::api::{Api, ErrorContext, KeyScope, LimitScope, Reading, Route, Standard, Which};
+use crate::api::{Api, LimitScope, Reading, Route, Standard, Which};
 use crate::coordinates::Coordinates;
-use crate::event::{
-    Class, Digest16, EventKind, Idempotency, KeyState, RateLimited, Recognized, RequestReceived,
-    Side,
-};
+use crate::event::{Class, Digest16, EventKind, RateLimited, Recognized, RequestReceived, Side};
 use crate::exchange::{Exchange, ExchangeId, Next};
 use crate::fault::Point;
 use crate::hint::HintSpec;
-use crate::idempotency::{self, LookUp};
 use crate::plan::{Decision, Situation};
 use crate::recognition::{Evidence, Recognition};
 use crate::request::Request;
@@ -145,6 +141,7 @@ impl Provider {
             account,
             key: read.key,
             slot: None,
+            late: None,
             by: Side::Client,
             ids: self.ids,
             struck: Struck::fold(decision),
@@ -193,12 +190,10 @@ impl Provider {
                     key: open.key.clone(),
                     canonical: open.canonical,
                     slot: None,
+                    late: None,
                     by: Side::Provider,
                     ids: RuleKey::new(self.seed, &format!("#ids of repeat {}", also.len() + 1)),
-                    struck: Struck {
-                        ignore_key: open.struck.ignore_key.clone(),
-                        ..Struck::default()
-                    },
+                    struck: Struck { keys: open.struck.keys.clone(), ..Struck::default() },
                     stage: Stage::Arrive,
                     planned: None,
                     gone: false,
@@ -281,95 +276,6 @@ impl Provider {
         self.emit(open.now_us, EventKind::RateLimited(event));
         let hint = HintSpec::Seconds(admission.retry_after_us);
         Some(self.refuse(open, Which::Standard(Standard::RateLimited), Some(&hint)))
-    }
-
-    /// Looks the key up and checks the request: what the provider will do.
-    fn settle(&mut self, open: &mut Open) -> Work {
-        if let Some(work) = self.look_up(open) {
-            return work;
-        }
-        match open.place.as_ref().map(|place| place.route.validate(&open.call)) {
-            Some(Ok(())) | None => Work::Commit,
-            Some(Err((field, message))) => {
-                if let Some(slot) = open.slot.take() {
-                    self.store.free(slot, open.id, open.now_us);
-                }
-                let context = ErrorContext {
-                    message: Some(&message),
-                    field: Some(&field),
-                    ..ErrorContext::default()
-                };
-                let which = Which::Standard(Standard::InvalidRequest);
-                Work::Settled(self.refuse_with(open, which, &context, None))
-            }
-        }
-    }
-
-    /// What the idempotency store says; `None` when the work is to be done.
-    fn look_up(&mut self, open: &mut Open) -> Option<Work> {
-        let api = Arc::clone(&self.api);
-        let policy = api.idempotency.as_ref()?;
-        if !open.place.as_ref().is_some_and(|place| place.route.keyed) {
-            return None;
-        }
-        let Some(key) = open.key.clone() else {
-            return policy
-                .required
-                .then(|| Work::Settled(self.refuse(open, Which::Refusal(&policy.missing), None)));
-        };
-        if let Some(mark) = open.struck.ignore_key.clone() {
-            self.emit_strike(open, &mark);
-            self.emit_key(open, &key, KeyState::Ignored, None);
-            return None;
-        }
-        if policy.is_too_long(&key) {
-            let own = self.refuse(open, Which::Refusal(&policy.too_long), None);
-            return Some(Work::Settled(Own { refuses_key: true, ..own }));
-        }
-        let place = open.place.as_ref()?;
-        let slot = match policy.scope {
-            KeyScope::Account => idempotency::slot(&[&open.account], &key),
-            KeyScope::Route => idempotency::slot(&[&open.account, &place.route.name], &key),
-        };
-        match self.store.look_up(slot, fingerprint(open, place), open.id, open.now_us) {
-            LookUp::New { expired } => {
-                open.slot = Some(slot);
-                if expired {
-                    self.emit_key(open, &key, KeyState::Expired, None);
-                }
-                None
-            }
-            LookUp::InFlight { first } => {
-                self.emit_key(open, &key, KeyState::InFlight, Some(first));
-                let own = self.refuse(open, Which::Refusal(&policy.in_flight), None);
-                Some(Work::Settled(own))
-            }
-            LookUp::Mismatch { first } => {
-                self.emit_key(open, &key, KeyState::Mismatch, Some(first));
-                let own = self.refuse(open, Which::Refusal(&policy.mismatch), None);
-                Some(Work::Settled(Own { refuses_key: true, ..own }))
-            }
-            LookUp::Replay { first, answer } => {
-                self.emit_key(open, &key, KeyState::Replayed, Some(first));
-                let mut own = Own { replayed: true, usable: false, ..answer };
-                own.status = policy.replay_status.unwrap_or(own.status);
-                for (name, value) in &policy.replay_headers {
-                    own.headers.insert(name.clone(), value.clone());
-                }
-                Some(Work::Settled(own))
-            }
-        }
-    }
-
-    pub(super) fn emit_key(
-        &mut self,
-        open: &Open,
-        key: &Arc<str>,
-        state: KeyState,
-        first_request: Option<ExchangeId>,
-    ) {
-        let event = Idempotency { request: open.id, key: Arc::clone(key), state, first_request };
-        self.emit(open.now_us, EventKind::Idempotency(event));
     }
 
     /// What the trace says of the arrival of a gateway's repeat.
@@ -492,15 +398,4 @@ fn evidence<'a>(api: &Api, request: &'a Request, read: &'a Read) -> Evidence<'a>
         call: &read.reading.call,
         canonical: read.canonical_digest,
     }
-}
-
-/// What two requests with one key must have in common: the route, the parameters of the path and the
-/// canonical body.
-fn fingerprint(open: &Open, place: &Place) -> Digest16 {
-    let path = open.call.path.to_string();
-    let mut bytes = Vec::with_capacity(96);
-    for part in [place.route.name.as_bytes(), b"\0", path.as_bytes(), b"\0", &open.canonical.0] {
-        bytes.extend_from_slice(part);
-    }
-    Digest16::of(&bytes)
 }

@@ -15,6 +15,7 @@ mod arrival;
 mod arrive;
 mod finish;
 mod interpose;
+mod keys;
 mod open;
 mod struck;
 mod work;
@@ -44,6 +45,7 @@ pub use interpose::{Interposed, Interposer, OwnAnswer};
 
 use arrival::Arrivals;
 use arrive::Credential;
+use keys::Alias;
 use open::{Open, Own, Place, Stage};
 use struck::Mark;
 
@@ -79,6 +81,8 @@ pub struct Provider {
     credential: Option<Credential>,
     arrivals: Arrivals,
     store: IdempotencyStore<Own>,
+    /// By which other names keys must be found.
+    aliases: Vec<Alias>,
     limiter: Option<(TokenBucket, LimitScope, u64)>,
     ledger: Ledger,
     /// How many attempts each operation, submit and route has seen.
@@ -121,6 +125,7 @@ impl Provider {
         Self {
             wants_heads: plan.strikes_at_accept(),
             arrivals: Arrivals::new(&plan),
+            aliases: Alias::wanted(&plan),
             plan,
             recognizer: Recognizer::new(&api, operation_id),
             credential: None,
@@ -315,5 +320,7 @@ impl Provider {
     }
 }
 
+#[cfg(test)]
+mod key_model;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use super::struck::Struck;
 use crate::api::{Call, Route};
 use crate::event::{Class, Digest16, Recognized, Side};
 use crate::exchange::ExchangeId;
-use crate::idempotency::Slot;
+use crate::idempotency::{Ask, Slot};
 use crate::ledger::EffectId;
 use crate::plan::Numbered;
 use crate::recognition::Recognition;
@@ -35,6 +35,8 @@ pub(super) struct Open {
     pub(super) canonical: Digest16,
     /// The slot of the idempotency store that this request has in flight.
     pub(super) slot: Option<Slot>,
+    /// The look-up of a key that is to be kept only when the answer is sent.
+    pub(super) late: Option<Ask>,
     pub(super) by: Side,
     /// What object ids and request ids of this request are drawn with.
     pub(super) ids: RuleKey,

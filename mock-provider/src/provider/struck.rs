@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::exchange::Pace;
-use crate::fault::{Action, CHUNKS, DelayPoint, Ending, Point};
+use crate::fault::{Action, CHUNKS, DelayPoint, Ending, KeyFault, Point};
 use crate::plan::{Decision, Strike};
 use crate::units::in_words_exactly;
 
@@ -23,8 +23,8 @@ pub(super) struct Struck {
     pub(super) chunk: Delay,
     /// The body drips.
     pub(super) drip: Option<(Mark, Pace)>,
-    /// The key is overlooked.
-    pub(super) ignore_key: Option<Mark>,
+    /// The key is treated in another way than honestly.
+    pub(super) keys: Vec<(Mark, KeyFault)>,
     /// A gateway repeats the request: (mark, times, microseconds apart).
     pub(super) duplicates: Vec<(Mark, u32, u64)>,
     /// The request ends in another way than the provider's own answer.
@@ -85,8 +85,8 @@ impl Struck {
                     Pace { bytes: usize::try_from(bytes).unwrap_or(usize::MAX).max(1), every_us };
                 self.drip = Some((mark("mid_body", strike.detail.clone()), pace));
             }
-            Action::IgnoreKey => {
-                self.ignore_key = Some(mark("before_commit", strike.detail.clone()));
+            Action::Key(fault) => {
+                self.keys.push((mark("before_commit", strike.detail.clone()), fault));
             }
             Action::Duplicate { times, apart_us } => {
                 let mark = mark("accept", strike.detail.clone());
@@ -104,6 +104,7 @@ impl Struck {
     pub(super) fn sort_out_throttling(&mut self, throttles: impl Fn(u16) -> bool) {
         if let Some((mark, point @ Point::BeforeCommit, Ending::Answer(substitute))) =
             self.ending.as_deref_mut()
+            && !substitute.kept
             && substitute.status.is_some_and(throttles)
         {
             *point = Point::Throttling;
@@ -115,6 +116,16 @@ impl Struck {
     pub(super) fn ending_at(&self, points: &[Point]) -> Option<(Mark, Ending)> {
         let (mark, at, ending) = self.ending.as_deref()?;
         points.contains(at).then(|| (mark.clone(), ending.clone()))
+    }
+
+    /// The first departure from an honest treatment of keys of which `pick` makes something, and its mark.
+    pub(super) fn key<T>(&self, pick: impl Fn(&KeyFault) -> Option<T>) -> Option<(Mark, T)> {
+        self.keys.iter().find_map(|(mark, fault)| Some((mark.clone(), pick(fault)?)))
+    }
+
+    /// True when the ending puts an answer under the key that takes the place of the provider's own.
+    pub(super) fn keeps_another(&self) -> bool {
+        matches!(self.ending.as_deref(), Some((_, _, Ending::Answer(answer))) if answer.kept)
     }
 
     /// How the body is paced, for a body of `length` bytes.

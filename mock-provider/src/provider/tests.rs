@@ -16,7 +16,7 @@ use crate::document::{At, Diagnostics};
 use crate::event::{Class, Event, EventKind, KeyState, Side};
 use crate::exchange::{Answer, End, Ended, Exchange, ExchangeId, Finish, Next};
 use crate::fault::{
-    Action, DelayPoint, Ending, Fault, FaultKind, Group, Malformed, Point, Substitute,
+    Action, DelayPoint, Ending, Fault, FaultKind, Group, KeyFault, Malformed, Point, Substitute,
 };
 use crate::hint::{HintSpec, WallClock};
 use crate::malformed;
@@ -49,7 +49,7 @@ impl Fault for Does {
     fn kind(&self) -> &'static FaultKind {
         match self.0 {
             Action::Delay { .. } | Action::Drip { .. } => &KIND[0],
-            Action::IgnoreKey | Action::Duplicate { .. } => &KIND[1],
+            Action::Key(_) | Action::Duplicate { .. } => &KIND[1],
             Action::End { .. } => &KIND[2],
         }
     }
@@ -88,6 +88,7 @@ fn status(status: u16, hint: Option<HintSpec>) -> Ending {
         code: None,
         hint,
         throttling,
+        kept: false,
     })
 }
 
@@ -464,7 +465,7 @@ fn a_gateway_repeats_a_request_without_a_key_and_charges_twice() {
 
 #[test]
 fn an_ignored_key_charges_each_time() {
-    let rule = Rule { when: When::default(), ..first_attempt(Action::IgnoreKey) };
+    let rule = Rule { when: When::default(), ..first_attempt(Action::Key(KeyFault::Ignore)) };
     let mut bench = Bench::new(vec![rule]);
     for _ in 0..3 {
         let exchange = bench.charge("order-1", Some("k1"));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Provider;
 use super::open::{Open, Own, Place, Stage, Work};
 use crate::api::{Context, EffectDraft, ErrorContext, Standard, Stores, Which, Written, bytes};
-use crate::event::{EffectCommitted, EffectReversed, EventKind, KeyState};
+use crate::event::{EffectCommitted, EffectReversed, EventKind};
 use crate::exchange::Next;
 use crate::fault::{Ending, Point};
 use crate::ledger::{EffectId, Object, Owner};
@@ -82,6 +82,8 @@ impl Provider {
         let Some(slot) = open.slot else { return };
         match ending {
             Ending::Hang => return,
+            // The answer that takes the place of the provider's own is kept when it is made.
+            Ending::Answer(answer) if answer.kept => return,
             Ending::InFlight { for_us, .. } if *for_us > 0 => {
                 self.store.hold(slot, open.now_us.saturating_add(*for_us));
             }
@@ -107,19 +109,21 @@ impl Provider {
                 (own, all == Some(Stores::All))
             }
         };
-        if let Some(slot) = open.slot.take() {
-            if keep {
-                self.store.store(slot, open.id, own.clone());
-                if let Some(key) = open.key.clone() {
-                    self.emit_key(open, &key, KeyState::Stored, None);
-                }
-                if let Some((_, Point::AfterCommit, Ending::InFlight { for_us, .. })) =
-                    open.struck.ending.as_deref()
-                {
-                    self.store.hold(slot, open.now_us.saturating_add(*for_us));
-                }
-            } else {
+        if open.struck.keeps_another() {
+            return own;
+        }
+        if !keep {
+            open.late = None;
+            if let Some(slot) = open.slot.take() {
                 self.store.free(slot, open.id, open.now_us);
+            }
+        } else if open.late.is_none() {
+            let slot = open.slot;
+            self.keep_answer(open, &own);
+            if let (Some(slot), Some((_, Point::AfterCommit, Ending::InFlight { for_us, .. }))) =
+                (slot, open.struck.ending.as_deref())
+            {
+                self.store.hold(slot, open.now_us.saturating_add(*for_us));
             }
         }
         own

@@ -8,4 +8,5 @@ mod answers;
 mod delays;
 mod endings;
 mod input;
+mod keys;
 mod stage;

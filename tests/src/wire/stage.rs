@@ -51,6 +51,16 @@ impl Stage {
         .await
     }
 
+    /// `inject` is what stands under `inject:` of a rule that strikes every request.
+    pub(super) async fn always(inject: &str) -> Self {
+        Self::under(&format!("  - {{name: struck, inject: {{{inject}}}}}\n")).await
+    }
+
+    /// Rules as they stand under `faults:`.
+    pub(super) async fn under(rules: &str) -> Self {
+        Self::of("payments", "create_charge", &format!("faults:\n{rules}")).await
+    }
+
     /// No rule at all.
     pub(super) async fn calm() -> Self {
         Self::of("payments", "create_charge", "").await

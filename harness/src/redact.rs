@@ -7,7 +7,7 @@
 //! spellings, and text without a secret comes back unchanged.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use brownout_provider::api::hex;
 
@@ -17,7 +17,10 @@ pub const SHORTEST_SECRET: usize = 6;
 /// The secrets of a run, ready to be looked for.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
-    patterns: Vec<Pattern>,
+    /// Kind and value.
+    secrets: Vec<(String, String)>,
+    /// Their spellings, made when there is something to be looked through.
+    patterns: OnceLock<Vec<Pattern>>,
 }
 
 /// A text without secrets, and which marks now stand in it.
@@ -63,25 +66,38 @@ impl Redactor {
     /// out.
     #[must_use]
     pub fn new<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut patterns: Vec<Pattern> = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut known: Vec<(String, String)> = Vec::new();
         for (kind, value) in secrets {
-            if value.len() < SHORTEST_SECRET || !seen.insert(value.to_owned()) {
-                continue;
+            let seen = known.iter().any(|(_, known)| known == value);
+            if value.len() >= SHORTEST_SECRET && !seen {
+                known.push((kind.to_owned(), value.to_owned()));
             }
-            patterns.push(Pattern {
-                kind: kind.to_owned(),
-                bytes: value.as_bytes().to_vec(),
-                base64_mixed_before: None,
-            });
-            patterns.extend(base64_patterns(kind, value.as_bytes()));
         }
-        Self { patterns }
+        Self { secrets: known, patterns: OnceLock::new() }
+    }
+
+    fn patterns(&self) -> &[Pattern] {
+        self.patterns.get_or_init(|| {
+            let spellings = self.secrets.iter().flat_map(|(kind, value)| {
+                let bytes = value.as_bytes();
+                let plain = Pattern {
+                    kind: kind.clone(),
+                    bytes: bytes.to_vec(),
+                    base64_mixed_before: None,
+                };
+                std::iter::once(plain).chain(base64_patterns(kind, bytes))
+            });
+            spellings.collect()
+        })
     }
 
     /// Replaces every secret in `text` by its mark.
     #[must_use]
     pub fn redact(&self, text: &str) -> Redacted {
+        // No spelling of a secret is shorter than this.
+        if text.len() < SHORTEST_SECRET {
+            return Redacted { text: text.to_owned(), marks: Vec::new() };
+        }
         let mut finds = Vec::new();
         self.search(&View::plain(text), &mut finds);
         if text.contains('%') {
@@ -98,7 +114,7 @@ impl Redactor {
 
     /// Finds every pattern in a view; the ranges are those of the original text.
     fn search(&self, view: &View<'_>, finds: &mut Vec<Find>) {
-        for pattern in &self.patterns {
+        for pattern in self.patterns() {
             let mut from = 0;
             while let Some(at) = find_bytes(&view.bytes[from..], &pattern.bytes) {
                 let start = from + at;

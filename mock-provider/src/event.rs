@@ -626,11 +626,42 @@ impl Digest16 {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         use sha2::Digest;
-        let full: [u8; 32] = sha2::Sha256::digest(bytes).into();
+        Self::of_hash(sha2::Sha256::new_with_prefix(bytes))
+    }
+
+    /// The digest of several parts: others, or cut elsewhere, have another.
+    #[must_use]
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        use sha2::Digest;
+        let mut hash = sha2::Sha256::new();
+        for part in parts {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        Self::of_hash(hash)
+    }
+
+    fn of_hash(hash: sha2::Sha256) -> Self {
+        use sha2::Digest;
+        let full: [u8; 32] = hash.finalize().into();
         let mut short = [0; 16];
         short.copy_from_slice(&full[..16]);
         Self(short)
     }
+}
+
+/// Hands bytes over as hexadecimal digits, two for each.
+pub(crate) fn as_hex<const BYTES: usize, T>(
+    bytes: &[u8; BYTES],
+    take: impl FnOnce(&str) -> T,
+) -> T {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0_u8; 64];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 15)];
+    }
+    take(std::str::from_utf8(&text[..2 * BYTES]).expect("hexadecimal digits are UTF-8"))
 }
 
 impl std::fmt::Debug for Digest16 {
@@ -641,7 +672,7 @@ impl std::fmt::Debug for Digest16 {
 
 impl std::fmt::Display for Digest16 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        as_hex(&self.0, |text| f.write_str(text))
     }
 }
 
@@ -667,13 +698,7 @@ mod as_object {
 
 impl Serialize for Digest16 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0_u8; 32];
-        for (index, byte) in self.0.iter().enumerate() {
-            text[2 * index] = HEX[usize::from(byte >> 4)];
-            text[2 * index + 1] = HEX[usize::from(byte & 15)];
-        }
-        serializer.serialize_str(std::str::from_utf8(&text).expect("hexadecimal digits are UTF-8"))
+        as_hex(&self.0, |text| serializer.serialize_str(text))
     }
 }
 

@@ -4,11 +4,10 @@
 //! scenario both hash through here.
 //! **Invariant:** the hash is a function of the set of lines, never of their order.
 
-use std::collections::BTreeSet;
-
 use sha2::{Digest, Sha256};
 
 use crate::coordinates::Coordinates;
+use crate::event::as_hex;
 
 /// What one rule drew at one coordinate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,13 +43,16 @@ impl Drawn<'_> {
 /// ```
 #[must_use]
 pub fn schedule_hash<'a>(lines: impl IntoIterator<Item = Drawn<'a>>) -> String {
-    let sorted: BTreeSet<String> = lines.into_iter().map(|drawn| drawn.line()).collect();
+    let mut sorted: Vec<String> = lines.into_iter().map(|drawn| drawn.line()).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
     let mut hash = Sha256::new();
     for line in sorted {
         hash.update(line.as_bytes());
         hash.update(b"\n");
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest: [u8; 32] = hash.finalize().into();
+    as_hex(&digest, str::to_owned)
 }
 
 #[cfg(test)]

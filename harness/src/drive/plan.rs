@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use brownout_provider::template::{Template, TemplateError};
+use brownout_provider::template::{TemplateError, Tree};
 use brownout_provider::units::micros;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::schedule::Slot;
 use crate::operation::Operation;
@@ -18,7 +18,7 @@ use crate::scenario::{PLANTED, Planted, Workload};
 #[derive(Debug)]
 pub struct Plan {
     call: Arc<str>,
-    input: Tree,
+    input: Arc<Tree>,
     /// What is added to an operation's place to give its number: 0 in a main run.
     raise: u64,
     deadline_us: u64,
@@ -60,19 +60,20 @@ impl Address {
 impl Plan {
     /// The plan of a workload that calls `call`, with these markers planted in it. In a control run
     /// `raise` keeps the inputs apart from those of the main run.
-    ///
-    /// # Errors
-    ///
-    /// When a template of the input is not written as templates are.
+    #[must_use]
     pub fn new(
         workload: &Workload,
         call: &Arc<str>,
         raise: u64,
-        planted: &Planted,
-    ) -> Result<Self, RunError> {
-        let input = Tree::compile(&workload.input).map_err(|error| failed(&error))?;
-        let deadline_us = micros(workload.deadline);
-        Ok(Self { call: Arc::clone(call), input, raise, deadline_us, planted: planted.value() })
+        planted: Option<&Planted>,
+    ) -> Self {
+        Self {
+            call: Arc::clone(call),
+            input: Arc::clone(&workload.input),
+            raise,
+            deadline_us: micros(workload.deadline),
+            planted: planted.map(Planted::value).unwrap_or_default(),
+        }
     }
 
     /// When the caller gives up, in microseconds after the submit.
@@ -112,50 +113,6 @@ fn failed(error: &TemplateError) -> RunError {
     RunError::Template { what: "the input of an operation".to_owned(), reason: error.to_string() }
 }
 
-/// A value whose texts are templates.
-#[derive(Debug)]
-enum Tree {
-    Constant(Value),
-    Text(Template),
-    List(Vec<Tree>),
-    Object(Vec<(String, Tree)>),
-}
-
-impl Tree {
-    fn compile(value: &Value) -> Result<Self, TemplateError> {
-        Ok(match value {
-            Value::String(text) => Self::Text(Template::compile(text)?),
-            Value::Array(items) => {
-                Self::List(items.iter().map(Self::compile).collect::<Result<_, _>>()?)
-            }
-            Value::Object(fields) => Self::Object(
-                fields
-                    .iter()
-                    .map(|(name, value)| Ok((name.clone(), Self::compile(value)?)))
-                    .collect::<Result<_, _>>()?,
-            ),
-            Value::Null | Value::Bool(_) | Value::Number(_) => Self::Constant(value.clone()),
-        })
-    }
-
-    fn render(&self, names: &[(&str, &Value)]) -> Result<Value, TemplateError> {
-        Ok(match self {
-            Self::Constant(value) => value.clone(),
-            Self::Text(template) => template.value(names)?,
-            Self::List(items) => {
-                Value::Array(items.iter().map(|item| item.render(names)).collect::<Result<_, _>>()?)
-            }
-            Self::Object(fields) => {
-                let mut map = Map::new();
-                for (name, value) in fields {
-                    map.insert(name.clone(), value.render(names)?);
-                }
-                Value::Object(map)
-            }
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -163,18 +120,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use brownout_provider::document::Diagnostics;
     use brownout_provider::seed::Seed;
 
     use crate::scenario::{Arrival, Submits};
 
-    fn workload(input: Value) -> Workload {
+    fn workload(input: &Value) -> Workload {
+        let diagnostics = Diagnostics::new();
+        let names = ["n", "submit", PLANTED, "nobody"];
+        let tree = Tree::resolve(input, &names, &diagnostics.root()).expect("right templates");
         Workload {
             call: Some(Arc::from("create_charge")),
             operations: 3,
             exec_operations: None,
             concurrency: 1,
             arrival: Arrival::AtOnce,
-            input,
+            input: Arc::new(tree),
             submits: Submits { times: 1, apart: Duration::ZERO },
             deadline: Duration::from_secs(30),
             operation_id: None,
@@ -190,8 +151,7 @@ mod tests {
     #[test]
     fn every_operation_carries_the_markers_that_its_input_asks_for() {
         let input = json!({"card": "{{ planted.card }}", "text": "about {{ planted.prompt }}"});
-        let plan = Plan::new(&workload(input), &Arc::from("c"), 0, &planted());
-        let plan = plan.expect("good templates");
+        let plan = Plan::new(&workload(&input), &Arc::from("c"), 0, Some(&planted()));
         let at = |index| {
             plan.operation(Slot { index, submit: 1 }, &address()).expect("it renders").input
         };
@@ -212,10 +172,10 @@ mod tests {
     #[test]
     fn an_operation_is_named_numbered_and_addressed() {
         let workload = workload(
-            json!({"order": "order-{{ n }}", "n": "{{ n }}", "tags": ["s{{ submit }}", 1]}),
+            &json!({"order": "order-{{ n }}", "n": "{{ n }}", "tags": ["s{{ submit }}", 1]}),
         );
         let call = Arc::from("create_charge");
-        let plan = Plan::new(&workload, &call, 0, &planted()).expect("good templates");
+        let plan = Plan::new(&workload, &call, 0, None);
         let operation =
             plan.operation(Slot { index: 3, submit: 2 }, &address()).expect("it renders");
         assert_eq!(
@@ -231,9 +191,8 @@ mod tests {
 
     #[test]
     fn a_control_run_has_inputs_of_its_own_and_the_same_names() {
-        let plan = Plan::new(&workload(json!("{{ n }}")), &Arc::from("c"), 1_000_000, &planted());
+        let plan = Plan::new(&workload(&json!("{{ n }}")), &Arc::from("c"), 1_000_000, None);
         let operation = plan
-            .expect("good templates")
             .operation(Slot { index: 1, submit: 1 }, &Address { token_in_key: false, ..address() })
             .expect("it renders");
         assert_eq!((&*operation.id, operation.n), ("op-0001", 1_000_001));
@@ -243,9 +202,8 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_there_is_an_error_of_the_scenario() {
-        let plan = Plan::new(&workload(json!("{{ nobody }}")), &Arc::from("c"), 0, &planted());
+        let plan = Plan::new(&workload(&json!("{{ nobody }}")), &Arc::from("c"), 0, None);
         let error = plan
-            .expect("good templates")
             .operation(Slot { index: 1, submit: 1 }, &address())
             .expect_err("nobody is not there");
         assert_eq!(error.exit_code(), 3);

@@ -29,7 +29,7 @@ use crate::drive::loopback::{Call, post_over};
 use crate::drive::plan::{Address, Plan};
 use crate::drive::schedule::Slot;
 use crate::operation::{Operation, Outcome};
-use crate::scenario::{Apis, Overrides, Planted, Scenario, read};
+use crate::scenario::{Apis, Overrides, Scenario, read};
 
 /// Delays before and after the work, an answer that asks for patience, and a reset, all at once.
 const SONG: &str = "version: 1
@@ -170,9 +170,7 @@ fn model(scenario: &Scenario) -> BTreeSet<Arrival> {
     });
     let workload = &scenario.workload;
     let call = workload.call.as_ref().expect("the canary's scenario calls a route");
-    let planted = Planted::of(scenario.seed);
-    let plan =
-        Plan::new(workload, call, 0, &planted).expect("the canary's input is a right template");
+    let plan = Plan::new(workload, call, 0, None);
     let auth = spec.api.auth.as_ref().expect("payments asks for a key");
     let address =
         Address { url: String::new(), key: auth.dummy.clone(), token_in_key: auth.token_in_key };

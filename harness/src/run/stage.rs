@@ -460,7 +460,7 @@ impl Order<'_> {
             RunKind::Main => 0,
             RunKind::Control => CONTROL_RAISE,
         };
-        Plan::new(workload, call, raise, &Planted::of(self.seed)).map(Some)
+        Ok(Some(Plan::new(workload, call, raise, self.planted().as_ref())))
     }
 
     /// What must not stand in the client's output: the keys of the APIs, every other variable that looks
@@ -478,8 +478,13 @@ impl Order<'_> {
             }
         }
         let keys = secrets.iter().map(|secret| ("api_key", secret.as_str()));
-        let planted = Planted::of(self.seed);
-        Ok(Redactor::new(keys.chain(planted.within(&self.scenario.workload.input))))
+        let planted = self.planted();
+        let marks = planted.as_ref().map(Planted::marks);
+        Ok(Redactor::new(keys.chain(marks.into_iter().flatten())))
+    }
+
+    fn planted(self) -> Option<Planted> {
+        Planted::within(&self.scenario.workload.input, self.seed)
     }
 
     fn hosts(self) -> Hosts {

@@ -24,6 +24,7 @@ use std::time::Duration;
 use brownout_provider::api::Api;
 use brownout_provider::rule::Rule;
 use brownout_provider::seed::Seed;
+use brownout_provider::template::Tree;
 use brownout_provider::units::Scale;
 use serde_json::Value;
 
@@ -84,7 +85,7 @@ pub struct Workload {
     /// When operations are submitted.
     pub arrival: Arrival,
     /// The input, with templates still in it, which know `n` and `submit` and are well-formed.
-    pub input: Value,
+    pub input: Arc<Tree>,
     /// How often each operation is submitted.
     pub submits: Submits,
     /// When the caller gives up on an operation.

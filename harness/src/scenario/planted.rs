@@ -6,6 +6,7 @@
 
 use brownout_provider::coordinates::Coordinates;
 use brownout_provider::seed::{RuleKey, Seed};
+use brownout_provider::template::Tree;
 use serde_json::{Value, json};
 
 /// The markers of a run.
@@ -39,23 +40,16 @@ impl Planted {
         json!({"card": self.card, "prompt": self.prompt})
     }
 
-    /// The markers that this input, with its templates, makes a client send: kind and text.
+    /// The markers of a seed, where this input makes a client send any.
     #[must_use]
-    pub fn within(&self, input: &Value) -> Vec<(&'static str, &str)> {
-        if !asks(input) {
-            return Vec::new();
-        }
-        vec![("card", &self.card), ("prompt", &self.prompt)]
+    pub fn within(input: &Tree, seed: Seed) -> Option<Self> {
+        input.names().contains(PLANTED).then(|| Self::of(seed))
     }
-}
 
-/// True when a text of the input speaks of markers.
-fn asks(input: &Value) -> bool {
-    match input {
-        Value::String(text) => text.contains(PLANTED),
-        Value::Array(items) => items.iter().any(asks),
-        Value::Object(fields) => fields.values().any(asks),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    /// What to look for: kind and text.
+    #[must_use]
+    pub fn marks(&self) -> [(&'static str, &str); 2] {
+        [("card", &self.card), ("prompt", &self.prompt)]
     }
 }
 
@@ -69,7 +63,15 @@ fn check_digit(digits: &[u64]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use brownout_provider::document::Diagnostics;
+
     use super::*;
+
+    fn tree(input: &Value) -> Tree {
+        let diagnostics = Diagnostics::new();
+        let tree = Tree::resolve(input, &["n", PLANTED], &diagnostics.root());
+        tree.expect("a right template")
+    }
 
     #[test]
     fn the_check_digit_is_that_of_card_numbers() {
@@ -89,8 +91,8 @@ mod tests {
         assert_eq!((planted.card.len(), planted.prompt.len()), (16, 24));
         assert!(planted.card.starts_with('4'));
 
-        let asking = json!({"deep": [{"card": "{{ planted.card }}"}]});
-        assert_eq!(planted.within(&asking).len(), 2);
-        assert_eq!(planted.within(&json!({"card": "4242", "n": "{{ n }}"})), []);
+        let within = |input| Planted::within(&tree(&input), seed(1));
+        assert_eq!(within(json!({"deep": [{"card": "{{ planted.card }}"}]})), Some(planted));
+        assert_eq!(within(json!({"card": "4242", "n": "{{ n }}"})), None);
     }
 }

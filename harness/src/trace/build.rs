@@ -209,13 +209,13 @@ impl TraceBuilder {
             self.routes.entry(route).or_insert(seen).effectful |= event.effectful;
         }
         let auth = event.auth_digest.map(|digest| self.names.intern(&digest.to_string()));
-        let call = Digest16::of(
-            format!(
-                "{}\n{}\n{}\n{:?}",
-                event.method, event.path, event.canonical_digest, event.auth_digest
-            )
-            .as_bytes(),
-        );
+        let sender = event.auth_digest.unwrap_or_default();
+        let call = Digest16::of_parts(&[
+            event.method.as_bytes(),
+            event.path.as_bytes(),
+            &event.canonical_digest.0,
+            &sender.0,
+        ]);
         for (rule, fault) in &event.drawn {
             let (rule, fault) = (self.names.intern(rule), self.names.intern(fault));
             self.drawn.push(Drawn { request: id, rule, fault });
@@ -262,9 +262,11 @@ impl TraceBuilder {
         else {
             return false;
         };
-        let bytes = Digest16::of(
-            format!("{}\n{}\n{}", event.method, event.path, event.body_digest).as_bytes(),
-        );
+        let bytes = Digest16::of_parts(&[
+            event.method.as_bytes(),
+            event.path.as_bytes(),
+            &event.body_digest.0,
+        ]);
         let chain = (operation, request.submit, request.provider, route);
         self.latest.insert(chain, bytes) == Some(bytes)
     }

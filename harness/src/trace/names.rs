@@ -4,9 +4,8 @@
 //! **Invariant:** within one trace two names are equal exactly if their texts are.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::num::NonZeroU32;
-
-use sha2::{Digest, Sha256};
 
 /// A text of a trace, in four bytes (also as an `Option`). Names of different traces do not compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,8 +15,8 @@ pub struct Name(NonZeroU32);
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     texts: Vec<Box<str>>,
-    /// By the first eight bytes of the text's SHA-256, which take less room than the text. A second
-    /// text under one number is found by looking through all.
+    /// By eight bytes of hash, which take less room than the text. A second text under one number is
+    /// found by looking through all.
     index: BTreeMap<u64, Name>,
 }
 
@@ -27,20 +26,25 @@ impl Names {
     /// # Panics
     /// When a trace holds more than 2^32 − 2 distinct texts.
     pub fn intern(&mut self, text: &str) -> Name {
-        if let Some(name) = self.find(text) {
+        let hash = hash(text);
+        if let Some(name) = self.find_hashed(hash, text) {
             return name;
         }
         self.texts.push(text.into());
         let number = u32::try_from(self.texts.len()).expect("a trace has fewer than 2^32 texts");
         let name = Name(NonZeroU32::new(number).expect("a length after a push is at least 1"));
-        self.index.entry(digest(text)).or_insert(name);
+        self.index.entry(hash).or_insert(name);
         name
     }
 
     /// The name of `text`, if the trace holds it.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<Name> {
-        let first = *self.index.get(&digest(text))?;
+        self.find_hashed(hash(text), text)
+    }
+
+    fn find_hashed(&self, hash: u64, text: &str) -> Option<Name> {
+        let first = *self.index.get(&hash)?;
         if self.text(first) == text {
             return Some(first);
         }
@@ -64,11 +68,11 @@ impl Names {
     }
 }
 
-fn digest(text: &str) -> u64 {
-    let full: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-    let mut first = [0; 8];
-    first.copy_from_slice(&full[..8]);
-    u64::from_be_bytes(first)
+/// A hash whose key is the same in every process.
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(workload.deadline, Duration::from_secs(30));
     assert_eq!(workload.arrival, Arrival::AtOnce);
     assert_eq!(workload.submits, Submits { times: 1, apart: Duration::ZERO });
-    assert!(workload.input.get("amount").is_some(), "the route's own input");
+    assert!(workload.input.source().get("amount").is_some(), "the route's own input");
     assert!(workload.mode.is_none() && workload.exec_operations.is_none());
     assert_eq!(scenario.providers.keys().map(|name| &**name).collect::<Vec<_>>(), [PROVIDER]);
 }
@@ -135,7 +135,7 @@ fn a_scale_shortens_every_duration_and_nothing_else() {
     assert_eq!(scenario.workload.deadline, Duration::from_secs(30));
     assert_eq!(scenario.workload.arrival, Arrival::Every(Duration::from_secs(1)));
     assert_eq!(scenario.workload.submits.apart, Duration::from_secs(1));
-    assert_eq!(scenario.workload.input["note"], "60s", "text of the input is no duration");
+    assert_eq!(scenario.workload.input.source()["note"], "60s", "text of the input is no duration");
     assert_eq!(scenario.rules[0].when.during_us, Some((1_000_000, 30_000_000)));
     assert!(matches!(action(&scenario.rules[0]), Action::Delay { micros: 1_000_000, .. }));
     assert!(format!("{:?}", action(&scenario.rules[1])).contains("Seconds(1500000)"));

@@ -46,7 +46,7 @@ pub(super) fn resolve(
         exec_operations: raw.exec.and_then(|exec| exec.operations),
         concurrency: raw.concurrency.unwrap_or(1),
         arrival: arrival(raw.arrival.as_ref(), &at.key("arrival")),
-        input: input?,
+        input: Arc::new(input?),
         submits: submits(raw.submits.as_ref(), &at.key("submits")),
         deadline,
         operation_id: raw
@@ -133,7 +133,7 @@ pub(super) fn check_route(route: &str, api: &Api, at: &At<'_>) -> bool {
 }
 
 /// The input: the scenario's own, or the route's.
-fn input(raw: Option<&Map<String, Value>>, route: Option<&Route>, at: &At<'_>) -> Option<Value> {
+fn input(raw: Option<&Map<String, Value>>, route: Option<&Route>, at: &At<'_>) -> Option<Tree> {
     let value = match (raw, route) {
         (Some(raw), _) => Value::Object(raw.clone()),
         (None, Some(route)) => route.input.source(),
@@ -151,7 +151,7 @@ fn input(raw: Option<&Map<String, Value>>, route: Option<&Route>, at: &At<'_>) -
         });
         return None;
     }
-    Some(value)
+    Some(tree)
 }
 
 fn arrival(raw: Option<&RawArrival>, at: &At<'_>) -> Arrival {

@@ -51,13 +51,15 @@ pub struct Object {
     pub owner: Owner,
     text: Bytes,
     value: OnceCell<Box<Value>>,
+    /// What a read showed before the latest change.
+    earlier: Option<Box<Value>>,
 }
 
 impl Object {
     /// An object of which a read shows this JSON text.
     #[must_use]
     pub fn new(collection: Arc<str>, text: Bytes, effect: Option<EffectId>, owner: Owner) -> Self {
-        Self { collection, effect, owner, text, value: OnceCell::new() }
+        Self { collection, effect, owner, text, value: OnceCell::new(), earlier: None }
     }
 
     /// What a read shows; `null` if it was made of something else than JSON.
@@ -66,8 +68,15 @@ impl Object {
         self.value.get_or_init(|| serde_json::from_slice(&self.text).unwrap_or_default())
     }
 
+    /// What a read showed before the latest change, if there was one.
+    #[must_use]
+    pub fn earlier(&self) -> Option<&Value> {
+        self.earlier.as_deref()
+    }
+
     /// Changes what a read shows.
     pub fn change(&mut self, value: Value) {
+        self.earlier = Some(Box::new(self.value().clone()));
         self.text = Bytes::new();
         self.value = OnceCell::from(Box::new(value));
     }

@@ -1,4 +1,4 @@
-//! Quantities as people write them: lengths of time, chances and rates.
+//! Quantities as people write them: lengths of time, chances, rates and numbers of bytes.
 //!
 //! Each is read from words (`150ms`, `30%`, `50/s`), kept as integers, and written back as words that
 //! read as the same value. Knows nothing about where they are used.
@@ -414,6 +414,9 @@ words!(
     "By how much every duration written in the scenario is shortened.",
     ["1/60"]
 );
+
+mod size;
+pub use size::Size;
 
 #[cfg(test)]
 mod tests {

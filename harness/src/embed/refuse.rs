@@ -7,7 +7,6 @@ use std::fmt;
 use brownout_provider::coordinates::Coordinates;
 use brownout_provider::exchange::End;
 use brownout_provider::fault::{Action, DelayPoint, Ending, Malformed, Point};
-use brownout_provider::malformed::Kind;
 use brownout_provider::rule::Rule;
 use brownout_provider::seed::{RuleKey, Seed};
 
@@ -100,17 +99,14 @@ pub(super) fn in_a_responder(action: &Action) -> Option<&'static str> {
         Action::Drip { .. } | Action::Delay { at: DelayPoint::Head | DelayPoint::Chunk, .. } => {
             Some("wiremock sends head and body at once; use `latency: {…, at: after_commit}`")
         }
-        Action::End {
-            ending:
-                Ending::Malformed(Malformed {
-                    kind: Kind::TruncatedJson | Kind::MissingField | Kind::WrongAmount,
-                    ..
-                }),
-            ..
-        } => Some(
-            "wiremock lets nobody read the answer that it is about to send; use another kind, such as \
+        Action::End { ending: Ending::Malformed(Malformed { kind, .. }), .. }
+            if kind.needs_the_answer() =>
+        {
+            Some(
+                "wiremock lets nobody read the answer that it is about to send; use another kind, such as \
              `empty_object`, or `status: {code: 200, body: …}`",
-        ),
+            )
+        }
         Action::Delay { .. } | Action::Key(_) | Action::Duplicate { .. } | Action::End { .. } => {
             of_the_provider(action)
         }

@@ -61,8 +61,8 @@ impl Faults {
     ///
     /// When a rule injects what wiremock cannot do: it ends no connection (`reset`, `close`, `truncate`),
     /// sends head and body at once (`drip`, `latency` at `head` or `chunk`, `hang` at `mid_body`), and
-    /// shows nobody the answer that it is about to send (`malformed` of the kinds `truncated_json`,
-    /// `missing_field` and `wrong_amount`). What belongs to a provider's own keys (`ignore_key`,
+    /// shows nobody the answer that it is about to send (`malformed` of the kinds that are made of it, such
+    /// as `truncated_json`, `missing_field` and `wrong_amount`). What belongs to a provider's own keys (`ignore_key`,
     /// `conflict`, `duplicate_request`) is refused too.
     pub fn responder<R: Respond>(&self, inner: R) -> Result<FaultResponder<R>, NotHere> {
         refuse::check("wiremock", &self.rules, refuse::in_a_responder)?;
@@ -92,7 +92,7 @@ impl<R: Respond> Respond for FaultResponder<R> {
                 let blank = own.is_some().then(blank);
                 match struck.answer(blank) {
                     Next::Answer(answer) => match own {
-                        Some(own) if spoils => delayed(spoiled(own, &answer), wait),
+                        Some(own) if spoils => delayed(spoiled(own, *answer), wait),
                         Some(_) | None => delayed(whole(*answer), wait),
                     },
                     // What ends a connection was refused, so that silence is all that is left.
@@ -107,8 +107,11 @@ impl<R: Respond> Respond for FaultResponder<R> {
     }
 }
 
+/// The status of an answer that a fault only changes.
+const BLANK_STATUS: u16 = 200;
+
 fn blank() -> OwnAnswer {
-    OwnAnswer { status: 200, headers: HeaderMap::new(), body: Bytes::new() }
+    OwnAnswer { status: BLANK_STATUS, headers: HeaderMap::new(), body: Bytes::new() }
 }
 
 /// A wait that the template has of its own stays where none is injected.
@@ -117,7 +120,14 @@ fn delayed(template: ResponseTemplate, wait: Duration) -> ResponseTemplate {
 }
 
 /// The answer of the responder inside with another body.
-fn spoiled(own: ResponseTemplate, answer: &Answer) -> ResponseTemplate {
+fn spoiled(own: ResponseTemplate, answer: Answer) -> ResponseTemplate {
+    if answer.status != BLANK_STATUS {
+        return whole(answer);
+    }
+    let own = match answer.headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) => own.insert_header(header::CONTENT_ENCODING, encoding.clone()),
+        None => own,
+    };
     match media_type(&answer.headers) {
         Some(media_type) => own.set_body_raw(answer.body.clone(), media_type),
         None => own.set_body_bytes(answer.body.clone()),

@@ -218,7 +218,7 @@ impl Means {
                 self.hint |= answer.throttling && answer.hint.is_none();
             }
             Ending::InFlight { hint, .. } => self.add_hint(hint.as_ref()),
-            Ending::Malformed(_) => self.unusable = true,
+            Ending::Malformed(how) => self.unusable |= !how.kind.stays_usable(),
             Ending::Hang => self.hang = true,
             Ending::Cut { after_bytes, then } => {
                 self.unusable |= after_bytes.is_some();

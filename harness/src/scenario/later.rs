@@ -81,35 +81,6 @@ const INVARIANTS: &[(&str, &str)] = &[
     ("check", "expect a shipped invariant, or write one in Rust as a function of the trace"),
 ];
 
-/// Kinds of malformed answers of the catalogue, by name.
-const MALFORMED: &[(&str, &str)] = &[
-    ("invalid_utf8", "use `truncated_json`"),
-    ("no_content", "use `empty_body`"),
-    ("json_null", "use `empty_object`"),
-    ("plain_text", "use `html_as_json`"),
-    ("null_field", "use `missing_field`"),
-    ("wrong_type", "use `missing_field`"),
-    ("renamed_field", "use `missing_field`"),
-    ("unknown_enum", "use `missing_field`"),
-    ("extra_nesting", "use `empty_object`"),
-    ("duplicate_keys", "use `wrong_amount`"),
-    ("huge_body", "use `html_page`"),
-    ("deep_nesting", "use `truncated_json`"),
-    ("wrong_content_type", "use `html_page`"),
-    ("wrong_charset", "use `truncated_json`"),
-    ("byte_order_mark", "use `truncated_json`"),
-    ("bad_gzip", "use `truncated_json`"),
-    ("truncated_gzip", "use `truncated_json`"),
-    ("gzip_bomb", "use `html_page`"),
-    ("someone_elses_answer", "use `wrong_amount`"),
-    ("stale_answer", "use `wrong_amount`"),
-];
-
-/// What to do instead of a kind of malformed answer that a later version brings.
-pub(super) fn malformed(kind: &str) -> Option<&'static str> {
-    find(MALFORMED, kind)
-}
-
 /// What to do instead of a fault that a later version brings.
 pub(super) fn fault(name: &str) -> Option<&'static str> {
     find(FAULTS, name)
@@ -126,7 +97,7 @@ fn find(table: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use brownout_provider::{fault, malformed::Kind};
+    use brownout_provider::fault;
 
     use super::*;
     use crate::invariant;
@@ -139,6 +110,5 @@ mod tests {
         let none: [&str; 0] = [];
         assert_eq!(arrived(FAULTS, &|name| fault::registry::find(name).is_some()), none);
         assert_eq!(arrived(INVARIANTS, &|name| invariant::registry::find(name).is_some()), none);
-        assert_eq!(arrived(MALFORMED, &|name| Kind::named(name).is_some()), none);
     }
 }

@@ -274,7 +274,8 @@ impl Route {
     }
 
     /// Whether an answer with a success status can be used: it parses, every need holds, and every echo
-    /// that is present agrees with the request. A byte order mark and the media type do not matter.
+    /// that is present agrees with the request. A byte order mark, bytes that are no UTF-8 and the media
+    /// type do not matter by themselves.
     ///
     /// # Errors
     ///
@@ -283,11 +284,16 @@ impl Route {
         if self.needs.is_empty() && self.echoes.is_empty() {
             return Ok(());
         }
-        let body = without_mark(body);
-        if body.iter().all(u8::is_ascii_whitespace) {
+        let body = without_mark(body).trim_ascii_start();
+        if body.is_empty() {
             return Err("the body is empty".to_owned());
         }
+        // A reader may take a byte that is no UTF-8 for a character that is unknown.
         let value: Value = serde_json::from_slice(body)
+            .or_else(|error| match String::from_utf8_lossy(body) {
+                Cow::Owned(text) => serde_json::from_str(&text),
+                Cow::Borrowed(_) => Err(error),
+            })
             .map_err(|error| format!("the body is no JSON: {error}"))?;
         self.fits(&value, call)
     }

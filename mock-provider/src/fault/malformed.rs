@@ -12,10 +12,14 @@ use serde_json::Value;
 
 use super::parts::{AnswerAt, listed};
 use super::{Action, Ending, Fault, FaultKind, Group, Malformed, Point};
-use crate::api::{Api, Kind as FieldKind, Pointer, Route, Source};
+use crate::api::{Api, Pointer, Route};
 use crate::document::{At, ScalarOr, decode};
-use crate::malformed::Kind;
+use crate::malformed::{Kind, MOST_BYTES, is_undetectable};
 use crate::seed::Draw;
+use crate::units::Size;
+
+/// How large something is unless the scenario says it.
+const USUAL_BYTES: u64 = 10 << 20;
 
 /// The registry's entry.
 pub(super) static MALFORMED: FaultKind = FaultKind {
@@ -25,33 +29,43 @@ pub(super) static MALFORMED: FaultKind = FaultKind {
     parameters: &[
         (
             "kind",
-            "required; `truncated_json`, `html_page`, `html_as_json`, `error_in_200`, `empty_body`, \
-             `empty_object`, `missing_field` or `wrong_amount`; alone it may stand as `malformed: KIND`",
+            "required; alone it may stand as `malformed: KIND`. No answer at all: `truncated_json`, \
+             `invalid_utf8`, `html_page`, `html_as_json`, `empty_body`, `no_content` (204), `json_null`, \
+             `empty_object`, `plain_text`, `error_in_200`. Another shape: `missing_field`, `null_field`, \
+             `wrong_type`, `renamed_field`, `unknown_enum`, `extra_nesting`, `duplicate_keys`. Too much: \
+             `huge_body`, `deep_nesting`, `gzip_bomb`. Wrongly labelled or packed: `wrong_content_type`, \
+             `wrong_charset`, `byte_order_mark`, `bad_gzip`, `truncated_gzip`. Another content: \
+             `someone_elses_answer`, `stale_answer`, `wrong_amount`",
         ),
         (
             "field",
-            "a JSON pointer, for `missing_field` (default: `/id`, else the first field that the route \
-             needs) and `wrong_amount` (default: the first number that the route echoes)",
+            "a JSON pointer, for `missing_field`, `null_field`, `wrong_type` and `renamed_field` (default: \
+             `/id`, else the first field that the route needs), `unknown_enum` (default: the first field \
+             that only takes listed values) and `wrong_amount` (default: the first number that the route \
+             echoes)",
         ),
+        ("size", "for `huge_body` and `gzip_bomb`, unpacked: `2B` to `64MiB`; default `10MiB`"),
         ("at", "`after_commit` (default; the work is done) or `before_commit` (nothing is done)"),
     ],
     mistake: "Reading the status alone and reporting success; crashing in the parser without saying what \
-              became of the charge; retrying what was done.",
+              became of the charge; retrying what was done; taking the answer of somebody else.",
     example: "malformed: {kind: missing_field, field: /id}",
     bare: false,
     schema: |generator| generator.subschema_for::<ScalarOr<Kind, Parameters>>(),
     parse,
 };
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "MalformedFault")]
 struct Parameters {
     /// In which way the body is broken.
     #[schemars(required)]
     kind: Option<Kind>,
-    /// The field that `missing_field` or `wrong_amount` is about, as a JSON pointer.
+    /// The field that the kind is about, as a JSON pointer.
     field: Option<String>,
+    /// How many bytes the body has, unpacked; `10MiB` unless said.
+    size: Option<Size>,
     /// Whether the work is done; `after_commit` unless said.
     at: Option<AnswerAt>,
 }
@@ -60,32 +74,48 @@ struct Parameters {
 struct MalformedAnswer {
     kind: Kind,
     field: Option<String>,
+    size: Option<Size>,
     at: Point,
 }
 
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
     let parameters = match decode(value, at)? {
-        ScalarOr::Scalar(kind) => Parameters { kind: Some(kind), field: None, at: None },
+        ScalarOr::Scalar(kind) => Parameters { kind: Some(kind), ..Parameters::default() },
         ScalarOr::Map(parameters) => parameters,
     };
     let kind = parameters.kind?;
     if let Some(field) = &parameters.field {
-        let here = at.key("field");
-        if !kind.has_field() {
-            here.error(format!("`{}` is not about one field", kind.name()), |d| {
-                d.key().cure("leave `field` out, or use `missing_field` or `wrong_amount`")
+        check_field(kind, field, &at.key("field"));
+    }
+    if let Some(size) = parameters.size {
+        let here = at.key("size");
+        if !kind.has_size() {
+            here.error(format!("`{}` has no size", kind.name()), |d| {
+                d.key().cure("leave `size` out, or use `huge_body` or `gzip_bomb`")
             });
-        } else if field.is_empty() || Pointer::new(field).is_none() {
-            here.error(format!("`{field}` is no JSON pointer to a field"), |d| {
-                d.cure(format!(
-                    "begin with a slash: `/{}`",
-                    field.trim_start_matches(['/', '$', '.'])
-                ))
+        } else if !(2..=MOST_BYTES).contains(&size.bytes()) {
+            let most = Size::from_bytes(MOST_BYTES);
+            here.error(format!("`{size}` is not between `2B` and `{most}`"), |d| {
+                d.cure(format!("use at most `{most}`, so that nobody's machine is hurt"))
             });
         }
     }
     let point = parameters.at.map_or(Point::AfterCommit, AnswerAt::point);
-    Some(Arc::new(MalformedAnswer { kind, field: parameters.field, at: point }))
+    let Parameters { field, size, .. } = parameters;
+    Some(Arc::new(MalformedAnswer { kind, field, size, at: point }))
+}
+
+fn check_field(kind: Kind, field: &str, here: &At<'_>) {
+    if !kind.has_field() {
+        here.error(format!("`{}` is not about one field", kind.name()), |d| {
+            d.key()
+                .cure("leave `field` out, or use a kind such as `missing_field` or `wrong_amount`")
+        });
+    } else if field.is_empty() || Pointer::new(field).is_none() {
+        here.error(format!("`{field}` is no JSON pointer to a field"), |d| {
+            d.cure(format!("begin with a slash: `/{}`", field.trim_start_matches(['/', '$', '.'])))
+        });
+    }
 }
 
 impl Fault for MalformedAnswer {
@@ -94,8 +124,7 @@ impl Fault for MalformedAnswer {
     }
 
     fn strike(&self, draw: &mut Draw) -> Action {
-        let how = Malformed { kind: self.kind, field: self.field.clone(), bits: draw.bits() };
-        Action::End { at: self.at, ending: Ending::Malformed(how) }
+        Action::End { at: self.at, ending: Ending::Malformed(self.how(draw.bits())) }
     }
 
     fn point(&self) -> Option<Point> {
@@ -104,76 +133,69 @@ impl Fault for MalformedAnswer {
 
     fn detail(&self) -> String {
         let at = (self.at != Point::AfterCommit).then(|| self.at.name().to_owned());
-        listed([Some(self.kind.name().to_owned()), self.field.clone(), at])
+        let size = self.size.map(|size| size.to_string());
+        listed([Some(self.kind.name().to_owned()), self.field.clone(), size, at])
     }
 
     fn check(&self, api: &Api, route: Option<&str>, at: &At<'_>) {
-        let routes: Vec<&Route> = api
-            .routes
-            .iter()
-            .filter(|one| route.is_none_or(|name| *one.name == *name))
-            .map(|one| &**one)
-            .collect();
-        let mut problems = routes.iter().map(|route| self.undetectable(route));
+        let mut routes =
+            api.routes.iter().filter(|one| route.is_none_or(|name| *one.name == *name));
+        let how = self.how(0);
+        let Some(first) = routes.clone().next() else { return };
         // Without a route the rule meets all; one on which the fault can be seen is enough.
-        let Some(Some(why)) = problems.next() else { return };
-        if problems.any(|problem| problem.is_none()) {
+        if !routes.all(|route| is_undetectable(&how, api, route)) {
             return;
         }
+        let (name, why) = (self.kind.name(), self.why(first));
         let place = route.map_or_else(|| "on any route".to_owned(), |name| format!("on `{name}`"));
-        if self.kind.has_field() {
-            at.error(format!("nobody could detect `{}` {place}: {why}", self.kind.name()), |d| {
+        if self.kind.is_a_lie() {
+            at.error(format!("nobody could detect `{name}` {place}: {why}"), |d| {
                 d.cure("strike another route, or use another kind, such as `truncated_json`")
             });
-        } else {
-            at.note(
-                format!("`{}` leaves the answer usable {place}: {why}", self.kind.name()),
-                |d| d.cure("a client that takes it is right; strike another route to test it"),
+        } else if self.at == Point::BeforeCommit && first.is_effectful() {
+            at.error(
+                format!(
+                    "nobody could detect `{name}` {place}: {why}, and the answer tells of work that was \
+                     not done"
+                ),
+                |d| d.cure("leave `at` out, so that the work is done"),
             );
+        } else {
+            at.note(format!("`{name}` leaves the answer usable {place}: {why}"), |d| {
+                d.cure("a client that takes it is right; to test what it refuses, use another kind")
+            });
         }
     }
 }
 
 impl MalformedAnswer {
-    /// Why a client cannot tell the malformed answer of this route from a good one.
-    fn undetectable(&self, route: &Route) -> Option<String> {
-        let needs = |field: &str| {
-            route.needs.iter().any(|(need, _)| {
-                need.as_str()
-                    .strip_prefix(field)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
-        };
-        let mut echoes = route.echoes.iter().map(|(echo, _)| echo.as_str());
-        match (self.kind, self.field.as_deref()) {
-            (Kind::WrongAmount, Some(field)) => (!echoes.any(|echo| echo == field))
-                .then(|| format!("`{field}` repeats nothing that the request said")),
-            (Kind::WrongAmount, None) => {
-                (!route.echoes.iter().any(|(_, from)| may_be_number(route, from)))
-                    .then(|| "no number in the answer repeats what the request said".to_owned())
-            }
-            (Kind::MissingField, Some(field)) => {
-                (!needs(field)).then(|| format!("`{field}` is not needed"))
-            }
-            (Kind::TruncatedJson | Kind::HtmlPage | Kind::HtmlAsJson | Kind::EmptyBody, _) => {
-                (route.needs.is_empty() && route.echoes.is_empty())
-                    .then(|| "nothing in the answer is needed".to_owned())
-            }
-            (Kind::MissingField, None) | (Kind::ErrorIn200 | Kind::EmptyObject, _) => {
-                route.needs.is_empty().then(|| "nothing in the answer is needed".to_owned())
-            }
-        }
+    fn how(&self, bits: u64) -> Malformed {
+        let size = self.size.map_or(USUAL_BYTES, Size::bytes);
+        Malformed { kind: self.kind, field: self.field.clone(), size, bits }
     }
-}
 
-/// True unless the API says that what the request said there is no number.
-fn may_be_number(route: &Route, from: &Source) -> bool {
-    match from {
-        Source::Path(_) | Source::Query(_) => false,
-        Source::Body(pointer) => {
-            let rule = route.fields.iter().find(|(field, _)| field == pointer);
-            let kind = rule.and_then(|(_, rule)| rule.kind);
-            kind.is_none_or(|kind| matches!(kind, FieldKind::Integer | FieldKind::Number))
+    /// Why a client cannot tell the malformed answer of this route from a good one.
+    fn why(&self, route: &Route) -> String {
+        match (self.kind, self.field.as_deref()) {
+            (kind, _) if kind.stays_usable() => "what it says is right".to_owned(),
+            (Kind::WrongAmount, Some(field)) => {
+                format!("`{field}` repeats nothing that the request said")
+            }
+            (Kind::WrongAmount, None) => {
+                "no number in the answer repeats what the request said".to_owned()
+            }
+            (Kind::SomeoneElsesAnswer, _) => {
+                "nothing in the answer that tells operations apart repeats what the request said"
+                    .to_owned()
+            }
+            (Kind::StaleAnswer | Kind::UnknownEnum, None) => {
+                "no field of the answer needs a certain value".to_owned()
+            }
+            (_, Some(field)) => format!("`{field}` is not needed"),
+            (_, None) if route.needs.is_empty() && route.echoes.is_empty() => {
+                "nothing in the answer is needed".to_owned()
+            }
+            (_, None) => "what the route needs is still there".to_owned(),
         }
     }
 }
@@ -214,6 +236,11 @@ mod tests {
         assert_eq!(problems(&MALFORMED, &Value::Null), ["kind"]);
         assert_eq!(problems(&MALFORMED, &json!({"kind": "html", "at": "accept"})), ["kind", "at"]);
         assert_eq!(problems(&MALFORMED, &json!({"kind": "html_page", "field": "/id"})), ["field"]);
+        for size in ["1B", "65MiB", "0B"] {
+            let value = json!({"kind": "gzip_bomb", "size": size});
+            assert_eq!(problems(&MALFORMED, &value), ["size"], "{size}");
+        }
+        assert_eq!(problems(&MALFORMED, &json!({"kind": "html_page", "size": "1KiB"})), ["size"]);
         for field in ["id", "", "$.id"] {
             let value = json!({"kind": "wrong_amount", "field": field});
             assert_eq!(problems(&MALFORMED, &value), ["field"], "{field}");
@@ -224,6 +251,7 @@ mod tests {
     fn the_detail_names_kind_field_and_an_unusual_point() {
         let detail = |value: &Value| parsed(&MALFORMED, value).detail();
         assert_eq!(detail(&json!("html_page")), "html_page");
+        assert_eq!(detail(&json!({"kind": "gzip_bomb", "size": "1024KiB"})), "gzip_bomb, 1MiB");
         assert_eq!(
             detail(&json!({"kind": "missing_field", "field": "/id", "at": "before_commit"})),
             "missing_field, /id, before_commit"
@@ -251,10 +279,30 @@ mod tests {
             ("wrong_amount", "/created", true),
             ("missing_field", "/id", false),
             ("missing_field", "/created", true),
+            ("null_field", "/status", false),
+            ("wrong_type", "/id", false),
+            // `"1999"` for 1999 is what a lenient reader takes.
+            ("wrong_type", "/amount", true),
+            ("unknown_enum", "/currency", false),
+            ("unknown_enum", "/created", true),
         ] {
             let value = json!({"kind": kind, "field": field});
             assert_eq!(refused(&value, Some("create_charge")), expected, "{kind} {field}");
         }
         assert!(checked(&MALFORMED, &json!("html_page"), Some("create_charge")).is_empty());
+        assert!(refused(&json!("someone_elses_answer"), Some("list_charges")));
+    }
+
+    #[test]
+    fn what_stays_usable_is_noted_and_refused_where_nothing_was_done() {
+        for kind in Kind::ALL.into_iter().filter(|kind| kind.stays_usable()) {
+            let found = |value: &Value, route| checked(&MALFORMED, value, Some(route));
+            let noted = found(&json!(kind.name()), "create_charge");
+            assert_eq!(noted[0].severity, Severity::Note, "{noted:?}");
+            assert!(noted[0].message.contains("leaves the answer usable"), "{noted:?}");
+            let early = json!({"kind": kind.name(), "at": "before_commit"});
+            assert_eq!(found(&early, "create_charge")[0].severity, Severity::Error);
+            assert_eq!(found(&early, "get_charge")[0].severity, Severity::Note);
+        }
     }
 }

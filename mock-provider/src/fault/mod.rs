@@ -205,6 +205,8 @@ pub struct Malformed {
     pub kind: crate::malformed::Kind,
     /// The field that the kind is about, as a JSON pointer, where it needs one.
     pub field: Option<String>,
+    /// How many bytes it is large, unpacked, where the kind has a size.
+    pub size: u64,
     /// Random bits for kinds that make something up.
     pub bits: u64,
 }

@@ -289,18 +289,23 @@ pub(super) fn substituted(
 
 /// An answer of a route, made unusable; `error` is the API's own.
 pub(super) fn mangled(route: Option<&Route>, how: &Malformed, own: Own, error: Rendered) -> Own {
-    let needs: Vec<&str> =
-        route.iter().flat_map(|route| &route.needs).map(|(pointer, _)| pointer.as_str()).collect();
-    let echoes: Vec<&str> =
-        route.iter().flat_map(|route| &route.echoes).map(|(pointer, _)| pointer.as_str()).collect();
+    let shape = route.map_or_else(malformed::Shape::none, malformed::Shape::of);
     let error = Bytes::from(error.body.unwrap_or(Value::Null).to_string());
-    let answer = malformed::Own { body: &own.body, needs: &needs, echoes: &echoes, error: &error };
+    let earlier = own.earlier.as_ref();
+    let answer = malformed::Own { earlier, ..shape.own(&own.body, &error) };
     let mangled = malformed::mangle(how, &answer);
     let mut headers = own.headers;
     if let Some(media_type) = mangled.content_type {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
-    Own { headers, body: mangled.body, usable: false, ..own }
+    if mangled.gzip {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if mangled.status == Some(204) {
+        headers.remove(header::CONTENT_TYPE);
+    }
+    let status = mangled.status.unwrap_or(own.status);
+    Own { status, headers, body: mangled.body, usable: false, ..own }
 }
 
 impl From<Cut> for Wire {

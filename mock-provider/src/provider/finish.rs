@@ -10,6 +10,9 @@ use crate::event::{Class, EventKind, ResponseSent};
 use crate::exchange::{End, ExchangeId, Finish};
 use crate::hint;
 
+/// The largest body that is searched for a hint.
+const HINT_BYTES: usize = 1 << 20;
+
 impl Provider {
     /// Nothing more will be written for this exchange. Called exactly once for each exchange that a
     /// client sent: after its answer, silence or drop, or as soon as the client has closed (also in the
@@ -79,7 +82,9 @@ impl Provider {
     /// Every retry hint in the answer.
     fn hints(&self, planned: &Planned, head_at_us: u64) -> Vec<crate::event::Hint> {
         let Some(headers) = &planned.hinting else { return Vec::new() };
-        let body: Option<Value> = serde_json::from_slice(&planned.body).ok();
+        // What is so large is no error, and holds no hint.
+        let body = Some(&planned.body).filter(|body| body.len() <= HINT_BYTES);
+        let body: Option<Value> = body.and_then(|body| serde_json::from_slice(body).ok());
         hint::read(headers, body.as_ref(), &self.api.hint, self.wall(head_at_us))
     }
 }

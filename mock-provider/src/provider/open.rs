@@ -113,6 +113,8 @@ pub(super) struct Own {
     pub(super) refuses_key: bool,
     /// True when the whole body is known to be usable for the client of this request.
     pub(super) usable: bool,
+    /// The body in an earlier state of its object, where a fault asks for it and there was one.
+    pub(super) earlier: Option<Bytes>,
 }
 
 impl Own {
@@ -126,6 +128,7 @@ impl Own {
             replayed: false,
             refuses_key: false,
             usable: false,
+            earlier: None,
         }
     }
 }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use crate::exchange::Pace;
-use crate::fault::{Action, CHUNKS, DelayPoint, Ending, KeyFault, Point};
+use crate::fault::{Action, CHUNKS, DelayPoint, Ending, KeyFault, Malformed, Point};
+use crate::malformed::Kind;
 use crate::plan::{Decision, Strike};
 use crate::units::in_words_exactly;
 
@@ -110,6 +111,14 @@ impl Struck {
             *point = Point::Throttling;
             mark.at = Point::Throttling.name();
         }
+    }
+
+    /// True when the answer is to show an earlier state of its object.
+    pub(super) fn asks_for_earlier(&self) -> bool {
+        matches!(
+            self.ending.as_deref(),
+            Some((_, _, Ending::Malformed(Malformed { kind: Kind::StaleAnswer, .. })))
+        )
     }
 
     /// The ending that strikes at one of these points.

@@ -490,7 +490,7 @@ fn a_conflict_holds_the_key_for_its_time() {
 #[test]
 fn a_malformed_answer_before_the_work_looks_fine_and_nothing_was_done() {
     for (at, effects) in [(Point::BeforeCommit, 0), (Point::AfterCommit, 1)] {
-        let how = Malformed { kind: malformed::Kind::MissingField, field: None, bits: 0 };
+        let how = Malformed { kind: malformed::Kind::MissingField, field: None, size: 0, bits: 0 };
         let mut bench = Bench::new(vec![ending(at, Ending::Malformed(how))]);
         let exchange = bench.charge("order-1", None);
         let (status, body) = bench.answer(exchange);

@@ -23,6 +23,8 @@ struct Draft {
     effects: Vec<EffectDraft>,
     /// Effects of objects that are read back.
     told: Vec<EffectId>,
+    /// The answer in an earlier state of the object, where a fault asks for it and there was one.
+    earlier: Option<Bytes>,
 }
 
 /// The object that a request reads, changes, or whose effect it undoes.
@@ -136,7 +138,9 @@ impl Provider {
             return self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
         };
         match self.draft(open, place) {
-            Ok(draft) => self.own(open, draft.written, Vec::new()),
+            Ok(Draft { written, earlier, .. }) => {
+                Own { earlier, ..self.own(open, written, Vec::new()) }
+            }
             Err(refused) => self.explain(open, &refused),
         }
     }
@@ -164,7 +168,7 @@ impl Provider {
         if let Some(limit) = &open.limit {
             context.rate_limit = limit.value();
         }
-        let mut told = Vec::new();
+        let (mut told, mut earlier) = (Vec::new(), None);
         let target;
         let mut used = None;
         if let Some(uses) = &route.uses {
@@ -186,6 +190,11 @@ impl Provider {
                 && self.ledger.reversible(effect, undone).is_none()
             {
                 return Err(Refused::Error(Arc::clone(&uses.otherwise)));
+            }
+            if open.struck.asks_for_earlier() && route.creates.is_none() {
+                let before = if changed.is_some() { Some(&target) } else { object.earlier() };
+                let shown = |before| route.written(&Context { object: before, ..context.clone() });
+                earlier = before.map(shown).transpose()?.map(|written| written.body);
             }
             used = Some(Used { id, effect: object.effect, changed, undone });
         }
@@ -215,7 +224,7 @@ impl Provider {
             let text = if written.is_object { written.body.clone() } else { bytes(&value) };
             (id, collection, text)
         });
-        Ok(Draft { written, made, used, effects, told })
+        Ok(Draft { written, made, used, effects, told, earlier })
     }
 
     fn list(
@@ -239,7 +248,7 @@ impl Provider {
 
     /// Changes the ledger as the draft says.
     fn carry_out(&mut self, open: &Open, place: &Place, draft: Draft) -> Own {
-        let Draft { written, made, used, effects, mut told } = draft;
+        let Draft { written, made, used, effects, mut told, earlier } = draft;
         let object = made.as_ref().map(|(id, _, _)| Arc::clone(id));
         let mut committed = Vec::with_capacity(effects.len());
         for effect in effects {
@@ -274,7 +283,7 @@ impl Provider {
             self.ledger.put(id, Object::new(collection, text, effect, owner));
         }
         told.extend(committed);
-        self.own(open, written, told)
+        Own { earlier, ..self.own(open, written, told) }
     }
 
     fn emit_effect(

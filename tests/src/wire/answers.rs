@@ -170,47 +170,6 @@ async fn a_date_is_written_from_the_clock_of_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn malformed_answers_are_whole_by_their_length_and_of_no_use() {
-    let page = |body: &str| body.trim_start().to_lowercase().starts_with("<!doctype html");
-    let json = |body: &str| serde_json::from_str::<Value>(body).ok();
-    type Looks = Box<dyn Fn(&str) -> bool>;
-    let kinds: [(&str, &str, Looks); 8] = [
-        (
-            "truncated_json",
-            "application/json",
-            Box::new(move |b| !b.is_empty() && json(b).is_none()),
-        ),
-        ("html_page", "text/html; charset=utf-8", Box::new(page)),
-        ("html_as_json", "application/json", Box::new(page)),
-        (
-            "error_in_200",
-            "application/json",
-            Box::new(move |b| json(b).unwrap()["error"].is_object()),
-        ),
-        ("empty_body", "application/json", Box::new(str::is_empty)),
-        ("empty_object", "application/json", Box::new(|b| b == "{}")),
-        (
-            "missing_field",
-            "application/json",
-            Box::new(move |b| json(b).unwrap().get("id").is_none()),
-        ),
-        ("wrong_amount", "application/json", Box::new(move |b| json(b).unwrap()["amount"] != 1999)),
-    ];
-    for (kind, media_type, looks) in kinds {
-        for (at, effects) in [("before_commit", 1), ("after_commit", 2)] {
-            let stage = Stage::new(&format!("malformed: {{kind: {kind}, at: {at}}}")).await;
-            let answer = first_answer(&stage).await;
-            assert!(answer.status().starts_with('2'), "{kind}: {answer:?}");
-            assert_eq!(answer.header("content-type"), Some(media_type), "{kind}");
-            assert!(looks(&answer.body), "{kind}: {}", answer.body);
-            let sent = stage.responses().await;
-            assert!(sent[0].complete && sent[0].unusable.is_some(), "{kind}: {:?}", sent[0]);
-            assert_eq!(stage.effects().await.len(), effects, "{kind} {at}");
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_conflict_says_that_the_key_is_in_progress() {
     let stage = Stage::new("conflict").await;
     let answer = first_answer(&stage).await;

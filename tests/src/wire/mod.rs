@@ -9,4 +9,5 @@ mod delays;
 mod endings;
 mod input;
 mod keys;
+mod malformed;
 mod stage;

@@ -71,6 +71,11 @@ impl Stage {
         Self::of(api, call, "").await
     }
 
+    /// These rules, under the key `faults`.
+    pub(super) async fn with(api: &str, call: &str, faults: &str) -> Self {
+        Self::of(api, call, faults).await
+    }
+
     async fn of(api: &str, call: &str, faults: &str) -> Self {
         let text = format!(
             "version: 1\nname: wire\nseed: 7\nprovider: {{api: {api}}}\n{faults}workload:\n  call: \
@@ -195,6 +200,19 @@ impl Raw {
         let mut bytes = vec![0; count];
         self.stream.read_exact(&mut bytes).await.expect("so many bytes");
         String::from_utf8(bytes).expect("answers are UTF-8")
+    }
+
+    /// Reads one answer by its length, as bytes; a head that says 204 has no body.
+    pub(super) async fn raw_answer(&mut self) -> (Answer, Vec<u8>) {
+        let head = self.head().await;
+        let answer = Answer { body: String::new(), head };
+        if answer.status() == "204" {
+            return (answer, Vec::new());
+        }
+        let length = answer.header("content-length").expect("every answer has a length");
+        let mut bytes = vec![0; length.parse().expect("a number")];
+        self.stream.read_exact(&mut bytes).await.expect("so many bytes");
+        (answer, bytes)
     }
 
     /// Reads one answer by its length.

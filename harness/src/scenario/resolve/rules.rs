@@ -6,7 +6,6 @@ use std::sync::Arc;
 use brownout_provider::document::{At, Named, OneOrMany};
 use brownout_provider::fault::{Fault, Group, registry};
 use brownout_provider::rule::{Rule, Selector, When};
-use serde_json::Value;
 
 use super::entry::{Registry, known};
 use super::when::{self, Context};
@@ -140,9 +139,6 @@ fn inject(
         let at = index.map_or_else(|| at.clone(), |index| at.index(index));
         let fault = known(entry, &known_faults, &at).and_then(|(name, parameters, at)| {
             let kind = registry::find(name)?;
-            if name == "malformed" && is_later_kind(parameters, &at) {
-                return None;
-            }
             Some(((kind.parse)(parameters, &at)?, at))
         });
         let Some((fault, at_fault)) = fault else {
@@ -163,20 +159,4 @@ fn inject(
         faults.push(fault);
     }
     (is_whole && !faults.is_empty()).then_some(faults)
-}
-
-/// Reports a kind of malformed answer that a later version brings.
-fn is_later_kind(parameters: &Value, at: &At<'_>) -> bool {
-    let (kind, at) = match parameters.get("kind") {
-        Some(kind) => (kind.as_str(), at.key("kind")),
-        None => (parameters.as_str(), at.clone()),
-    };
-    let Some((kind, instead)) = kind.and_then(|kind| Some((kind, later::malformed(kind)?))) else {
-        return false;
-    };
-    if brownout_provider::malformed::Kind::named(kind).is_some() {
-        return false;
-    }
-    at.error(format!("`{kind}` is not available in this version"), |d| d.cure(instead));
-    true
 }

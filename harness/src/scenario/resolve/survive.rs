@@ -139,6 +139,11 @@ enum Fate {
 fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
     let Action::End { at, ending } = action(fault) else { return None };
     // Without a status the answer is the API's own way of throttling.
+    if let Ending::Malformed(how) = &ending
+        && how.kind.stays_usable()
+    {
+        return None;
+    }
     if let Ending::Answer(answer) = ending
         && let Some(status) = answer.status
     {

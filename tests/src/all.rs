@@ -7,6 +7,7 @@ mod drive;
 mod init;
 mod invalid;
 mod library;
+mod matrix;
 mod rust_clients;
 mod scenarios;
 mod search;

@@ -23,9 +23,17 @@ use brownout_provider::api;
 use brownout_provider::document::Diagnostics;
 use brownout_provider::event::{Event, EventKind, Mode, OperationFinished};
 use brownout_provider::seed::Seed;
+use brownout_provider::template::Tree;
 use serde_json::{Value, json};
 
 use crate::brownout::root;
+
+/// The input of a workload.
+fn input(value: &Value) -> Arc<Tree> {
+    let diagnostics = Diagnostics::new();
+    let tree = Tree::resolve(value, &["n", "submit"], &diagnostics.root());
+    Arc::new(tree.expect("right templates"))
+}
 
 /// A scenario without faults on the payments API: so many operations, one at a time.
 pub(crate) fn scenario(operations: u64) -> Scenario {
@@ -47,7 +55,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
             exec_operations: None,
             concurrency: 1,
             arrival: Arrival::AtOnce,
-            input: json!({"amount": 1999, "currency": "usd", "order": "order-{{ n }}"}),
+            input: input(&json!({"amount": 1999, "currency": "usd", "order": "order-{{ n }}"})),
             submits: Submits { times: 1, apart: Duration::ZERO },
             deadline: Duration::from_secs(30),
             operation_id: None,

@@ -10,4 +10,4 @@ mod endings;
 mod input;
 mod keys;
 mod malformed;
-mod stage;
+pub(crate) mod stage;

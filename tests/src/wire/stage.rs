@@ -35,8 +35,8 @@ impl Sink for List {
 }
 
 /// A provider under one rule, or under none.
-pub(super) struct Stage {
-    pub(super) server: Server,
+pub(crate) struct Stage {
+    pub(crate) server: Server,
     pub(super) clock: Clock,
     list: Arc<List>,
 }
@@ -72,7 +72,7 @@ impl Stage {
     }
 
     /// These rules, under the key `faults`.
-    pub(super) async fn with(api: &str, call: &str, faults: &str) -> Self {
+    pub(crate) async fn with(api: &str, call: &str, faults: &str) -> Self {
         Self::of(api, call, faults).await
     }
 

@@ -1,0 +1,128 @@
+//! What the stacks meet: a table per family, a line per fault and form of it. A new fault is a new line here,
+//! or a reason in [`NOT_MET`].
+
+/// One thing that a client meets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    /// What stands under `inject:`.
+    pub(super) inject: &'static str,
+    /// What stands beside the route under `when:`.
+    pub(super) when: &'static str,
+    /// True where the connection ends while the client still writes: whether that sees the end or the reset
+    /// first is a matter of luck, so only that it lost the connection is on record.
+    pub(super) raced: bool,
+}
+
+impl Row {
+    /// The fault of the registry that it is about.
+    pub(super) fn fault(&self) -> &'static str {
+        self.inject.split(':').next().expect("a text has a beginning").trim()
+    }
+}
+
+/// Struck at the first attempt.
+const fn first(inject: &'static str) -> Row {
+    Row { inject, when: "attempt: 1", raced: false }
+}
+
+/// Struck at the first attempt, while the client still writes.
+const fn raced(inject: &'static str) -> Row {
+    Row { inject, when: "attempt: 1", raced: true }
+}
+
+/// Struck at every attempt, for what a client follows or repeats by itself.
+const fn always(inject: &'static str) -> Row {
+    Row { inject, when: "attempt: {from: 1}", raced: false }
+}
+
+/// Answers that take the place of the provider's own.
+pub(super) const ANSWERS: &[Row] = &[
+    first("status: {code: 503, retry_after: 2s}"),
+    first("status: {code: 529}"),
+    first("status: {code: 204}"),
+    first("status: {code: 304}"),
+    always("status: {code: 400}"),
+    first("rate_limited"),
+    first("rate_limited: {disguise: {status: 500}}"),
+    first("rate_limited: {retry_after: garbage}"),
+    first("rate_limited: {retry_after: two_headers}"),
+];
+
+/// Successes that no client should take as they stand.
+pub(super) const MALFORMED: &[Row] = &[
+    first("malformed: truncated_json"),
+    first("malformed: invalid_utf8"),
+    first("malformed: html_page"),
+    first("malformed: html_as_json"),
+    first("malformed: empty_body"),
+    first("malformed: no_content"),
+    first("malformed: json_null"),
+    first("malformed: empty_object"),
+    first("malformed: plain_text"),
+    first("malformed: error_in_200"),
+    first("malformed: missing_field"),
+    first("malformed: null_field"),
+    first("malformed: wrong_type"),
+    first("malformed: renamed_field"),
+    first("malformed: unknown_enum"),
+    first("malformed: extra_nesting"),
+    first("malformed: duplicate_keys"),
+    first("malformed: {kind: huge_body, size: 1MiB}"),
+    first("malformed: deep_nesting"),
+    first("malformed: wrong_content_type"),
+    first("malformed: wrong_charset"),
+    first("malformed: byte_order_mark"),
+    first("malformed: bad_gzip"),
+    first("malformed: truncated_gzip"),
+    first("malformed: {kind: gzip_bomb, size: 1MiB}"),
+    first("malformed: someone_elses_answer"),
+    first("malformed: stale_answer"),
+    first("malformed: wrong_amount"),
+];
+
+/// Answers that are late, slow, or never come.
+pub(super) const LATENCY: &[Row] = &[
+    first("latency: {fixed: 200ms}"),
+    first("latency: {fixed: 200ms, at: head}"),
+    first("latency: {fixed: 50ms, at: chunk}"),
+    first("latency: {fixed: 20s}"),
+    first("drip: {bytes: 40, every: 50ms}"),
+    first("hang"),
+    first("hang: {at: accept}"),
+    first("hang: {at: mid_body}"),
+];
+
+/// Connections that end, and framing that is broken.
+pub(super) const WIRE: &[Row] = &[
+    raced("reset: {at: accept}"),
+    first("reset"),
+    first("reset: {at: mid_body}"),
+    raced("close: {at: accept}"),
+    first("close"),
+    first("close: {at: mid_body}"),
+    first("truncate: {then: fin}"),
+    first("truncate: {then: rst}"),
+    first("truncate: {then: stall}"),
+];
+
+/// Keys that are not honored, as one request sees them.
+pub(super) const KEYS: &[Row] = &[first("conflict")];
+
+/// All families.
+pub(super) const FAMILIES: &[&[Row]] = &[ANSWERS, MALFORMED, LATENCY, WIRE, KEYS];
+
+/// Faults that a plain client which asks once cannot meet, and why.
+pub(super) const NOT_MET: &[(&str, &str)] = &[
+    ("ignore_key", "one request shows no difference: what counts is what a repeat does"),
+    ("forget_key", "one request shows no difference: what counts is what a repeat does"),
+    ("late_key", "only two requests in flight together show it"),
+    ("replay_error", "only a repeat shows it"),
+    ("replay_other", "only a repeat shows it"),
+    ("replay_altered", "only a repeat shows it"),
+    ("mismatch_accepted", "only a repeat with another body shows it"),
+    ("mismatch_rejected", "only a repeat with another body shows it"),
+    ("replay_status", "only a repeat shows it"),
+    ("truncated_key", "only two keys with one beginning show it"),
+    ("key_required_late", "only a request without a key in the middle of a run shows it"),
+    ("duplicate_request", "the client gets the answer to its own request, and it is right"),
+];

@@ -16,7 +16,7 @@ use std::time::Duration;
 use brownout_provider::event::ClockKind;
 use brownout_provider::seed::Seed;
 
-use crate::drive::in_process::{Connection, InProcess};
+use crate::drive::in_process::{Connection, InProcess, Reconciler};
 use crate::operation::{Operation, Outcome};
 use crate::run::{Client, RunError, RunOptions};
 use crate::scenario::{Apis, Expectation, Overrides, Scenario, read};
@@ -355,6 +355,58 @@ impl Harness {
     #[must_use]
     pub fn fleet(mut self, clients: u32) -> Self {
         self.options.clients = clients;
+        self
+    }
+
+    /// Asks what became of each submit that the client called `unknown`, when all operations are over: one
+    /// after the other, each with as long as an operation has. The answer replaces the `unknown`, unless it
+    /// is `unknown` again; claims of success and failure are final and nobody asks about them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use brownout::drive::loopback::{Call, post_over};
+    /// use brownout::harness::Harness;
+    /// use brownout::operation::Outcome;
+    ///
+    /// let harness = Harness::from_yaml(
+    ///     "version: 1
+    /// name: lost
+    /// provider: {api: payments}
+    /// script: [{operation: 1, route: create_charge, attempt: 1, inject: {reset: {at: after_commit}}}]
+    /// workload: {call: create_charge, operations: 2, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}}
+    /// expect: [no_double_charges, no_lost_operations, no_phantom_success]
+    /// ",
+    /// )
+    /// .expect("a right scenario")
+    /// .virtual_time();
+    /// let charge = |operation: brownout::Operation, connection: brownout::Connection| async move {
+    ///     let url = format!("{}/v1/charges", operation.url);
+    ///     let call = Call {
+    ///         url: &url,
+    ///         api_key: &operation.api_key,
+    ///         idempotency_key: Some(&operation.id),
+    ///         body: &operation.input,
+    ///         timeout: Duration::from_secs(5),
+    ///     };
+    ///     match post_over(&connection, call).await {
+    ///         Ok(answer) if answer.status == 201 => Outcome::succeeded(),
+    ///         _ => Outcome::unknown("the answer never came"),
+    ///     }
+    /// };
+    /// let left = harness.run(charge).expect("it runs").result.operations;
+    /// assert_eq!((left.succeeded, left.unknown), (1, 1));
+    /// // The same once more, with the same key: the provider knows what became of it.
+    /// let cleared = harness.reconcile(charge).run(charge).expect("it runs").result.operations;
+    /// assert_eq!((cleared.succeeded, cleared.unknown), (2, 0));
+    /// ```
+    #[must_use]
+    pub fn reconcile<F, W>(mut self, find_out: F) -> Self
+    where
+        F: Fn(Operation, Connection) -> W + Send + Sync + 'static,
+        W: Future<Output = Outcome> + 'static,
+    {
+        self.options.reconciler = Some(Reconciler::new(find_out));
         self
     }
 

@@ -62,7 +62,15 @@ impl Connection {
         Self { url, api_key, client, endpoint, link }
     }
 
+    pub(crate) fn link(&self) -> Arc<dyn Link> {
+        Arc::clone(&self.link)
+    }
+
     /// Writes a line of the client's own output: it stands in the trace, and secrets in it are found.
+    ///
+    /// Events of `tracing` are output too, without this: those of the levels `INFO`, `WARN` and `ERROR`,
+    /// and whatever else a subscriber of your own lets through, as long as the operation's own future (or
+    /// one that it was given `with_current_subscriber`) emits them. Your own subscriber hears them as ever.
     pub fn log(&self, line: &str) {
         self.link.log(line);
     }

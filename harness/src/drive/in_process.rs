@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use brownout_provider::event::{ClientEnded, ClientStarted, EventKind};
+use brownout_provider::event::{Claim, ClientEnded, ClientStarted, EventKind};
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::transport::Endpoint;
 use tokio::sync::mpsc;
@@ -18,6 +18,7 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_local};
 
 use super::claims::Statement;
 use super::connection::Link;
+use super::listen::listening;
 use super::scene::Scene;
 use super::schedule::{Due, Schedule, Slot};
 use crate::operation::{Operation, Outcome};
@@ -79,12 +80,30 @@ impl<C: InProcess + Send + Sync + 'static> Factory for Always<C> {
     }
 }
 
+/// Finds out, after the work, what became of submits that the client called `unknown`.
+#[derive(Clone)]
+pub struct Reconciler(Arc<dyn InProcess + Send + Sync>);
+
+impl Reconciler {
+    pub(crate) fn new(client: impl InProcess + Send + Sync + 'static) -> Self {
+        Self(Arc::new(client))
+    }
+}
+
+impl fmt::Debug for Reconciler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reconciler")
+    }
+}
+
 /// Who is to be driven, and over what.
 pub struct Cast<'a> {
     /// Builds each copy of the client.
     pub factory: &'a dyn Factory,
     /// How many copies share the operations, at least 1.
     pub clients: u32,
+    /// Asked what became of each submit that is `unknown`.
+    pub reconciler: Option<&'a Reconciler>,
     /// Where the mock listens.
     pub endpoint: Endpoint,
     /// True in virtual time, where equal runs leave equal traces.
@@ -154,7 +173,11 @@ pub async fn drive(
             () = scene.clock.sleep_until_us(wake) => {}
         }
     }
-    Ok(())
+    tokio::select! {
+        biased;
+        () = scene.stop.stopped() => Ok(()),
+        done = crew.reconcile() => done,
+    }
 }
 
 /// The copies of the client and what they work on.
@@ -167,6 +190,8 @@ struct Crew<'a> {
     crashes: mpsc::UnboundedSender<u32>,
     open: JoinSet<(Slot, Arc<str>, End)>,
     running: BTreeMap<Slot, Running>,
+    /// What the client called `unknown`, in the order in which it did.
+    unknown: Vec<Slot>,
 }
 
 impl<'a> Crew<'a> {
@@ -180,6 +205,7 @@ impl<'a> Crew<'a> {
             crashes,
             open: JoinSet::new(),
             running: BTreeMap::new(),
+            unknown: Vec::new(),
             cast,
         };
         crew.copies = (1..=crew.cast.clients.max(1)).map(|client| crew.build(client)).collect();
@@ -207,20 +233,48 @@ impl<'a> Crew<'a> {
         Connection::new(place, client, self.cast.endpoint.clone(), Arc::new(link))
     }
 
-    /// Starts the work of a submit, in the copy of the client whose turn it is.
-    fn start(&mut self, slot: Slot, operation: Operation, late_us: u64) {
+    /// Which copy of the client serves a submit.
+    fn place(&self, slot: Slot) -> usize {
         let copies = u64::try_from(self.copies.len()).unwrap_or(u64::MAX);
         let place = (slot.index.saturating_sub(1)) % copies;
-        let place = usize::try_from(place).expect("it is less than a length");
+        usize::try_from(place).expect("it is less than a length")
+    }
+
+    /// Starts the work of a submit, in the copy of the client whose turn it is.
+    fn start(&mut self, slot: Slot, operation: Operation, late_us: u64) {
+        let place = self.place(slot);
         let client = u32::try_from(place + 1).unwrap_or(u32::MAX);
         let id = Arc::clone(&operation.id);
-        let reach = (operation.url.clone(), operation.api_key.clone());
-        let connection = self.connection(reach, client, Some(Arc::clone(&id)));
-        let work = spawn_local(self.copies[place].start(operation, connection));
+        let work = self.work(&*self.copies[place], client, operation);
         let clock = self.scene.clock;
         let task =
             self.open.spawn_local(async move { (slot, id, finish(work, clock, late_us).await) });
         self.running.insert(slot, Running { client, late_us, task });
+    }
+
+    /// The work of a submit, which is listened to.
+    fn work(&self, by: &dyn InProcess, client: u32, operation: Operation) -> JoinHandle<Outcome> {
+        let reach = (operation.url.clone(), operation.api_key.clone());
+        let connection = self.connection(reach, client, Some(Arc::clone(&operation.id)));
+        let link = connection.link();
+        spawn_local(listening(link, || by.start(operation, connection)))
+    }
+
+    /// Asks for each submit that is `unknown` what became of it, one after the other; each has as long as
+    /// an operation has.
+    async fn reconcile(&mut self) -> Result<(), RunError> {
+        let Some(reconciler) = self.cast.reconciler else { return Ok(()) };
+        let scene = self.scene;
+        for slot in std::mem::take(&mut self.unknown) {
+            let operation = scene.operation(slot)?;
+            let id = Arc::clone(&operation.id);
+            let client = u32::try_from(self.place(slot) + 1).unwrap_or(u32::MAX);
+            let late_us = scene.late_us(scene.clock.now_us());
+            let work = self.work(&*reconciler.0, client, operation);
+            let end = finish(work, scene.clock, late_us).await;
+            self.take(slot, &id, end);
+        }
+        Ok(())
     }
 
     /// A copy of the client has crashed: all its work is dropped, and begins again in a new copy.
@@ -260,10 +314,13 @@ impl<'a> Crew<'a> {
         Ok(())
     }
 
-    fn take(&self, slot: Slot, id: &Arc<str>, end: End) {
+    fn take(&mut self, slot: Slot, id: &Arc<str>, end: End) {
         let scene = self.scene;
         match end {
             End::Claimed(outcome) => {
+                if outcome.claim == Claim::Unknown {
+                    self.unknown.push(slot);
+                }
                 scene.claimed(
                     id,
                     &Statement {

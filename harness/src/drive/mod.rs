@@ -10,6 +10,7 @@ pub mod connector;
 pub mod exec;
 pub mod family;
 pub mod in_process;
+pub(crate) mod listen;
 pub mod loopback;
 pub mod nobody;
 pub mod output;

@@ -21,7 +21,7 @@ use brownout_provider::event::{ClockKind, Mode, RunKind};
 use brownout_provider::seed::Seed;
 use brownout_provider::shell::transport::Transport;
 
-use crate::drive::in_process::{Always, Factory, InProcess};
+use crate::drive::in_process::{Always, Factory, InProcess, Reconciler};
 use crate::drive::nobody::Nobody;
 use crate::drive::speed::Speed;
 use crate::drive::stop::Stop;
@@ -115,6 +115,8 @@ pub struct RunOptions {
     pub transport: Option<Transport>,
     /// How many copies of a client in this process share the operations, at least 1.
     pub clients: u32,
+    /// Asked, after the work, what became of each submit that a client in this process called `unknown`.
+    pub reconciler: Option<Reconciler>,
     /// In virtual time: how much real time may pass without anything happening before the run is given
     /// up as stuck.
     pub patience: Duration,
@@ -134,6 +136,7 @@ impl Default for RunOptions {
             speed: None,
             transport: None,
             clients: 1,
+            reconciler: None,
             patience: PATIENCE,
         }
     }

@@ -14,6 +14,7 @@ use super::canary;
 use super::stage::Order;
 use super::worker::{self, NoResult, Watch};
 use super::{Client, Run, RunError, RunOptions};
+use crate::drive::listen::carried;
 use crate::drive::stop::Stop;
 use crate::scenario::Scenario;
 
@@ -57,7 +58,7 @@ impl Paused {
             Watch { pulse: Arc::default(), stop: Stop::new(), patience: self.options.patience };
         let patience = self.options.patience;
         let seen = watch.clone();
-        match worker::carry_out(move || self.on_paused_time(&seen), &watch) {
+        match worker::carry_out(carried(move || self.on_paused_time(&seen)), &watch) {
             Ok(run) => run,
             Err(NoResult::Thread(source)) => {
                 Err(RunError::System { what: "start a thread", source })

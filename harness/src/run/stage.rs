@@ -28,6 +28,7 @@ use super::{Client, Run, RunError, RunOptions};
 use crate::drive::claims::Ledger;
 use crate::drive::family::{Family, Orphans};
 use crate::drive::in_process::{self, Cast, Factory};
+use crate::drive::listen::carried;
 use crate::drive::output::Output;
 use crate::drive::plan::{Address, Plan};
 use crate::drive::process::Launcher;
@@ -120,17 +121,20 @@ impl Order<'_> {
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new()
                 .name("brownout-run".to_owned())
-                .spawn_scoped(scope, || {
-                    let runtime = tokio::runtime::Builder::new_current_thread()
-                        .enable_all()
-                        .build()
-                        .map_err(system("start a runtime"))?;
-                    let tasks = LocalSet::new();
-                    tasks.block_on(&runtime, async {
-                        let clock = Clock::fast(self.speed());
-                        self.perform(clock, Stop::new(), None).await
-                    })
-                })
+                .spawn_scoped(
+                    scope,
+                    carried(|| {
+                        let runtime = tokio::runtime::Builder::new_current_thread()
+                            .enable_all()
+                            .build()
+                            .map_err(system("start a runtime"))?;
+                        let tasks = LocalSet::new();
+                        tasks.block_on(&runtime, async {
+                            let clock = Clock::fast(self.speed());
+                            self.perform(clock, Stop::new(), None).await
+                        })
+                    }),
+                )
                 .map_err(system("start a thread"))?;
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
@@ -316,6 +320,7 @@ impl Order<'_> {
         let scene = Arc::new(self.scene(stage, Vec::new())?);
         let cast = Cast {
             factory,
+            reconciler: self.options.reconciler.as_ref(),
             clients: self.options.clients,
             endpoint: stage.servers[0].endpoint().clone(),
             neutral: self.options.clock == ClockKind::Virtual,

@@ -2,6 +2,7 @@
 //! expectations of their own, and panics that are worth reading.
 
 mod build;
+mod claims;
 mod embed;
 mod verdicts;
 

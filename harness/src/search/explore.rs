@@ -111,7 +111,18 @@ impl Space {
         calm.load.concurrency = 1;
         let attempts = |operation| (1..=choice.depth).map(move |attempt| (operation, attempt));
         let places = (1..=choice.operations).flat_map(attempts).collect();
-        Ok(Self { calm, faults, route: Arc::clone(route), places })
+        let space = Self { calm, faults, route: Arc::clone(route), places };
+        if space.total() == u128::MAX {
+            // Nobody could ever say that all of them were survived.
+            return Err(format!(
+                "{} {} or none at each of {} attempts are more than 10^38 schedules, which are too many to \
+                 count; take fewer attempts, fewer operations or fewer faults",
+                space.faults.len(),
+                if space.faults.len() == 1 { "fault" } else { "faults" },
+                space.places.len(),
+            ));
+        }
+        Ok(space)
     }
 
     /// How many schedules there are.

@@ -62,6 +62,33 @@ fn a_client_that_swallows_every_error_is_hunted_down() {
     hunted("swallow_everything.py", &["no_phantom_success", "no_lost_operations"]);
 }
 
+/// Hunts a flawed client on a faster clock; each costs some twenty seconds, so this is for `tests/run --full`.
+#[expect(clippy::disallowed_methods, reason = "the script that runs all tests says so this way")]
+fn hunted_fast(client: &str, expected: &[&str]) {
+    if std::env::var("BROWNOUT_TEST_FULL").is_err() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let arguments = [LOST, "--speed", "20", "--time", "60s"];
+    let (said, document) = search(folder.path(), "hunt", &arguments, client);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(document["firm"], true, "{document:#}");
+    assert_eq!(document["operations"], 1, "{document:#}");
+    assert!(document["faults"].as_u64().is_some_and(|faults| faults <= 2), "{document:#}");
+    let invariant = document["invariant"].as_str().expect("one is violated");
+    assert!(expected.contains(&invariant), "{invariant}");
+}
+
+#[test]
+fn a_client_that_hopes_is_hunted_down_on_a_faster_clock_too() {
+    hunted_fast("naive_call.py", &["no_lost_operations", "honest_failures"]);
+}
+
+#[test]
+fn a_client_that_swallows_every_error_is_hunted_down_on_a_faster_clock_too() {
+    hunted_fast("swallow_everything.py", &["no_phantom_success", "no_lost_operations"]);
+}
+
 #[test]
 fn on_a_faster_clock_the_same_is_found_in_less_time() {
     let folder = tempfile::tempdir().expect("a folder for temporary files");
@@ -124,6 +151,10 @@ fn what_cannot_be_searched_is_refused_before_anything_runs() {
     refused(
         &["explore", LOST, "--depth", "20"],
         "3,486,784,401 schedules are more than 100,000: 2 faults or none at each of the first 20 attempts",
+    );
+    refused(
+        &["explore", LOST, "--depth", "200", "--yes"],
+        "2 faults or none at each of 200 attempts are more than 10^38 schedules, which are too many to count",
     );
     refused(&["explore", LOST, "--faults", "nonsense"], "`nonsense` is no fault that can strike");
     refused(&["explore", LOST, "--faults", "{"], "cannot be read; write it as in a scenario");

@@ -66,7 +66,9 @@ pub struct RunArguments {
     /// Waits of the client are shortened, its work is not, so that only what it does too early is judged and
     /// never what takes it too long. For programs that are linked dynamically and that sleep through libc:
     /// Python, Node, curl and most others; Python's `Event.wait(t)`, `queue.get(timeout=t)` and
-    /// `Future.result(t)` hang under it.
+    /// `Future.result(t)` hang under it. A program that is linked statically (Go, musl) is refused; one that
+    /// the client starts itself cannot be seen beforehand, keeps the machine's clock, and so waits N times too
+    /// long by the provider's: it seems late, never early.
     #[arg(long, value_name = "N",
         value_parser = clap::value_parser!(u32).range(i64::from(SLOWEST)..=i64::from(FASTEST)))]
     pub speed: Option<u32>,

@@ -29,6 +29,13 @@ use crate::report::baseline::{Compared, Known, Stale};
 use crate::report::{Entry, PlacedDiagnostic, Report, diagnostics};
 use crate::verdict::{InvariantVerdict, Verdict};
 
+/// How a file without content is told of.
+const EMPTY: &str = "the file is empty";
+
+/// What an empty baseline is told.
+const START: &str = "a baseline with nothing in it reads `{version: 1, known: []}`; each entry under \
+                     `known` has a `scenario`, an `invariant`, a `reason` and a `date`";
+
 /// A baseline as its author writes it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -91,7 +98,13 @@ pub fn read(path: &Path, terminal: Terminal) -> Result<Baseline, Refusal> {
 
 fn parse(file: &str, bytes: &[u8]) -> Result<Baseline, Box<(Source, Vec<Diagnostic>)>> {
     let document = Document::parse(file, bytes).map_err(|refusal| {
-        let refusal = *refusal;
+        let mut refusal = *refusal;
+        if let [only] = &mut refusal.diagnostics[..]
+            && only.message == EMPTY
+        {
+            // Whoever starts a baseline with an empty file wants to see what one looks like.
+            only.cure = Some(START.to_owned());
+        }
         Box::new((refusal.source, refusal.diagnostics))
     })?;
     let problems = Diagnostics::new();
@@ -150,28 +163,38 @@ fn one(raw: RawKnown, source: &Source, at: &At<'_>) -> Option<Placed> {
     }
     let line = source.places.find(at.path()).map_or(1, |place| place.line);
     let date = date?;
-    if !is_day(&date) {
-        at.key("date").error(format!("`{}` is no day", date.escape_debug()), |d| {
-            d.cure("write year, month and day in digits: `2026-11-20`")
-        });
+    if let Err(why) = day(&date) {
+        at.key("date").error(format!("`{}` is no day", date.escape_debug()), |d| d.cure(why));
     }
     let known = Known { invariant, reason: reason?, date };
     Some(Placed { line, scenario: scenario?, known })
 }
 
-/// True for `2026-11-20`.
-fn is_day(text: &str) -> bool {
+/// Whether it is a day of the calendar, such as `2026-11-20`; what to write instead where it is none.
+fn day(text: &str) -> Result<(), String> {
     let parts: Vec<&str> = text.split('-').collect();
     let number = |part: &str, digits: usize| {
         let is_plain = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
         if is_plain { part.parse::<u32>().ok() } else { None }
     };
-    let [year, month, day] = parts.as_slice() else { return false };
-    let (Some(_), Some(month), Some(day)) = (number(year, 4), number(month, 2), number(day, 2))
+    let form = || "write year, month and day in digits: `2026-11-20`".to_owned();
+    let [year, month, day] = parts.as_slice() else { return Err(form()) };
+    let (Some(year), Some(month), Some(day)) = (number(year, 4), number(month, 2), number(day, 2))
     else {
-        return false;
+        return Err(form());
     };
-    (1..=12).contains(&month) && (1..=31).contains(&day)
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if is_leap => 29,
+        2 => 28,
+        _ => return Err(format!("a year has the months 01 to 12; {}", form())),
+    };
+    match (1..=days).contains(&day) {
+        true => Ok(()),
+        false => Err(format!("month {month:02} of {year:04} has the days 01 to {days}")),
+    }
 }
 
 impl Baseline {
@@ -246,11 +269,16 @@ mod tests {
 known:
   - {scenario: a, invariant: no_double_charge, reason: x, date: 2026-11-20}
   - {scenario: a, invariant: no_double_charges, reason: ' ', date: 20 Nov}
+  - {scenario: b, invariant: no_double_charges, reason: x, date: 2026-02-29}
   - {scenario: a, invariant: no_double_charges, reason: x, date: 2026-11-20}
   - {scenario: a, invariant: no_lost_operations, raison: x}
 "
         ));
-        assert!(wrong("").contains("empty"), "{}", wrong(""));
+        for empty in ["", "\n\n", "# known violations\n"] {
+            let said = wrong(empty);
+            assert!(said.contains("the file is empty") && said.contains("known: []"), "{said}");
+            assert!(!said.contains("brownout init"), "{said}");
+        }
         assert!(wrong("version: 1\n").contains("`known`"), "{}", wrong("version: 1\n"));
         assert!(wrong("known: [").contains("--> known.yaml:"), "{}", wrong("known: ["));
     }
@@ -270,13 +298,19 @@ known:
         for (text, expected) in [
             ("2026-11-20", true),
             ("2026-13-20", false),
-            ("2026-11-32", false),
+            ("2026-11-31", false),
+            ("2026-11-00", false),
+            ("2026-00-10", false),
+            ("2026-02-29", false),
+            ("2028-02-29", true),
+            ("2000-02-29", true),
+            ("2100-02-29", false),
             ("2026-11", false),
             ("26-11-20", false),
             ("2026-11-2x", false),
             ("+026-11-20", false),
         ] {
-            assert_eq!(is_day(text), expected, "{text}");
+            assert_eq!(day(text).is_ok(), expected, "{text}");
         }
     }
 }

@@ -52,6 +52,10 @@ pub struct SearchArguments {
     jobs: Option<u64>,
 
     /// Lets time go N times as fast for the client (2 to 30), by libfaketime; see `brownout run --help`.
+    ///
+    /// A program that is linked statically is refused. One that the client starts itself cannot be seen
+    /// beforehand: where it is static, it keeps the machine's clock, waits N times too long by the provider's
+    /// and seems late, never early.
     #[arg(long, value_name = "N",
         value_parser = clap::value_parser!(u32).range(i64::from(SLOWEST)..=i64::from(FASTEST)))]
     speed: Option<u32>,

@@ -125,7 +125,8 @@ impl Faults {
     }
 
     /// Leaves true that nothing strikes after this attempt of an operation, at least 1, and that nothing
-    /// which an earlier attempt met lasts until then.
+    /// which an earlier attempt met lasts until then: no key stays in progress, no error is kept, and no
+    /// gateway repeats later.
     #[must_use]
     pub fn recovers_after(mut self, attempts: u32) -> Self {
         self.promises.recovers = true;
@@ -220,7 +221,12 @@ impl Promises {
     fn allow(self, action: &Action, most: u32) -> bool {
         match action {
             Action::Key(fault) => !self.keys_honored || fault.honors_keys(),
-            Action::Duplicate { .. } => !self.unrepeated,
+            // What a gateway repeats later may come when the provider has to be well again.
+            Action::Duplicate { apart_us, .. } => {
+                !self.unrepeated && (*apart_us == 0 || !self.recovers)
+            }
+            // While the work is delayed its key is in progress, however often the client asks.
+            Action::Delay { at: DelayPoint::BeforeCommit, micros } if self.recovers => *micros == 0,
             Action::Delay { at: DelayPoint::BeforeCommit, micros } => {
                 // All delays of a request add up, and a rule may hold two faults.
                 let share = |within: u64| within / u64::from(most.saturating_mul(2));

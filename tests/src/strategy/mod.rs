@@ -1,5 +1,6 @@
 //! Scenarios by chance: bugs are found and shrunk, and right clients are never accused.
 
+mod recovery;
 mod shop;
 
 use std::path::Path;

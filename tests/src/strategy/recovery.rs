@@ -1,0 +1,121 @@
+//! Providers that recover: what `Faults::recovers_after` promises, shown on the plans that it draws, and
+//! relied upon by a client that tries once more than that.
+
+use brownout::Harness;
+use brownout::strategy::{Drawn, Faults, check, scenario};
+use brownout_provider::coordinates::Coordinates;
+use brownout_provider::fault::{Action, DelayPoint, Ending};
+use brownout_provider::plan::{FaultPlan, Numbered, Situation};
+use brownout_provider::shell::transport::Transport;
+use http::{HeaderMap, Method};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
+
+use super::shop::{self, Bug};
+use super::{cases, harness};
+
+/// What strikes the attempts of the first operations, each with its attempt.
+fn strikes(drawn: &Drawn, attempts: u32) -> Vec<(u32, Action)> {
+    let scenario = drawn.scenario();
+    let mut plan = FaultPlan::new(scenario.rules.clone(), scenario.seed);
+    let mut struck = Vec::new();
+    for number in 1..=scenario.workload.operations {
+        let operation = format!("op-{number:04}");
+        for submit in 1..=scenario.workload.submits.times {
+            for attempt in 1..=attempts {
+                let at = Coordinates {
+                    provider: "provider",
+                    route: "create_charge",
+                    operation: &operation,
+                    submit,
+                    attempt,
+                };
+                let decision = plan.decide(&Situation {
+                    at,
+                    operation_number: Some(number),
+                    numbered: Numbered::BySubmit,
+                    tenant: None,
+                    method: &Method::POST,
+                    headers: &HeaderMap::new(),
+                    body: None,
+                    since_first_us: 0,
+                });
+                struck.extend(decision.strikes.into_iter().map(|one| (attempt, one.action)));
+            }
+        }
+    }
+    struck
+}
+
+/// True for what a later attempt still meets.
+fn lasts(action: &Action) -> bool {
+    match action {
+        Action::Delay { at: DelayPoint::BeforeCommit, micros } => *micros > 0,
+        Action::Duplicate { apart_us, .. } => *apart_us > 0,
+        Action::End { ending: Ending::InFlight { for_us, .. }, .. } => *for_us > 0,
+        Action::End { ending: Ending::Answer(answer), .. } => answer.kept,
+        Action::Delay { .. } | Action::Drip { .. } | Action::Key(_) | Action::End { .. } => false,
+    }
+}
+
+/// What strikes in 1,000 drawn scenarios.
+fn drawn_strikes(faults: &Faults) -> Vec<(u32, Action)> {
+    let base = harness(20);
+    let strategy = scenario(base.scenario(), faults);
+    let mut runner = TestRunner::new(cases(1));
+    let mut all = Vec::new();
+    for _ in 0..1_000 {
+        let drawn = strategy.new_tree(&mut runner).expect("there are faults").current();
+        all.extend(strikes(&drawn, 10));
+    }
+    all
+}
+
+#[test]
+fn after_the_promised_attempt_nothing_strikes_and_nothing_lasts() {
+    for last in [1, 2, 4] {
+        let struck = drawn_strikes(&Faults::any().recovers_after(last));
+        assert!(struck.len() > 1_000, "{}", struck.len());
+        assert!(struck.iter().any(|(attempt, _)| *attempt == last));
+        for (attempt, action) in &struck {
+            assert!(*attempt <= last && !lasts(action), "{last}: attempt {attempt}: {action:?}");
+        }
+    }
+    // Without the promise the same draws do both.
+    let struck = drawn_strikes(&Faults::any());
+    assert!(struck.iter().any(|(attempt, _)| *attempt > 2));
+    assert!(struck.iter().any(|(_, action)| lasts(action)));
+}
+
+#[test]
+fn a_client_that_tries_once_more_than_the_provider_fails_gets_everything_done() {
+    let text = "version: 1
+name: it-recovers
+provider: {api: payments}
+workload:
+  call: create_charge
+  operations: 8
+  concurrency: 4
+  input: {amount: 1999, currency: usd, order: 'order-{{ n }}'}
+  deadline: 6h
+expect: [no_lost_operations: {all: true}, no_double_charges, no_phantom_success]
+";
+    let harness = Harness::from_yaml(text).expect("a right scenario").virtual_time();
+    let client = harness
+        .transport(Transport::Memory)
+        .prepare(|operation, connection| shop::keyed(operation, connection, Bug::None));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let last = shop::ATTEMPTS - 1;
+    // An answer by which a client must not try again is no outage.
+    let faults = Faults::any().keys_honored().recovers_after(last).only(&[
+        "hang",
+        "reset",
+        "close",
+        "drip",
+        "latency",
+        "conflict",
+        "duplicate_request",
+    ]);
+    let survived = check(&client, &faults, folder.path(), cases(300)).expect("it recovers");
+    assert!(survived.struck * 4 > survived.scenarios, "{survived:?}");
+}

@@ -16,6 +16,13 @@ use crate::cli::{Said, brownout_in, document, refused};
 #[path = "../../harness/templates/brownout.rs"]
 mod written_for_rust;
 
+/// The same as it is written for the other APIs: that it compiles and holds is shown here, and that it is
+/// what is written by the test below.
+#[path = "../brownout/openai.rs"]
+mod written_for_rust_and_openai;
+#[path = "../brownout/stripe.rs"]
+mod written_for_rust_and_stripe;
+
 fn written(arguments: &[&str]) -> (tempfile::TempDir, Said) {
     let folder = tempfile::tempdir().expect("a folder");
     let said = brownout_in(folder.path(), &[&["init"], arguments].concat());
@@ -84,17 +91,27 @@ fn a_client_in_node_runs_at_once_where_node_is() {
 }
 
 #[test]
-fn the_scenario_beside_the_client_for_rust_is_the_one_that_is_written() {
-    let (folder, said) = written(&["--api", "payments", "--client", "rust"]);
-    assert!(said.out.contains("cargo test --test brownout"), "{}", said.out);
-    let fresh = fs::read_to_string(folder.path().join("brownout/payments.yaml")).expect("written");
-    let kept = root().join("tests/brownout/payments.yaml");
-    if std::env::var_os("BROWNOUT_BLESS").is_some() {
-        fs::write(&kept, &fresh).expect("it can be written");
+fn the_clients_for_rust_and_their_scenarios_are_those_that_are_written() {
+    let is_kept = |fresh: &Path, kept: &str| {
+        let fresh = fs::read_to_string(fresh).expect("written");
+        let kept = root().join(kept);
+        if std::env::var_os("BROWNOUT_BLESS").is_some() {
+            fs::write(&kept, &fresh).expect("it can be written");
+        }
+        let kept = fs::read_to_string(kept).unwrap_or_default();
+        assert_eq!(kept, fresh, "write it again with BROWNOUT_BLESS=1");
+    };
+    for (api, client) in [
+        ("payments", "harness/templates/brownout.rs"),
+        ("stripe", "tests/brownout/stripe.rs"),
+        ("openai", "tests/brownout/openai.rs"),
+    ] {
+        let (folder, said) = written(&["--api", api, "--client", "rust"]);
+        assert!(said.out.contains("cargo test --test brownout"), "{}", said.out);
+        let scenario = format!("brownout/{api}.yaml");
+        is_kept(&folder.path().join(&scenario), &format!("tests/{scenario}"));
+        is_kept(&folder.path().join("tests/brownout.rs"), client);
     }
-    let kept = fs::read_to_string(kept).unwrap_or_default();
-    assert_eq!(kept, fresh, "write it again with BROWNOUT_BLESS=1");
-    assert!(folder.path().join("tests/brownout.rs").is_file());
 }
 
 #[test]

@@ -58,13 +58,13 @@ fn lasts(action: &Action) -> bool {
     }
 }
 
-/// What strikes in 1,000 drawn scenarios.
-fn drawn_strikes(faults: &Faults) -> Vec<(u32, Action)> {
+/// What strikes in so many drawn scenarios.
+fn drawn_strikes(faults: &Faults, count: u32) -> Vec<(u32, Action)> {
     let base = harness(20);
     let strategy = scenario(base.scenario(), faults);
     let mut runner = TestRunner::new(cases(1));
     let mut all = Vec::new();
-    for _ in 0..1_000 {
+    for _ in 0..count {
         let drawn = strategy.new_tree(&mut runner).expect("there are faults").current();
         all.extend(strikes(&drawn, 10));
     }
@@ -73,16 +73,16 @@ fn drawn_strikes(faults: &Faults) -> Vec<(u32, Action)> {
 
 #[test]
 fn after_the_promised_attempt_nothing_strikes_and_nothing_lasts() {
-    for last in [1, 2, 4] {
-        let struck = drawn_strikes(&Faults::any().recovers_after(last));
-        assert!(struck.len() > 1_000, "{}", struck.len());
+    for (last, count) in [(2, 1_000), (1, 100), (4, 100)] {
+        let struck = drawn_strikes(&Faults::any().recovers_after(last), count);
+        assert!(struck.len() > 100, "{}", struck.len());
         assert!(struck.iter().any(|(attempt, _)| *attempt == last));
         for (attempt, action) in &struck {
             assert!(*attempt <= last && !lasts(action), "{last}: attempt {attempt}: {action:?}");
         }
     }
     // Without the promise the same draws do both.
-    let struck = drawn_strikes(&Faults::any());
+    let struck = drawn_strikes(&Faults::any(), 100);
     assert!(struck.iter().any(|(attempt, _)| *attempt > 2));
     assert!(struck.iter().any(|(_, action)| lasts(action)));
 }
@@ -106,14 +106,13 @@ expect: [no_lost_operations: {all: true}, no_double_charges, no_phantom_success]
         .prepare(|operation, connection| shop::keyed(operation, connection, Bug::None));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let last = shop::ATTEMPTS - 1;
-    // An answer by which a client must not try again is no outage.
+    // No answers: by some of them a client must not try again, or only after a year.
     let faults = Faults::any().keys_honored().recovers_after(last).only(&[
         "hang",
         "reset",
         "close",
         "drip",
         "latency",
-        "conflict",
         "duplicate_request",
     ]);
     let survived = check(&client, &faults, folder.path(), cases(300)).expect("it recovers");

@@ -69,12 +69,6 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
     }
 }
 
-/// An input with its templates compiled.
-fn input(value: &Value) -> Arc<Tree> {
-    let tree = Tree::resolve(value, &["n", "submit"], &Diagnostics::new().root());
-    Arc::new(tree.expect("right templates"))
-}
-
 /// A command of `tests/clients/hostile`.
 pub(crate) fn hostile(file: &str, arguments: &[String]) -> Vec<String> {
     let path = root().join("tests/clients/hostile").join(file);

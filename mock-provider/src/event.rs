@@ -280,7 +280,7 @@ impl Side {
 /// A rule injected its fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FaultInjected {
-    /// The request it struck.
+    /// The request it struck; 0 for what strikes at the door, before there is one.
     pub request: u64,
     /// The provider.
     pub provider: Arc<str>,

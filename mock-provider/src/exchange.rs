@@ -52,6 +52,18 @@ pub struct Answer {
     pub body: Bytes,
     /// How the bytes are paced and cut.
     pub wire: Wire,
+    /// Set where the bytes are not those that HTTP would write; `body` then is all that goes out behind
+    /// the head, and `status` and `headers` go nowhere.
+    pub framing: Option<Framing>,
+}
+
+/// The bytes of a head in the place of those that HTTP would write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Framing {
+    /// The head with its blank line; empty for none at all.
+    pub head: Bytes,
+    /// True when the answer is complete once its last byte is written.
+    pub whole: bool,
 }
 
 /// How the bytes of an answer go onto the wire; the default writes them at once and whole.
@@ -92,6 +104,23 @@ pub enum End {
     Rst,
     /// Nothing more is written and the connection stays open until the client closes it.
     Stall,
+    /// The provider's side is closed (FIN); what the client writes is taken until it closes its own.
+    Half,
+}
+
+/// Whether anybody listens at a provider's door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// False while connections are refused.
+    pub open: bool,
+    /// When to ask again, in microseconds since the start of the run; `None` where nothing changes by
+    /// itself.
+    pub until_us: Option<u64>,
+}
+
+impl Listening {
+    /// Somebody does, and will.
+    pub const ALWAYS: Self = Self { open: true, until_us: None };
 }
 
 /// What became of the answer, told by the shell when nothing more will be written.

@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `event` `document` `hint` `template` |
-//! | data | `api` `fault` `malformed` `rule` |
+//! | data | `api` `fault` `framing` `malformed` `rule` |
 //! | decisions | `plan` `ledger` `idempotency` `rate_limit` `recognition` |
 //! | state machine | `provider` |
 //! | shell | `shell` (the only place for sockets, clocks and hyper) |
@@ -16,6 +16,7 @@ pub mod document;
 pub mod event;
 pub mod exchange;
 pub mod fault;
+pub mod framing;
 pub mod hint;
 pub mod idempotency;
 pub mod ledger;

@@ -14,7 +14,9 @@ use std::sync::mpsc;
 use brownout::drive::stop::Stop;
 use brownout::record::Recorder;
 use brownout_provider::event::{Event, Side, Sink};
-use brownout_provider::exchange::{Answer, End, Exchange, ExchangeId, Finish, Next, Wire};
+use brownout_provider::exchange::{
+    Answer, End, Exchange, ExchangeId, Finish, Listening, Next, Wire,
+};
 use brownout_provider::provider::Provider;
 use brownout_provider::request::Request;
 use brownout_provider::shell::clock::Clock;
@@ -299,6 +301,14 @@ struct Always {
 }
 
 impl Handler for Always {
+    fn minds_the_door(&self) -> bool {
+        false
+    }
+
+    fn listening(&mut self, _: u64) -> Listening {
+        Listening::ALWAYS
+    }
+
     fn wants_heads(&self) -> bool {
         false
     }
@@ -313,6 +323,7 @@ impl Handler for Always {
         std::hint::black_box(&value);
         self.last += 1;
         let answer = Answer {
+            framing: None,
             status: self.answer.status.as_u16(),
             headers: self.answer.headers.clone(),
             body: self.answer.body.clone(),

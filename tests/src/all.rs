@@ -16,3 +16,4 @@ mod strategy;
 mod tidy;
 mod virtual_time;
 mod wire;
+mod wire_in_virtual_time;

@@ -64,7 +64,9 @@ async fn persistently<W: Future<Output = Asked>>(
 }
 
 /// A client on unmodified reqwest: one for all operations of a run.
-fn reqwest_client(connection: &Connection) -> impl Fn(Operation, Connection) -> LocalBoxed + use<> {
+pub(super) fn reqwest_client(
+    connection: &Connection,
+) -> impl Fn(Operation, Connection) -> LocalBoxed + use<> {
     let builder = connection.reqwest().expect("no pipe in memory");
     let client = builder.timeout(Duration::from_secs(30)).build().expect("a client");
     move |operation, connection| {
@@ -89,10 +91,12 @@ fn reqwest_client(connection: &Connection) -> impl Fn(Operation, Connection) -> 
     }
 }
 
-type LocalBoxed = std::pin::Pin<Box<dyn Future<Output = Outcome>>>;
+pub(super) type LocalBoxed = std::pin::Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// A client on hyper-util's pool, over whichever transport there is.
-fn hyper_client(connection: &Connection) -> impl Fn(Operation, Connection) -> LocalBoxed + use<> {
+pub(super) fn hyper_client(
+    connection: &Connection,
+) -> impl Fn(Operation, Connection) -> LocalBoxed + use<> {
     let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
@@ -196,7 +200,7 @@ const STORM: &str = "
 
 /// How many equal runs are compared: many more where `tests/run --full` asks for it.
 #[expect(clippy::disallowed_methods, reason = "the script that runs all tests says so this way")]
-fn repetitions() -> u32 {
+pub(super) fn repetitions() -> u32 {
     if std::env::var("BROWNOUT_TEST_FULL").is_ok() { 10_000 } else { 200 }
 }
 
@@ -218,7 +222,7 @@ where
         .collect()
 }
 
-fn one_trace(traces: &BTreeSet<String>, what: &str) {
+pub(super) fn one_trace(traces: &BTreeSet<String>, what: &str) {
     let mut each = traces.iter();
     let (first, second) = (each.next().expect("a trace"), each.next());
     if let Some(second) = second {

@@ -285,12 +285,14 @@ impl Paced {
             None => Poll::Ready(None),
             Some((_, End::Stall)) => Poll::Pending,
             // What stands in hyper's buffer would be lost together with the connection.
-            Some((_, End::Fin | End::Rst)) if self.turns < TURNS => {
+            Some((_, End::Fin | End::Rst | End::Half)) if self.turns < TURNS => {
                 self.turns += 1;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Some((_, End::Fin | End::Rst)) => Poll::Ready(Some(Err(Box::new(OnPurpose)))),
+            Some((_, End::Fin | End::Rst | End::Half)) => {
+                Poll::Ready(Some(Err(Box::new(OnPurpose))))
+            }
         }
     }
 }

@@ -69,6 +69,21 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         Action::End { at: Point::BeforeCommit, ending: Ending::Malformed(_) } => {
             Some("there is an answer to spoil only when the work is done; leave `at` out")
         }
+        Action::Door(_) => {
+            Some("who listens is the server's own business; stop it in the test to see the same")
+        }
+        Action::End { ending: Ending::CloseIdle, .. } => Some(
+            "which connection a request comes over is not known there; use `close: {at: accept}`",
+        ),
+        Action::End { at: Point::Accept, ending: Ending::Answer(_) } => {
+            Some("requests are read whole there; use `status`")
+        }
+        Action::End { ending: Ending::Misframed { .. }, .. } => {
+            Some("the bytes of an answer are written by the server; use `truncate` or `malformed`")
+        }
+        Action::End { ending: Ending::Cut { then: End::Half, .. }, .. } => {
+            Some("a connection ends in both directions at once there; use `close`")
+        }
         Action::Delay { .. } | Action::Drip { .. } | Action::End { .. } => None,
     }
 }
@@ -107,8 +122,10 @@ pub(super) fn in_a_responder(action: &Action) -> Option<&'static str> {
              `empty_object`, or `status: {code: 200, body: …}`",
             )
         }
-        Action::Delay { .. } | Action::Key(_) | Action::Duplicate { .. } | Action::End { .. } => {
-            of_the_provider(action)
-        }
+        Action::Delay { .. }
+        | Action::Door(_)
+        | Action::Key(_)
+        | Action::Duplicate { .. }
+        | Action::End { .. } => of_the_provider(action),
     }
 }

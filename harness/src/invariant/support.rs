@@ -168,7 +168,7 @@ impl Means {
         match action {
             Action::Delay { micros, .. } => self.delay_us = self.delay_us.max(*micros),
             Action::Drip { .. } => self.hang = true,
-            Action::Duplicate { .. } => {}
+            Action::Duplicate { .. } | Action::Door(_) => {}
             Action::Key(fault) => self.add_key(scenario, fault),
             Action::End { at, ending } => {
                 self.lost_answer |= matches!(at, Point::AfterCommit | Point::MidBody);
@@ -223,6 +223,11 @@ impl Means {
             Ending::Cut { after_bytes, then } => {
                 self.unusable |= after_bytes.is_some();
                 self.hang |= *then == End::Stall;
+            }
+            Ending::CloseIdle => {}
+            Ending::Misframed { then, .. } => {
+                self.unusable = true;
+                self.hang |= *then == Some(End::Stall);
             }
         }
     }

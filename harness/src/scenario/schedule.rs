@@ -170,6 +170,8 @@ fn strikes(
     method: &http::Method,
 ) -> Vec<Strike> {
     let decision = plan.decide(&Situation {
+        // A fault that needs a connection used before is shown.
+        reused: true,
         at,
         operation_number: Some(number),
         numbered: Numbered::BySubmit,

@@ -240,7 +240,7 @@ impl Promises {
             Action::End { ending: Ending::Answer(answer), .. } if answer.kept => {
                 !self.recovers && !self.keys_honored
             }
-            Action::End { .. } => true,
+            Action::End { .. } | Action::Door(_) => true,
         }
     }
 }
@@ -254,7 +254,8 @@ fn is_steady(variant: &Variant) -> bool {
             | Action::Drip { .. }
             | Action::Key(_)
             | Action::Duplicate { .. }
-            | Action::End { .. } => None,
+            | Action::End { .. }
+            | Action::Door(_) => None,
         })
         .collect();
     delays.len() <= 1

@@ -5,11 +5,17 @@
 //! and one line in [`registry`].
 //! **Invariant:** a fault decides from its parameters and its draw alone.
 
+mod bad_chunk;
+mod clean_cut;
 mod close;
+mod close_idle;
 mod conflict;
 mod drip;
 mod duplicate_request;
+mod early_response;
 mod forget_key;
+mod garbage;
+mod half_close;
 mod hang;
 mod ignore_key;
 mod key_fault;
@@ -22,6 +28,7 @@ mod mismatch_accepted;
 mod mismatch_rejected;
 mod parts;
 mod rate_limited;
+mod refuse;
 pub mod registry;
 mod replay_altered;
 mod replay_error;
@@ -34,6 +41,7 @@ mod testing;
 mod truncate;
 mod truncated_key;
 pub mod variants;
+mod wrong_content_length;
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,6 +52,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::document::At;
 use crate::exchange::End;
+use crate::framing::Misframed;
 pub use crate::hint::HintSpec;
 use crate::seed::Draw;
 pub use key_fault::KeyFault;
@@ -140,6 +149,15 @@ pub enum Action {
         /// How.
         ending: Ending,
     },
+    /// Strikes before any request is known: only time, and no coordinate, says when.
+    Door(Door),
+}
+
+/// What happens to whoever comes to the provider's door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Nobody listens.
+    Closed,
 }
 
 /// How a fault ends a request.
@@ -166,6 +184,16 @@ pub enum Ending {
         after_bytes: Option<u64>,
         /// How the connection ends.
         then: End,
+    },
+    /// As a [`Ending::Cut`] with no byte, if the connection has carried a request before this one; else the
+    /// fault does not strike.
+    CloseIdle,
+    /// The answer's bytes are not those that HTTP would write.
+    Misframed {
+        /// Which bytes go out.
+        how: Misframed,
+        /// How the connection ends when they are out; `None` where it lives on.
+        then: Option<End>,
     },
 }
 
@@ -227,6 +255,11 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// Its parameters in a few words for the schedule table and the trace: `503`, `after_commit`.
     fn detail(&self) -> String {
         String::new()
+    }
+
+    /// What it does at the door, if it strikes there: time alone says when.
+    fn door(&self) -> Option<Door> {
+        None
     }
 
     /// Reports what cannot work on this route of this API (`wrong_amount` where nothing is echoed), or on

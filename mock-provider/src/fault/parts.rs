@@ -61,7 +61,30 @@ impl WireAt {
     }
 }
 
-/// The end of a connection at some point: what `reset` and `close` do, each in its own way.
+/// What happens to a connection after its last byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Then {
+    /// A polite close.
+    #[default]
+    Fin,
+    /// A reset.
+    Rst,
+    /// Silence, until the client closes.
+    Stall,
+}
+
+impl Then {
+    pub(super) const fn end(self) -> End {
+        match self {
+            Self::Fin => End::Fin,
+            Self::Rst => End::Rst,
+            Self::Stall => End::Stall,
+        }
+    }
+}
+
+/// The end of a connection at some point: what `reset`, `close` and `half_close` do, each in its own way.
 #[derive(Clone, Copy, Debug)]
 struct WireEnd {
     kind: &'static FaultKind,
@@ -70,7 +93,7 @@ struct WireEnd {
     then: End,
 }
 
-/// The parameters of `reset` and `close`.
+/// The parameters of `reset`, `close` and `half_close`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WireEndParameters {
@@ -91,7 +114,7 @@ pub(super) const WIRE_END_PARAMETERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Reads `reset` or `close`; `then` says in which way the connection ends.
+/// Reads `reset`, `close` or `half_close`; `then` says in which way the connection ends.
 pub(super) fn wire_end(
     kind: &'static FaultKind,
     then: End,
@@ -132,6 +155,16 @@ impl Fault for WireEnd {
                 self.at.point().name().to_owned()
             }
         }
+    }
+}
+
+/// Reports that a fault at the door knows no route.
+pub(super) fn only_time(route: Option<&str>, at: &At<'_>) {
+    if let Some(route) = route {
+        at.error(
+            format!("this strikes before any request is known, and knows no route `{route}`"),
+            |d| d.key().cure("under `when` say `provider` and `during` alone"),
+        );
     }
 }
 
@@ -199,10 +232,10 @@ mod tests {
     use super::super::testing::{parsed, problems, struck};
     use super::*;
 
-    /// The two faults that end the connection, and how.
-    fn wire_ends() -> [(&'static FaultKind, End); 2] {
+    /// The faults that end the connection, and how.
+    fn wire_ends() -> [(&'static FaultKind, End); 3] {
         let kind = |name| registry::find(name).expect("it is registered");
-        [(kind("close"), End::Fin), (kind("reset"), End::Rst)]
+        [(kind("close"), End::Fin), (kind("reset"), End::Rst), (kind("half_close"), End::Half)]
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use super::FaultKind;
 use super::{
-    close, conflict, drip, duplicate_request, forget_key, hang, ignore_key, key_required_late,
-    late_key, latency, malformed, mismatch_accepted, mismatch_rejected, rate_limited,
-    replay_altered, replay_error, replay_other, replay_status, reset, status, truncate,
-    truncated_key,
+    bad_chunk, clean_cut, close, close_idle, conflict, drip, duplicate_request, early_response,
+    forget_key, garbage, half_close, hang, ignore_key, key_required_late, late_key, latency,
+    malformed, mismatch_accepted, mismatch_rejected, rate_limited, refuse, replay_altered,
+    replay_error, replay_other, replay_status, reset, status, truncate, truncated_key,
+    wrong_content_length,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
@@ -18,7 +19,15 @@ pub static FAULTS: &[&FaultKind] = &[
     &drip::DRIP,
     &reset::RESET,
     &close::CLOSE,
+    &clean_cut::CLEAN_CUT,
+    &refuse::REFUSE,
     &truncate::TRUNCATE,
+    &wrong_content_length::WRONG_CONTENT_LENGTH,
+    &bad_chunk::BAD_CHUNK,
+    &garbage::GARBAGE,
+    &early_response::EARLY_RESPONSE,
+    &close_idle::CLOSE_IDLE,
+    &half_close::HALF_CLOSE,
     &ignore_key::IGNORE_KEY,
     &forget_key::FORGET_KEY,
     &late_key::LATE_KEY,

@@ -8,10 +8,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::parts::bytes;
+use super::parts::{Then, bytes};
 use super::{Action, Ending, Fault, FaultKind, Group, Point};
 use crate::document::{At, decode};
-use crate::exchange::End;
 use crate::seed::Draw;
 
 /// The registry's entry.
@@ -45,37 +44,6 @@ struct Parameters {
     then: Option<Then>,
 }
 
-/// What happens to a connection after its last byte.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Then {
-    /// A polite close.
-    #[default]
-    Fin,
-    /// A reset.
-    Rst,
-    /// Silence, until the client closes.
-    Stall,
-}
-
-impl Then {
-    const fn end(self) -> End {
-        match self {
-            Self::Fin => End::Fin,
-            Self::Rst => End::Rst,
-            Self::Stall => End::Stall,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Fin => "fin",
-            Self::Rst => "rst",
-            Self::Stall => "stall",
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Truncate {
     after_bytes: u64,
@@ -105,7 +73,7 @@ impl Fault for Truncate {
     }
 
     fn detail(&self) -> String {
-        format!("{} after {}", self.then.name(), bytes(self.after_bytes))
+        format!("{} after {}", self.then.end().name(), bytes(self.after_bytes))
     }
 }
 
@@ -115,6 +83,7 @@ mod tests {
 
     use super::super::testing::{parsed, problems, struck};
     use super::*;
+    use crate::exchange::End;
 
     #[test]
     fn the_body_stops_and_the_connection_ends_as_told() {

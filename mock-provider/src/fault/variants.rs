@@ -234,6 +234,11 @@ mod tests {
         let api = payments();
         for kind in FAULTS {
             let found = variants(kind, &api, "create_charge");
+            let bare = (kind.parse)(&Value::Null, &Diagnostics::new().root());
+            if bare.is_some_and(|fault| fault.door().is_some()) {
+                assert!(found.is_empty(), "{} knows no request", kind.name);
+                continue;
+            }
             let first = found.first().unwrap_or_else(|| panic!("{} has none", kind.name));
             assert_eq!(first.value.is_string(), kind.bare, "{}", first.value);
             assert!(found.is_sorted_by_key(|one| one.optional), "{}", kind.name);

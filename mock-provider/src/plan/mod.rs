@@ -12,7 +12,8 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use crate::coordinates::Coordinates;
-use crate::fault::{Action, Fault, FaultKind, Group, Point};
+use crate::exchange::End;
+use crate::fault::{Action, Door, Ending, Fault, FaultKind, Group, Point};
 use crate::rule::{Rule, Selector, When};
 use crate::seed::{Draw, RuleKey, Seed};
 use crate::units::in_words_exactly;
@@ -58,6 +59,23 @@ pub struct Situation<'a> {
     pub body: Option<&'a Value>,
     /// Microseconds since the first request of the run.
     pub since_first_us: u64,
+    /// True when its connection has carried a request before.
+    pub reused: bool,
+}
+
+/// A rule that strikes at the door of a provider, where time alone is known.
+#[derive(Clone, Debug)]
+pub struct DoorRule {
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// The fault.
+    pub fault: &'static FaultKind,
+    /// The fault's parameters in a few words.
+    pub detail: String,
+    /// What it does.
+    pub door: Door,
+    /// When: microseconds since the first request, from (inclusive), to (exclusive).
+    pub during_us: (u64, u64),
 }
 
 /// Where the number of an operation comes from.
@@ -144,6 +162,27 @@ impl FaultPlan {
         })
     }
 
+    /// What strikes at the door of this provider, in file order.
+    #[must_use]
+    pub fn doors(&self, provider: &str) -> Vec<DoorRule> {
+        let here = |armed: &&Armed| {
+            armed.rule.when.provider.as_deref().is_none_or(|wanted| wanted == provider)
+        };
+        let rules = self.rules.iter().filter(here);
+        rules
+            .flat_map(|armed| armed.rule.faults.iter().map(move |fault| (armed, fault)))
+            .filter_map(|(armed, fault)| {
+                Some(DoorRule {
+                    rule: Arc::clone(&armed.rule.name),
+                    fault: fault.kind(),
+                    detail: fault.detail(),
+                    door: fault.door()?,
+                    during_us: armed.rule.when.during_us.unwrap_or((0, u64::MAX)),
+                })
+            })
+            .collect()
+    }
+
     /// True when [`FaultPlan::decide`] would end this request at `accept`; counts nothing. Asked when
     /// only the head has been read, where a rule that looks at the body cannot match.
     #[must_use]
@@ -173,7 +212,7 @@ impl FaultPlan {
             let armed = &self.rules[index];
             let Some(draw) = armed.comes_true(situation) else { continue };
             let before = decision.strikes.len();
-            armed.strike(&draw, situation.numbered, &mut taken, &mut decision);
+            armed.strike(&draw, situation, &mut taken, &mut decision);
             if decision.strikes.len() > before {
                 struck.push(index);
             }
@@ -231,17 +270,32 @@ impl Armed {
     }
 
     /// Adds what this rule drew and what of it strikes.
-    fn strike(&self, draw: &Draw, numbered: Numbered, taken: &mut Taken, decision: &mut Decision) {
+    fn strike(
+        &self,
+        draw: &Draw,
+        situation: &Situation<'_>,
+        taken: &mut Taken,
+        decision: &mut Decision,
+    ) {
         let by_arrival =
-            numbered == Numbered::ByArrival && self.rule.when.operation != Selector::Any;
-        let scheduled = self.scheduled && !by_arrival;
+            situation.numbered == Numbered::ByArrival && self.rule.when.operation != Selector::Any;
+        let by_coordinates = self.scheduled && !by_arrival;
         for (fault, (name, nth)) in self.rule.faults.iter().zip(&self.faults) {
+            let mut action = fault.strike(&mut draw.fork(name, *nth));
+            let mut scheduled = by_coordinates;
+            if let Action::Door(door) = action {
+                let Some(met) = met_inside(door) else { continue };
+                (action, scheduled) = (met, false);
+            }
             if scheduled {
                 decision.drawn.push((Arc::clone(&self.rule.name), Arc::clone(name)));
             }
+            let is_idle = matches!(action, Action::End { ending: Ending::CloseIdle, .. });
+            if is_idle && !situation.reused {
+                continue;
+            }
             let kind = fault.kind();
             if taken.admits(kind.group) {
-                let action = fault.strike(&mut draw.fork(name, *nth));
                 decision.strikes.push(Strike {
                     rule: Arc::clone(&self.rule.name),
                     fault: kind,
@@ -254,13 +308,25 @@ impl Armed {
     }
 }
 
+/// What a request meets that came through the door before it was closed.
+fn met_inside(door: Door) -> Option<Action> {
+    match door {
+        Door::Closed => {
+            let ending = Ending::Cut { after_bytes: None, then: End::Rst };
+            Some(Action::End { at: Point::Accept, ending })
+        }
+    }
+}
+
 /// What struck, in a few words: a drawn delay, else the fault's own parameters.
 fn detail(fault: &dyn Fault, action: &Action) -> String {
     match action {
         Action::Delay { micros, .. } => format!("+{}", in_words_exactly(*micros)),
-        Action::Drip { .. } | Action::Key(_) | Action::Duplicate { .. } | Action::End { .. } => {
-            fault.detail()
-        }
+        Action::Drip { .. }
+        | Action::Door(_)
+        | Action::Key(_)
+        | Action::Duplicate { .. }
+        | Action::End { .. } => fault.detail(),
     }
 }
 

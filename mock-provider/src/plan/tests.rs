@@ -22,10 +22,7 @@ impl Fault for Probe {
         match self.0.group {
             Group::Ending => Action::End {
                 at: Point::Accept,
-                ending: Ending::Cut {
-                    after_bytes: Some(draw.bits()),
-                    then: crate::exchange::End::Fin,
-                },
+                ending: Ending::Cut { after_bytes: Some(draw.bits()), then: End::Fin },
             },
             Group::Delay | Group::Provider | Group::Client => {
                 Action::Delay { at: DelayPoint::Head, micros: draw.bits() }
@@ -94,6 +91,7 @@ fn situation<'a>(at: Coordinates<'a>, headers: &'a HeaderMap) -> Situation<'a> {
         method: &Method::POST,
         headers,
         body: None,
+        reused: false,
         since_first_us: 0,
     }
 }

@@ -11,8 +11,9 @@ use super::open::{Open, Own, Planned, Stage};
 use super::struck::Mark;
 use crate::api::{Api, ErrorContext, Rendered, Route, Standard, Which};
 use crate::event::Class;
-use crate::exchange::{Answer, Cut, End, Next, Wire};
+use crate::exchange::{Answer, Cut, End, Framing, Next, Wire};
 use crate::fault::{Ending, Malformed, Point, Substitute, SubstituteBody};
+use crate::framing::{Framed, Misframed};
 use crate::hint::{self, HintSpec, Wall};
 use crate::malformed;
 
@@ -87,11 +88,36 @@ impl Provider {
                 }
             }
             Ending::Cut { after_bytes: None, then } => unanswered(then),
+            Ending::CloseIdle => unanswered(End::Fin),
             Ending::Cut { after_bytes: Some(after_bytes), then } => {
                 let own = own.unwrap_or_else(|| self.preview(open));
                 self.send_cut(open, own, rule, Cut { after_bytes, then })
             }
+            Ending::Misframed { how, then } => {
+                let own = own.unwrap_or_else(|| self.preview(open));
+                self.send_misframed(open, own, rule, (&how, then))
+            }
         }
+    }
+
+    /// Hands over an answer in other bytes than HTTP would write. What has no body is not begun.
+    fn send_misframed(
+        &mut self,
+        open: &mut Open,
+        own: Own,
+        rule: Option<Arc<str>>,
+        (how, then): (&Misframed, Option<End>),
+    ) -> Next {
+        if own.body.is_empty() {
+            return unanswered(then.unwrap_or(End::Fin));
+        }
+        let (own, framed, wire) = misframed(own, how, then);
+        let next = self.send(open, own, rule, wire);
+        if matches!(how, Misframed::Raw(_)) {
+            // Nothing of an answer is seen.
+            open.planned = None;
+        }
+        framed.carried_by(next)
     }
 
     /// Hands over an answer that is to be cut. What is said to be cut never arrives whole: the last byte
@@ -136,7 +162,7 @@ impl Provider {
             usable: own.usable,
         });
         let Own { status, headers, body, .. } = own;
-        Next::Answer(Box::new(Answer { status, headers, body, wire }))
+        Next::Answer(Box::new(Answer { status, headers, body, wire, framing: None }))
     }
 
     /// One of the API's errors.
@@ -314,11 +340,31 @@ impl From<Cut> for Wire {
     }
 }
 
+/// An answer in other bytes than HTTP would write: what arrives of it, the bytes, and how they end.
+pub(super) fn misframed(own: Own, how: &Misframed, then: Option<End>) -> (Own, Framed, Wire) {
+    let framed = how.frame(own.status, &own.headers, &own.body);
+    let after_bytes = u64::try_from(framed.rest.len()).unwrap_or(u64::MAX);
+    let cut = then.map(|then| Cut { after_bytes, then });
+    let body = own.body.slice(..framed.arrives.min(own.body.len()));
+    (Own { body, usable: false, ..own }, framed, Wire { cut, ..Wire::default() })
+}
+
+impl Framed {
+    /// The answer, with these bytes in the place of its own.
+    pub(super) fn carried_by(self, mut next: Next) -> Next {
+        if let Next::Answer(answer) = &mut next {
+            answer.body = self.rest;
+            answer.framing = Some(Framing { head: self.head, whole: self.whole });
+        }
+        next
+    }
+}
+
 /// Nothing is answered, and the connection ends so.
 pub(super) fn unanswered(then: End) -> Next {
     match then {
         End::Stall => Next::Silence,
-        End::Fin | End::Rst => Next::Drop(then),
+        End::Fin | End::Rst | End::Half => Next::Drop(then),
     }
 }
 

@@ -380,6 +380,7 @@ fn situation<'a>(
         headers: &request.headers,
         body,
         since_first_us,
+        reused: request.reused,
     }
 }
 

@@ -12,6 +12,8 @@ use crate::hint;
 
 /// The largest body that is searched for a hint.
 const HINT_BYTES: usize = 1 << 20;
+/// Why an answer cannot be used of which all content came, and not its end.
+const BROKE_OFF: &str = "the answer broke off";
 
 impl Provider {
     /// Nothing more will be written for this exchange. Called exactly once for each exchange that a
@@ -59,6 +61,9 @@ impl Provider {
             (Some(place), Class::Success) => place.route.usable(delivered, &open.call).err(),
             _ => None,
         };
+        // What HTTP calls unfinished nobody has to take, however well it reads.
+        let broke_off = !finish.complete && class == Class::Success;
+        let unusable = unusable.or_else(|| broke_off.then(|| BROKE_OFF.to_owned()));
         let tells = class == Class::Success && unusable.is_none();
         ResponseSent {
             request: open.id,
@@ -97,6 +102,7 @@ impl End {
             Self::Fin => "fin",
             Self::Rst => "rst",
             Self::Stall => "stall",
+            Self::Half => "half_close",
         }
     }
 }

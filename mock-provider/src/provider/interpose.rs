@@ -13,7 +13,7 @@ use http::HeaderMap;
 use indexmap::IndexMap;
 
 use super::Setup;
-use super::answer::{half, mangled, rendered, substituted, unanswered};
+use super::answer::{half, mangled, misframed, rendered, substituted, unanswered};
 use super::arrival::Arrivals;
 use super::open::Own;
 use super::struck::Struck;
@@ -123,6 +123,8 @@ impl Interposer {
             headers: &request.headers,
             body: reading.call.body.as_ref(),
             since_first_us: now_us.saturating_sub(first_us),
+            // Connections are not known here.
+            reused: false,
         });
         for strike in &decision.strikes {
             *self.strikes.entry(Arc::clone(&strike.rule)).or_default() += 1;
@@ -185,6 +187,11 @@ impl Interposer {
                 Some(_) | None => Next::Silence,
             },
             Ending::Cut { after_bytes: None, then } => unanswered(then),
+            Ending::CloseIdle => unanswered(End::Fin),
+            Ending::Misframed { how, then } => {
+                let (own, framed, wire) = misframed(own.unwrap_or_else(empty), &how, then);
+                framed.carried_by(sent(struck, own, wire.cut))
+            }
             Ending::Cut { after_bytes: Some(after_bytes), then } => {
                 cut_short(struck, own.unwrap_or_else(empty), Cut { after_bytes, then })
             }
@@ -246,7 +253,7 @@ impl Interposed {
 fn sent(struck: &Struck, own: Own, cut: Option<Cut>) -> Next {
     let wire = Wire { body_after_us: struck.head.total_us, pace: struck.pace(own.body.len()), cut };
     let Own { status, headers, body, .. } = own;
-    Next::Answer(Box::new(Answer { status, headers, body, wire }))
+    Next::Answer(Box::new(Answer { status, headers, body, wire, framing: None }))
 }
 
 /// An answer of which the last byte at least is kept back.

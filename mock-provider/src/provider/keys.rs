@@ -33,7 +33,8 @@ impl Alias {
                 Action::Delay { .. }
                 | Action::Drip { .. }
                 | Action::Duplicate { .. }
-                | Action::End { .. } => None,
+                | Action::End { .. }
+                | Action::Door(_) => None,
             })
             .collect();
         wanted.sort_unstable();

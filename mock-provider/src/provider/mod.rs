@@ -13,6 +13,7 @@
 mod answer;
 mod arrival;
 mod arrive;
+mod door;
 mod finish;
 mod interpose;
 mod keys;
@@ -45,6 +46,7 @@ pub use interpose::{Interposed, Interposer, OwnAnswer};
 
 use arrival::Arrivals;
 use arrive::Credential;
+use door::AtDoor;
 use keys::Alias;
 use open::{Open, Own, Place, Stage};
 use struck::Mark;
@@ -75,6 +77,7 @@ pub struct Provider {
     api: Arc<Api>,
     plan: FaultPlan,
     wants_heads: bool,
+    doors: Vec<AtDoor>,
     wall: WallClock,
     recognizer: Recognizer,
     /// Of the latest request: most clients show one and the same.
@@ -126,6 +129,7 @@ impl Provider {
             wants_heads: plan.strikes_at_accept(),
             arrivals: Arrivals::new(&plan),
             aliases: Alias::wanted(&plan),
+            doors: AtDoor::all(plan.doors(&name)),
             plan,
             recognizer: Recognizer::new(&api, operation_id),
             credential: None,

@@ -93,6 +93,8 @@ impl Struck {
                 let mark = mark("accept", strike.detail.clone());
                 self.duplicates.push((mark, times, apart_us));
             }
+            // A plan turns these into ends, or into nothing.
+            Action::Door(_) => {}
             Action::End { at, ending } => {
                 let mark = mark(at.name(), strike.detail.clone());
                 self.ending = Some(Box::new((mark, at, ending)));

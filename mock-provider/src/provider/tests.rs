@@ -14,7 +14,7 @@ use super::{Provider, Setup};
 use crate::api;
 use crate::document::{At, Diagnostics};
 use crate::event::{Class, Event, EventKind, KeyState, Side};
-use crate::exchange::{Answer, End, Ended, Exchange, ExchangeId, Finish, Next};
+use crate::exchange::{Answer, End, Ended, Exchange, ExchangeId, Finish, Listening, Next};
 use crate::fault::{
     Action, DelayPoint, Ending, Fault, FaultKind, Group, KeyFault, Malformed, Point, Substitute,
 };
@@ -50,7 +50,7 @@ impl Fault for Does {
         match self.0 {
             Action::Delay { .. } | Action::Drip { .. } => &KIND[0],
             Action::Key(_) | Action::Duplicate { .. } => &KIND[1],
-            Action::End { .. } => &KIND[2],
+            Action::End { .. } | Action::Door(_) => &KIND[2],
         }
     }
 
@@ -61,6 +61,13 @@ impl Fault for Does {
     fn point(&self) -> Option<Point> {
         match &self.0 {
             Action::End { at, .. } => Some(*at),
+            _ => None,
+        }
+    }
+
+    fn door(&self) -> Option<crate::fault::Door> {
+        match &self.0 {
+            Action::Door(door) => Some(*door),
             _ => None,
         }
     }
@@ -611,4 +618,38 @@ fn where_nobody_submits_operations_they_count_by_first_arrival_outside_the_sched
         bench.answer(exchange).0
     });
     assert_eq!(statuses, [201, 201, 500]);
+}
+
+/// A rule at the door, in this time after the first request.
+fn away(from_s: u64, to_s: u64) -> Rule {
+    Rule {
+        name: "away".into(),
+        when: When { during_us: Some((from_s * 1_000_000, to_s * 1_000_000)), ..When::default() },
+        faults: vec![Arc::new(Does(Action::Door(crate::fault::Door::Closed)))],
+    }
+}
+
+#[test]
+fn the_door_is_closed_in_its_time_which_begins_with_the_first_request() {
+    let mut bench = Bench::new(vec![away(1, 3)]);
+    assert!(bench.provider.minds_the_door());
+    let before = bench.provider.listening(9_000_000);
+    assert_eq!(before, Listening::ALWAYS, "no request has come");
+    let first_us = 10_000_000;
+    bench.now = first_us;
+    bench.charge("order-1", None);
+    for (after_us, open, until_us) in [
+        (0, true, Some(1_000_000)),
+        (999_999, true, Some(1_000_000)),
+        (1_000_000, false, Some(3_000_000)),
+        (2_999_999, false, Some(3_000_000)),
+        (3_000_000, true, None),
+    ] {
+        let until_us = until_us.map(|until_us: u64| first_us + until_us);
+        let expected = Listening { open, until_us };
+        assert_eq!(bench.provider.listening(first_us + after_us), expected, "after {after_us}");
+    }
+    let told = bench.events();
+    let told = told.iter().filter(|event| matches!(event.kind, EventKind::FaultInjected(_)));
+    assert_eq!(told.count(), 1);
 }

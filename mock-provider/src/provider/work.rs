@@ -92,7 +92,9 @@ impl Provider {
             Ending::InFlight { .. }
             | Ending::Answer(_)
             | Ending::Malformed(_)
-            | Ending::Cut { .. } => {}
+            | Ending::Cut { .. }
+            | Ending::CloseIdle
+            | Ending::Misframed { .. } => {}
         }
         open.slot = None;
         self.store.free(slot, open.id, open.now_us);

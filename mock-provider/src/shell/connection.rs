@@ -148,6 +148,9 @@ impl<H: Handler> Connection<H> {
         if self.core.wants_heads {
             let head_at_us = request.head_at_us;
             let struck = self.core.call(|handler| handler.accept(&request, head_at_us));
+            if struck.is_some() {
+                self.core.arrived();
+            }
             if let Some(exchange) = struck {
                 // The body stays unread, but must not be thrown away while the client still sends it.
                 let _body = body;
@@ -160,6 +163,7 @@ impl<H: Handler> Connection<H> {
         };
         let now_us = self.core.clock.now_us();
         let exchange = self.core.call(|handler| handler.handle(request, now_us));
+        self.core.arrived();
         self.carry_out(exchange, wanted).await
     }
 
@@ -183,7 +187,7 @@ impl<H: Handler> Connection<H> {
         let how = match next {
             Next::Answer(answer) => return self.answer(open, *answer, wanted),
             Next::Silence | Next::Drop(End::Stall) => End::Stall,
-            Next::Drop(End::Rst) => End::Rst,
+            Next::Drop(how @ (End::Rst | End::Half)) => how,
             Next::Drop(End::Fin) | Next::Done | Next::Wait { .. } => End::Fin,
         };
         self.wire.flushed().await;
@@ -226,7 +230,8 @@ impl<H: Handler> Connection<H> {
             (Wanted::Head, _) | (_, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => 0,
             (Wanted::All, _) => answer.body.len(),
         };
-        self.wire.arm(open, u64::try_from(bytes).unwrap_or(u64::MAX), answer.wire.cut);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.wire.arm(open, bytes, answer.wire.cut, answer.framing);
         self.answered.store(true, Ordering::Relaxed);
         let body = AnswerBody::new(answer.body, &answer.wire, &self.wire, self.core.clock);
         let mut response = Response::new(body);

@@ -27,6 +27,11 @@ pub(super) struct Core<H> {
     pub(super) clock: Clock,
     /// True when the state machine wants to see heads before bodies are read.
     pub(super) wants_heads: bool,
+    /// True when the state machine closes its door at times.
+    pub(super) minds_the_door: bool,
+    /// Told when the first request has come, from which those times are counted.
+    pub(super) knock: Notify,
+    knocked: AtomicBool,
     handler: Mutex<H>,
     sink: Arc<dyn Sink>,
     busy: AtomicUsize,
@@ -41,6 +46,9 @@ impl<H: Handler> Core<H> {
         Self {
             clock,
             wants_heads: handler.wants_heads(),
+            minds_the_door: handler.minds_the_door(),
+            knock: Notify::new(),
+            knocked: AtomicBool::new(false),
             handler: Mutex::new(handler),
             sink,
             busy: AtomicUsize::new(0),
@@ -60,6 +68,13 @@ impl<H: Handler> Core<H> {
             self.sink.record(events);
         }
         answer
+    }
+
+    /// A request has come: the first one is told to whoever minds the door.
+    pub(super) fn arrived(&self) {
+        if self.minds_the_door && !self.knocked.swap(true, Ordering::AcqRel) {
+            self.knock.notify_one();
+        }
     }
 
     /// Waits until this time and asks again, until something other than a wait comes out. The provider

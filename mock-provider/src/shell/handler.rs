@@ -4,7 +4,7 @@
 //! scripted double; it adds no behaviour.
 
 use crate::event::{Event, Side};
-use crate::exchange::{End, Exchange, ExchangeId, Finish, Next};
+use crate::exchange::{End, Exchange, ExchangeId, Finish, Listening, Next};
 use crate::provider::Provider;
 use crate::request::Request;
 
@@ -13,6 +13,8 @@ use crate::request::Request;
 #[expect(missing_docs, reason = "each method is documented at Provider")]
 pub trait Handler: Send + 'static {
     fn wants_heads(&self) -> bool;
+    fn minds_the_door(&self) -> bool;
+    fn listening(&mut self, now_us: u64) -> Listening;
     fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange>;
     fn handle(&mut self, request: Request, now_us: u64) -> Exchange;
     fn advance(&mut self, id: ExchangeId, now_us: u64) -> Next;
@@ -27,6 +29,14 @@ pub trait Handler: Send + 'static {
 impl Handler for Provider {
     fn wants_heads(&self) -> bool {
         Self::wants_heads(self)
+    }
+
+    fn minds_the_door(&self) -> bool {
+        Self::minds_the_door(self)
+    }
+
+    fn listening(&mut self, now_us: u64) -> Listening {
+        Self::listening(self, now_us)
     }
 
     fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange> {

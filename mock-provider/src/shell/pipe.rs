@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 
+use crate::exchange::Listening;
+
 /// How many bytes each direction holds that nobody has read.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -24,25 +26,35 @@ pub(super) struct PipeEnd {
 
 /// Makes streams to a server in this process.
 #[derive(Clone, Debug)]
-pub(super) struct Dialer(mpsc::UnboundedSender<PipeEnd>);
+pub(super) struct Dialer {
+    sender: mpsc::UnboundedSender<PipeEnd>,
+    refuses: Arc<AtomicBool>,
+}
 
 /// Takes the streams that a [`Dialer`] makes.
 #[derive(Debug)]
-pub(super) struct Dialed(mpsc::UnboundedReceiver<PipeEnd>);
+pub(super) struct Dialed {
+    receiver: mpsc::UnboundedReceiver<PipeEnd>,
+    refuses: Arc<AtomicBool>,
+}
 
 /// A listener in memory, and how to reach it.
 pub(super) fn listen() -> (Dialer, Dialed) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Dialer(sender), Dialed(receiver))
+    let refuses = Arc::new(AtomicBool::new(false));
+    (Dialer { sender, refuses: Arc::clone(&refuses) }, Dialed { receiver, refuses })
 }
 
 impl Dialer {
     /// A new stream; refused when nobody listens any more.
     pub(super) fn dial(&self) -> io::Result<PipeEnd> {
+        if self.refuses.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         let (near, far) = tokio::io::duplex(BUFFER_BYTES);
         let reset = Arc::new(AtomicBool::new(false));
         let far = PipeEnd { stream: far, reset: Arc::clone(&reset) };
-        self.0.send(far).map_err(|_| io::ErrorKind::ConnectionRefused)?;
+        self.sender.send(far).map_err(|_| io::ErrorKind::ConnectionRefused)?;
         Ok(PipeEnd { stream: near, reset })
     }
 }
@@ -50,9 +62,19 @@ impl Dialer {
 impl Dialed {
     /// The next stream. Pends for ever once every dialer is gone.
     pub(super) async fn accept(&mut self) -> PipeEnd {
-        match self.0.recv().await {
+        match self.receiver.recv().await {
             Some(end) => end,
             None => std::future::pending().await,
+        }
+    }
+}
+
+impl Dialed {
+    /// From here on streams are refused, or are not. Those that nobody has accepted are reset.
+    pub(super) fn turn(&mut self, Listening { open, .. }: Listening) {
+        self.refuses.store(!open, Ordering::Release);
+        while !open && let Ok(end) = self.receiver.try_recv() {
+            end.reset();
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::event::Sink;
+use crate::exchange::Listening;
 use crate::provider::Provider;
 use crate::shell::clock::Clock;
 use crate::shell::connection;
@@ -197,6 +198,18 @@ impl<H: Handler> fmt::Debug for Server<H> {
     }
 }
 
+/// Opens or closes the door as it is to stand now.
+fn mind_the_door<H: Handler>(core: &Core<H>, listener: &mut Listener) -> Listening {
+    if !core.minds_the_door {
+        return Listening::ALWAYS;
+    }
+    let listening = core.call(|handler| handler.listening(core.clock.now_us()));
+    if let Err(error) = listener.turn(listening) {
+        tracing::warn!(%error, "the provider could not begin or stop to listen");
+    }
+    listening
+}
+
 /// Accepts connections until it is told to stop, then ends them.
 async fn accept<H: Handler>(
     core: Arc<Core<H>>,
@@ -206,11 +219,15 @@ async fn accept<H: Handler>(
     let mut connections = JoinSet::new();
     let mut number = 0_u64;
     loop {
+        let listening = mind_the_door(&core, &mut listener);
+        let (open, until_us) = (listening.open, listening.until_us);
         tokio::select! {
             biased;
             _ = &mut stopped => break,
             Some(ended) = connections.join_next() => core.note(ended),
-            accepted = listener.accept() => match accepted {
+            () = core.knock.notified(), if core.minds_the_door => {}
+            () = core.clock.sleep_until_us(until_us.unwrap_or(0)), if until_us.is_some() => {}
+            accepted = listener.accept(), if open => match accepted {
                 Ok(stream) => {
                     number += 1;
                     connections.spawn(connection::serve(Arc::clone(&core), stream, number));

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::event::{ClientOutput, Event, EventKind, Side, Sink};
 use crate::exchange::{
-    Answer, Cut, End, Ended, Exchange, ExchangeId, Finish, Next, Pace, Wire as Pacing,
+    Answer, Cut, End, Ended, Exchange, ExchangeId, Finish, Listening, Next, Pace, Wire as Pacing,
 };
 use crate::request::Request;
 use crate::shell::clock::Clock;
@@ -84,6 +84,14 @@ impl Script {
 impl Handler for Script {
     fn wants_heads(&self) -> bool {
         !self.at_accept.is_empty()
+    }
+
+    fn minds_the_door(&self) -> bool {
+        false
+    }
+
+    fn listening(&mut self, _: u64) -> Listening {
+        Listening::ALWAYS
     }
 
     fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange> {
@@ -159,6 +167,7 @@ fn shaped(body: impl Into<Bytes>, wire: Pacing) -> Next {
         headers: HeaderMap::new(),
         body: body.into(),
         wire,
+        framing: None,
     }))
 }
 
@@ -337,6 +346,7 @@ async fn a_head_request_and_a_204_have_no_body_on_the_wire() {
         headers: HeaderMap::new(),
         body: Bytes::from_static(b"not sent"),
         wire: Pacing::default(),
+        framing: None,
     };
     bare.headers.insert("x-a", "1".parse().unwrap());
     let stage = Stage::new(Script::on("/204", vec![Next::Answer(Box::new(bare))])).await;

@@ -8,8 +8,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
+use crate::exchange::Listening;
 use crate::shell::held::HeldStream;
 use crate::shell::pipe::{self, Dialed, Dialer};
 use crate::shell::stream::{Accepted, Stream};
@@ -107,7 +108,13 @@ pub(super) struct Listener(Inner);
 #[derive(Debug)]
 enum Inner {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: SocketFile },
+    /// The port is held, and nobody listens.
+    TcpShut(TcpSocket),
+    /// Without a listener the name is held by nobody, but no other process takes it.
+    Unix {
+        listener: Option<UnixListener>,
+        file: SocketFile,
+    },
     Memory(Dialed),
 }
 
@@ -123,7 +130,8 @@ impl Listener {
             Transport::Unix => {
                 let (listener, file) = bind_new()?;
                 let path = file.0.clone();
-                Ok((Self(Inner::Unix { listener, _file: file }), Endpoint(Place::Unix(path))))
+                let inner = Inner::Unix { listener: Some(listener), file };
+                Ok((Self(inner), Endpoint(Place::Unix(path))))
             }
             Transport::Memory => {
                 let (dialer, dialed) = pipe::listen();
@@ -135,13 +143,60 @@ impl Listener {
     pub(super) async fn accept(&mut self) -> io::Result<Accepted> {
         match &mut self.0 {
             Inner::Tcp(listener) => Ok(Accepted::tcp(listener.accept().await?.0)),
-            Inner::Unix { listener, .. } => {
+            Inner::Unix { listener: Some(listener), .. } => {
                 Ok(Accepted::Unix(HeldStream::new(listener.accept().await?.0)))
             }
+            Inner::TcpShut(_) | Inner::Unix { listener: None, .. } => std::future::pending().await,
             Inner::Memory(dialed) => Ok(Accepted::Memory(dialed.accept().await)),
         }
     }
 }
+
+impl Listener {
+    /// From here on connections are taken, or refused; those that wait to be taken are reset.
+    pub(super) fn turn(&mut self, listening: Listening) -> io::Result<()> {
+        let open = listening.open;
+        match &mut self.0 {
+            Inner::Memory(dialed) => dialed.turn(listening),
+            Inner::Unix { listener, .. } if listener.is_some() == open => {}
+            Inner::Unix { listener, file } => {
+                *listener = None;
+                file.remove();
+                if open {
+                    *listener = Some(UnixListener::bind(&file.0)?);
+                }
+            }
+            Inner::Tcp(_) if open => {}
+            Inner::TcpShut(_) if !open => {}
+            tcp @ (Inner::Tcp(_) | Inner::TcpShut(_)) => {
+                // A moment without any listener, so that what it held can be moved.
+                let (_, nobody) = pipe::listen();
+                let before = std::mem::replace(tcp, Inner::Memory(nobody));
+                *tcp = turned(before)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A listening socket that no longer listens, or one that listens again; the port stays its own.
+fn turned(before: Inner) -> io::Result<Inner> {
+    Ok(match before {
+        Inner::Tcp(listener) => {
+            let addr = listener.local_addr()?;
+            drop(listener);
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(addr)?;
+            Inner::TcpShut(socket)
+        }
+        Inner::TcpShut(socket) => Inner::Tcp(socket.listen(BACKLOG)?),
+        other @ (Inner::Unix { .. } | Inner::Memory(_)) => other,
+    })
+}
+
+/// How many connections wait to be taken, as tokio has it.
+const BACKLOG: u32 = 1024;
 
 /// Tells the sockets of this process apart.
 static LAST_SOCKET: AtomicU64 = AtomicU64::new(0);
@@ -170,11 +225,17 @@ fn bind_new() -> io::Result<(UnixListener, SocketFile)> {
 #[derive(Debug)]
 struct SocketFile(PathBuf);
 
-impl Drop for SocketFile {
-    fn drop(&mut self) {
+impl SocketFile {
+    fn remove(&self) {
         if !cfg!(target_os = "linux") {
             // What cannot be removed stands in the folder for temporary files.
             let _ = std::fs::remove_file(&self.0);
         }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        self.remove();
     }
 }

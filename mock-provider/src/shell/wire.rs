@@ -3,7 +3,8 @@
 //! Answers are armed in the order in which they are written; the wire counts their bytes, cuts where one
 //! is to be cut, and finishes an exchange when the kernel has all of its bytes. It also hears the client
 //! close while nobody reads.
-//! **Invariant:** bytes are never changed, only counted, held back or cut off.
+//! **Invariant:** bytes of a body are never changed, only counted, held back or cut off; a head is written
+//! as it comes, or another one in its place.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,10 +14,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::event::Side;
-use crate::exchange::{Cut, End};
+use crate::exchange::{Cut, End, Framing};
 use crate::shell::clock::Clock;
 use crate::shell::handler::Handler;
 use crate::shell::lock::lock;
@@ -71,6 +73,13 @@ struct Armed<H: Handler> {
     head_over: bool,
     body_bytes: u64,
     cut: Option<Cut>,
+    head: Option<OtherHead>,
+}
+
+/// A head that goes out in the place of the one that HTTP writes.
+struct OtherHead {
+    left: Bytes,
+    whole: bool,
 }
 
 impl<H: Handler> Armed<H> {
@@ -123,8 +132,16 @@ impl<H: Handler> Wire<H> {
     }
 
     /// The next bytes that HTTP writes are this exchange's answer, with a body of so many bytes.
-    pub(super) fn arm(&self, open: Open<H>, body_bytes: u64, cut: Option<Cut>) {
-        let armed = Armed { open, scan: HeadScan::default(), head_over: false, body_bytes, cut };
+    pub(super) fn arm(
+        &self,
+        open: Open<H>,
+        body_bytes: u64,
+        cut: Option<Cut>,
+        framing: Option<Framing>,
+    ) {
+        let head = framing.map(|Framing { head, whole }| OtherHead { left: head, whole });
+        let scan = HeadScan::default();
+        let armed = Armed { open, scan, head_over: false, body_bytes, cut, head };
         lock(&self.state).armed.push_back(armed);
     }
 
@@ -186,11 +203,14 @@ impl<H: Handler> Wire<H> {
                 self.reset();
                 open.ended(Side::Provider, End::Rst, at_us);
             }
-            Some((open, End::Fin)) => {
+            Some((open, how @ (End::Fin | End::Half))) => {
                 let at_us = self.clock.now_us();
                 self.shut_down().await;
-                open.ended(Side::Provider, End::Fin, at_us);
-                linger = true;
+                open.ended(Side::Provider, how, at_us);
+                linger = how == End::Fin;
+                if how == End::Half {
+                    self.discard_until_closed(usize::MAX).await;
+                }
             }
             None => linger = client.is_none(),
         }
@@ -219,7 +239,9 @@ impl<H: Handler> Wire<H> {
             match closed.map(|closed| closed.how) {
                 // The queue of a socket that was reset never empties.
                 Some(End::Rst) => return,
-                Some(End::Fin | End::Stall) => self.clock.sleep(Duration::from_millis(1)).await,
+                Some(End::Fin | End::Stall | End::Half) => {
+                    self.clock.sleep(Duration::from_millis(1)).await;
+                }
                 None => {}
             }
         }
@@ -344,6 +366,24 @@ impl<H: Handler> State<H> {
         if self.ending.is_some() {
             return Poll::Ready(Err(cut_off()));
         }
+        if let Some(front) = self.armed.front_mut()
+            && !front.head_over
+            && let Some(head) = &mut front.head
+        {
+            let mut scan = front.scan;
+            let Some(end) = scan.feed(bytes) else {
+                front.scan = scan;
+                return Poll::Ready(Ok((bytes.len(), Wrote::Some)));
+            };
+            front.open.head_at_us.get_or_insert(before_us);
+            while !head.left.is_empty() {
+                let stream = Pin::new(&mut self.stream);
+                let written = ready!(stream.poll_write(cx, &head.left))?;
+                head.left.advance(written);
+            }
+            front.head_over = true;
+            return Poll::Ready(Ok((end, self.settle(before_us))));
+        }
         let answers = self.armed.len();
         let Some(front) = self.armed.front_mut() else {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
@@ -368,23 +408,26 @@ impl<H: Handler> State<H> {
             None => {}
         }
         front.scan = scan;
+        Poll::Ready(Ok((written, self.settle(before_us))))
+    }
+
+    /// What the latest write came to for the oldest answer that is still open.
+    fn settle(&mut self, before_us: u64) -> Wrote<H> {
+        let Some(front) = self.armed.front_mut() else { return Wrote::Some };
         if !front.head_over || front.left() > 0 {
-            return Poll::Ready(Ok((written, Wrote::Some)));
+            return Wrote::Some;
         }
-        if front.open.body_bytes >= front.body_bytes {
+        let whole = front.head.as_ref().is_none_or(|head| head.whole);
+        if whole && front.open.body_bytes >= front.body_bytes {
             front.open.complete_at_us = Some(before_us);
         }
-        let Some(Armed { mut open, cut, .. }) = self.armed.pop_front() else {
-            return Poll::Ready(Ok((written, Wrote::Some)));
-        };
-        let Some(cut) = cut else {
-            return Poll::Ready(Ok((written, Wrote::All(open))));
-        };
+        let Some(Armed { mut open, cut, .. }) = self.armed.pop_front() else { return Wrote::Some };
+        let Some(cut) = cut else { return Wrote::All(open) };
         if cut.then == End::Stall {
             open.fall_silent();
         }
         self.ending = Some((open, cut.then));
-        Poll::Ready(Ok((written, Wrote::Cut)))
+        Wrote::Cut
     }
 }
 
@@ -392,7 +435,7 @@ impl Closed {
     fn as_read(self) -> io::Result<()> {
         match self.how {
             End::Rst => Err(io::ErrorKind::ConnectionReset.into()),
-            End::Fin | End::Stall => Ok(()),
+            End::Fin | End::Stall | End::Half => Ok(()),
         }
     }
 }

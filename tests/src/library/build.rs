@@ -5,7 +5,7 @@ use std::time::Duration;
 use brownout::build::{ScenarioBuilder, Which, every, fault, rule, scenario};
 use brownout::scenario::{Apis, Overrides, read};
 use brownout::{Harness, Scenario};
-use brownout_provider::document::Document;
+use brownout_provider::document::{Diagnostics, Document};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -106,8 +106,14 @@ fn every_fault_can_be_named() {
             named = named.with(name, value.clone());
         }
         assert_eq!(Value::from(named.clone()), example, "{}", kind.name);
+        let bare = (kind.parse)(&Value::Null, &Diagnostics::new().root());
+        let struck = match bare.and_then(|fault| fault.door()) {
+            // What strikes before any request is known knows time alone.
+            Some(_) => rule("one").during(Duration::from_secs(1), Duration::from_secs(2)),
+            None => rule("one").attempt(1),
+        };
         let built = scenario("one", "payments")
-            .rule(rule("one").attempt(1).inject(named))
+            .rule(struck.inject(named))
             .call("create_charge")
             .expect("no_double_charges")
             .finish()

@@ -7,7 +7,7 @@ use brownout_provider::event::Side;
 use super::stage::{MS, Raw, Saw, Stage, charge};
 
 /// What the payments API answers to the charge of these tests, whole.
-async fn whole_body() -> String {
+pub(super) async fn whole_body() -> String {
     let stage = Stage::calm().await;
     let mut raw = stage.connect().await;
     raw.charge().await;

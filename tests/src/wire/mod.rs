@@ -6,7 +6,9 @@
 
 mod answers;
 mod delays;
+mod door;
 mod endings;
+mod framing;
 mod input;
 mod keys;
 mod malformed;

@@ -44,10 +44,18 @@ pub(crate) struct Stage {
 impl Stage {
     /// `inject` is what stands under `inject:` of a rule that strikes every first attempt.
     pub(super) async fn new(inject: &str) -> Self {
-        Self::of("payments", "create_charge", &format!(
-            "faults:\n  - name: struck\n    when: {{route: create_charge, attempt: 1}}\n    inject:\n      \
-             {inject}\n"
-        ))
+        Self::when("route: create_charge, attempt: 1", inject).await
+    }
+
+    /// The same under another condition.
+    pub(super) async fn when(when: &str, inject: &str) -> Self {
+        Self::of(
+            "payments",
+            "create_charge",
+            &format!(
+                "faults:\n  - name: struck\n    when: {{{when}}}\n    inject:\n      {inject}\n"
+            ),
+        )
         .await
     }
 
@@ -100,6 +108,13 @@ impl Stage {
         let sink: Arc<dyn Sink> = Arc::<List>::clone(&list);
         let server = Server::start(provider, None, clock, sink).await.expect("a free port");
         Self { server, clock, list }
+    }
+
+    /// Lets everybody who is ready have a turn.
+    pub(super) async fn settle(&self) {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(super) async fn connect(&self) -> Raw {
@@ -227,6 +242,14 @@ impl Raw {
     /// True when no byte and no end comes for that long.
     pub(super) async fn hears_nothing(&mut self, clock: &Clock, time: Duration) -> bool {
         clock.within(time, self.stream.read_u8()).await.is_none()
+    }
+
+    /// True when for that long the connection, whose other side is closed, is not reset.
+    pub(super) async fn hears_no_reset(&mut self, clock: &Clock, time: Duration) -> bool {
+        let until_us = clock.now_us() + u64::try_from(time.as_micros()).expect("a short time");
+        clock.sleep_until_us(until_us).await;
+        self.stream.write_all(b"x").await.is_ok()
+            && self.stream.take_error().is_ok_and(|it| it.is_none())
     }
 
     /// Closes the connection with a reset.

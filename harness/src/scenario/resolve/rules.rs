@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brownout_provider::document::{At, Named, OneOrMany};
-use brownout_provider::fault::{Fault, Group, registry};
+use brownout_provider::fault::{Door, Fault, Group, registry};
 use brownout_provider::rule::{Rule, Selector, When};
 
 use super::entry::{Registry, known};
@@ -73,7 +73,35 @@ fn one_rule(raw: &RawRule, context: &Context<'_>, at: &At<'_>) -> Option<Rule> {
         .as_ref()
         .map_or_else(When::default, |when| when::resolve(when, context, &at.key("when")));
     let faults = inject(raw.inject.as_ref(), when.route.as_deref(), context, &at.key("inject"))?;
+    if faults.iter().any(|fault| fault.door().is_some()) {
+        at_the_door(&faults, &when, at);
+    }
     Some(Rule { name: Arc::from(name?), when, faults })
+}
+
+/// Reports what makes no sense of a rule that strikes before any request is known.
+fn at_the_door(faults: &[Arc<dyn Fault>], when: &When, at: &At<'_>) {
+    let known =
+        When { provider: when.provider.clone(), during_us: when.during_us, ..When::default() };
+    let name = faults.iter().find(|fault| fault.door().is_some()).map_or("", |it| it.kind().name);
+    if *when != known {
+        at.key("when").error(format!("`{name}` strikes before any request is known"), |d| {
+            d.key().cure("say `provider` and `during` alone")
+        });
+    }
+    if faults.len() > 1 {
+        at.key("inject").error(format!("`{name}` strikes alone"), |d| {
+            d.key().cure("give what strikes requests a rule of its own")
+        });
+    }
+    let is_shut = faults.iter().any(|fault| fault.door() == Some(Door::Closed));
+    if is_shut && when.during_us.is_none() {
+        at.error("nobody would ever listen", |d| {
+            d.cure(
+                "say for how long: `when: {during: {from: 1s, to: 3s}}`, since the first request",
+            )
+        });
+    }
 }
 
 fn one_entry(

@@ -1,10 +1,11 @@
 //! Rules that can never strike because an earlier one always takes the request.
 
 use brownout_provider::document::At;
-use brownout_provider::fault::Group;
+use brownout_provider::fault::{Action, Ending, Fault, Group};
 use brownout_provider::rule::{Rule, Selector, When};
 
 use super::rules::Placed;
+use super::survive::action;
 
 /// How many numbers of a range are looked at one by one.
 const MAX_ENUMERATED: u64 = 1_000;
@@ -32,7 +33,7 @@ pub(super) fn check(rules: &[Placed], root: &At<'_>) {
 
 /// True when `earlier` ends every request that `later` could.
 fn shadows(earlier: &Rule, later: &Rule) -> bool {
-    earlier.faults.iter().any(|fault| fault.kind().group == Group::Ending)
+    earlier.faults.iter().any(|fault| always_ends(&**fault))
         && is_certain(&earlier.when)
         && same_or_open(earlier.when.route.as_ref(), later.when.route.as_ref())
         && same_or_open(earlier.when.provider.as_ref(), later.when.provider.as_ref())
@@ -40,6 +41,13 @@ fn shadows(earlier: &Rule, later: &Rule) -> bool {
         && covers(&earlier.when.attempt, &later.when.attempt)
         && covers(&earlier.when.operation, &later.when.operation)
         && covers(&earlier.when.submit, &later.when.submit)
+}
+
+/// True when a fault ends every request that its rule is about.
+fn always_ends(fault: &dyn Fault) -> bool {
+    fault.kind().group == Group::Ending
+        && fault.door().is_none()
+        && !matches!(action(fault), Action::End { ending: Ending::CloseIdle, .. })
 }
 
 /// True when only coordinates decide, without a draw.

@@ -138,6 +138,10 @@ enum Fate {
 
 fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
     let Action::End { at, ending } = action(fault) else { return None };
+    if matches!(ending, Ending::CloseIdle) {
+        // On a new connection it does not strike.
+        return None;
+    }
     // Without a status the answer is the API's own way of throttling.
     if let Ending::Malformed(how) = &ending
         && how.kind.stays_usable()
@@ -162,13 +166,17 @@ fn hints_at_a_date(fault: &dyn Fault) -> bool {
     let hint = match ending {
         Ending::Answer(answer) => answer.hint,
         Ending::InFlight { hint, .. } => hint,
-        Ending::Malformed(_) | Ending::Hang | Ending::Cut { .. } => None,
+        Ending::Malformed(_)
+        | Ending::Hang
+        | Ending::Cut { .. }
+        | Ending::CloseIdle
+        | Ending::Misframed { .. } => None,
     };
     matches!(hint, Some(HintSpec::HttpDate(_) | HintSpec::PastDate))
 }
 
 /// What a fault does, as one draw shows it; what kind of end it makes does not depend on the draw.
-fn action(fault: &dyn Fault) -> Action {
+pub(super) fn action(fault: &dyn Fault) -> Action {
     let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
     fault.strike(&mut RuleKey::new(Seed::default(), "").draw(&nowhere))
 }

@@ -1,0 +1,80 @@
+//! The door of a provider: whether anybody listens, which depends on nothing but time.
+//!
+//! **Invariant:** a rule at the door is told to the trace once, when it first stands in somebody's way.
+
+use std::sync::Arc;
+
+use super::Provider;
+use crate::event::{EventKind, FaultInjected};
+use crate::exchange::Listening;
+use crate::fault::Door;
+use crate::plan::DoorRule;
+
+/// A rule at the door.
+#[derive(Debug)]
+pub(super) struct AtDoor {
+    rule: DoorRule,
+    told: bool,
+}
+
+impl AtDoor {
+    pub(super) fn all(rules: Vec<DoorRule>) -> Vec<Self> {
+        rules.into_iter().map(|rule| Self { rule, told: false }).collect()
+    }
+}
+
+impl Provider {
+    /// True when some rule strikes at the door.
+    #[must_use]
+    pub fn minds_the_door(&self) -> bool {
+        !self.doors.is_empty()
+    }
+
+    /// Whether anybody listens at this time, and until when it stays so.
+    pub fn listening(&mut self, now_us: u64) -> Listening {
+        let mut listening = Listening::ALWAYS;
+        let Some(first_us) = self.first_request_us else { return listening };
+        let mut now_closed = Vec::new();
+        for (index, one) in self.doors.iter().enumerate() {
+            let Door::Closed = one.rule.door;
+            let (from_us, to_us) = one.rule.during_us;
+            let (from_us, to_us) =
+                (first_us.saturating_add(from_us), first_us.saturating_add(to_us));
+            let changes_us = if now_us < from_us {
+                from_us
+            } else if now_us < to_us {
+                listening.open = false;
+                now_closed.push(index);
+                to_us
+            } else {
+                continue;
+            };
+            if changes_us < u64::MAX {
+                let sooner = listening.until_us.map_or(changes_us, |until| until.min(changes_us));
+                listening.until_us = Some(sooner);
+            }
+        }
+        for index in now_closed {
+            self.tell_door(index, now_us);
+        }
+        listening
+    }
+
+    fn tell_door(&mut self, index: usize, now_us: u64) {
+        let one = &mut self.doors[index];
+        if std::mem::replace(&mut one.told, true) {
+            return;
+        }
+        let event = FaultInjected {
+            request: 0,
+            provider: Arc::clone(&self.name),
+            operation: None,
+            rule: Arc::clone(&one.rule.rule),
+            fault: one.rule.fault.name.into(),
+            at: None,
+            scheduled: false,
+            detail: one.rule.detail.clone(),
+        };
+        self.emit(now_us, EventKind::FaultInjected(event));
+    }
+}

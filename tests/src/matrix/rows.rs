@@ -103,6 +103,18 @@ pub(super) const WIRE: &[Row] = &[
     first("truncate: {then: fin}"),
     first("truncate: {then: rst}"),
     first("truncate: {then: stall}"),
+    first("clean_cut: {framed: close}"),
+    first("clean_cut: {framed: chunked}"),
+    first("wrong_content_length: {delta: 10}"),
+    first("wrong_content_length: {delta: 10, then: fin}"),
+    first("wrong_content_length: {delta: -10}"),
+    first("bad_chunk: {kind: missing_last}"),
+    first("bad_chunk: {kind: size_line}"),
+    first("garbage"),
+    first("early_response"),
+    raced("half_close: {at: accept}"),
+    first("half_close"),
+    first("half_close: {at: mid_body}"),
 ];
 
 /// Keys that are not honored, as one request sees them.
@@ -113,6 +125,8 @@ pub(super) const FAMILIES: &[&[Row]] = &[ANSWERS, MALFORMED, LATENCY, WIRE, KEYS
 
 /// Faults that a plain client which asks once cannot meet, and why.
 pub(super) const NOT_MET: &[(&str, &str)] = &[
+    ("refuse", "it knows time alone, and begins to count with the first request"),
+    ("close_idle", "the only request of a client comes over a new connection"),
     ("ignore_key", "one request shows no difference: what counts is what a repeat does"),
     ("forget_key", "one request shows no difference: what counts is what a repeat does"),
     ("late_key", "only two requests in flight together show it"),

@@ -39,6 +39,7 @@ fn strikes(drawn: &Drawn, attempts: u32) -> Vec<(u32, Action)> {
                     headers: &HeaderMap::new(),
                     body: None,
                     since_first_us: 0,
+                    reused: true,
                 });
                 struck.extend(decision.strikes.into_iter().map(|one| (attempt, one.action)));
             }
@@ -54,7 +55,11 @@ fn lasts(action: &Action) -> bool {
         Action::Duplicate { apart_us, .. } => *apart_us > 0,
         Action::End { ending: Ending::InFlight { for_us, .. }, .. } => *for_us > 0,
         Action::End { ending: Ending::Answer(answer), .. } => answer.kept,
-        Action::Delay { .. } | Action::Drip { .. } | Action::Key(_) | Action::End { .. } => false,
+        Action::Delay { .. }
+        | Action::Drip { .. }
+        | Action::Key(_)
+        | Action::End { .. }
+        | Action::Door(_) => false,
     }
 }
 

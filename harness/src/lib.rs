@@ -58,6 +58,7 @@
 //! | `tower` | `embed::Faults::layer`, for axum and others |
 //! | `wiremock` | `embed::Faults::responder`, for existing wiremock tests |
 //! | `proptest` | the module `strategy`: scenarios by chance |
+//! | `serve` | the module `serve`: one provider for a test suite in any language, with its control API |
 //! | `cli` (default) | the command line; a test does without: `default-features = false` |
 //!
 //! # The shape of the code
@@ -71,7 +72,7 @@
 //! | drivers | `redact` `drive` `record` `run` |
 //! | searches | `search` |
 //! | reports | `report` |
-//! | library | `harness` `strategy` `embed` |
+//! | library | `harness` `strategy` `embed` `serve` |
 //! | command line | `cli` |
 
 pub mod amount;
@@ -91,6 +92,8 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod search;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(feature = "proptest")]
 pub mod strategy;
 pub mod timeline;

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::hex::as_hex;
+
 /// The version of the trace format, in every `run_started`.
 pub const TRACE_VERSION: u32 = 1;
 
@@ -648,20 +650,6 @@ impl Digest16 {
         short.copy_from_slice(&full[..16]);
         Self(short)
     }
-}
-
-/// Hands bytes over as hexadecimal digits, two for each.
-pub(crate) fn as_hex<const BYTES: usize, T>(
-    bytes: &[u8; BYTES],
-    take: impl FnOnce(&str) -> T,
-) -> T {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0_u8; 64];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 15)];
-    }
-    take(std::str::from_utf8(&text[..2 * BYTES]).expect("hexadecimal digits are UTF-8"))
 }
 
 impl std::fmt::Debug for Digest16 {

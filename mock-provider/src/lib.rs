@@ -4,7 +4,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `event` `document` `hint` `template` |
+//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `hex` `event` `document` `hint` `template` |
 //! | data | `api` `fault` `framing` `malformed` `rule` |
 //! | decisions | `plan` `ledger` `idempotency` `rate_limit` `recognition` |
 //! | state machine | `provider` |
@@ -17,6 +17,7 @@ pub mod event;
 pub mod exchange;
 pub mod fault;
 pub mod framing;
+mod hex;
 pub mod hint;
 pub mod idempotency;
 pub mod ledger;

@@ -7,7 +7,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::coordinates::Coordinates;
-use crate::event::as_hex;
+use crate::hex::as_hex;
 
 /// What one rule drew at one coordinate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,12 +6,28 @@
 //! about what the others draw. No float and no library distribution takes part, so a plan is the same
 //! in every build and version; known-answer tests hold the values.
 
+use std::fs::File;
+use std::io::{self, Read};
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::coordinates::Coordinates;
+use crate::hex::as_hex;
+
+/// A word that nobody can guess, for access to a server of this machine: 32 hexadecimal digits of the
+/// system's own randomness. Nothing that happens in a run depends on it.
+///
+/// # Errors
+///
+/// When the system gives no random bytes.
+pub fn secret() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(as_hex(&bytes, str::to_owned))
+}
 
 /// Names the format of the draws; a change of how draws are made must change it.
 const FORMAT_TAG: &str = "brownout draw 1";

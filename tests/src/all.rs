@@ -3,6 +3,7 @@ mod brownout;
 mod ci;
 mod cli;
 mod clients;
+mod control;
 mod drive;
 mod init;
 mod invalid;

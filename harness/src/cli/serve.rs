@@ -1,51 +1,56 @@
-//! `brownout serve`: the provider alone, for a client that is started elsewhere.
+//! `brownout serve`: the provider alone, for a client that is started elsewhere, with its control API.
 //!
-//! **Invariant:** standard output holds one ready line of JSON and, at the end, one verdict of JSON; nobody
-//! claims anything, so nothing about claims is judged.
+//! **Invariant:** standard output holds one ready line of JSON and, at the end, one document with the verdicts
+//! of all runs.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use brownout_provider::seed::Seed;
+use brownout_provider::shell::lock::lock;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::exit::Exit;
 use super::out_dir::OutDir;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, chain};
 use super::run::arguments::{quoted, seed};
 use super::terminal::Terminal;
 use super::{interrupt, load, sources};
-use crate::drive::nobody::{Nobody, Served};
 use crate::drive::stop::Stop;
-use crate::report::story;
 use crate::report::{Report, json};
-use crate::run::{Client, RunOptions, run_main};
 use crate::scenario::Overrides;
+use crate::serve::{Control, Loaded, Session, SessionError, reached};
 
 /// Starts the provider alone and judges whatever calls it.
 ///
 /// Prints one line of JSON when the provider is ready: its `url`, its `api_key`, the environment (`env`) that
-/// points an unmodified program at it, and where the trace is written. Ctrl-C or SIGTERM ends it: it prints
-/// the verdict as JSON and exits with its code.
+/// points an unmodified program at it, where the trace is written, and under `control` the URL and the token of
+/// the control API. Through that a test suite in any language loads a scenario for each test and asks for the
+/// verdict; it describes itself at `/v1/openapi.json`. Without a scenario the provider starts when one is loaded.
+/// Ctrl-C or SIGTERM ends it: it prints the verdicts as JSON and exits with their code.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   brownout serve scenarios/payments/outage.yaml
   brownout serve scenarios/openai/rate-limit.yaml --port 4010 --seed 7
+  brownout serve --port 4010 --control-port 4011
 
 Exit codes:
   0 passed   1 failed   2 inconclusive   3 wrong scenario or command line   4 could not run")]
 pub struct ServeArguments {
-    /// The scenario file.
-    scenario: PathBuf,
+    /// The scenario file; without one, the control API loads the first.
+    scenario: Option<PathBuf>,
     /// Binds the provider to this port instead of a free one.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
+    /// Binds the control API to this port instead of a free one.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    control_port: Option<u16>,
     /// The seed, whatever the scenario says (0 to 9007199254740991).
-    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
+    #[arg(long, value_parser = seed, allow_negative_numbers = true, requires = "scenario")]
     seed: Option<Seed>,
-    /// Where the trace is kept; the folder is private and ignored by git.
+    /// Where the traces are kept; the folder is private and ignored by git.
     #[arg(long, value_name = "DIR", default_value = ".brownout")]
     out: PathBuf,
 }
@@ -53,45 +58,60 @@ pub struct ServeArguments {
 /// Runs the command.
 ///
 /// # Errors
-/// The scenario is wrong, the port is taken, or the trace cannot be written.
+/// The scenario is wrong, a port is taken, or a trace cannot be written.
 pub fn run(arguments: &ServeArguments, terminal: Terminal) -> Result<Exit, Refusal> {
     let overrides = Overrides { seed: arguments.seed.map(Seed::get), ..Overrides::default() };
-    let source = sources::read_one(&arguments.scenario)?;
-    let loaded = load::one(&source, &overrides, terminal)?;
-    let seed = loaded.scenario.seed;
-    let out = OutDir::open(&arguments.out)?;
-    let until = Stop::new();
-    interrupt::listen(&until)?;
-    let ready = Box::new(move |served: &Served| terminal.out(&ready_line(served)));
-    let client = Client::Nobody(Arc::new(Nobody { ready, until }));
-    let options = RunOptions {
-        file: loaded.file.clone(),
-        dir: Some(out.of_run(&loaded.scenario.name, &format!("serve-{}", seed.get()))?),
-        port: arguments.port,
-        owns_process: true,
-        ..RunOptions::default()
+    let loaded = match &arguments.scenario {
+        None => None,
+        Some(file) => Some(load::one(&sources::read_one(file)?, &overrides, terminal)?),
     };
-    let run = run_main(&loaded.scenario, seed, &client, &options)?;
-    let reproduce = format!("brownout serve {} --seed {}", quoted(&loaded.file), seed.get());
-    let entry = story::entry(&loaded.scenario, &run, None, reproduce);
-    let report = Report { entries: vec![entry], ..Report::default() };
+    let out = OutDir::open(&arguments.out)?;
+    let over = Stop::new();
+    interrupt::listen(&over)?;
+    let places = Box::new(move |scenario: &str, run: &str| {
+        out.of_run(scenario, run).map_err(|refusal| refusal.message)
+    });
+    let mut session = Session::new(places, arguments.port, over.clone());
+    let mut line = Map::from_iter([("ready".to_owned(), Value::from(true))]);
+    if let Some(load::Loaded { file, scenario }) = loaded {
+        let seed = scenario.seed;
+        let reproduce = format!("brownout serve {} --seed {}", quoted(&file), seed.get());
+        session.start(Loaded { file, scenario, reproduce }, seed)?;
+    }
+    if let Some((served, scenario, seed)) = session.present() {
+        line.extend(reached(served, scenario, seed));
+    }
+    let session = Arc::new(Mutex::new(session));
+    let control = Control::start(Arc::clone(&session), arguments.control_port).map_err(|error| {
+        Refusal::harness(format!(
+            "the control API cannot listen: {error}; choose another port with `--control-port`, or none"
+        ))
+    })?;
+    line.insert("control".to_owned(), json!({ "url": control.url(), "token": control.token() }));
+    terminal.out(&format!("{}\n", Value::from(line)));
+    wait(&over)?;
+    drop(control);
+    let mut session = lock(&session);
+    session.end()?;
+    let report = Report { entries: session.entries().to_vec(), ..Report::default() };
     terminal.out(&(json::FORMAT.render)(&report));
     Ok(report.verdict().into())
 }
 
-/// The one line that says how to reach the provider.
-fn ready_line(served: &Served) -> String {
-    let environment: Map<String, Value> = served
-        .environment
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-        .collect();
-    let line = json!({
-        "ready": true,
-        "url": served.url,
-        "api_key": served.api_key,
-        "env": environment,
-        "trace": served.trace.as_ref().map(|path| path.display().to_string()),
-    });
-    format!("{line}\n")
+/// Waits until the program is told to end, or a run has ended by itself.
+fn wait(over: &Stop) -> Result<(), Refusal> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| Refusal::because(&error))?;
+    runtime.block_on(over.stopped());
+    Ok(())
+}
+
+impl From<SessionError> for Refusal {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Run(error) => error.into(),
+            other => Self::harness(chain(&other)),
+        }
+    }
 }

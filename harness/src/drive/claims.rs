@@ -46,7 +46,13 @@ impl Statement {
     /// Reads a line `BROWNOUT_OUTCOME {…}` of exec or suite mode.
     #[must_use]
     pub fn from_outcome_line(line: &str) -> Option<Self> {
-        Self::from_json(line.trim().strip_prefix(OUTCOME_WORD)?.trim_start(), "operation")
+        Self::from_report(line.trim().strip_prefix(OUTCOME_WORD)?.trim_start())
+    }
+
+    /// Reads one JSON object with `operation` and `outcome`.
+    #[must_use]
+    pub fn from_report(text: &str) -> Option<Self> {
+        Self::from_json(text, "operation")
     }
 
     fn from_json(text: &str, name: &str) -> Option<Self> {

@@ -1,10 +1,16 @@
 //! No client at all: the provider alone, for whoever starts a client elsewhere.
 //!
-//! **Invariant:** it makes no claim; operations are those seen on the wire.
+//! **Invariant:** it makes no claim of its own; operations are those seen on the wire, and claims those that
+//! somebody says from outside.
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
+use brownout_provider::shell::lock::lock;
+use tokio::sync::{mpsc, oneshot};
+
+use super::claims::Statement;
 use super::scene::Scene;
 use super::stop::Stop;
 use crate::run::RunError;
@@ -12,14 +18,55 @@ use crate::run::RunError;
 /// A run without a client: it says when the provider is ready, and ends when it is told to.
 pub struct Nobody {
     /// Told once, when the provider listens.
-    pub ready: Box<dyn Fn(&Served) + Send + Sync>,
+    ready: Box<dyn Fn(&Served) + Send + Sync>,
     /// Ends the run in order; what is pending is still drained.
-    pub until: Stop,
+    until: Stop,
+    /// Taken by the run.
+    heard: Mutex<Option<Heard>>,
 }
 
 impl fmt::Debug for Nobody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nobody").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+impl Nobody {
+    /// `ready` is told once, when the provider listens; `until` ends the run.
+    #[must_use]
+    pub fn new(ready: Box<dyn Fn(&Served) + Send + Sync>, until: Stop, heard: Heard) -> Self {
+        Self { ready, until, heard: Mutex::new(Some(heard)) }
+    }
+}
+
+/// A claim that somebody makes for the client, who is told whether it was taken.
+#[derive(Debug)]
+pub struct Said {
+    /// What is claimed, of an operation by its name.
+    pub statement: Statement,
+    /// Told whether it was taken: not if a final claim stands already.
+    pub taken: oneshot::Sender<bool>,
+}
+
+/// Says claims to a run.
+#[derive(Clone, Debug)]
+pub struct Words(mpsc::UnboundedSender<Said>);
+
+/// What a run hears.
+#[derive(Debug)]
+pub struct Heard(mpsc::UnboundedReceiver<Said>);
+
+impl Words {
+    /// A mouth and an ear.
+    #[must_use]
+    pub fn new() -> (Self, Heard) {
+        let (says, heard) = mpsc::unbounded_channel();
+        (Self(says), Heard(heard))
+    }
+
+    /// Says it; a run that has ended hears nothing, and whoever waits is told so by the closed channel.
+    pub fn say(&self, said: Said) {
+        let _ = self.0.send(said);
     }
 }
 
@@ -36,7 +83,7 @@ pub struct Served {
     pub trace: Option<PathBuf>,
 }
 
-/// Waits until the run is told to end.
+/// Waits until the run is told to end, and puts on record what is claimed meanwhile.
 pub(crate) async fn wait(
     scene: &Scene,
     nobody: &Nobody,
@@ -48,11 +95,27 @@ pub(crate) async fn wait(
         environment: scene.environment(None)?,
         trace,
     };
+    let mut heard = lock(&nobody.heard).take();
     (nobody.ready)(&served);
-    tokio::select! {
-        biased;
-        () = scene.stop.stopped() => {}
-        () = nobody.until.stopped() => {}
+    loop {
+        tokio::select! {
+            biased;
+            () = scene.stop.stopped() => return Ok(()),
+            Some(Said { statement, taken }) = next(&mut heard) => {
+                let taken_up = statement.operation.as_deref().map(Arc::from).is_some_and(
+                    |operation| scene.claimed_unasked(&operation, &statement),
+                );
+                // Whoever asked may have gone.
+                let _ = taken.send(taken_up);
+            }
+            () = nobody.until.stopped() => return Ok(()),
+        }
     }
-    Ok(())
+}
+
+async fn next(heard: &mut Option<Heard>) -> Option<Said> {
+    match heard {
+        Some(Heard(heard)) => heard.recv().await,
+        None => None,
+    }
 }

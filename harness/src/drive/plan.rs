@@ -123,19 +123,20 @@ mod tests {
     use brownout_provider::document::Diagnostics;
     use brownout_provider::seed::Seed;
 
-    use crate::scenario::{Arrival, Submits};
+    use crate::scenario::{Arrival, Submits, input_of};
 
     fn workload(input: &Value) -> Workload {
-        let diagnostics = Diagnostics::new();
-        let names = ["n", "submit", PLANTED, "nobody"];
-        let tree = Tree::resolve(input, &names, &diagnostics.root()).expect("right templates");
+        workload_of(input_of(input).expect("right templates"))
+    }
+
+    fn workload_of(input: Arc<Tree>) -> Workload {
         Workload {
             call: Some(Arc::from("create_charge")),
             operations: 3,
             exec_operations: None,
             concurrency: 1,
             arrival: Arrival::AtOnce,
-            input: Arc::new(tree),
+            input,
             submits: Submits { times: 1, apart: Duration::ZERO },
             deadline: Duration::from_secs(30),
             operation_id: None,
@@ -202,7 +203,10 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_there_is_an_error_of_the_scenario() {
-        let plan = Plan::new(&workload(&json!("{{ nobody }}")), &Arc::from("c"), 0, None);
+        let problems = Diagnostics::new();
+        let nobody = Tree::resolve(&json!("{{ nobody }}"), &["nobody"], &problems.root());
+        let nobody = nobody.expect("a right template");
+        let plan = Plan::new(&workload_of(Arc::new(nobody)), &Arc::from("c"), 0, None);
         let error = plan
             .operation(Slot { index: 1, submit: 1 }, &address())
             .expect_err("nobody is not there");

@@ -128,6 +128,17 @@ impl Scene {
         effect
     }
 
+    /// As [`Scene::claimed`], of an operation that nobody submitted; true if it went on record.
+    pub fn claimed_unasked(&self, operation: &Arc<str>, statement: &Statement) -> bool {
+        {
+            let mut claims = lock(&self.claims);
+            if !claims.knows(operation, statement.submit) {
+                claims.open(operation, statement.submit);
+            }
+        }
+        self.claimed(operation, statement) != Effect::Nothing
+    }
+
     /// Puts on record that the client said nothing about a submit; true if that was not known before.
     pub fn silent(&self, operation: &Arc<str>, submit: u32, why: &str) -> bool {
         let news = lock(&self.claims).give_up(operation, submit);

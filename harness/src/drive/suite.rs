@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use brownout_provider::event::Claim;
 use brownout_provider::shell::clock::Clock;
-use brownout_provider::shell::lock::lock;
 use brownout_provider::units::micros;
 use tokio::sync::mpsc::Receiver;
 
-use super::claims::{Effect, Statement};
+use super::claims::Statement;
 use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::Scene;
 use super::seen::Seen;
@@ -102,8 +101,7 @@ pub async fn drive(
     scene.ended(&process, end, None);
     if terms.exit_0 == ExitZero::AllSucceeded && end.code == Some(0) && !end.killed {
         for operation in seen.operations() {
-            claim(
-                scene,
+            scene.claimed_unasked(
                 &operation,
                 &Statement {
                     operation: None,
@@ -162,21 +160,10 @@ async fn run(
 fn line(scene: &Scene, stream: &'static str, text: &str) {
     let statement = if stream == "stdout" { Statement::from_outcome_line(text) } else { None };
     let taken = statement.is_some_and(|statement| match &statement.operation {
-        Some(name) => claim(scene, &Arc::from(name.as_str()), &statement),
+        Some(name) => scene.claimed_unasked(&Arc::from(name.as_str()), &statement),
         None => false,
     });
     if !taken {
         scene.said(stream, None, text);
     }
-}
-
-/// Takes a claim about an operation that nobody submitted.
-fn claim(scene: &Scene, operation: &Arc<str>, statement: &Statement) -> bool {
-    {
-        let mut claims = lock(&scene.claims);
-        if !claims.knows(operation, statement.submit) {
-            claims.open(operation, statement.submit);
-        }
-    }
-    scene.claimed(operation, statement) != Effect::Nothing
 }

@@ -90,7 +90,7 @@ fn annotations(report: &Report) -> Vec<Annotation> {
         let result = &entry.result;
         let Some(reason) = &result.reason else { continue };
         let level = if result.verdict == Verdict::Failed { "error" } else { "warning" };
-        let title = format!("{}, seed {}: {}", result.name, result.seed, word(result.verdict));
+        let title = format!("{}, seed {}: {}", result.name, result.seed, result.verdict.name());
         let at = Some((result.file.clone(), 1, 1));
         all.push(Annotation { level, title, file: at, message: reason.clone() });
     }
@@ -346,14 +346,6 @@ fn mark(verdict: Verdict) -> &'static str {
         Verdict::Passed => "✅",
         Verdict::Inconclusive => "❔",
         Verdict::Failed => "❌",
-    }
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passed => "passed",
-        Verdict::Inconclusive => "inconclusive",
-        Verdict::Failed => "failed",
     }
 }
 

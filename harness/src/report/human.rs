@@ -93,7 +93,7 @@ fn overview(groups: &[Group<'_>]) -> String {
             _ if count == 0 => None,
             Verdict::Passed => Some(format!("{count} passed")),
             Verdict::Failed | Verdict::Inconclusive => {
-                Some(format!("{count} {} ({})", word(verdict), names.join(", ")))
+                Some(format!("{count} {} ({})", verdict.name(), names.join(", ")))
             }
         }
     });
@@ -141,10 +141,10 @@ fn heading(out: &mut String, group: &Group<'_>) {
     let result = &group.first().result;
     let count = group.entries.len();
     let said = if count == 1 {
-        format!("{} (seed {}, {})", word(verdict), result.seed, seconds(result.elapsed_ms))
+        format!("{} (seed {}, {})", verdict.name(), result.seed, seconds(result.elapsed_ms))
     } else {
         let ms = group.sum(|entry| entry.result.elapsed_ms);
-        format!("{} in {} of {count} seeds ({})", word(verdict), group.count(verdict), seconds(ms))
+        format!("{} in {} of {count} seeds ({})", verdict.name(), group.count(verdict), seconds(ms))
     };
     line(
         out,
@@ -288,14 +288,6 @@ fn seconds(ms: u64) -> String {
     let tenths = (ms + 50) / 100;
     let whole = i64::try_from(tenths / 10).unwrap_or(i64::MAX);
     format!("{}.{} s", grouped(whole), tenths % 10)
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passed => "passed",
-        Verdict::Inconclusive => "inconclusive",
-        Verdict::Failed => "failed",
-    }
 }
 
 fn mark(verdict: Verdict) -> &'static str {

@@ -13,7 +13,7 @@ pub mod schema;
 pub mod shipped;
 mod wrong;
 
-pub use planted::{PLANTED, Planted};
+pub use planted::{INPUT_NAMES, PLANTED, Planted, input_of};
 pub use resolve::{Apis, Checked, Overrides, from_value, read, rules_from_value};
 pub use wrong::WrongScenario;
 

@@ -4,7 +4,10 @@
 //! and has no reason to write them anywhere: `no_secrets_in_output` looks for them in all that it says.
 //! **Invariant:** a pure function of the seed: the same markers for every operation, process and run of it.
 
+use std::sync::Arc;
+
 use brownout_provider::coordinates::Coordinates;
+use brownout_provider::document::Diagnostics;
 use brownout_provider::seed::{RuleKey, Seed};
 use brownout_provider::template::Tree;
 use serde_json::{Value, json};
@@ -20,6 +23,17 @@ pub struct Planted {
 
 /// The name under which an input's templates know the markers.
 pub const PLANTED: &str = "planted";
+
+/// The names that an input's templates know: the operation's number, the submit, the markers.
+pub const INPUT_NAMES: [&str; 3] = ["n", "submit", PLANTED];
+
+/// The input of a workload, of a value whose texts are templates; `None` where one of them is wrong or asks
+/// for what it cannot know.
+#[must_use]
+pub fn input_of(value: &Value) -> Option<Arc<Tree>> {
+    let problems = Diagnostics::new();
+    Tree::resolve(value, &INPUT_NAMES, &problems.root()).map(Arc::new)
+}
 
 impl Planted {
     /// The markers of a seed.
@@ -63,15 +77,7 @@ fn check_digit(digits: &[u64]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use brownout_provider::document::Diagnostics;
-
     use super::*;
-
-    fn tree(input: &Value) -> Tree {
-        let diagnostics = Diagnostics::new();
-        let tree = Tree::resolve(input, &["n", PLANTED], &diagnostics.root());
-        tree.expect("a right template")
-    }
 
     #[test]
     fn the_check_digit_is_that_of_card_numbers() {
@@ -91,7 +97,7 @@ mod tests {
         assert_eq!((planted.card.len(), planted.prompt.len()), (16, 24));
         assert!(planted.card.starts_with('4'));
 
-        let within = |input| Planted::within(&tree(&input), seed(1));
+        let within = |input| Planted::within(&input_of(&input).expect("right templates"), seed(1));
         assert_eq!(within(json!({"deep": [{"card": "{{ planted.card }}"}]})), Some(planted));
         assert_eq!(within(json!({"card": "4242", "n": "{{ n }}"})), None);
     }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use brownout::run::{Client, RunError, RunOptions, run_main};
+use brownout::scenario::input_of;
 use brownout_provider::event::{EventKind, Mode};
 use serde_json::json;
 
-use super::{Beacon, drive, hostile, input, scenario, shell};
+use super::{Beacon, drive, hostile, scenario, shell};
 
 #[test]
 fn what_escaped_in_a_session_of_its_own_is_ended_with_the_run() {
@@ -106,7 +107,8 @@ fn a_client_that_never_reads_is_left_behind() {
     let mut scenario = scenario(3);
     scenario.workload.deadline = Duration::from_millis(200);
     // More than any pipe takes at once.
-    scenario.workload.input = input(&json!({"order": "x".repeat(200_000)}));
+    scenario.workload.input =
+        input_of(&json!({"order": "x".repeat(200_000)})).expect("no template");
     let driven = drive(&scenario, Mode::Stdio, hostile("never_reads.sh", &[])).expect("it runs");
     let unread = "unknown driver: the client does not read its standard input";
     let claims = driven.claims();

@@ -18,22 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brownout::run::{Client, Run, RunError, RunOptions, run_main};
-use brownout::scenario::{Arrival, ProviderSpec, Scenario, Submits, Workload};
+use brownout::scenario::{Arrival, ProviderSpec, Scenario, Submits, Workload, input_of};
 use brownout_provider::api;
 use brownout_provider::document::Diagnostics;
 use brownout_provider::event::{Event, EventKind, Mode, OperationFinished};
 use brownout_provider::seed::Seed;
-use brownout_provider::template::Tree;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::brownout::root;
-
-/// The input of a workload.
-fn input(value: &Value) -> Arc<Tree> {
-    let diagnostics = Diagnostics::new();
-    let tree = Tree::resolve(value, &["n", "submit"], &diagnostics.root());
-    Arc::new(tree.expect("right templates"))
-}
 
 /// A scenario without faults on the payments API: so many operations, one at a time.
 pub(crate) fn scenario(operations: u64) -> Scenario {
@@ -55,7 +47,8 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
             exec_operations: None,
             concurrency: 1,
             arrival: Arrival::AtOnce,
-            input: input(&json!({"amount": 1999, "currency": "usd", "order": "order-{{ n }}"})),
+            input: input_of(&json!({"amount": 1999, "currency": "usd", "order": "order-{{ n }}"}))
+                .expect("right templates"),
             submits: Submits { times: 1, apart: Duration::ZERO },
             deadline: Duration::from_secs(30),
             operation_id: None,

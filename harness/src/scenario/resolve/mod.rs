@@ -52,6 +52,8 @@ pub struct Checked {
 pub enum Apis<'a> {
     /// Shipped, or files beside the scenario in this folder.
     Beside(&'a Path),
+    /// Shipped, or documents that came with the scenario, by the name that it uses; never a file.
+    Sent(&'a BTreeMap<String, Value>),
     /// Documents that a trace kept, by the name that the scenario uses.
     Kept(&'a BTreeMap<String, Arc<Value>>),
     /// The provider of a scenario that was resolved before, as it stands there: for variations of that

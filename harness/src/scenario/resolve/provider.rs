@@ -1,6 +1,7 @@
 //! The provider, its API, and the scenario's own policies over those of the API.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use brownout_provider::api::{self, Api};
@@ -41,6 +42,20 @@ pub(super) fn resolve(raw: &RawScenario, apis: Apis<'_>, root: &At<'_>) -> Optio
     let (api, api_source) = match apis {
         Apis::Same(provider) => return Some(provider.clone()),
         Apis::Beside(folder) => api::load(&api_name, folder, &at_api)?,
+        Apis::Sent(sent) => match sent.get(&api_name) {
+            Some(document) => (api::from_value(document, &at_api)?, document.clone()),
+            None if api::names().contains(&api_name.as_str()) => {
+                api::load(&api_name, Path::new("."), &at_api)?
+            }
+            None => {
+                at_api.error(format!("there is no API `{api_name}`"), |d| {
+                    d.allowed(&api_name, api::names()).cure(
+                        "name a shipped API, or send its document under `apis`; no file is read",
+                    )
+                });
+                return None;
+            }
+        },
         Apis::Kept(kept) => {
             let Some(document) = kept.get(&api_name) else {
                 at_api.error(format!("the trace does not hold the API `{api_name}`"), |d| d);

@@ -12,7 +12,7 @@ use brownout_provider::units::{Period, Rate};
 use serde_json::{Map, Value};
 
 use crate::scenario::raw::{RawArrival, RawExit0, RawMode, RawSubmits, RawWorkload};
-use crate::scenario::{Arrival, PLANTED, Planted, Submits, Workload};
+use crate::scenario::{Arrival, INPUT_NAMES, PLANTED, Planted, Submits, Workload};
 
 /// How many operations there are, where the file does not say.
 const OPERATIONS: u64 = 10;
@@ -139,7 +139,7 @@ fn input(raw: Option<&Map<String, Value>>, route: Option<&Route>, at: &At<'_>) -
         (None, Some(route)) => route.input.source(),
         (None, None) => Value::Object(Map::new()),
     };
-    let tree = Tree::resolve(&value, &["n", "submit", PLANTED], at)?;
+    let tree = Tree::resolve(&value, &INPUT_NAMES, at)?;
     let one = Value::from(1);
     let planted = Planted::of(Seed::default()).value();
     if let Err(error) = tree.render(&[("n", &one), ("submit", &one), (PLANTED, &planted)]) {

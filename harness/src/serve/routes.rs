@@ -1,0 +1,400 @@
+//! The control API's routes: what a test suite may ask of the provider, in HTTP and JSON.
+//!
+//! It reads requests, asks the [`Session`], and writes answers; it decides nothing.
+//! **Invariant:** every route stands in [`ROUTES`] and in the OpenAPI document, every error answers with a
+//! sentence under `error`, and no path of the file system is ever taken from a request.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post, put};
+use brownout_provider::document::Severity;
+use brownout_provider::seed::Seed;
+use brownout_provider::shell::clock::Clock;
+use brownout_provider::shell::lock::lock;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::guard::Guard;
+use super::session::{Loaded, Session, SessionError};
+use super::{OPENAPI, metrics};
+use crate::drive::claims::Statement;
+use crate::drive::nobody::Served;
+use crate::report::{Entry, PlacedDiagnostic, Report, registry};
+use crate::scenario::{Apis, Checked, Overrides, Scenario, read};
+use crate::trace;
+
+/// The most bytes of a request.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// How often a trace that is followed is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Bytes of a trace that are sent at once.
+const CHUNK: usize = 64 * 1024;
+
+/// What a route is called, and who answers it.
+type Route = (&'static str, fn() -> MethodRouter<Shared>);
+
+/// Every route.
+const ROUTES: &[Route] = &[
+    ("/v1/openapi.json", || get(openapi)),
+    ("/v1/scenario", || put(load).get(present)),
+    ("/v1/reset", || post(reset)),
+    ("/v1/outcomes", || post(outcome)),
+    ("/v1/verdict", || post(finish).get(verdict)),
+    ("/v1/trace", || get(follow)),
+    ("/v1/metrics", || get(numbers)),
+];
+
+/// What all routes share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    session: Arc<Mutex<Session>>,
+    guard: Arc<Guard>,
+}
+
+/// The routes over this session, behind this guard.
+pub(super) fn router(session: Arc<Mutex<Session>>, guard: Guard) -> Router {
+    let shared = Shared { session, guard: Arc::new(guard) };
+    let mut router = Router::new();
+    for (path, methods) in ROUTES {
+        router = router.route(path, methods());
+    }
+    router
+        .fallback(|| async {
+            refusal(StatusCode::NOT_FOUND, "there is no such route; see /v1/openapi.json")
+        })
+        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .layer(from_fn_with_state(shared.clone(), guarded))
+        .with_state(shared)
+}
+
+async fn guarded(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match shared.guard.check(text(header::HOST), text(header::ORIGIN), text(header::AUTHORIZATION))
+    {
+        Ok(()) => next.run(request).await,
+        Err(denied) => {
+            let status = StatusCode::from_u16(denied.status()).unwrap_or(StatusCode::FORBIDDEN);
+            refusal(status, &denied.to_string())
+        }
+    }
+}
+
+fn refusal(status: StatusCode, why: &str) -> Response {
+    (status, axum::Json(json!({ "error": why }))).into_response()
+}
+
+impl IntoResponse for SessionError {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::NothingLoaded => StatusCode::CONFLICT,
+            Self::Place(_) | Self::Run(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        refusal(status, &self.to_string())
+    }
+}
+
+/// Asks the session on a thread that may wait: runs are started and ended there.
+async fn ask<T: Send + 'static>(
+    shared: Shared,
+    what: impl FnOnce(&mut Session) -> T + Send + 'static,
+) -> T {
+    let asked = tokio::task::spawn_blocking(move || what(&mut lock(&shared.session)));
+    asked.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// The value of a parameter of the query; values here need no escapes.
+fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next()
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
+/// How the provider of a scenario is reached, in JSON.
+#[must_use]
+pub fn reached(served: &Served, scenario: &Scenario, seed: Seed) -> Map<String, Value> {
+    let environment: Map<String, Value> = served
+        .environment
+        .iter()
+        .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+        .collect();
+    let mut told = Map::new();
+    told.insert("scenario".to_owned(), scenario.name.clone().into());
+    told.insert("seed".to_owned(), seed.get().into());
+    told.insert("url".to_owned(), served.url.clone().into());
+    told.insert("api_key".to_owned(), served.api_key.clone().into());
+    told.insert("env".to_owned(), environment.into());
+    let trace = served.trace.as_ref().map(|path| path.display().to_string());
+    told.insert("trace".to_owned(), trace.into());
+    told
+}
+
+/// How the present provider is reached.
+fn told(session: &Session) -> Response {
+    match session.present() {
+        Some((served, scenario, seed)) => {
+            axum::Json(reached(served, scenario, seed)).into_response()
+        }
+        None => SessionError::NothingLoaded.into_response(),
+    }
+}
+
+async fn present(State(shared): State<Shared>) -> Response {
+    ask(shared, |session| told(session)).await
+}
+
+/// A scenario that is sent with what belongs to it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    /// YAML in a text, or the scenario itself.
+    scenario: Value,
+    /// APIs of one's own, by the name that the scenario uses.
+    #[serde(default)]
+    apis: BTreeMap<String, Value>,
+    #[serde(default)]
+    seed: Option<u64>,
+}
+
+impl Sent {
+    fn read(headers: &HeaderMap, body: &Bytes, query: Option<&str>) -> Result<Self, String> {
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let mut sent = if kind.is_some_and(|kind| kind.starts_with("application/json")) {
+            serde_json::from_slice(body).map_err(|error| {
+                format!("the body is no {{\"scenario\": …, \"apis\": …, \"seed\": …}}: {error}")
+            })?
+        } else {
+            let text = std::str::from_utf8(body)
+                .map_err(|_| "the scenario is not UTF-8; send YAML as text".to_owned())?;
+            Self { scenario: text.into(), apis: BTreeMap::new(), seed: None }
+        };
+        if let Some(seed) = parameter(query, "seed") {
+            let number = seed.parse();
+            sent.seed = Some(number.map_err(|_| format!("`{seed}` is no seed; send a number"))?);
+        }
+        Ok(sent)
+    }
+
+    fn check(&self) -> Checked {
+        let overrides = Overrides { seed: self.seed, ..Overrides::default() };
+        let apis = Apis::Sent(&self.apis);
+        match &self.scenario {
+            Value::String(text) => read("scenario.yaml", text.as_bytes(), apis, &overrides),
+            // JSON is YAML.
+            value => read("scenario.json", format!("{value:#}").as_bytes(), apis, &overrides),
+        }
+    }
+}
+
+async fn load(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    axum::extract::RawQuery(query): axum::extract::RawQuery,
+    body: Bytes,
+) -> Response {
+    let sent = match Sent::read(&headers, &body, query.as_deref()) {
+        Ok(sent) => sent,
+        Err(why) => return refusal(StatusCode::BAD_REQUEST, &why),
+    };
+    let checked = sent.check();
+    let Some(scenario) = checked.scenario else {
+        let wrong: Vec<PlacedDiagnostic> = checked
+            .diagnostics
+            .iter()
+            .filter(|one| one.severity == Severity::Error)
+            .map(|one| PlacedDiagnostic::new(&checked.source, one))
+            .collect();
+        let said: Vec<String> = wrong.iter().map(PlacedDiagnostic::in_one_line).collect();
+        let answer = json!({ "error": said.join("\n"), "diagnostics": wrong });
+        return (StatusCode::BAD_REQUEST, axum::Json(answer)).into_response();
+    };
+    let seed = scenario.seed;
+    let reproduce = format!("load the same scenario again, with seed {}", seed.get());
+    let loaded = Loaded { file: checked.source.file, scenario, reproduce };
+    ask(shared, move |session| match session.start(loaded, seed) {
+        Ok(_) => told(session),
+        Err(error) => error.into_response(),
+    })
+    .await
+}
+
+/// What a reset may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Again {
+    #[serde(default)]
+    seed: Option<Seed>,
+}
+
+async fn reset(State(shared): State<Shared>, body: Bytes) -> Response {
+    let again = if body.is_empty() { Ok(Again::default()) } else { serde_json::from_slice(&body) };
+    let again: Again = match again {
+        Ok(again) => again,
+        Err(error) => {
+            let why = format!("the body is neither empty nor {{\"seed\": N}}: {error}");
+            return refusal(StatusCode::BAD_REQUEST, &why);
+        }
+    };
+    ask(shared, move |session| match session.restart(again.seed) {
+        Ok(_) => told(session),
+        Err(error) => error.into_response(),
+    })
+    .await
+}
+
+async fn outcome(State(shared): State<Shared>, body: Bytes) -> Response {
+    let statement = std::str::from_utf8(&body).ok().and_then(Statement::from_report);
+    let Some(statement) = statement.filter(|it| it.operation.is_some()) else {
+        let why = "the body is no {\"operation\": NAME, \"outcome\": \"succeeded\"|\"failed\"|\"unknown\"}";
+        return refusal(StatusCode::BAD_REQUEST, why);
+    };
+    match ask(shared, move |session| session.say(statement)).await {
+        Err(error) => error.into_response(),
+        Ok(told) => axum::Json(json!({ "taken": told.await.unwrap_or(false) })).into_response(),
+    }
+}
+
+async fn finish(
+    State(shared): State<Shared>,
+    axum::extract::RawQuery(query): axum::extract::RawQuery,
+) -> Response {
+    ask(shared, move |session| match session.end().map(|_| ()) {
+        Ok(()) => judged(session, query.as_deref()),
+        Err(error) => error.into_response(),
+    })
+    .await
+}
+
+async fn verdict(
+    State(shared): State<Shared>,
+    axum::extract::RawQuery(query): axum::extract::RawQuery,
+) -> Response {
+    ask(shared, move |session| judged(session, query.as_deref())).await
+}
+
+/// The verdict of the run that ended last.
+fn judged(session: &Session, query: Option<&str>) -> Response {
+    let Some(entry) = session.entries().last() else {
+        return refusal(StatusCode::CONFLICT, "no run has ended yet; POST /v1/verdict ends one");
+    };
+    let name = parameter(query, "format").unwrap_or_else(|| "json".to_owned());
+    let Some(format) = registry::find(&name) else {
+        let known: Vec<&str> = registry::FORMATS.iter().map(|format| format.name).collect();
+        let why = format!("there is no format `{name}`; there is {}", known.join(", "));
+        return refusal(StatusCode::BAD_REQUEST, &why);
+    };
+    let report = Report { entries: vec![Entry::clone(entry)], ..Report::default() };
+    let kind = if name == "json" { "application/json" } else { "text/plain; charset=utf-8" };
+    let text = anstream::adapter::strip_str(&(format.render)(&report)).to_string();
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+async fn follow(
+    State(shared): State<Shared>,
+    axum::extract::RawQuery(query): axum::extract::RawQuery,
+) -> Response {
+    let Some(path) = ask(shared.clone(), |session| session.trace()).await else {
+        return SessionError::NothingLoaded.into_response();
+    };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) => {
+            let why = format!("the trace `{}` cannot be read: {error}", path.display());
+            return refusal(StatusCode::INTERNAL_SERVER_ERROR, &why);
+        }
+    };
+    let follows = parameter(query.as_deref(), "follow").as_deref() == Some("true");
+    let following = Following { file, path, follows, shared };
+    let lines = futures_util::stream::unfold(Some(following), |following| async {
+        following?.next().await
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+/// A trace that is being sent.
+struct Following {
+    file: File,
+    path: PathBuf,
+    follows: bool,
+    shared: Shared,
+}
+
+impl Following {
+    /// The next piece, and what comes after it; `None` at the end.
+    async fn next(mut self) -> Option<(io::Result<Vec<u8>>, Option<Self>)> {
+        loop {
+            // What has ended before the file is read is read whole.
+            let ended = !self.follows || self.has_ended().await;
+            let mut chunk = vec![0; CHUNK];
+            match self.file.read(&mut chunk) {
+                Err(error) => return Some((Err(error), None)),
+                Ok(0) if ended => return None,
+                Ok(0) => Clock::real().sleep(LOOK).await,
+                Ok(read) => {
+                    chunk.truncate(read);
+                    return Some((Ok(chunk), Some(self)));
+                }
+            }
+        }
+    }
+
+    async fn has_ended(&self) -> bool {
+        let path = self.path.clone();
+        ask(self.shared.clone(), move |session| {
+            !session.present().is_some_and(|(served, ..)| served.trace.as_ref() == Some(&path))
+        })
+        .await
+    }
+}
+
+async fn numbers(State(shared): State<Shared>) -> Response {
+    let text = ask(shared, |session| {
+        let trace = session.trace().and_then(|path| {
+            trace::read::read(BufReader::new(File::open(path).ok()?), |_| {}).ok()
+        });
+        metrics::render(trace.as_ref(), session.entries())
+    })
+    .await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_document_names_every_route_and_no_other() {
+        let document: Value = serde_json::from_str(OPENAPI).expect("JSON");
+        let told: BTreeSet<&str> =
+            document["paths"].as_object().expect("an object").keys().map(String::as_str).collect();
+        let there: BTreeSet<&str> = ROUTES.iter().map(|(path, _)| *path).collect();
+        assert_eq!(told, there);
+    }
+
+    #[test]
+    fn parameters_are_found_by_their_names() {
+        let query = Some("seed=7&format=human");
+        assert_eq!(parameter(query, "format").as_deref(), Some("human"));
+        assert_eq!(parameter(query, "seed").as_deref(), Some("7"));
+        assert_eq!(parameter(query, "follow"), None);
+        assert_eq!(parameter(None, "seed"), None);
+    }
+}

@@ -12,6 +12,14 @@ use tempfile::TempDir;
 
 use crate::brownout::{program, python, root, run, verdict};
 
+/// Nothing goes wrong, and nobody may be charged twice.
+const FAIR: &str = "version: 1
+name: fair
+provider: {api: payments}
+workload: {mode: suite}
+expect: [no_double_charges]
+";
+
 /// A `brownout serve` and its ready line.
 struct Server {
     child: Child,
@@ -37,7 +45,8 @@ impl Server {
         let mut line = String::new();
         stdout.read_line(&mut line).expect("a ready line");
         let ready = serde_json::from_str(&line).expect("one line of JSON");
-        let client = Client::builder().no_proxy().build().expect("a client");
+        let client =
+            Client::builder().no_proxy().pool_max_idle_per_host(0).build().expect("a client");
         Self { child, stdout, ready, client, _folder: folder }
     }
 
@@ -51,9 +60,8 @@ impl Server {
         self.client.request(method, format!("{url}{path}"))
     }
 
-    async fn load(&self, file: &str) -> Value {
-        let text = std::fs::read_to_string(root().join(file)).expect("a scenario");
-        let (status, told) = answer(self.ask(Method::PUT, "/v1/scenario").body(text)).await;
+    async fn load(&self, scenario: &'static str) -> Value {
+        let (status, told) = answer(self.ask(Method::PUT, "/v1/scenario").body(scenario)).await;
         assert_eq!(status, 200, "{told:#}");
         told
     }
@@ -104,7 +112,7 @@ async fn a_suite_has_a_fresh_provider_for_every_test_at_one_address() {
     for path in ["/v1/scenario", "/v1/verdict", "/v1/trace"] {
         assert_eq!(answer(server.ask(Method::GET, path)).await.0, 409, "{path}");
     }
-    let mock = server.load("scenarios/payments/calm.yaml").await;
+    let mock = server.load(FAIR).await;
     assert_eq!(charge(&server, &mock, "order-1").await, 201);
     assert_eq!(charge(&server, &mock, "order-1").await, 201);
     let claim = json!({"operation": "order-1", "outcome": "failed"}).to_string();
@@ -189,7 +197,8 @@ async fn web_pages_and_strangers_are_refused() {
     let rebound = get("/v1/scenario").header("host", "evil.example");
     assert_eq!(answer(rebound).await.0, 403);
     let large = server.ask(Method::PUT, "/v1/scenario").body("#".repeat(5 * 1024 * 1024));
-    assert_eq!(answer(large).await.0, 413);
+    // It may be cut off before it has sent all of it.
+    assert!(large.send().await.map_or(true, |answer| answer.status() == 413));
     assert_eq!(answer(get("/v1/scenario")).await.0, 200);
 }
 

@@ -111,7 +111,7 @@ impl From<SessionError> for Refusal {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::Run(error) => error.into(),
-            other => Self::harness(chain(&other)),
+            SessionError::NothingLoaded | SessionError::Place(_) => Self::harness(chain(&error)),
         }
     }
 }

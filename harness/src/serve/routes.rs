@@ -194,10 +194,13 @@ impl Sent {
     fn check(&self) -> Checked {
         let overrides = Overrides { seed: self.seed, ..Overrides::default() };
         let apis = Apis::Sent(&self.apis);
-        match &self.scenario {
-            Value::String(text) => read("scenario.yaml", text.as_bytes(), apis, &overrides),
-            // JSON is YAML.
-            value => read("scenario.json", format!("{value:#}").as_bytes(), apis, &overrides),
+        match self.scenario.as_str() {
+            Some(text) => read("scenario.yaml", text.as_bytes(), apis, &overrides),
+            None => {
+                // JSON is YAML.
+                let text = format!("{:#}", self.scenario);
+                read("scenario.json", text.as_bytes(), apis, &overrides)
+            }
         }
     }
 }
@@ -357,7 +360,7 @@ impl Following {
     async fn has_ended(&self) -> bool {
         let path = self.path.clone();
         ask(self.shared.clone(), move |session| {
-            !session.present().is_some_and(|(served, ..)| served.trace.as_ref() == Some(&path))
+            session.present().is_none_or(|(served, ..)| served.trace.as_ref() != Some(&path))
         })
         .await
     }

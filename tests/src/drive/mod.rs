@@ -23,7 +23,7 @@ use brownout_provider::api;
 use brownout_provider::document::Diagnostics;
 use brownout_provider::event::{Event, EventKind, Mode, OperationFinished};
 use brownout_provider::seed::Seed;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::brownout::root;
 

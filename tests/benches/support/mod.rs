@@ -72,3 +72,10 @@ pub(crate) fn thread_cpu_us() -> u64 {
     let micros = used.user_time().num_microseconds() + used.system_time().num_microseconds();
     u64::try_from(micros).expect("a thread uses no negative time")
 }
+
+/// The memory of this process that is in use, in bytes.
+pub(crate) fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux tells it");
+    let pages = text.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
+    pages.expect("a number of pages") * 4_096
+}

@@ -2,12 +2,22 @@
 
 use std::path::Path;
 
+use brownout::scenario::rules_from_value;
 use brownout_provider::api::load;
 use brownout_provider::document::Diagnostics;
 use brownout_provider::provider::{Provider, Setup};
 use brownout_provider::rule::Rule;
 use brownout_provider::seed::Seed;
 use brownout_provider::shell::clock::Clock;
+
+/// The rules of a document, on the payments API.
+pub(crate) fn rules(text: &str) -> Vec<Rule> {
+    let problems = Diagnostics::new();
+    let (api, _) =
+        load("payments", Path::new("."), &problems.root()).expect("a shipped API is right");
+    let document = serde_yaml::from_str(text).expect("YAML");
+    rules_from_value(&document, &api, &problems.root()).expect("right rules")
+}
 
 /// A provider of the payments API, whose run began when this clock did.
 pub(crate) fn payments(rules: Vec<Rule>, clock: &Clock) -> Provider {

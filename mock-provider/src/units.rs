@@ -278,6 +278,25 @@ pub fn micros(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
 }
 
+/// Milliseconds as Go prints a duration: `12ms`, `1.5s`, `6m0s`, `1h0m0s`.
+#[must_use]
+pub fn duration_text(millis: u64) -> String {
+    if millis < 1_000 {
+        return if millis == 0 { "0s".to_owned() } else { format!("{millis}ms") };
+    }
+    let (seconds, rest) = (millis / 1_000, millis % 1_000);
+    let fraction = match rest {
+        0 => String::new(),
+        _ => format!(".{rest:03}").trim_end_matches('0').to_owned(),
+    };
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}{fraction}s"),
+        (0, _) => format!("{minutes}m{seconds}{fraction}s"),
+        (_, _) => format!("{hours}h{minutes}m{seconds}{fraction}s"),
+    }
+}
+
 /// Measured microseconds as people read them, rounded down: `0.4 s`, `12 ms`, `90 µs`.
 #[must_use]
 pub fn in_words(micros: u64) -> String {
@@ -426,6 +445,22 @@ mod tests {
 
     fn period(text: &str) -> Result<u64, String> {
         text.parse::<Period>().map(Period::micros).map_err(|mistake| mistake.to_string())
+    }
+
+    #[test]
+    fn durations_are_spelled_as_go_spells_them() {
+        let cases = [
+            (0, "0s"),
+            (12, "12ms"),
+            (1_000, "1s"),
+            (1_500, "1.5s"),
+            (360_000, "6m0s"),
+            (3_600_000, "1h0m0s"),
+            (90_061_001, "25h1m1.001s"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(duration_text(millis), text);
+        }
     }
 
     #[test]

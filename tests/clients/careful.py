@@ -121,11 +121,21 @@ def judge(order, answer, body):
             return Attempt(DONE, "charged " + json.loads(body)["id"])
         return Attempt(AMBIGUOUS, said + " with a body that is no receipt for this order")
     wait_seconds = asked_wait(answer) or 0.0
+    if status == 429 and is_used_up(body):
+        return Attempt(PERMANENT, said + " that never heals")
     if status == 429:
         return Attempt(REFUSED, said, wait_seconds)
     if status in (408, 409, 425) or status >= 500:
         return Attempt(AMBIGUOUS, said, wait_seconds)
     return Attempt(PERMANENT, said)
+
+
+def is_used_up(body):
+    """True for the 429s that never heal: only the code tells them from a limit."""
+    try:
+        return json.loads(body)["error"]["code"] in ("insufficient_quota", "spend_limit")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def is_charge_of(order, body):

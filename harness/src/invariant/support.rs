@@ -213,6 +213,8 @@ impl Means {
                 // A body may hold a code that outranks the status.
                 self.permanent |=
                     answer.body.is_some() && answer.status.is_some_and(|status| status >= 400);
+                // A name or a header may outrank it, too.
+                self.permanent |= answer.named.is_some() || answer.should_retry == Some(false);
                 self.add_hint(answer.hint.as_ref());
                 // An API may add a hint of its own to what it refuses.
                 self.hint |= answer.throttling && answer.hint.is_none();

@@ -4,10 +4,7 @@
 
 /// Faults of the catalogue, by name.
 const FAULTS: &[(&str, &str)] = &[
-    ("permanent_error", "use `status: {code: 400}` or another code that the API calls permanent"),
-    ("should_retry", "use `status` with `headers: {x-should-retry: \"true\"}`"),
     ("slow_read", "use `latency` or `hang`"),
-    ("throttle_bandwidth", "use `drip`"),
     ("goaway", "use `close`"),
     ("rst_stream", "use `reset`"),
     ("expired_certificate", "use `reset: {at: accept}`"),

@@ -277,7 +277,8 @@ impl Trace {
     }
 
     fn is_limit_field(&self, source: Name) -> bool {
-        self.text(source).contains("ratelimit")
+        let source = self.text(source);
+        source.contains("ratelimit") || source.contains("rate-limit")
     }
 
     /// The client's final claim about a submit: its first `succeeded` or `failed`, which nothing can

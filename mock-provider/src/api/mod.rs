@@ -255,6 +255,19 @@ impl Api {
         }
     }
 
+    /// The API's error of this name, or what is meant where it has none.
+    #[must_use]
+    pub fn named_or<'n>(&self, name: Option<&'n str>, otherwise: Which<'n>) -> Which<'n> {
+        let known = name.filter(|name| self.errors.names().any(|known| known == *name));
+        known.map_or(otherwise, Which::Named)
+    }
+
+    /// The code of an error that the API does not know: its name.
+    #[must_use]
+    pub fn code_of<'n>(&self, name: Option<&'n str>) -> Option<&'n str> {
+        name.filter(|name| self.errors.names().all(|known| known != *name))
+    }
+
     /// The class of an answer.
     #[must_use]
     pub fn class(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Class {

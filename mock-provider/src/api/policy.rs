@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::pointer::Pointer;
 use crate::event::Class;
 use crate::template::Template;
+use crate::units::duration_text;
 
 /// How a client shows who it is.
 #[derive(Clone, Debug)]
@@ -225,24 +226,6 @@ impl LimitState {
     }
 }
 
-/// A duration as Go prints it: `12ms`, `1.5s`, `6m0s`, `1h0m0s`.
-fn duration_text(millis: u64) -> String {
-    if millis < 1_000 {
-        return if millis == 0 { "0s".to_owned() } else { format!("{millis}ms") };
-    }
-    let (seconds, rest) = (millis / 1_000, millis % 1_000);
-    let fraction = match rest {
-        0 => String::new(),
-        _ => format!(".{rest:03}").trim_end_matches('0').to_owned(),
-    };
-    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}{fraction}s"),
-        (0, _) => format!("{minutes}m{seconds}{fraction}s"),
-        (_, _) => format!("{hours}h{minutes}m{seconds}{fraction}s"),
-    }
-}
-
 /// Which answers mean what.
 #[derive(Clone, Debug)]
 pub struct Classes {
@@ -323,22 +306,6 @@ pub type HeaderTemplate = (HeaderName, Template);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_spelled_as_go_spells_them() {
-        let cases = [
-            (0, "0s"),
-            (12, "12ms"),
-            (1_000, "1s"),
-            (1_500, "1.5s"),
-            (360_000, "6m0s"),
-            (3_600_000, "1h0m0s"),
-            (90_061_001, "25h1m1.001s"),
-        ];
-        for (millis, text) in cases {
-            assert_eq!(duration_text(millis), text);
-        }
-    }
 
     #[test]
     fn a_key_in_quotes_is_the_bare_key_only_where_the_api_says_so() {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::document::{OneOrMany, ScalarOr};
+use crate::hint::ResetForm;
 use crate::units::Period;
 
 /// An API: what a provider offers, does and answers.
@@ -293,6 +294,19 @@ pub struct RawHint {
     pub ms_header: Option<String>,
     /// A field of an error's body in seconds, as a JSON pointer.
     pub body: Option<String>,
+    /// A header of answers that throttle which says when the limit is fresh again. It counts as a hint
+    /// only where it is named here, and only where there is no other.
+    pub rate_limit_reset: Option<RawReset>,
+}
+
+/// The reset of a limit in a header.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawReset {
+    /// The header, such as `x-ratelimit-reset`.
+    pub header: Option<String>,
+    /// How it is spelled; `epoch_s` unless said otherwise.
+    pub r#as: Option<ResetForm>,
 }
 
 /// A route.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::parts::{AnswerAt, check_hint, hint_detail, listed, unusual, without_later_hints};
+use super::parts::{AnswerAt, check_hint, hint_detail, listed, unusual};
 use super::{Action, Ending, Fault, FaultKind, Group, Point};
 use crate::api::Api;
 use crate::document::{At, decode};
@@ -54,7 +54,7 @@ struct Conflict {
 }
 
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
-    let parameters: Parameters = decode(&without_later_hints(value, at), at)?;
+    let parameters: Parameters = decode(value, at)?;
     Some(Arc::new(Conflict {
         lasts: parameters.r#for,
         hint: parameters.retry_after.map(|hint| hint.0),

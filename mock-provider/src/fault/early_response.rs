@@ -61,11 +61,7 @@ impl Fault for EarlyResponse {
         let ending = Ending::Answer(Substitute {
             status: Some(self.0),
             headers: vec![("connection".to_owned(), "close".to_owned())],
-            body: None,
-            code: None,
-            hint: None,
-            throttling: false,
-            kept: false,
+            ..Substitute::default()
         });
         Action::End { at: Point::Accept, ending }
     }

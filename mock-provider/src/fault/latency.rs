@@ -13,7 +13,7 @@ use super::parts::listed;
 use super::{Action, DelayPoint, Fault, FaultKind, Group};
 use crate::document::{At, decode};
 use crate::seed::Draw;
-use crate::units::Period;
+use crate::units::{Chance, Period};
 
 /// The registry's entry.
 pub(super) static LATENCY: FaultKind = FaultKind {
@@ -26,6 +26,12 @@ pub(super) static LATENCY: FaultKind = FaultKind {
         (
             "lognormal",
             "`{p50, p99}`: half are shorter than p50, one in a hundred is longer than p99; at most 24h",
+        ),
+        ("spike", "`{base, spike, chance}`: `base` as a rule, and `spike` with that chance"),
+        (
+            "ramp",
+            "`{from, to, over}`: from `from` at the first request of the run, evenly, to `to` when `over` \
+             has passed, and from then on",
         ),
         (
             "at",
@@ -42,10 +48,7 @@ pub(super) static LATENCY: FaultKind = FaultKind {
 };
 
 /// The shapes, of which exactly one is given.
-const SHAPES: [&str; 3] = ["fixed", "uniform", "lognormal"];
-
-/// Shapes that the format names and this version does not have.
-const LATER: [&str; 2] = ["spike", "ramp"];
+const SHAPES: [&str; 5] = ["fixed", "uniform", "lognormal", "spike", "ramp"];
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +60,10 @@ struct Parameters {
     uniform: Option<Uniform>,
     /// Half are shorter than `p50`, one in a hundred is longer than `p99`.
     lognormal: Option<Percentiles>,
+    /// `base` as a rule, and `spike` with a chance.
+    spike: Option<Spike>,
+    /// From one length to another, evenly over a time.
+    ramp: Option<Ramp>,
     /// Where the time is spent; `before_commit` unless said.
     at: Option<DelayAt>,
 }
@@ -81,6 +88,34 @@ struct Percentiles {
     /// The 99th percentile.
     #[schemars(required)]
     p99: Option<Period>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Spike {
+    /// The usual length.
+    #[schemars(required)]
+    base: Option<Period>,
+    /// The length of a spike.
+    #[schemars(required)]
+    spike: Option<Period>,
+    /// How often a spike comes.
+    #[schemars(required)]
+    chance: Option<Chance>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Ramp {
+    /// The length at the first request of the run.
+    #[schemars(required)]
+    from: Option<Period>,
+    /// The length at the end.
+    #[schemars(required)]
+    to: Option<Period>,
+    /// How long it takes to get there.
+    #[schemars(required)]
+    over: Option<Period>,
 }
 
 /// Where a delay is spent.
@@ -123,6 +158,8 @@ enum Shape {
     Fixed(u64),
     Uniform(u64, u64),
     Lognormal(Lognormal),
+    Spike { base: u64, spike: u64, chance_ppm: u32 },
+    Ramp { from: u64, to: u64, over: u64 },
 }
 
 #[derive(Clone, Debug)]
@@ -132,23 +169,16 @@ struct Latency {
 }
 
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
-    let mut value = value.clone();
-    let mut later = false;
-    for name in LATER {
-        if value.as_object_mut().and_then(|map| map.shift_remove(name)).is_some() {
-            later = true;
-            at.key(name).error(format!("`{name}` is not available in this version"), |d| {
-                d.key().cure("use `fixed`, `uniform` or `lognormal`")
-            });
-        }
-    }
     let given = SHAPES.iter().filter(|shape| value.get(shape).is_some()).count();
-    let parameters: Parameters = decode(&value, at)?;
-    if given != 1 && !later {
+    let parameters: Parameters = decode(value, at)?;
+    if given != 1 {
         let message =
             if given == 0 { "how long is missing" } else { "more than one shape is given" };
         at.error(message, |d| {
-            d.cure("give exactly one of `fixed: 200ms`, `uniform: {min, max}`, `lognormal: {p50, p99}`")
+            d.cure(
+                "give exactly one of `fixed: 200ms`, `uniform: {min, max}`, `lognormal: {p50, p99}`, \
+                 `spike: {base, spike, chance}`, `ramp: {from, to, over}`",
+            )
         });
     }
     let at_word = parameters.at.unwrap_or_default();
@@ -156,7 +186,9 @@ fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
         .fixed
         .map(|fixed| Shape::Fixed(fixed.micros()))
         .or_else(|| parameters.uniform.and_then(|uniform| uniform.shape(&at.key("uniform"))))
-        .or_else(|| parameters.lognormal.and_then(|both| both.shape(&at.key("lognormal"))))?;
+        .or_else(|| parameters.lognormal.and_then(|both| both.shape(&at.key("lognormal"))))
+        .or_else(|| parameters.spike.and_then(|spike| spike.shape()))
+        .or_else(|| parameters.ramp.and_then(|ramp| ramp.shape(&at.key("ramp"))))?;
     Some(Arc::new(Latency { shape, at: at_word }))
 }
 
@@ -186,18 +218,69 @@ impl Percentiles {
     }
 }
 
+impl Spike {
+    fn shape(&self) -> Option<Shape> {
+        let (base, spike) = (self.base?.micros(), self.spike?.micros());
+        Some(Shape::Spike { base, spike, chance_ppm: self.chance?.parts_per_million() })
+    }
+}
+
+impl Ramp {
+    fn shape(&self, at: &At<'_>) -> Option<Shape> {
+        let (from, to, over) = (self.from?.micros(), self.to?.micros(), self.over?.micros());
+        if over == 0 {
+            at.key("over").error("`over` is 0, so that nothing rises", |d| {
+                d.cure("use `fixed` instead, or a longer time")
+            });
+        }
+        Some(Shape::Ramp { from, to, over })
+    }
+}
+
+impl Shape {
+    /// How long, so many microseconds after the first request.
+    fn micros(self, draw: &mut Draw, since_first_us: u64) -> u64 {
+        match self {
+            Self::Fixed(micros) => micros,
+            Self::Uniform(min, max) => draw.between(min, max),
+            Self::Lognormal(lognormal) => lognormal.sample(draw.bits()),
+            Self::Spike { base, spike, chance_ppm } => {
+                if draw.happens(chance_ppm) {
+                    spike
+                } else {
+                    base
+                }
+            }
+            Self::Ramp { from, to, over } => {
+                let part = |length: u64, weight: u64| u128::from(length) * u128::from(weight);
+                let passed = since_first_us.min(over);
+                let sum = part(from, over - passed) + part(to, passed);
+                // Between the two, so it is in range.
+                u64::try_from(sum / u128::from(over.max(1))).unwrap_or(to)
+            }
+        }
+    }
+}
+
 impl Fault for Latency {
     fn kind(&self) -> &'static FaultKind {
         &LATENCY
     }
 
     fn strike(&self, draw: &mut Draw) -> Action {
-        let micros = match self.shape {
-            Shape::Fixed(micros) => micros,
-            Shape::Uniform(min, max) => draw.between(min, max),
-            Shape::Lognormal(lognormal) => lognormal.sample(draw.bits()),
+        let longest_at = match self.shape {
+            Shape::Ramp { from, to, .. } if from > to => 0,
+            Shape::Fixed(_)
+            | Shape::Uniform(..)
+            | Shape::Lognormal(_)
+            | Shape::Spike { .. }
+            | Shape::Ramp { .. } => u64::MAX,
         };
-        Action::Delay { at: self.at.point(), micros }
+        self.strike_at(draw, longest_at)
+    }
+
+    fn strike_at(&self, draw: &mut Draw, since_first_us: u64) -> Action {
+        Action::Delay { at: self.at.point(), micros: self.shape.micros(draw, since_first_us) }
     }
 
     fn detail(&self) -> String {
@@ -207,6 +290,12 @@ impl Fault for Latency {
             Shape::Uniform(min, max) => format!("{} to {}", words(min), words(max)),
             Shape::Lognormal(both) => {
                 format!("p50 {}, p99 {}", words(both.p50_us()), words(both.p99_us()))
+            }
+            Shape::Spike { base, spike, .. } => {
+                format!("{}, spikes of {}", words(base), words(spike))
+            }
+            Shape::Ramp { from, to, over } => {
+                format!("{} to {} over {}", words(from), words(to), words(over))
             }
         };
         listed([Some(shape), self.at.unusual().map(str::to_owned)])
@@ -274,16 +363,48 @@ mod tests {
     }
 
     #[test]
+    fn a_spike_comes_as_often_as_it_is_said() {
+        let spike = json!({"spike": {"base": "5ms", "spike": "2s", "chance": "10%"}});
+        let delays = delays(&spike);
+        let spikes = delays.iter().filter(|micros| **micros == 2_000_000).count();
+        assert!((150..250).contains(&spikes), "{spikes}");
+        assert!(delays.iter().all(|micros| [5_000, 2_000_000].contains(micros)));
+    }
+
+    #[test]
+    fn a_ramp_rises_or_falls_evenly_and_then_stays() {
+        for (from, to, expected) in [
+            ("1s", "3s", [1_000_000, 1_500_000, 2_999_999, 3_000_000, 3_000_000]),
+            ("3s", "1s", [3_000_000, 2_500_000, 1_000_000, 1_000_000, 1_000_000]),
+            (
+                "0s",
+                "366d",
+                [0, 7_905_600_000_000, 31_622_399_472_960, 31_622_400_000_000, 31_622_400_000_000],
+            ),
+        ] {
+            let ramp = json!({"ramp": {"from": from, "to": to, "over": "1m"}});
+            let fault = parsed(&LATENCY, &ramp);
+            let at = |since_us| match fault.strike_at(&mut draw(), since_us) {
+                Action::Delay { micros, .. } => micros,
+                other => panic!("{other:?}"),
+            };
+            let found = [0, 15_000_000, 59_999_999, 60_000_000, u64::MAX].map(at);
+            assert_eq!(found, expected, "{from} {to}");
+            let Action::Delay { micros, .. } = fault.strike(&mut draw()) else { panic!() };
+            assert_eq!(Some(&micros), expected.iter().max(), "the most that it ever does");
+        }
+    }
+
+    #[test]
     fn exactly_one_shape_is_asked_for() {
         assert_eq!(problems(&LATENCY, &json!({"at": "head"})), [""]);
         let both = json!({"fixed": "1s", "uniform": {"min": "1s", "max": "2s"}});
         assert_eq!(problems(&LATENCY, &both), [""]);
         assert_eq!(problems(&LATENCY, &json!({"fixed": "1"})), ["fixed"]);
-        assert_eq!(
-            problems(&LATENCY, &json!({"spike": {"base": "1s"}, "at": "x"})),
-            ["spike", "at"]
-        );
-        assert_eq!(problems(&LATENCY, &json!({"ramp": {}})), ["ramp"]);
+        let spike = json!({"spike": {"base": "1s", "chance": "5"}, "at": "x"});
+        assert_eq!(problems(&LATENCY, &spike), ["spike.spike", "at", "spike.chance"]);
+        let ramp = json!({"ramp": {"from": "1s", "to": "2s", "over": "0s"}});
+        assert_eq!(problems(&LATENCY, &ramp), ["ramp.over"]);
     }
 
     #[test]

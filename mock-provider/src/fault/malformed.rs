@@ -19,7 +19,7 @@ use crate::seed::Draw;
 use crate::units::Size;
 
 /// How large something is unless the scenario says it.
-const USUAL_BYTES: u64 = 10 << 20;
+const USUAL_BYTES: u64 = 1 << 20;
 
 /// The registry's entry.
 pub(super) static MALFORMED: FaultKind = FaultKind {
@@ -44,7 +44,7 @@ pub(super) static MALFORMED: FaultKind = FaultKind {
              that only takes listed values) and `wrong_amount` (default: the first number that the route \
              echoes)",
         ),
-        ("size", "for `huge_body` and `gzip_bomb`, unpacked: `2B` to `64MiB`; default `10MiB`"),
+        ("size", "for `huge_body` and `gzip_bomb`, unpacked: `2B` to `64MiB`; default `1MiB`"),
         ("at", "`after_commit` (default; the work is done) or `before_commit` (nothing is done)"),
     ],
     mistake: "Reading the status alone and reporting success; crashing in the parser without saying what \
@@ -64,7 +64,7 @@ struct Parameters {
     kind: Option<Kind>,
     /// The field that the kind is about, as a JSON pointer.
     field: Option<String>,
-    /// How many bytes the body has, unpacked; `10MiB` unless said.
+    /// How many bytes the body has, unpacked; `1MiB` unless said.
     size: Option<Size>,
     /// Whether the work is done; `after_commit` unless said.
     at: Option<AnswerAt>,

@@ -27,6 +27,7 @@ mod malformed;
 mod mismatch_accepted;
 mod mismatch_rejected;
 mod parts;
+mod permanent_error;
 mod rate_limited;
 mod refuse;
 pub mod registry;
@@ -35,9 +36,11 @@ mod replay_error;
 mod replay_other;
 mod replay_status;
 mod reset;
+mod should_retry;
 mod status;
 #[cfg(test)]
 mod testing;
+mod throttle_bandwidth;
 mod truncate;
 mod truncated_key;
 pub mod variants;
@@ -53,7 +56,7 @@ use crate::api::Api;
 use crate::document::At;
 use crate::exchange::End;
 use crate::framing::Misframed;
-pub use crate::hint::HintSpec;
+pub use crate::hint::{HintSpec, LimitHeaders};
 use crate::seed::Draw;
 pub use key_fault::KeyFault;
 
@@ -198,7 +201,7 @@ pub enum Ending {
 }
 
 /// An answer that a fault puts in the place of the provider's own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Substitute {
     /// The status; `None` for the API's own way of saying that this is too much.
     pub status: Option<u16>,
@@ -209,6 +212,13 @@ pub struct Substitute {
     pub body: Option<SubstituteBody>,
     /// The code in the API's own error body, where the fault names one; used only without `body`.
     pub code: Option<String>,
+    /// The name of the API's error that is meant; where the API has none of that name, its error for the
+    /// status, with the name as code. Used only without `body`.
+    pub named: Option<&'static str>,
+    /// What the API's should-retry header says (`x-should-retry` where the API has none).
+    pub should_retry: Option<bool>,
+    /// The headers that tell of the limit, instead of the API's own.
+    pub limit: Option<LimitHeaders>,
     /// The retry hint.
     pub hint: Option<HintSpec>,
     /// True for an answer that stands for the provider's limiter, whatever its status.
@@ -244,8 +254,14 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// Which entry of the registry it is.
     fn kind(&self) -> &'static FaultKind;
 
-    /// What it does when its rule strikes.
+    /// What it does when its rule strikes; of a fault that changes with time, the most that it ever does.
     fn strike(&self, draw: &mut Draw) -> Action;
+
+    /// What it does when its rule strikes so many microseconds after the first request of the run.
+    fn strike_at(&self, draw: &mut Draw, since_first_us: u64) -> Action {
+        let _ = since_first_us;
+        self.strike(draw)
+    }
 
     /// The point at which it strikes, for the checker; `None` for faults that strike at no one point.
     fn point(&self) -> Option<Point> {

@@ -12,7 +12,7 @@ use super::{Action, Ending, Fault, FaultKind, Point};
 use crate::api::Api;
 use crate::document::{At, decode};
 use crate::exchange::End;
-use crate::hint::{HintSpec, LATER_FORMS};
+use crate::hint::HintSpec;
 use crate::seed::Draw;
 
 /// Where an answer takes the place of the provider's own.
@@ -188,33 +188,18 @@ pub(super) fn hint_detail(hint: Option<&HintSpec>) -> Option<String> {
     hint.map(|hint| format!("retry_after {hint}"))
 }
 
-/// The parameters without a hint in a form that this version does not have, which is reported.
-pub(super) fn without_later_hints(value: &Value, here: &At<'_>) -> Value {
-    let mut value = value.clone();
-    let Some(Value::Object(forms)) = value.get_mut("retry_after") else { return value };
-    let mut later = false;
-    for form in LATER_FORMS {
-        if forms.shift_remove(form).is_some() {
-            later = true;
-            here.key("retry_after")
-                .key(form)
-                .error(format!("`{form}` is not available in this version"), |d| {
-                    d.key().cure("use `seconds`, `http_date`, `ms_header` or `body`")
-                });
-        }
-    }
-    if later && forms.is_empty() {
-        value.as_object_mut().map(|parameters| parameters.shift_remove("retry_after"));
-    }
-    value
-}
-
 /// Says so when the API does not know the spelling of a hint, so that no client is judged by it.
 pub(super) fn check_hint(hint: Option<&HintSpec>, api: &Api, here: &At<'_>) {
     let unknown = match hint {
         Some(HintSpec::MsHeader(_)) if api.hint.ms_header.is_none() => "in milliseconds",
         Some(HintSpec::Body(_) | HintSpec::Contradictory) if api.hint.body.is_none() => {
             "in the body"
+        }
+        Some(HintSpec::AmzMs(_)) if api.hint.ms_header.as_deref() != Some("x-amz-retry-after") => {
+            "by that name"
+        }
+        Some(HintSpec::RateLimitReset { .. }) if api.hint.reset.is_none() => {
+            "in the reset of a limit"
         }
         _ => return,
     };

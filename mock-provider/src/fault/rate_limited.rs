@@ -8,11 +8,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::parts::{check_hint, hint_detail, listed, without_later_hints};
+use super::parts::{check_hint, hint_detail, listed};
 use super::{Action, Ending, Fault, FaultKind, Group, Point, Substitute};
 use crate::api::Api;
 use crate::document::{At, decode};
-use crate::hint::{HintSpec, RetryAfter};
+use crate::hint::{HintSpec, LimitHeaders, RetryAfter};
 use crate::seed::Draw;
 
 /// The registry's entry.
@@ -23,9 +23,17 @@ pub(super) static RATE_LIMITED: FaultKind = FaultKind {
     parameters: &[
         (
             "retry_after",
-            "a retry hint: `2s`, `{seconds: 2s}`, `{http_date: 3s}`, `{ms_header: 1500ms}`, \
-             `{body: 45s}`, or one of the words `missing` `zero` `negative` `fraction` `huge` \
-             `past_date` `garbage` `two_headers` `contradictory`; default: what the API itself would say",
+            "a retry hint: `2s`, `{seconds: 2s}`, `{http_date: 3s}`, `{ms_header: 1500ms}`, `{amz_ms: \
+             1500ms}`, `{body: 45s}`, `{rate_limit_reset: {in: 30s, as: epoch_s}}` (or `delta_s`, \
+             `delta_ms`, `rfc3339`, `go_duration`), or one of the words `missing` `zero` `negative` \
+             `fraction` `huge` `past_date` `rfc850_date` `asctime_date` `garbage` `two_headers` \
+             `contradictory`; default: what the API itself would say",
+        ),
+        (
+            "dialect",
+            "the headers that tell of the limit, instead of the API's own: `x_ratelimit`, `ratelimit` \
+             (draft 11), `openai`, `anthropic`, `github` or `none`; nothing remains, and the reset is when \
+             the hint is over",
         ),
         (
             "disguise",
@@ -47,6 +55,8 @@ pub(super) static RATE_LIMITED: FaultKind = FaultKind {
 struct Parameters {
     /// The retry hint; without it what the API itself would say.
     retry_after: Option<RetryAfter>,
+    /// The headers that tell of the limit, instead of the API's own.
+    dialect: Option<LimitHeaders>,
     /// A limit that does not look like one.
     disguise: Option<Disguise>,
 }
@@ -66,13 +76,15 @@ struct Disguise {
 #[derive(Clone, Debug)]
 struct RateLimited {
     hint: Option<HintSpec>,
+    dialect: Option<LimitHeaders>,
     disguise: Option<Disguise>,
 }
 
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
-    let parameters: Parameters = decode(&without_later_hints(value, at), at)?;
+    let parameters: Parameters = decode(value, at)?;
     Some(Arc::new(RateLimited {
         hint: parameters.retry_after.map(|hint| hint.0),
+        dialect: parameters.dialect,
         disguise: parameters.disguise,
     }))
 }
@@ -85,12 +97,11 @@ impl Fault for RateLimited {
     fn strike(&self, _: &mut Draw) -> Action {
         let ending = Ending::Answer(Substitute {
             status: self.disguise.as_ref().and_then(|disguise| disguise.status),
-            headers: Vec::new(),
-            body: None,
             code: self.disguise.as_ref().and_then(|disguise| disguise.code.clone()),
             hint: self.hint.clone(),
+            limit: self.dialect,
             throttling: true,
-            kept: false,
+            ..Substitute::default()
         });
         Action::End { at: Point::Throttling, ending }
     }
@@ -107,7 +118,8 @@ impl Fault for RateLimited {
                 None => format!("as {status}"),
             })
         });
-        listed([disguise, hint_detail(self.hint.as_ref())])
+        let dialect = self.dialect.map(|dialect| format!("by {}", dialect.name()));
+        listed([disguise, hint_detail(self.hint.as_ref()), dialect])
     }
 
     fn check(&self, api: &Api, _: Option<&str>, at: &At<'_>) {
@@ -153,9 +165,9 @@ mod tests {
         assert_eq!(
             problems(
                 &RATE_LIMITED,
-                &json!({"retry_after": {"amz_ms": "1s"}, "disguise": {"status": 200}, "dialect": "x"})
+                &json!({"retry_after": {"amz": "1s"}, "disguise": {"status": 200}, "dialect": "x"})
             ),
-            ["retry_after.amz_ms", "disguise.status", "dialect"]
+            ["retry_after.amz", "disguise.status", "dialect"]
         );
         assert_eq!(problems(&RATE_LIMITED, &json!({"disguise": {}})), ["disguise.status"]);
     }
@@ -168,5 +180,6 @@ mod tests {
             detail(&json!({"disguise": {"status": 400, "code": "X"}, "retry_after": "garbage"})),
             "as 400 X, retry_after garbage"
         );
+        assert_eq!(detail(&json!({"dialect": "github"})), "by github");
     }
 }

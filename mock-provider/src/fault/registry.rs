@@ -4,19 +4,22 @@ use super::FaultKind;
 use super::{
     bad_chunk, clean_cut, close, close_idle, conflict, drip, duplicate_request, early_response,
     forget_key, garbage, half_close, hang, ignore_key, key_required_late, late_key, latency,
-    malformed, mismatch_accepted, mismatch_rejected, rate_limited, refuse, replay_altered,
-    replay_error, replay_other, replay_status, reset, status, truncate, truncated_key,
-    wrong_content_length,
+    malformed, mismatch_accepted, mismatch_rejected, permanent_error, rate_limited, refuse,
+    replay_altered, replay_error, replay_other, replay_status, reset, should_retry, status,
+    throttle_bandwidth, truncate, truncated_key, wrong_content_length,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
 pub static FAULTS: &[&FaultKind] = &[
     &status::STATUS,
     &rate_limited::RATE_LIMITED,
+    &permanent_error::PERMANENT_ERROR,
+    &should_retry::SHOULD_RETRY,
     &malformed::MALFORMED,
     &latency::LATENCY,
     &hang::HANG,
     &drip::DRIP,
+    &throttle_bandwidth::THROTTLE_BANDWIDTH,
     &reset::RESET,
     &close::CLOSE,
     &clean_cut::CLEAN_CUT,

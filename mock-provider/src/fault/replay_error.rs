@@ -67,12 +67,8 @@ impl Fault for ReplayError {
     fn strike(&self, _: &mut Draw) -> Action {
         let ending = Ending::Answer(Substitute {
             status: Some(self.status),
-            headers: Vec::new(),
-            body: None,
-            code: None,
-            hint: None,
-            throttling: false,
             kept: true,
+            ..Substitute::default()
         });
         Action::End { at: self.at.point(), ending }
     }

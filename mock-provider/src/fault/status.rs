@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::parts::{AnswerAt, check_hint, hint_detail, listed, unusual, without_later_hints};
+use super::parts::{AnswerAt, check_hint, hint_detail, listed, unusual};
 use super::{Action, Ending, Fault, FaultKind, Group, Point, Substitute, SubstituteBody};
 use crate::api::Api;
 use crate::document::{At, OneOrMany, decode};
@@ -82,7 +82,7 @@ struct Status {
 }
 
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
-    let parameters: Parameters = decode(&without_later_hints(value, at), at)?;
+    let parameters: Parameters = decode(value, at)?;
     let code = parameters.code?;
     if code < 200 {
         at.key("code")
@@ -158,11 +158,10 @@ impl Fault for Status {
             status: Some(self.code),
             headers: self.headers.clone(),
             body,
-            code: None,
             hint: self.hint.clone(),
             // A 429 need not throttle: the API's classes know a used-up quota by the code in its body.
             throttling: false,
-            kept: false,
+            ..Substitute::default()
         });
         Action::End { at, ending }
     }

@@ -11,27 +11,49 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::HintSpec;
+use super::{HintSpec, ResetForm};
 use crate::units::Period;
 
 /// The words for hints that no client should be led by.
-pub const BAD_WORDS: [&str; 9] = [
+pub const BAD_WORDS: [&str; 11] = [
     "missing",
     "zero",
     "negative",
     "fraction",
     "huge",
     "past_date",
+    "rfc850_date",
+    "asctime_date",
     "garbage",
     "two_headers",
     "contradictory",
 ];
 
 /// The keys of the long form.
-const FORMS: &[&str] = &["seconds", "http_date", "ms_header", "body"];
+const FORMS: &[&str] = &["seconds", "http_date", "ms_header", "amz_ms", "body"];
 
-/// Keys of the long form that the format names and this version does not have.
-pub const LATER_FORMS: [&str; 2] = ["amz_ms", "rate_limit_reset"];
+/// The one key of the long form that has parameters of its own.
+const RESET: &str = "rate_limit_reset";
+
+/// All keys of the long form.
+const ALL_FORMS: &[&str] = &["seconds", "http_date", "ms_header", "amz_ms", "body", RESET];
+
+/// The parameters of [`RESET`].
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [
+    {"in": "1s", "as": "epoch_s"},
+    {"in": "1s", "as": "delta_s"},
+    {"in": "1s", "as": "delta_ms"},
+    {"in": "1s", "as": "rfc3339"},
+    {"in": "1s", "as": "go_duration"}
+]))]
+struct RateLimitReset {
+    /// How far from now the limit is fresh again.
+    r#in: Period,
+    /// How that is spelled; the API's own spelling unless said, else seconds since 1970.
+    r#as: Option<ResetForm>,
+}
 
 /// A retry hint as it stands in a file: `2s`, `{http_date: 3s}`, `garbage`.
 ///
@@ -55,6 +77,8 @@ fn bad_word(word: &str) -> Option<HintSpec> {
         "fraction" => HintSpec::Fraction,
         "huge" => HintSpec::Huge,
         "past_date" => HintSpec::PastDate,
+        "rfc850_date" => HintSpec::Rfc850Date,
+        "asctime_date" => HintSpec::AsctimeDate,
         "garbage" => HintSpec::Garbage,
         "two_headers" => HintSpec::TwoHeaders,
         "contradictory" => HintSpec::Contradictory,
@@ -100,8 +124,8 @@ impl<'de> Visitor<'de> for Hint {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RetryAfter, A::Error> {
         let one = || {
             A::Error::custom(
-                "a hint has exactly one of `seconds`, `http_date`, `ms_header`, `body`; \
-                 keep the one that is meant",
+                "a hint has exactly one of `seconds`, `http_date`, `ms_header`, `amz_ms`, `body`, \
+                 `rate_limit_reset`; keep the one that is meant",
             )
         };
         let key: String = map.next_key()?.ok_or_else(one)?;
@@ -109,8 +133,17 @@ impl<'de> Visitor<'de> for Hint {
             "seconds" => HintSpec::Seconds,
             "http_date" => HintSpec::HttpDate,
             "ms_header" => HintSpec::MsHeader,
+            "amz_ms" => HintSpec::AmzMs,
             "body" => HintSpec::Body,
-            unknown => return Err(A::Error::unknown_field(unknown, FORMS)),
+            RESET => {
+                let RateLimitReset { r#in: within, r#as: form } = map.next_value()?;
+                if map.next_key::<String>()?.is_some() {
+                    return Err(one());
+                }
+                let in_us = within.micros();
+                return Ok(RetryAfter(HintSpec::RateLimitReset { in_us, form }));
+            }
+            unknown => return Err(A::Error::unknown_field(unknown, ALL_FORMS)),
         };
         let period: Period = map.next_value()?;
         if map.next_key::<String>()?.is_some() {
@@ -127,8 +160,10 @@ impl JsonSchema for RetryAfter {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let period = generator.subschema_for::<Period>();
-        let forms: serde_json::Map<String, serde_json::Value> =
+        let mut forms: serde_json::Map<String, serde_json::Value> =
             FORMS.iter().map(|form| ((*form).to_owned(), period.clone().to_value())).collect();
+        let reset = generator.subschema_for::<RateLimitReset>();
+        forms.insert(RESET.to_owned(), reset.to_value());
         json_schema!({
             "title": "a retry hint",
             "description": "A wait in words (the header, in whole seconds), one other spelling of it, or a word for a broken hint.",

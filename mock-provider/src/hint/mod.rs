@@ -7,10 +7,12 @@
 //! date never asks for less than was meant.
 
 mod form;
+mod limit;
 mod read;
 mod write;
 
-pub use form::{BAD_WORDS, LATER_FORMS, RetryAfter};
+pub use form::{BAD_WORDS, RetryAfter};
+pub use limit::{LimitHeaders, ResetForm};
 pub use read::read;
 pub use write::write;
 
@@ -29,6 +31,15 @@ pub enum HintSpec {
     HttpDate(u64),
     /// The API's header in milliseconds, or `retry-after-ms`; rounded up.
     MsHeader(u64),
+    /// `x-amz-retry-after` in milliseconds, rounded up.
+    AmzMs(u64),
+    /// The reset of a limit in the API's header, or `x-ratelimit-reset`, with no other hint.
+    RateLimitReset {
+        /// How far from now.
+        in_us: u64,
+        /// The spelling; `None` for the API's own, or seconds since 1970.
+        form: Option<ResetForm>,
+    },
     /// The API's body field, or `/error/retry_after`, in whole seconds, rounded up.
     Body(u64),
     /// The answer has no hint, even where the API would give one.
@@ -43,6 +54,10 @@ pub enum HintSpec {
     Huge,
     /// An HTTP-date an hour ago.
     PastDate,
+    /// A date three seconds from now, in the obsolete form of RFC 850, which every client must read.
+    Rfc850Date,
+    /// The same in the form of C's `asctime`, which every client must read too.
+    AsctimeDate,
     /// `Retry-After: soon`.
     Garbage,
     /// Two `Retry-After` headers that differ: 1 and 3.
@@ -57,6 +72,32 @@ impl HintSpec {
     pub const fn is_in_body(&self) -> bool {
         matches!(self, Self::Body(_) | Self::Contradictory)
     }
+
+    /// True when its text depends on the clock on the wall.
+    #[must_use]
+    pub fn is_instant(&self) -> bool {
+        match self {
+            Self::HttpDate(_) | Self::PastDate | Self::Rfc850Date | Self::AsctimeDate => true,
+            Self::RateLimitReset { form, .. } => form.is_none_or(ResetForm::is_instant),
+            _ => false,
+        }
+    }
+
+    /// How long it asks for, in microseconds; `None` when it is broken, or there is none.
+    #[must_use]
+    pub const fn wait_us(&self) -> Option<u64> {
+        match self {
+            Self::Seconds(micros)
+            | Self::HttpDate(micros)
+            | Self::MsHeader(micros)
+            | Self::AmzMs(micros)
+            | Self::Body(micros)
+            | Self::RateLimitReset { in_us: micros, .. } => Some(*micros),
+            Self::Rfc850Date | Self::AsctimeDate => Some(OLD_DATE_US),
+            Self::Contradictory => Some(1_000_000),
+            _ => None,
+        }
+    }
 }
 
 /// The hint as it is spelled in a scenario.
@@ -66,6 +107,11 @@ impl fmt::Display for HintSpec {
             Self::Seconds(micros) => ("", *micros),
             Self::HttpDate(micros) => ("http_date: ", *micros),
             Self::MsHeader(micros) => ("ms_header: ", *micros),
+            Self::AmzMs(micros) => ("amz_ms: ", *micros),
+            Self::RateLimitReset { in_us, form } => {
+                write!(f, "rate_limit_reset: {}", Period::from_micros(*in_us))?;
+                return form.map_or(Ok(()), |form| write!(f, " as {}", form.name()));
+            }
             Self::Body(micros) => ("body: ", *micros),
             Self::Missing => return f.write_str("missing"),
             Self::Zero => return f.write_str("zero"),
@@ -73,6 +119,8 @@ impl fmt::Display for HintSpec {
             Self::Fraction => return f.write_str("fraction"),
             Self::Huge => return f.write_str("huge"),
             Self::PastDate => return f.write_str("past_date"),
+            Self::Rfc850Date => return f.write_str("rfc850_date"),
+            Self::AsctimeDate => return f.write_str("asctime_date"),
             Self::Garbage => return f.write_str("garbage"),
             Self::TwoHeaders => return f.write_str("two_headers"),
             Self::Contradictory => return f.write_str("contradictory"),
@@ -88,12 +136,24 @@ pub struct Dialect {
     pub ms_header: Option<String>,
     /// The JSON pointer of the field of an error body that counts seconds.
     pub body: Option<String>,
+    /// The header that says when a limit is fresh again, lower case, and its spelling. It counts in an
+    /// answer that throttles.
+    pub reset: Option<(String, ResetForm)>,
 }
+
+/// How far away the dates in obsolete forms are, in microseconds.
+const OLD_DATE_US: u64 = 3_000_000;
 
 impl Dialect {
     /// The header in milliseconds that a hint is written to.
     fn ms_header(&self) -> &str {
         self.ms_header.as_deref().unwrap_or("retry-after-ms")
+    }
+
+    /// The header and spelling of the reset of a limit.
+    fn reset(&self) -> (&str, ResetForm) {
+        let own = self.reset.as_ref();
+        own.map_or(("x-ratelimit-reset", ResetForm::EpochS), |(name, form)| (name, *form))
     }
 
     /// The body field that a hint is written to.
@@ -160,6 +220,13 @@ impl Wall {
             }
         }
     }
+}
+
+/// An instant, rounded up to a second.
+fn whole_second(exact: SystemTime) -> SystemTime {
+    let part = exact.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+    let up = if part == 0 { 0 } else { 1_000_000_000 - part };
+    exact + Duration::from_nanos(up.into())
 }
 
 #[cfg(test)]

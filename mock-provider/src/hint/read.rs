@@ -4,10 +4,12 @@
 //! lenient client would make of it.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::HeaderMap;
 use serde_json::Value;
 
+use super::limit::Reset;
 use super::{Dialect, Wall};
 use crate::event::Hint;
 
@@ -16,7 +18,7 @@ use crate::event::Hint;
 const LONGEST_US: u64 = (1 << 53) - 1;
 
 /// Every hint that stands in the answer, in the spellings of the dialect: `Retry-After`, the header in
-/// milliseconds, the field of the body. Two headers of one name that differ are both told, and both
+/// milliseconds, the reset of a limit, the field of the body. Two headers of one name that differ are both told, and both
 /// malformed, because no client can know which is meant.
 #[must_use]
 pub fn read(headers: &HeaderMap, body: Option<&Value>, dialect: &Dialect, wall: Wall) -> Vec<Hint> {
@@ -24,6 +26,13 @@ pub fn read(headers: &HeaderMap, body: Option<&Value>, dialect: &Dialect, wall: 
     from_header(headers, "retry-after", &mut hints, |text| retry_after(text, wall));
     if let Some(name) = &dialect.ms_header {
         from_header(headers, name, &mut hints, |text| Meaning::wait(decimal(text, 3)));
+    }
+    if let Some((name, form)) = &dialect.reset {
+        from_header(headers, name, &mut hints, |text| match form.read(text) {
+            Some(Reset::Wait(wait_us)) => Meaning::wait(Some(wait_us.min(LONGEST_US))),
+            Some(Reset::Until(instant)) => Meaning::until(instant, wall),
+            None => Meaning::default(),
+        });
     }
     if let Some(pointer) = &dialect.body
         && let Some(value) = body.and_then(|body| body.pointer(pointer))
@@ -46,6 +55,15 @@ struct Meaning {
 impl Meaning {
     fn wait(wait_us: Option<u64>) -> Self {
         Self { wait_us, until_us: None }
+    }
+
+    fn until(instant: SystemTime, wall: Wall) -> Self {
+        let until_us = wall.since_start_us(instant);
+        let ahead = i128::from(until_us) - i128::from(wall.now_us);
+        Self {
+            wait_us: Some(u64::try_from(ahead.max(0)).unwrap_or(LONGEST_US).min(LONGEST_US)),
+            until_us: Some(until_us),
+        }
     }
 }
 
@@ -91,12 +109,9 @@ fn retry_after(text: &str, wall: Wall) -> Meaning {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Meaning::wait(decimal(text, 6));
     }
-    let Ok(date) = httpdate::parse_http_date(text) else { return Meaning::default() };
-    let until_us = wall.since_start_us(date);
-    let ahead = i128::from(until_us) - i128::from(wall.now_us);
-    Meaning {
-        wait_us: Some(u64::try_from(ahead.max(0)).unwrap_or(LONGEST_US).min(LONGEST_US)),
-        until_us: Some(until_us),
+    match httpdate::parse_http_date(text) {
+        Ok(date) => Meaning::until(date, wall),
+        Err(_) => Meaning::default(),
     }
 }
 

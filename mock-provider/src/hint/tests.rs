@@ -15,7 +15,11 @@ fn wall() -> Wall {
 }
 
 fn dialect() -> Dialect {
-    Dialect { ms_header: Some("retry-after-ms".into()), body: Some("/error/retry_after".into()) }
+    Dialect {
+        ms_header: Some("retry-after-ms".into()),
+        body: Some("/error/retry_after".into()),
+        reset: Some(("x-ratelimit-reset".into(), ResetForm::DeltaS)),
+    }
 }
 
 /// An answer with this hint in it: its headers and body as text.
@@ -59,6 +63,23 @@ fn each_form_is_written_as_it_says() {
         (HintSpec::Fraction, vec!["retry-after: 1.5"], plain.clone()),
         (HintSpec::Huge, vec!["retry-after: 1000000000000"], plain.clone()),
         (HintSpec::PastDate, vec!["retry-after: Wed, 21 Oct 2015 06:28:00 GMT"], plain.clone()),
+        (
+            HintSpec::Rfc850Date,
+            vec!["retry-after: Wednesday, 21-Oct-15 07:28:04 GMT"],
+            plain.clone(),
+        ),
+        (HintSpec::AsctimeDate, vec!["retry-after: Wed Oct 21 07:28:04 2015"], plain.clone()),
+        (HintSpec::AmzMs(1_500_000), vec!["x-amz-retry-after: 1500"], plain.clone()),
+        (
+            HintSpec::RateLimitReset { in_us: 30_000_000, form: None },
+            vec!["x-ratelimit-reset: 30"],
+            plain.clone(),
+        ),
+        (
+            HintSpec::RateLimitReset { in_us: 360_000_000, form: Some(ResetForm::GoDuration) },
+            vec!["x-ratelimit-reset: 6m0s"],
+            plain.clone(),
+        ),
         (HintSpec::Garbage, vec!["retry-after: soon"], plain.clone()),
         (HintSpec::TwoHeaders, vec!["retry-after: 1", "retry-after: 3"], plain.clone()),
         (HintSpec::Contradictory, vec!["retry-after: 1"], with(5)),
@@ -223,6 +244,17 @@ fn all_forms_are_read_and_shown_as_they_are_written() {
         (r#"{"http_date": "3s"}"#, HintSpec::HttpDate(3_000_000), "http_date: 3s"),
         (r#"{"ms_header": "1500ms"}"#, HintSpec::MsHeader(1_500_000), "ms_header: 1s 500ms"),
         (r#"{"body": "45s"}"#, HintSpec::Body(45_000_000), "body: 45s"),
+        (r#"{"amz_ms": "2s"}"#, HintSpec::AmzMs(2_000_000), "amz_ms: 2s"),
+        (
+            r#"{"rate_limit_reset": {"in": "30s"}}"#,
+            HintSpec::RateLimitReset { in_us: 30_000_000, form: None },
+            "rate_limit_reset: 30s",
+        ),
+        (
+            r#"{"rate_limit_reset": {"in": "30s", "as": "rfc3339"}}"#,
+            HintSpec::RateLimitReset { in_us: 30_000_000, form: Some(ResetForm::Rfc3339) },
+            "rate_limit_reset: 30s as rfc3339",
+        ),
     ] {
         assert_eq!(form(text), Ok(spec.clone()), "{text}");
         assert_eq!(spec.to_string(), shown);
@@ -241,7 +273,8 @@ fn a_wrong_form_is_refused_with_the_cure() {
         ("{}", "exactly one of `seconds`"),
         (r#"{"seconds": "1s", "body": "1s"}"#, "exactly one of `seconds`"),
         (r#"{"secs": "1s"}"#, "expected one of `seconds`"),
-        (r#"{"amz_ms": "1s"}"#, "expected one of `seconds`"),
+        (r#"{"rate_limit_reset": {"as": "epoch_s"}}"#, "missing field `in`"),
+        (r#"{"rate_limit_reset": {"in": "1s"}, "body": "1s"}"#, "exactly one of `seconds`"),
         (r#"{"seconds": 1}"#, "a duration"),
         ("true", "a retry hint such as"),
     ] {

@@ -5,10 +5,13 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use serde_json::{Map, Value};
 
-use super::{Dialect, HintSpec, Wall};
+use super::{Dialect, HintSpec, OLD_DATE_US, Wall, whole_second};
 
-/// Puts the hint into headers and body, in place of every hint of the dialect that stands there. A hint
-/// of the body goes nowhere when the body is no JSON object.
+/// What AWS's services write, in milliseconds.
+static AMZ_RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
+
+/// Puts the hint into headers and body, in place of every hint of the dialect that stands there, but for
+/// what a limiter tells of itself. A hint of the body goes nowhere when the body is no JSON object.
 pub fn write(
     spec: &HintSpec,
     dialect: &Dialect,
@@ -18,6 +21,7 @@ pub fn write(
 ) {
     headers.remove(RETRY_AFTER);
     headers.remove(dialect.ms_header());
+    headers.remove(&AMZ_RETRY_AFTER);
     let mut retry_after = |value: HeaderValue| {
         headers.append(RETRY_AFTER, value);
     };
@@ -30,6 +34,19 @@ pub fn write(
                 headers.insert(name, micros.div_ceil(1000).into());
             }
         }
+        HintSpec::AmzMs(micros) => {
+            headers.insert(AMZ_RETRY_AFTER.clone(), micros.div_ceil(1000).into());
+        }
+        HintSpec::RateLimitReset { in_us, form } => {
+            let (name, usual) = dialect.reset();
+            let text = form.unwrap_or(usual).text(wall, *in_us);
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(text))
+            {
+                headers.insert(name, value);
+            }
+        }
+        HintSpec::Rfc850Date => retry_after(old_date(wall, rfc850)),
+        HintSpec::AsctimeDate => retry_after(old_date(wall, asctime)),
         HintSpec::Body(micros) => in_body = Some(seconds_up(*micros)),
         HintSpec::Missing => {}
         HintSpec::Zero => retry_after(HeaderValue::from_static("0")),
@@ -65,11 +82,29 @@ const fn seconds_up(micros: u64) -> u64 {
 
 /// The date so many microseconds from now, rounded up to a second.
 fn date(wall: Wall, micros: u64) -> HeaderValue {
-    let exact = wall.after(micros);
-    let since_epoch = exact.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let part = since_epoch.subsec_nanos();
-    let up = if part == 0 { 0 } else { 1_000_000_000 - part };
-    http_date(exact + std::time::Duration::from_nanos(up.into()))
+    http_date(whole_second(wall.after(micros)))
+}
+
+/// A date in an obsolete form, made of the pieces of the usual one: `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn old_date(wall: Wall, form: fn(&[&str; 5]) -> String) -> HeaderValue {
+    let usual = httpdate::fmt_http_date(whole_second(wall.after(OLD_DATE_US)));
+    let mut pieces = usual.split([',', ' ']).filter(|piece| !piece.is_empty());
+    let pieces = [(); 5].map(|()| pieces.next().unwrap_or_default());
+    HeaderValue::try_from(form(&pieces)).unwrap_or_else(|_| HeaderValue::from_static("soon"))
+}
+
+/// `Sunday, 06-Nov-94 08:49:37 GMT`.
+fn rfc850([weekday, day, month, year, time]: &[&str; 5]) -> String {
+    const DAYS: [&str; 7] =
+        ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    let weekday = DAYS.iter().find(|name| name.starts_with(weekday)).unwrap_or(&DAYS[0]);
+    let year = year.get(2..).unwrap_or(year);
+    format!("{weekday}, {day}-{month}-{year} {time} GMT")
+}
+
+/// `Sun Nov  6 08:49:37 1994`.
+fn asctime([weekday, day, month, year, time]: &[&str; 5]) -> String {
+    format!("{weekday} {month} {:>2} {time} {year}", day.trim_start_matches('0'))
 }
 
 fn http_date(time: std::time::SystemTime) -> HeaderValue {

@@ -281,7 +281,7 @@ impl Armed {
             situation.numbered == Numbered::ByArrival && self.rule.when.operation != Selector::Any;
         let by_coordinates = self.scheduled && !by_arrival;
         for (fault, (name, nth)) in self.rule.faults.iter().zip(&self.faults) {
-            let mut action = fault.strike(&mut draw.fork(name, *nth));
+            let mut action = fault.strike_at(&mut draw.fork(name, *nth), situation.since_first_us);
             let mut scheduled = by_coordinates;
             if let Action::Door(door) = action {
                 let Some(met) = met_inside(door) else { continue };

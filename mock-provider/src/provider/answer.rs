@@ -274,8 +274,9 @@ pub(super) fn substituted(
     wall: Wall,
     add_headers: impl FnOnce(&mut HeaderMap),
 ) -> Own {
-    let Substitute { status: asked, headers: extra, body, code, hint, .. } = substitute;
+    let Substitute { status: asked, headers: extra, body, code, named, .. } = substitute;
     let which = asked.map_or(Which::Standard(Standard::RateLimited), Which::Status);
+    let which = api.named_or(named, which);
     let mut status = asked.unwrap_or_else(|| api.errors.find(which).status);
     let mut headers = HeaderMap::new();
     let (mut value, raw) = match body {
@@ -290,7 +291,8 @@ pub(super) fn substituted(
         }
         None if status < 400 => (None, Bytes::new()),
         None => {
-            let context = ErrorContext { code: code.as_deref(), ..*context };
+            let code = code.as_deref().or_else(|| api.code_of(named));
+            let context = ErrorContext { code, ..*context };
             let error = rendered(api, which, &context);
             (status, headers) = (error.status, error.headers);
             (error.body, Bytes::new())
@@ -306,8 +308,17 @@ pub(super) fn substituted(
             headers.append(name, text);
         }
     }
-    if let Some(hint) = hint {
+    if let Some(dialect) = substitute.limit {
+        let reset_us = substitute.hint.as_ref().and_then(HintSpec::wait_us).unwrap_or(1_000_000);
+        dialect.write(wall, reset_us, &mut headers);
+    }
+    if let Some(hint) = substitute.hint {
         hint::write(&hint, &api.hint, wall, &mut headers, value.as_mut());
+    }
+    if let Some(value) = substitute.should_retry {
+        let usual = HeaderName::from_static("x-should-retry");
+        let name = api.classes.should_retry.clone().unwrap_or(usual);
+        headers.insert(name, HeaderValue::from_static(if value { "true" } else { "false" }));
     }
     let body = value.map_or(raw, |value| Bytes::from(value.to_string()));
     Own::new(status, headers, body)

@@ -90,7 +90,15 @@ impl Provider {
         // What is so large is no error, and holds no hint.
         let body = Some(&planned.body).filter(|body| body.len() <= HINT_BYTES);
         let body: Option<Value> = body.and_then(|body| serde_json::from_slice(body).ok());
-        hint::read(headers, body.as_ref(), &self.api.hint, self.wall(head_at_us))
+        let dialect = &self.api.hint;
+        let mut hints = hint::read(headers, body.as_ref(), dialect, self.wall(head_at_us));
+        // Whoever is not throttled is told of a limit, and not to wait for it.
+        if let Some((reset, _)) =
+            dialect.reset.as_ref().filter(|_| planned.class != Class::Throttling)
+        {
+            hints.retain(|hint| *hint.source != **reset);
+        }
+        hints
     }
 }
 

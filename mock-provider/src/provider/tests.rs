@@ -86,17 +86,7 @@ fn ending(at: Point, ending: Ending) -> Rule {
 }
 
 fn status(status: u16, hint: Option<HintSpec>) -> Ending {
-    let throttling = false;
-    let headers = Vec::new();
-    Ending::Answer(Substitute {
-        status: Some(status),
-        headers,
-        body: None,
-        code: None,
-        hint,
-        throttling,
-        kept: false,
-    })
+    Ending::Answer(Substitute { status: Some(status), hint, ..Substitute::default() })
 }
 
 struct Bench {

@@ -46,6 +46,10 @@ pub(super) const ANSWERS: &[Row] = &[
     first("rate_limited: {disguise: {status: 500}}"),
     first("rate_limited: {retry_after: garbage}"),
     first("rate_limited: {retry_after: two_headers}"),
+    first("rate_limited: {retry_after: asctime_date, dialect: github}"),
+    first("permanent_error: insufficient_quota"),
+    first("permanent_error: auth"),
+    first("should_retry: false"),
 ];
 
 /// Successes that no client should take as they stand.
@@ -86,7 +90,10 @@ pub(super) const LATENCY: &[Row] = &[
     first("latency: {fixed: 200ms, at: head}"),
     first("latency: {fixed: 50ms, at: chunk}"),
     first("latency: {fixed: 20s}"),
+    first("latency: {spike: {base: 1ms, spike: 200ms, chance: 50%}}"),
+    first("latency: {ramp: {from: 200ms, to: 20s, over: 1h}}"),
     first("drip: {bytes: 40, every: 50ms}"),
+    first("throttle_bandwidth: {per_second: 400B}"),
     first("hang"),
     first("hang: {at: accept}"),
     first("hang: {at: mid_body}"),

@@ -102,6 +102,13 @@ fn is_receipt(charge: &Value, operation: &Operation) -> bool {
             .all(|field| charge[*field] == operation.input[*field])
 }
 
+/// True for a 429 that never heals.
+fn is_used_up(status: u16, body: &[u8]) -> bool {
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    status == 429
+        && (said["error"]["code"] == "insufficient_quota" || said["error"]["code"] == "spend_limit")
+}
+
 const fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 500..=599)
 }
@@ -135,7 +142,7 @@ pub(super) async fn keyed(operation: Operation, connection: Connection, bug: Bug
                 }
                 (is_open, last) = (true, format!("{status} without a receipt"));
             }
-            Ok((status, headers, body)) if is_transient(status) => {
+            Ok((status, headers, body)) if is_transient(status) && !is_used_up(status, &body) => {
                 if bug == Bug::NewKeyAfterConflict && status == 409 && is_lost {
                     suffix = format!("-{attempt}");
                 }
@@ -171,7 +178,7 @@ pub(super) async fn looking(operation: Operation, connection: Connection) -> Out
                 }
                 (is_open, last) = (true, format!("{status} without a receipt"));
             }
-            Ok((status, headers, body)) if is_transient(status) => {
+            Ok((status, headers, body)) if is_transient(status) && !is_used_up(status, &body) => {
                 is_open = true;
                 last = format!("status {status}");
                 wait = wait.max(hint(&headers, &body).unwrap_or_default());
@@ -203,6 +210,7 @@ async fn was_charged(operation: &Operation, connection: &Connection) -> Option<b
                 Some(charges) if status == 200 && said["object"] == "list" => {
                     return Some(charges.iter().any(|charge| is_receipt(charge, operation)));
                 }
+                Some(_) | None if is_used_up(status, &body) => return None,
                 Some(_) | None if status < 300 || is_transient(status) => {}
                 Some(_) | None => return None,
             }

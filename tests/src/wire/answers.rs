@@ -153,6 +153,150 @@ async fn a_hint_stands_where_it_was_asked_for() {
     assert_eq!(answer.json()["error"]["retry_after"], 5);
 }
 
+/// Every spelling of a hint: the header, and the value of those that do not follow the clock on the wall.
+#[tokio::test(start_paused = true)]
+async fn a_hint_is_spelled_in_each_way_of_vendors() {
+    for (hint, header, value) in [
+        ("{amz_ms: 1500ms}", "x-amz-retry-after", "1500"),
+        ("{rate_limit_reset: {in: 30s, as: delta_s}}", "x-ratelimit-reset", "30"),
+        ("{rate_limit_reset: {in: 30s, as: delta_ms}}", "x-ratelimit-reset", "30000"),
+        ("{rate_limit_reset: {in: 6m, as: go_duration}}", "x-ratelimit-reset", "6m0s"),
+    ] {
+        let stage = Stage::new(&format!("rate_limited: {{retry_after: {hint}}}")).await;
+        let answer = first_answer(&stage).await;
+        assert_eq!((answer.status(), answer.header(header)), ("429", Some(value)), "{hint}");
+        assert_eq!(answer.header("retry-after"), None, "{hint}");
+        let sent = stage.responses().await;
+        assert_eq!(sent[0].hints, [], "the API has no such spelling, so it binds nobody");
+    }
+    for (hint, ahead) in [("{rate_limit_reset: {in: 30s, as: epoch_s}}", 30), ("asctime_date", 3)] {
+        let stage = Stage::new(&format!("rate_limited: {{retry_after: {hint}}}")).await;
+        let answer = first_answer(&stage).await;
+        let text = answer.header("x-ratelimit-reset").or(answer.header("retry-after")).unwrap();
+        let at = text.parse::<u64>().unwrap_or_else(|_| {
+            let date = httpdate::parse_http_date(text).expect("a date in one of its three forms");
+            date.duration_since(UNIX_EPOCH).unwrap().as_secs()
+        });
+        let start = stage.clock.wall_start_us() / 1_000_000;
+        assert!((start + ahead..=start + ahead + 1).contains(&at), "{hint}: {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn obsolete_dates_are_well_formed_and_bind() {
+    for (word, mark) in [("rfc850_date", '-'), ("asctime_date", ' ')] {
+        let stage = Stage::new(&format!("rate_limited: {{retry_after: {word}}}")).await;
+        let answer = first_answer(&stage).await;
+        let text = answer.header("retry-after").unwrap();
+        assert!(text.contains(mark) && text.ends_with("GMT") == (mark == '-'), "{text}");
+        let wait_us = stage.responses().await[0].hints[0].wait_us.expect("a date");
+        assert!((2_000_000..=4_000_000).contains(&wait_us), "{word}: {wait_us}");
+    }
+}
+
+/// An API that says in a header when its limit is fresh again.
+#[tokio::test(start_paused = true)]
+async fn a_reset_binds_where_the_api_names_it_and_the_answer_throttles() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("resetting.yaml");
+    let api = "version: 1\nname: resetting\nencoding: json\nhint: {rate_limit_reset: {header: \
+               x-rate-limit-reset, as: delta_s}}\nroutes:\n  - {name: create_charge, method: POST, \
+               path: /v1/charges}\n";
+    std::fs::write(&file, api).unwrap();
+    let hint = "retry_after: {rate_limit_reset: {in: 30s}}";
+    for (fault, bound) in [
+        (format!("rate_limited: {{{hint}}}"), vec![Some(30_000_000)]),
+        (format!("status: {{code: 500, {hint}}}"), vec![]),
+        ("rate_limited: {retry_after: 2s}".to_owned(), vec![Some(2_000_000)]),
+    ] {
+        let rule =
+            format!("faults:\n  - {{name: struck, when: {{attempt: 1}}, inject: {{{fault}}}}}\n");
+        let stage = Stage::with(file.to_str().unwrap(), "create_charge", &rule).await;
+        let mut raw = stage.connect().await;
+        raw.charge().await;
+        raw.answer().await;
+        let waits: Vec<_> =
+            stage.responses().await[0].hints.iter().map(|one| one.wait_us).collect();
+        assert_eq!(waits, bound, "{fault}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_is_told_in_the_words_of_each_vendor() {
+    for (dialect, expected) in [
+        ("x_ratelimit", vec![("x-ratelimit-limit", "60"), ("x-ratelimit-remaining", "0")]),
+        (
+            "ratelimit",
+            vec![
+                ("ratelimit-policy", "\"default\";q=60;w=60"),
+                ("ratelimit", "\"default\";r=0;t=90"),
+            ],
+        ),
+        (
+            "openai",
+            vec![("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "1m30s")],
+        ),
+        ("anthropic", vec![("anthropic-ratelimit-requests-remaining", "0")]),
+        ("github", vec![("x-ratelimit-used", "60"), ("x-ratelimit-resource", "core")]),
+        ("none", vec![]),
+    ] {
+        let inject = format!("rate_limited: {{retry_after: 90s, dialect: {dialect}}}");
+        let stage = Stage::new(&inject).await;
+        let answer = first_answer(&stage).await;
+        assert_eq!((answer.status(), answer.header("retry-after")), ("429", Some("90")));
+        for (name, value) in &expected {
+            assert_eq!(answer.header(name), Some(*value), "{dialect}: {answer:?}");
+        }
+        let told = answer.head.lines().filter(|line| line.contains("ratelimit")).count();
+        assert_eq!(told == 0, expected.is_empty(), "{dialect}: {answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permanent_error_is_the_apis_own_and_does_nothing() {
+    for (kind, status, code) in [
+        ("validation", "400", "invalid_request"),
+        ("auth", "401", "unauthorized"),
+        ("forbidden", "403", "forbidden"),
+        ("not_found", "404", "not_found"),
+        ("too_large", "413", "too_large"),
+        ("unsupported_media", "415", "unsupported_media"),
+        ("insufficient_quota", "429", "insufficient_quota"),
+        ("spend_limit", "429", "spend_limit"),
+    ] {
+        let stage = Stage::new(&format!("permanent_error: {kind}")).await;
+        let answer = first_answer(&stage).await;
+        assert_eq!(answer.status(), status, "{kind}");
+        assert_eq!(answer.json()["error"]["code"], code, "{kind}");
+        let sent = stage.responses().await;
+        assert_eq!((sent[0].class, &sent[0].hints[..]), (Class::Permanent, &[][..]), "{kind}");
+        assert_eq!(stage.effects().await.len(), 1, "{kind}: only the second attempt");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_of_the_api_says_whether_to_retry() {
+    for (value, status, class) in
+        [("false", "503", Class::Permanent), ("true", "400", Class::Transient)]
+    {
+        let rule = format!(
+            "faults:\n  - {{name: struck, when: {{attempt: 1}}, inject: {{should_retry: {value}}}}}\n"
+        );
+        let stage = Stage::with("stripe", "create_payment_intent", &rule).await;
+        let mut raw = stage.connect().await;
+        raw.send(stripe("/v1/payment_intents", "", "amount=1999&currency=usd")).await;
+        let answer = raw.answer().await;
+        let said = answer.header("stripe-should-retry");
+        assert_eq!((answer.status(), said), (status, Some(value)), "{answer:?}");
+        let sent = stage.responses().await;
+        assert_eq!((sent[0].class, sent[0].should_retry), (class, Some(value == "true")));
+    }
+    let stage = Stage::new("should_retry: false").await;
+    let answer = first_answer(&stage).await;
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+    assert_eq!(stage.responses().await[0].class, Class::Transient, "this API has no such header");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_date_is_written_from_the_clock_of_the_run() {
     for (word, seconds) in [("{http_date: 3s}", 3_i128), ("past_date", -3_600)] {

@@ -65,6 +65,45 @@ async fn drawn_delays_are_the_same_for_the_same_coordinates() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_spike_comes_by_chance_and_a_ramp_by_time() {
+    let spike = "latency: {spike: {base: 10ms, spike: 2s, chance: 100%}}";
+    for (inject, expected) in [
+        (spike, 2_000),
+        ("latency: {spike: {base: 10ms, spike: 2s, chance: 0%}}", 10),
+        ("latency: {ramp: {from: 40ms, to: 1s, over: 1m}}", 40),
+    ] {
+        let stage = Stage::new(inject).await;
+        let mut raw = stage.connect().await;
+        raw.charge().await;
+        raw.answer().await;
+        assert_eq!(stage.clock.now_us(), expected * MS, "{inject}");
+    }
+    let faults = "faults:\n  - name: slower\n    when: {route: create_charge}\n    inject: {latency: \
+                  {ramp: {from: 0s, to: 10s, over: 20s}}}\n";
+    let stage = Stage::with("payments", "create_charge", faults).await;
+    let mut raw = stage.connect().await;
+    // The first request begins the ramp; each later one waits half of the time that has passed since.
+    for (at_ms, wait_ms) in [(0, 0), (4_000, 2_000), (10_000, 5_000), (60_000, 10_000)] {
+        stage.clock.sleep_until_us(at_ms * MS).await;
+        raw.charge().await;
+        raw.answer().await;
+        assert_eq!(stage.clock.now_us(), (at_ms + wait_ms) * MS);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_line_takes_its_time_for_every_byte() {
+    let stage = Stage::new("throttle_bandwidth: {per_second: 100B}").await;
+    let mut raw = stage.connect().await;
+    raw.charge().await;
+    let answer = raw.answer().await;
+    // Five bytes every 50 ms, the first at once.
+    let pieces = u64::try_from(answer.body.len().div_ceil(5)).unwrap();
+    assert_eq!(stage.clock.now_us(), (pieces - 1) * 50 * MS);
+    assert!(stage.responses().await[0].complete);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drip_comes_piece_by_piece_and_is_whole_in_the_end() {
     let stage = Stage::new("drip: {bytes: 40, every: 200ms}").await;
     let mut raw = stage.connect().await;

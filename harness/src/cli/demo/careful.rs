@@ -79,10 +79,17 @@ fn judge(answer: Result<Answer, crate::drive::loopback::CallError>, input: &Valu
     let said = format!("status {}", answer.status);
     match answer.status {
         200..=299 if is_about(&answer.body, input) => Attempt::Done,
+        429 if is_used_up(&answer.body) => Attempt::Refused(said),
         429 | 503 => Attempt::Later(answer.retry_after, said),
         408 | 409 | 425 | 500..=599 | 200..=299 => Attempt::Ambiguous(said),
         _ => Attempt::Refused(said),
     }
+}
+
+/// True for the 429s that never heal: only the code tells them from a limit.
+fn is_used_up(body: &[u8]) -> bool {
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    ["insufficient_quota", "spend_limit"].iter().any(|code| said["error"]["code"] == *code)
 }
 
 /// True when the answer is a succeeded charge of the order and the amount that were asked for.

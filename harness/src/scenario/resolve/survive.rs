@@ -151,6 +151,9 @@ fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
     if let Ending::Answer(answer) = ending
         && let Some(status) = answer.status
     {
+        if answer.named.is_some() {
+            return Some(Fate::Unanswered);
+        }
         if (200..300).contains(&status) {
             return None;
         }
@@ -172,7 +175,7 @@ fn hints_at_a_date(fault: &dyn Fault) -> bool {
         | Ending::CloseIdle
         | Ending::Misframed { .. } => None,
     };
-    matches!(hint, Some(HintSpec::HttpDate(_) | HintSpec::PastDate))
+    hint.as_ref().is_some_and(HintSpec::is_instant)
 }
 
 /// What a fault does, as one draw shows it; what kind of end it makes does not depend on the draw.

@@ -17,7 +17,7 @@ use super::super::raw::{
 use super::{header_name, header_templates, header_value, pointer, status, unknown};
 use crate::document::{At, ScalarOr};
 use crate::event::Class;
-use crate::hint::Dialect;
+use crate::hint::{Dialect, ResetForm};
 use crate::units::Period;
 
 /// What the templates of limit headers know.
@@ -158,9 +158,16 @@ pub(super) fn hint(raw: Option<&RawHint>, at: &At<'_>) -> Dialect {
     let header = header.and_then(|name| header_name(name, &at.key("ms_header")));
     let body = raw.and_then(|raw| raw.body.as_ref());
     let body = body.and_then(|text| pointer(text, &at.key("body")));
+    let reset = raw.and_then(|raw| raw.rate_limit_reset.as_ref()).and_then(|reset| {
+        let at = at.key("rate_limit_reset");
+        let name = super::required(reset.header.as_deref(), "header", &at)?;
+        let name = header_name(name, &at.key("header"))?;
+        Some((name.to_string(), reset.r#as.unwrap_or(ResetForm::EpochS)))
+    });
     Dialect {
         ms_header: header.map(|name| name.to_string()),
         body: body.map(|pointer| pointer.to_string()),
+        reset,
     }
 }
 

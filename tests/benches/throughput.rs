@@ -341,6 +341,12 @@ impl Handler for Always {
         Listening::ALWAYS
     }
 
+    fn greeting(&mut self, _: u64) -> Option<brownout_provider::fault::Greeting> {
+        None
+    }
+
+    fn handshake_failed(&mut self, _: u64, _: u64) {}
+
     fn wants_heads(&self) -> bool {
         false
     }

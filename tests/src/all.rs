@@ -15,6 +15,7 @@ mod search;
 mod speed;
 mod strategy;
 mod tidy;
+mod tls;
 mod virtual_time;
 mod wire;
 mod wire_in_virtual_time;

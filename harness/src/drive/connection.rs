@@ -30,6 +30,7 @@ pub struct Connection {
     /// Which copy of the client this is, from 1; see [`crate::harness::Harness::fleet`].
     pub client: u32,
     endpoint: Endpoint,
+    authority: Option<Arc<str>>,
     link: Arc<dyn Link>,
 }
 
@@ -56,10 +57,10 @@ impl Connection {
     pub(crate) fn new(
         (url, api_key): (String, String),
         client: u32,
-        endpoint: Endpoint,
+        (endpoint, authority): (Endpoint, Option<Arc<str>>),
         link: Arc<dyn Link>,
     ) -> Self {
-        Self { url, api_key, client, endpoint, link }
+        Self { url, api_key, client, endpoint, authority, link }
     }
 
     pub(crate) fn link(&self) -> Arc<dyn Link> {
@@ -79,6 +80,13 @@ impl Connection {
     #[must_use]
     pub const fn transport(&self) -> Transport {
         self.endpoint.transport()
+    }
+
+    /// The certificate of the authority that the client has to trust, as PEM; `None` where the mock answers
+    /// without TLS. What the helpers hand out are bare connections: TLS is the client's own.
+    #[must_use]
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
     }
 
     /// The path for `reqwest::ClientBuilder::unix_socket` and its like; `None` over other transports. On

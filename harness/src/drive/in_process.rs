@@ -106,6 +106,8 @@ pub struct Cast<'a> {
     pub reconciler: Option<&'a Reconciler>,
     /// Where the mock listens.
     pub endpoint: Endpoint,
+    /// What a client has to trust, as PEM, where the mock answers over TLS.
+    pub authority: Option<Arc<str>>,
     /// True in virtual time, where equal runs leave equal traces.
     pub neutral: bool,
 }
@@ -230,7 +232,8 @@ impl<'a> Crew<'a> {
             hidden: self.hidden.clone(),
             crashes: self.crashes.clone(),
         };
-        Connection::new(place, client, self.cast.endpoint.clone(), Arc::new(link))
+        let endpoint = self.cast.endpoint.clone();
+        Connection::new(place, client, (endpoint, self.cast.authority.clone()), Arc::new(link))
     }
 
     /// Which copy of the client serves a submit.

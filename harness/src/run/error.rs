@@ -105,6 +105,10 @@ pub enum RunError {
         /// What works.
         instead: &'static str,
     },
+    /// No certificates can be made for a provider over TLS.
+    #[cfg(feature = "tls")]
+    #[error("no certificates can be made: {0}")]
+    Certificates(#[source] brownout_provider::shell::tls::TlsError),
     /// A template of the scenario or the API cannot be rendered.
     #[error("cannot render {what}: {reason}")]
     Template {
@@ -133,6 +137,8 @@ impl RunError {
             | Self::VirtualOnlyInProcess { .. }
             | Self::TcpOnly { .. }
             | Self::Template { .. } => 3,
+            #[cfg(feature = "tls")]
+            Self::Certificates(_) => 4,
             Self::Serve(_)
             | Self::Spawn { .. }
             | Self::Folder { .. }

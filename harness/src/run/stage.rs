@@ -56,7 +56,7 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 86_400);
 
 /// Where the base URL points over transports that need no address: nobody listens there, so a client that
 /// was not given the connection is refused at once.
-const NOWHERE: &str = "http://127.0.0.1:1";
+const NOWHERE: &str = "127.0.0.1:1";
 
 /// Hosts that no proxy stands before.
 const NO_PROXY: &str = "127.0.0.1,localhost,::1";
@@ -239,6 +239,13 @@ impl Order<'_> {
             let port = spec.port.or_else(|| fixed.take());
             let (provider, sink) = (Provider::new(setup), Arc::clone(&sink));
             servers.push(match self.options.transport() {
+                #[cfg(feature = "tls")]
+                transport if spec.tls => {
+                    let made = brownout_provider::shell::tls::Authority::new();
+                    let authority = Arc::new(made.map_err(RunError::Certificates)?);
+                    let place = (transport, port);
+                    Server::over_tls(place, provider, clock, sink, authority).await?
+                }
                 Transport::Tcp => Server::start(provider, port, clock, sink).await?,
                 transport @ (Transport::Unix | Transport::Memory) => {
                     Server::over(transport, provider, clock, sink).await?
@@ -302,7 +309,8 @@ impl Order<'_> {
                 self.play_in_process(stage, factory.as_ref(), notes).await
             }
             Client::Nobody(nobody) => {
-                let scene = self.scene(stage, Vec::new())?;
+                let trust = Trust::in_servers(&stage.servers)?;
+                let scene = self.scene(stage, trust.variables())?;
                 nobody::wait(&scene, nobody, stage.path.clone()).await
             }
             Client::Process { mode, command } => {
@@ -323,6 +331,7 @@ impl Order<'_> {
             reconciler: self.options.reconciler.as_ref(),
             clients: self.options.clients,
             endpoint: stage.servers[0].endpoint().clone(),
+            authority: stage.servers[0].authority().map(Arc::from),
             neutral: self.options.clock == ClockKind::Virtual,
         };
         let result = in_process::drive(&scene, self.schedule(stage, notes), cast).await;
@@ -344,7 +353,9 @@ impl Order<'_> {
         let trap = Trap::open(self.hosts(), stage.clock, Arc::clone(&stage.sink))
             .await
             .map_err(|source| RunError::System { what: "open a port", source })?;
-        let scene = self.scene(stage, self.variables(&state, &trap))?;
+        let trust = Trust::in_servers(&stage.servers)?;
+        let variables = [self.variables(&state, &trap), trust.variables()].concat();
+        let scene = self.scene(stage, variables)?;
         let (mut launcher, mut heard) =
             Launcher::new(command.to_vec(), Arc::clone(&family), stage.clock);
         launcher = launcher.at_speed(self.options.speed.clone());
@@ -420,11 +431,10 @@ impl Order<'_> {
             .next()
             .expect("a scenario has a provider");
         let auth = spec.api.auth.as_ref();
+        let scheme = if server.authority().is_some() { "https" } else { "http" };
+        let addr = server.endpoint().addr();
         let address = Address {
-            url: server
-                .endpoint()
-                .addr()
-                .map_or(NOWHERE.to_owned(), |addr| format!("http://{addr}")),
+            url: addr.map_or(format!("{scheme}://{NOWHERE}"), |addr| format!("{scheme}://{addr}")),
             key: auth.map_or(NO_KEY, |auth| auth.dummy.as_str()).to_owned(),
             token_in_key: auth.is_some_and(|auth| auth.token_in_key),
         };
@@ -573,6 +583,31 @@ fn register(servers: &[Server], operation: &Operation) {
     };
     for server in servers {
         server.with(|provider| provider.register(&submitted));
+    }
+}
+
+/// What programs have to trust, in a file of its own, gone with the run.
+struct Trust(Option<(StateDir, PathBuf)>);
+
+/// The variables by which programs are told which authorities to trust.
+const TRUSTED: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"];
+
+impl Trust {
+    fn in_servers(servers: &[Server]) -> Result<Self, RunError> {
+        let all: String = servers.iter().filter_map(Server::authority).collect();
+        if all.is_empty() {
+            return Ok(Self(None));
+        }
+        let folder = StateDir::create()?;
+        let path = folder.0.join("authority.pem");
+        std::fs::write(&path, all)
+            .map_err(|source| RunError::Folder { path: path.clone(), source })?;
+        Ok(Self(Some((folder, path))))
+    }
+
+    fn variables(&self) -> Vec<(String, String)> {
+        let path = self.0.iter().map(|(_, path)| path.to_string_lossy().into_owned());
+        path.flat_map(|path| TRUSTED.map(|name| (name.to_owned(), path.clone()))).collect()
     }
 }
 

@@ -69,6 +69,8 @@ pub struct ProviderSpec {
     pub api_source: Arc<Value>,
     /// A fixed port, or any.
     pub port: Option<u16>,
+    /// True when it answers over TLS.
+    pub tls: bool,
 }
 
 /// What the client is asked to do.

@@ -13,9 +13,12 @@ mod conflict;
 mod drip;
 mod duplicate_request;
 mod early_response;
+mod expired_certificate;
 mod forget_key;
 mod garbage;
+mod greeting;
 mod half_close;
+mod handshake_reset;
 mod hang;
 mod ignore_key;
 mod key_fault;
@@ -43,8 +46,10 @@ mod testing;
 mod throttle_bandwidth;
 mod truncate;
 mod truncated_key;
+mod untrusted;
 pub mod variants;
 mod wrong_content_length;
+mod wrong_host;
 
 use std::fmt;
 use std::sync::Arc;
@@ -161,6 +166,21 @@ pub enum Action {
 pub enum Door {
     /// Nobody listens.
     Closed,
+    /// The handshake of TLS is not what it should be.
+    Greets(Greeting),
+}
+
+/// A handshake of TLS that is not what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// The certificate has expired.
+    Expired,
+    /// The certificate is another host's.
+    WrongHost,
+    /// The certificate is signed by an authority that the client has no reason to trust.
+    Untrusted,
+    /// The connection is reset in the middle of it.
+    Reset,
 }
 
 /// How a fault ends a request.

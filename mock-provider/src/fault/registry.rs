@@ -3,10 +3,11 @@
 use super::FaultKind;
 use super::{
     bad_chunk, clean_cut, close, close_idle, conflict, drip, duplicate_request, early_response,
-    forget_key, garbage, half_close, hang, ignore_key, key_required_late, late_key, latency,
-    malformed, mismatch_accepted, mismatch_rejected, permanent_error, rate_limited, refuse,
-    replay_altered, replay_error, replay_other, replay_status, reset, should_retry, status,
-    throttle_bandwidth, truncate, truncated_key, wrong_content_length,
+    expired_certificate, forget_key, garbage, half_close, handshake_reset, hang, ignore_key,
+    key_required_late, late_key, latency, malformed, mismatch_accepted, mismatch_rejected,
+    permanent_error, rate_limited, refuse, replay_altered, replay_error, replay_other,
+    replay_status, reset, should_retry, status, throttle_bandwidth, truncate, truncated_key,
+    untrusted, wrong_content_length, wrong_host,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
@@ -31,6 +32,10 @@ pub static FAULTS: &[&FaultKind] = &[
     &early_response::EARLY_RESPONSE,
     &close_idle::CLOSE_IDLE,
     &half_close::HALF_CLOSE,
+    &expired_certificate::EXPIRED_CERTIFICATE,
+    &wrong_host::WRONG_HOST,
+    &untrusted::UNTRUSTED,
+    &handshake_reset::HANDSHAKE_RESET,
     &ignore_key::IGNORE_KEY,
     &forget_key::FORGET_KEY,
     &late_key::LATE_KEY,

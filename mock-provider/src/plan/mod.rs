@@ -315,6 +315,7 @@ fn met_inside(door: Door) -> Option<Action> {
             let ending = Ending::Cut { after_bytes: None, then: End::Rst };
             Some(Action::End { at: Point::Accept, ending })
         }
+        Door::Greets(_) => None,
     }
 }
 

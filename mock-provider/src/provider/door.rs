@@ -1,13 +1,15 @@
-//! The door of a provider: whether anybody listens, which depends on nothing but time.
+//! The door of a provider: whether anybody listens, and how who comes is greeted, which depends on
+//! nothing but time.
 //!
-//! **Invariant:** a rule at the door is told to the trace once, when it first stands in somebody's way.
+//! **Invariant:** a closed door is told to the trace once, when it first stands in somebody's way; a bad
+//! greeting each time.
 
 use std::sync::Arc;
 
 use super::Provider;
-use crate::event::{EventKind, FaultInjected};
+use crate::event::{EventKind, FaultInjected, Side};
 use crate::exchange::Listening;
-use crate::fault::Door;
+use crate::fault::{Door, Greeting};
 use crate::plan::DoorRule;
 
 /// A rule at the door.
@@ -27,7 +29,7 @@ impl Provider {
     /// True when some rule strikes at the door.
     #[must_use]
     pub fn minds_the_door(&self) -> bool {
-        !self.doors.is_empty()
+        self.doors.iter().any(|one| one.rule.door == Door::Closed)
     }
 
     /// Whether anybody listens at this time, and until when it stays so.
@@ -36,7 +38,9 @@ impl Provider {
         let Some(first_us) = self.first_request_us else { return listening };
         let mut now_closed = Vec::new();
         for (index, one) in self.doors.iter().enumerate() {
-            let Door::Closed = one.rule.door;
+            if one.rule.door != Door::Closed {
+                continue;
+            }
             let (from_us, to_us) = one.rule.during_us;
             let (from_us, to_us) =
                 (first_us.saturating_add(from_us), first_us.saturating_add(to_us));
@@ -58,6 +62,28 @@ impl Provider {
             self.tell_door(index, now_us);
         }
         listening
+    }
+
+    /// How to greet a connection over TLS, where that is not as it should be. Time begins with the first
+    /// connection here, for there may never be a request.
+    pub fn greeting(&mut self, now_us: u64) -> Option<Greeting> {
+        let first_us = *self.first_request_us.get_or_insert(now_us);
+        let since_us = now_us.saturating_sub(first_us);
+        let (index, greeting) = self.doors.iter().enumerate().find_map(|(index, one)| {
+            let Door::Greets(greeting) = one.rule.door else { return None };
+            let (from_us, to_us) = one.rule.during_us;
+            (from_us..to_us).contains(&since_us).then_some((index, greeting))
+        })?;
+        // Each connection is struck.
+        self.doors[index].told = false;
+        self.tell_door(index, now_us);
+        Some(greeting)
+    }
+
+    /// A client gave the handshake up, or spoke no TLS.
+    pub fn handshake_failed(&mut self, connection: u64, at_us: u64) {
+        let ended = (Side::Client, "handshake".into());
+        self.emit_connection_end((connection, None), ended, at_us);
     }
 
     fn tell_door(&mut self, index: usize, now_us: u64) {

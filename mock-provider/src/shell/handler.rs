@@ -5,6 +5,7 @@
 
 use crate::event::{Event, Side};
 use crate::exchange::{End, Exchange, ExchangeId, Finish, Listening, Next};
+use crate::fault::Greeting;
 use crate::provider::Provider;
 use crate::request::Request;
 
@@ -15,6 +16,8 @@ pub trait Handler: Send + 'static {
     fn wants_heads(&self) -> bool;
     fn minds_the_door(&self) -> bool;
     fn listening(&mut self, now_us: u64) -> Listening;
+    fn greeting(&mut self, now_us: u64) -> Option<Greeting>;
+    fn handshake_failed(&mut self, connection: u64, at_us: u64);
     fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange>;
     fn handle(&mut self, request: Request, now_us: u64) -> Exchange;
     fn advance(&mut self, id: ExchangeId, now_us: u64) -> Next;
@@ -37,6 +40,14 @@ impl Handler for Provider {
 
     fn listening(&mut self, now_us: u64) -> Listening {
         Self::listening(self, now_us)
+    }
+
+    fn greeting(&mut self, now_us: u64) -> Option<Greeting> {
+        Self::greeting(self, now_us)
+    }
+
+    fn handshake_failed(&mut self, connection: u64, at_us: u64) {
+        Self::handshake_failed(self, connection, at_us);
     }
 
     fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange> {

@@ -18,6 +18,8 @@ mod scan;
 pub mod server;
 pub mod stream;
 mod sys;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transport;
 mod wire;
 

@@ -18,6 +18,7 @@ use crate::shell::clock::Clock;
 use crate::shell::connection;
 use crate::shell::core::Core;
 use crate::shell::handler::Handler;
+use crate::shell::stream::Accepted;
 use crate::shell::transport::{Endpoint, Listener, Transport};
 
 /// How long accepting pauses when the machine refuses it for a while (no descriptor left).
@@ -29,9 +30,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 pub struct Server<H: Handler = Provider> {
     core: Arc<Core<H>>,
     endpoint: Endpoint,
+    tls: Tls,
     stop: Option<oneshot::Sender<()>>,
     accepting: JoinHandle<()>,
 }
+
+/// How connections are greeted: with TLS, or not at all.
+#[cfg(feature = "tls")]
+type Tls = Option<Arc<crate::shell::tls::Authority>>;
+
+/// How connections are greeted: without the feature `tls` not at all.
+#[cfg(not(feature = "tls"))]
+type Tls = Option<std::convert::Infallible>;
 
 /// Why a provider could not begin to listen.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +108,35 @@ impl<H: Handler> Server<H> {
         let port = port.unwrap_or(0);
         let listening = Listener::open(Transport::Tcp, port).await;
         let listening = listening.map_err(|source| ServeError::of(port, source))?;
-        Ok(Self::serve(handler, listening, clock, sink))
+        Ok(Self::serve(handler, listening, (clock, sink), None))
+    }
+
+    /// As [`Server::start`] or, without a port of one's own, [`Server::over`], and over TLS: `authority` has
+    /// signed the certificate that it shows.
+    ///
+    /// # Errors
+    /// If there is no place to listen.
+    #[cfg(feature = "tls")]
+    pub async fn over_tls(
+        (transport, port): (Transport, Option<u16>),
+        handler: H,
+        clock: Clock,
+        sink: Arc<dyn Sink>,
+        authority: Arc<crate::shell::tls::Authority>,
+    ) -> Result<Self, ServeError> {
+        let port = port.unwrap_or(0);
+        let listening = Listener::open(transport, port).await;
+        let listening = listening.map_err(|source| ServeError::of(port, source))?;
+        Ok(Self::serve(handler, listening, (clock, sink), Some(authority)))
+    }
+
+    /// The certificate that clients have to trust, as PEM; `None` where no TLS is spoken.
+    #[must_use]
+    pub fn authority(&self) -> Option<&str> {
+        #[cfg(feature = "tls")]
+        return self.tls.as_deref().map(crate::shell::tls::Authority::pem);
+        #[cfg(not(feature = "tls"))]
+        self.tls.as_ref().map(|never| match *never {})
     }
 
     /// Begins to listen over this transport, where nobody else does, on the current tokio runtime. Over
@@ -116,19 +154,19 @@ impl<H: Handler> Server<H> {
             Transport::Tcp => ServeError::of(0, source),
             Transport::Unix | Transport::Memory => ServeError::Socket { source },
         })?;
-        Ok(Self::serve(handler, listening, clock, sink))
+        Ok(Self::serve(handler, listening, (clock, sink), None))
     }
 
     fn serve(
         handler: H,
         (listener, endpoint): (Listener, Endpoint),
-        clock: Clock,
-        sink: Arc<dyn Sink>,
+        (clock, sink): (Clock, Arc<dyn Sink>),
+        tls: Tls,
     ) -> Self {
         let core = Arc::new(Core::new(handler, clock, sink));
         let (stop, stopped) = oneshot::channel();
-        let accepting = tokio::spawn(accept(Arc::clone(&core), listener, stopped));
-        Self { core, endpoint, stop: Some(stop), accepting }
+        let accepting = tokio::spawn(accept(Arc::clone(&core), listener, stopped, tls.clone()));
+        Self { core, endpoint, tls, stop: Some(stop), accepting }
     }
 
     /// Where it listens.
@@ -198,6 +236,29 @@ impl<H: Handler> fmt::Debug for Server<H> {
     }
 }
 
+/// Greets a connection, if that is to be done, and serves it until it ends.
+async fn serve<H: Handler>(core: Arc<Core<H>>, stream: Accepted, number: u64, tls: Tls) {
+    #[cfg(feature = "tls")]
+    let stream = match tls {
+        None => stream,
+        Some(authority) => {
+            let greeting = core.call(|handler| handler.greeting(core.clock.now_us()));
+            core.arrived();
+            match authority.greet(stream, greeting).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::debug!(number, %error, "a handshake failed");
+                    let at_us = core.clock.now_us();
+                    return core.call(|handler| handler.handshake_failed(number, at_us));
+                }
+            }
+        }
+    };
+    #[cfg(not(feature = "tls"))]
+    let _ = tls;
+    connection::serve(core, stream, number).await;
+}
+
 /// Opens or closes the door as it is to stand now.
 fn mind_the_door<H: Handler>(core: &Core<H>, listener: &mut Listener) -> Listening {
     if !core.minds_the_door {
@@ -215,6 +276,7 @@ async fn accept<H: Handler>(
     core: Arc<Core<H>>,
     mut listener: Listener,
     mut stopped: oneshot::Receiver<()>,
+    tls: Tls,
 ) {
     let mut connections = JoinSet::new();
     let mut number = 0_u64;
@@ -230,7 +292,7 @@ async fn accept<H: Handler>(
             accepted = listener.accept(), if open => match accepted {
                 Ok(stream) => {
                     number += 1;
-                    connections.spawn(connection::serve(Arc::clone(&core), stream, number));
+                    connections.spawn(serve(Arc::clone(&core), stream, number, tls.clone()));
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a connection could not be accepted");

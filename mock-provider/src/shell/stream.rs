@@ -46,6 +46,8 @@ pub(super) enum Accepted {
     Tcp(TcpStream),
     Unix(HeldStream),
     Memory(PipeEnd),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::server::TlsStream<Self>>),
 }
 
 impl Accepted {
@@ -66,6 +68,8 @@ impl Accepted {
                 end.reset();
                 Ok(())
             }
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_mut().0.reset(),
         }
     }
 
@@ -74,6 +78,10 @@ impl Accepted {
         match self {
             Self::Tcp(stream) => sys::unsent_bytes(stream.as_fd()).is_some_and(|it| it > 0),
             Self::Unix(_) | Self::Memory(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => {
+                stream.get_ref().1.wants_write() || stream.get_ref().0.holds_unsent()
+            }
         }
     }
 }
@@ -87,7 +95,7 @@ fn no_delay(stream: &TcpStream) {
 
 /// Reads and writes through whichever stream it is.
 macro_rules! by_transport {
-    ($stream:ty, $self:ident => $kind:expr, $kinds:ident) => {
+    ($stream:ty, $self:ident => $kind:expr, $kinds:ident $(, $tls:ident)?) => {
         impl AsyncRead for $stream {
             fn poll_read(
                 self: Pin<&mut Self>,
@@ -99,6 +107,7 @@ macro_rules! by_transport {
                     $kinds::Tcp(stream) => Pin::new(stream).poll_read(cx, into),
                     $kinds::Unix(stream) => Pin::new(stream).poll_read(cx, into),
                     $kinds::Memory(stream) => Pin::new(stream).poll_read(cx, into),
+                    $(#[cfg(feature = "tls")] $kinds::$tls(stream) => Pin::new(stream).poll_read(cx, into),)?
                 }
             }
         }
@@ -114,6 +123,7 @@ macro_rules! by_transport {
                     $kinds::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
                     $kinds::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
                     $kinds::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
+                    $(#[cfg(feature = "tls")] $kinds::$tls(stream) => Pin::new(stream).poll_write(cx, bytes),)?
                 }
             }
 
@@ -123,6 +133,7 @@ macro_rules! by_transport {
                     $kinds::Tcp(stream) => Pin::new(stream).poll_flush(cx),
                     $kinds::Unix(stream) => Pin::new(stream).poll_flush(cx),
                     $kinds::Memory(stream) => Pin::new(stream).poll_flush(cx),
+                    $(#[cfg(feature = "tls")] $kinds::$tls(stream) => Pin::new(stream).poll_flush(cx),)?
                 }
             }
 
@@ -132,6 +143,7 @@ macro_rules! by_transport {
                     $kinds::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
                     $kinds::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
                     $kinds::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
+                    $(#[cfg(feature = "tls")] $kinds::$tls(stream) => Pin::new(stream).poll_shutdown(cx),)?
                 }
             }
         }
@@ -139,4 +151,4 @@ macro_rules! by_transport {
 }
 
 by_transport!(Stream, this => &mut this.0, Client);
-by_transport!(Accepted, this => this, Accepted);
+by_transport!(Accepted, this => this, Accepted, Tls);

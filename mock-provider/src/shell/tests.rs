@@ -94,6 +94,12 @@ impl Handler for Script {
         Listening::ALWAYS
     }
 
+    fn greeting(&mut self, _: u64) -> Option<crate::fault::Greeting> {
+        None
+    }
+
+    fn handshake_failed(&mut self, _: u64, _: u64) {}
+
     fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange> {
         let steps = self.at_accept.get(head.target.as_str())?.clone();
         self.say(Said::Accepted(head.target.clone()));

@@ -192,6 +192,12 @@ impl<H: Handler> Wire<H> {
             (state.ending.take(), std::mem::take(&mut state.armed), state.client)
         };
         let mut linger = false;
+        if ending.is_some() {
+            let flush = std::future::poll_fn(|cx| self.poll_flush(cx));
+            if let Some(Err(error)) = self.clock.within(LINGER, flush).await {
+                tracing::debug!(%error, "the client was gone before all was written");
+            }
+        }
         match ending {
             Some((open, End::Stall)) => {
                 let closed = self.discard_until_closed(usize::MAX).await;
@@ -304,6 +310,10 @@ impl<H: Handler> Wire<H> {
         Poll::Ready(Ok(written))
     }
 
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut lock(&self.state).stream).poll_flush(cx)
+    }
+
     fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut lock(&self.state).stream).poll_shutdown(cx)
     }
@@ -327,7 +337,7 @@ impl<H: Handler> Wire<H> {
                 return Poll::Ready(Ok(()));
             }
             Ok(()) => End::Fin,
-            Err(_) => End::Rst,
+            Err(error) => how_ended(error),
         };
         state.client = Some(Closed { how, at_us: self.clock.now_us() });
         Poll::Ready(read)
@@ -349,7 +359,7 @@ impl<H: Handler> State<H> {
         let how = match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into)) {
             Ok(()) if !into.filled().is_empty() => return Poll::Ready(Ok(into.filled().len())),
             Ok(()) => End::Fin,
-            Err(_) => End::Rst,
+            Err(error) => how_ended(&error),
         };
         let closed = Closed { how, at_us: clock.now_us() };
         self.client = Some(closed);
@@ -440,6 +450,11 @@ impl Closed {
     }
 }
 
+/// How a client ended its side that cannot be read from any more. Many close without a word of TLS.
+fn how_ended(error: &io::Error) -> End {
+    if error.kind() == io::ErrorKind::UnexpectedEof { End::Fin } else { End::Rst }
+}
+
 /// What HTTP is told when the wire ends the connection on purpose.
 fn cut_off() -> io::Error {
     io::Error::other("cut off on purpose")
@@ -467,9 +482,9 @@ impl<H: Handler> AsyncWrite for WireIo<H> {
         self.0.poll_write(cx, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // What was written is with the kernel; there is no buffer in between.
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What was written is with the kernel, but for what TLS still holds.
+        self.0.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -56,7 +56,8 @@ def read(status, parse):
 
 def with_http_client(url, timeout):
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+    over = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+    connection = over[parts.scheme](parts.hostname, parts.port, timeout=timeout)
     try:
         connection.request("POST", parts.path + PATH, json.dumps(BODY), HEADERS)
         answer = connection.getresponse()

@@ -107,12 +107,15 @@ fn every_fault_can_be_named() {
         }
         assert_eq!(Value::from(named.clone()), example, "{}", kind.name);
         let bare = (kind.parse)(&Value::Null, &Diagnostics::new().root());
-        let struck = match bare.and_then(|fault| fault.door()) {
+        let door = bare.and_then(|fault| fault.door());
+        let tls = matches!(door, Some(brownout_provider::fault::Door::Greets(_)));
+        let struck = match door {
             // What strikes before any request is known knows time alone.
             Some(_) => rule("one").during(Duration::from_secs(1), Duration::from_secs(2)),
             None => rule("one").attempt(1),
         };
         let built = scenario("one", "payments")
+            .provider("tls", tls)
             .rule(struck.inject(named))
             .call("create_charge")
             .expect("no_double_charges")

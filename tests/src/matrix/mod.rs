@@ -6,6 +6,7 @@
 
 mod rows;
 mod stacks;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::wire::stage::Stage;
 use rows::{FAMILIES, NOT_MET, Row};
 use stacks::{STACKS, by_programs, by_reqwest};
+pub(crate) use tls::connector;
 
 /// How many rows reqwest meets at once.
 const AT_ONCE: usize = 8;
@@ -47,7 +49,7 @@ async fn met(rows: &[Row]) -> String {
         stages.iter().map(|stage| format!("http://{}", stage.server.addr())).collect();
     let others = tokio::task::spawn_blocking({
         let providers = providers.clone();
-        move || by_programs(&providers)
+        move || by_programs(&providers, None)
     });
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut here = JoinSet::new();

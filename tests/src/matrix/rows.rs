@@ -124,11 +124,19 @@ pub(super) const WIRE: &[Row] = &[
     first("half_close: {at: mid_body}"),
 ];
 
+/// Handshakes that are not what they should be.
+pub(super) const TLS: &[Row] = &[
+    first("expired_certificate"),
+    first("wrong_host"),
+    first("untrusted"),
+    first("handshake_reset"),
+];
+
 /// Keys that are not honored, as one request sees them.
 pub(super) const KEYS: &[Row] = &[first("conflict")];
 
 /// All families.
-pub(super) const FAMILIES: &[&[Row]] = &[ANSWERS, MALFORMED, LATENCY, WIRE, KEYS];
+pub(super) const FAMILIES: &[&[Row]] = &[ANSWERS, MALFORMED, LATENCY, WIRE, TLS, KEYS];
 
 /// Faults that a plain client which asks once cannot meet, and why.
 pub(super) const NOT_MET: &[(&str, &str)] = &[

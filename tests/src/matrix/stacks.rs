@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub(super) fn url(provider: &str, stack: &str) -> String {
 }
 
 /// What the stacks of Python and Node say of these providers; blocks until all have said it.
-pub(super) fn by_programs(providers: &[String]) -> Vec<Said> {
+pub(super) fn by_programs(providers: &[String], trusted: Option<&Path>) -> Vec<Said> {
     let script = |name: &str| OsString::from(format!("tests/clients/matrix/{name}"));
     let programs = [
         Program {
@@ -44,13 +45,16 @@ pub(super) fn by_programs(providers: &[String]) -> Vec<Said> {
         Program { command: vec!["node".into(), script("stacks.mjs")], stacks: &["fetch"] },
     ];
     let started: Vec<(Child, usize)> =
-        programs.iter().map(|program| program.start(providers)).collect();
+        programs.iter().map(|program| program.start(providers, trusted)).collect();
     started.into_iter().flat_map(|(child, count)| heard(child, count)).collect()
 }
 
 impl Program {
-    fn start(&self, providers: &[String]) -> (Child, usize) {
+    fn start(&self, providers: &[String], trusted: Option<&Path>) -> (Child, usize) {
+        let names = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"];
+        let trust = trusted.iter().flat_map(|path| names.map(|name| (name, *path)));
         let mut child = Command::new(&self.command[0])
+            .envs(trust)
             .args(&self.command[1..])
             .current_dir(root())
             .env("NO_PROXY", "*")

@@ -11,6 +11,8 @@ use brownout_provider::event::{
 use brownout_provider::provider::{Provider, Setup};
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::server::Server;
+use brownout_provider::shell::tls::Authority;
+use brownout_provider::shell::transport::Transport;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -84,6 +86,22 @@ impl Stage {
         Self::of(api, call, faults).await
     }
 
+    /// Over TLS; `inject` strikes every first attempt.
+    pub(super) async fn secure(inject: &str) -> Self {
+        let faults = format!(
+            "faults:\n  - name: struck\n    when: {{attempt: 1}}\n    inject:\n      {inject}\n"
+        );
+        Self::of("payments, tls: true", "create_charge", &faults).await
+    }
+
+    /// Over TLS, with this rule at the door, if any.
+    pub(crate) async fn over_tls(inject: Option<&str>) -> Self {
+        let faults = inject.map_or(String::new(), |inject| {
+            format!("faults:\n  - {{name: struck, inject: {inject}}}\n")
+        });
+        Self::of("payments, tls: true", "create_charge", &faults).await
+    }
+
     async fn of(api: &str, call: &str, faults: &str) -> Self {
         let text = format!(
             "version: 1\nname: wire\nseed: 7\nprovider: {{api: {api}}}\n{faults}workload:\n  call: \
@@ -106,7 +124,14 @@ impl Stage {
             limits: true,
         });
         let sink: Arc<dyn Sink> = Arc::<List>::clone(&list);
-        let server = Server::start(provider, None, clock, sink).await.expect("a free port");
+        let server = if spec.tls {
+            let authority = Arc::new(Authority::new().expect("certificates"));
+            let place = (Transport::Tcp, None);
+            Server::over_tls(place, provider, clock, sink, authority).await
+        } else {
+            Server::start(provider, None, clock, sink).await
+        };
+        let server = server.expect("a free port");
         Self { server, clock, list }
     }
 
@@ -127,7 +152,7 @@ impl Stage {
         self.list.0.lock().expect("no holder panics").clone()
     }
 
-    pub(super) async fn effects(&self) -> Vec<(u64, EffectCommitted)> {
+    pub(crate) async fn effects(&self) -> Vec<(u64, EffectCommitted)> {
         self.select(|event| {
             let EventKind::EffectCommitted(effect) = event.kind else { return None };
             Some((event.at_us, effect))
@@ -150,6 +175,18 @@ impl Stage {
             Some((event.at_us, ended))
         })
         .await
+    }
+
+    /// The ends of connections, once there are so many.
+    pub(super) async fn ends_of(&self, count: usize) -> Vec<ConnectionEnded> {
+        for _ in 0..10_000 {
+            let ends = self.ends().await;
+            if ends.len() >= count {
+                return ends.into_iter().map(|(_, end)| end).collect();
+            }
+            self.clock.sleep(Duration::from_millis(1)).await;
+        }
+        panic!("fewer than {count} connections have ended: {:?}", self.ends().await);
     }
 
     async fn select<T>(&self, pick: impl Fn(Event) -> Option<T>) -> Vec<T> {
@@ -199,6 +236,33 @@ impl Raw {
             Err(error) => panic!("{error}"),
         };
         (String::from_utf8(bytes).expect("answers are UTF-8"), saw)
+    }
+
+    /// The same, where a reset is no surprise even before the answer.
+    pub(super) async fn rest_or_reset(&mut self) -> (String, Saw) {
+        let mut bytes = Vec::new();
+        let saw = match self.stream.read_to_end(&mut bytes).await {
+            Ok(_) => Saw::Fin,
+            Err(_) => Saw::Rst,
+        };
+        (String::from_utf8_lossy(&bytes).into_owned(), saw)
+    }
+
+    /// Writes until the provider takes no more.
+    pub(super) async fn send_as_far_as_taken(&mut self, text: &str) {
+        // A provider that has refused closes while the rest is still written.
+        let _ = self.stream.write_all(text.as_bytes()).await;
+    }
+
+    /// Says that nothing more will be written.
+    pub(super) async fn shut_down(&mut self) {
+        // The provider may have ended the connection already.
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// True when no byte comes for that long; the end may.
+    pub(super) async fn hears_no_more(&mut self, clock: &Clock, time: Duration) -> bool {
+        !matches!(clock.within(time, self.stream.read_u8()).await, Some(Ok(_)))
     }
 
     /// Reads a head, up to and with its blank line.

@@ -85,7 +85,7 @@ pub struct RawProvider {
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
     /// Answers over TLS.
-    pub tls: Option<Later>,
+    pub tls: Option<bool>,
     /// Answers over HTTP/2.
     pub http2: Option<Later>,
     /// How idempotency keys are treated, over what the API says.

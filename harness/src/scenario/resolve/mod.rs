@@ -135,7 +135,8 @@ pub fn rules_from_value(value: &Value, api: &Api, root: &At<'_>) -> Option<Vec<R
     let RawPlan { faults, script } = decode(value, root)?;
     let raw = RawScenario { faults, script, ..RawScenario::default() };
     let overrides = Overrides::default();
-    let context = when::Context { api: Some(api), workload: None, overrides: &overrides };
+    let context =
+        when::Context { api: Some(api), workload: None, tls: false, overrides: &overrides };
     let (rules, is_whole) = rules::resolve(&raw, &context, root);
     if is_whole && !root.key("faults").is_wrong() && !root.key("script").is_wrong() {
         strike::check(&rules, root);
@@ -160,7 +161,8 @@ fn resolve(
     let provider = provider::resolve(&raw, apis, &root);
     let api = provider.as_ref().map(|provider| provider.api.as_ref());
     let workload = workload::resolve(raw.workload.as_ref(), api, &root.key("workload"));
-    let context = when::Context { api, workload: workload.as_ref(), overrides };
+    let tls = provider.as_ref().is_some_and(|provider| provider.tls);
+    let context = when::Context { api, workload: workload.as_ref(), tls, overrides };
     let (rules, rules_are_whole) = rules::resolve(&raw, &context, &root);
     let expect = expect::resolve(raw.expect.as_deref(), &root.key("expect"));
     let rules_are_right =

@@ -28,10 +28,15 @@ pub(super) fn resolve(raw: &RawScenario, apis: Apis<'_>, root: &At<'_>) -> Optio
         return None;
     };
     let at = root.key(PROVIDER);
-    for (key, value, cure) in [
-        ("tls", &raw.tls, "leave it out; the provider answers over plain HTTP"),
-        ("http2", &raw.http2, "leave it out; the provider answers over HTTP/1.1"),
-    ] {
+    let tls = raw.tls == Some(true);
+    if tls && cfg!(not(feature = "tls")) {
+        at.key("tls").error("this build of brownout speaks no TLS", |d| {
+            d.key().cure("turn on the feature `tls` of the package `brownout`, or leave it out")
+        });
+    }
+    for (key, value, cure) in
+        [("http2", &raw.http2, "leave it out; the provider answers over HTTP/1.1")]
+    {
         if value.is_some() {
             at.key(key)
                 .error(format!("`{key}` is not available in this version"), |d| d.key().cure(cure));
@@ -65,7 +70,7 @@ pub(super) fn resolve(raw: &RawScenario, apis: Apis<'_>, root: &At<'_>) -> Optio
         }
     };
     let (api, api_source) = with_policies(raw, (api, api_source), &at)?;
-    Some(ProviderSpec { api, api_name, api_source: Arc::new(api_source), port: raw.port })
+    Some(ProviderSpec { api, api_name, api_source: Arc::new(api_source), port: raw.port, tls })
 }
 
 /// The API with the scenario's own policies over those of its file.

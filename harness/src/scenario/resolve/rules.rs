@@ -74,13 +74,13 @@ fn one_rule(raw: &RawRule, context: &Context<'_>, at: &At<'_>) -> Option<Rule> {
         .map_or_else(When::default, |when| when::resolve(when, context, &at.key("when")));
     let faults = inject(raw.inject.as_ref(), when.route.as_deref(), context, &at.key("inject"))?;
     if faults.iter().any(|fault| fault.door().is_some()) {
-        at_the_door(&faults, &when, at);
+        at_the_door(&faults, &when, context, at);
     }
     Some(Rule { name: Arc::from(name?), when, faults })
 }
 
 /// Reports what makes no sense of a rule that strikes before any request is known.
-fn at_the_door(faults: &[Arc<dyn Fault>], when: &When, at: &At<'_>) {
+fn at_the_door(faults: &[Arc<dyn Fault>], when: &When, context: &Context<'_>, at: &At<'_>) {
     let known =
         When { provider: when.provider.clone(), during_us: when.during_us, ..When::default() };
     let name = faults.iter().find(|fault| fault.door().is_some()).map_or("", |it| it.kind().name);
@@ -92,6 +92,12 @@ fn at_the_door(faults: &[Arc<dyn Fault>], when: &When, at: &At<'_>) {
     if faults.len() > 1 {
         at.key("inject").error(format!("`{name}` strikes alone"), |d| {
             d.key().cure("give what strikes requests a rule of its own")
+        });
+    }
+    let greets = faults.iter().any(|fault| matches!(fault.door(), Some(Door::Greets(_))));
+    if greets && !context.tls {
+        at.key("inject").error(format!("there is no handshake for `{name}`"), |d| {
+            d.key().cure("let the provider answer over TLS: `provider: {tls: true}`")
         });
     }
     let is_shut = faults.iter().any(|fault| fault.door() == Some(Door::Closed));

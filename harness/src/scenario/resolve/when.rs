@@ -17,6 +17,8 @@ use crate::scenario::raw::{RawDuring, RawSelection, RawSelector, RawWhen};
 pub(super) struct Context<'a> {
     pub(super) api: Option<&'a Api>,
     pub(super) workload: Option<&'a Workload>,
+    /// True when the provider answers over TLS.
+    pub(super) tls: bool,
     pub(super) overrides: &'a Overrides,
 }
 

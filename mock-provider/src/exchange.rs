@@ -55,6 +55,8 @@ pub struct Answer {
     /// Set where the bytes are not those that HTTP would write; `body` then is all that goes out behind
     /// the head, and `status` and `headers` go nowhere.
     pub framing: Option<Framing>,
+    /// Whole heads of interim answers (1xx), as bytes, that go out before this one; mostly none.
+    pub interim: Bytes,
 }
 
 /// The bytes of a head in the place of those that HTTP would write.

@@ -362,6 +362,7 @@ impl Handler for Always {
         self.last += 1;
         let answer = Answer {
             framing: None,
+            interim: Bytes::new(),
             status: self.answer.status.as_u16(),
             headers: self.answer.headers.clone(),
             body: self.answer.body.clone(),

@@ -33,7 +33,7 @@ pub fn named(name: &str) -> Injected {
     Injected { name: name.to_owned(), parameters: Map::new() }
 }
 
-/// Another status than the provider's own: 200 to 599.
+/// Another status than the provider's own: 200 to 599; 100 to 199 for an interim answer before it.
 #[must_use]
 pub fn status(code: u16) -> Injected {
     named("status").with("code", code)

@@ -54,6 +54,9 @@ pub(super) fn check(
 /// What belongs to the provider's own work, which no place beside the mock can change.
 fn of_the_provider(action: &Action) -> Option<&'static str> {
     match action {
+        Action::End { ending: Ending::Interim(_), .. } => {
+            Some("hyper writes no interim answers; use a status from 200 on")
+        }
         Action::Key(_) => {
             Some("idempotency keys are the server's own; leave them out there to see the same")
         }

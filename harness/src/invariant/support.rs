@@ -221,6 +221,7 @@ impl Means {
             }
             Ending::InFlight { hint, .. } => self.add_hint(hint.as_ref()),
             Ending::Malformed(how) => self.unusable |= !how.kind.stays_usable(),
+            Ending::Interim(_) => {}
             Ending::Hang => self.hang = true,
             Ending::Cut { after_bytes, then } => {
                 self.unusable |= after_bytes.is_some();

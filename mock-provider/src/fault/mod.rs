@@ -196,6 +196,8 @@ pub enum Ending {
         /// A hint in the answer.
         hint: Option<HintSpec>,
     },
+    /// The provider's own answer, and the whole head of an interim one (1xx) before it, as bytes.
+    Interim(Bytes),
     /// The provider's own answer, made unusable.
     Malformed(Malformed),
     /// Nothing is ever answered; in the middle of the body, nothing after half of it.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,7 +24,11 @@ pub(super) static STATUS: FaultKind = FaultKind {
     group: Group::Ending,
     summary: "The provider answers with another status than its own.",
     parameters: &[
-        ("code", "required; 200 to 599, 529 for example; 1xx is not available in this version"),
+        (
+            "code",
+            "required; 100 to 599, 529 for example. 1xx is an interim answer before the provider's own; \
+             301, 302, 303, 307 and 308 lead to `location` in `headers`, without one to the request itself",
+        ),
         ("body", "text, or a JSON value; default: the API's own error for that status"),
         ("headers", "headers by name; each a text or a list of texts"),
         (
@@ -58,7 +62,7 @@ struct Parameters {
         required,
         range(min = 100, max = 599),
         extend("examples" = [
-            503, 500, 502, 504, 429, 408, 409, 425, 529, 400, 401, 402, 403, 404, 422, 200, 202, 204
+            503, 500, 502, 504, 429, 408, 409, 425, 529, 400, 401, 402, 403, 404, 422, 200, 202, 204, 103
         ])
     )]
     code: Option<u16>,
@@ -85,10 +89,7 @@ fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
     let parameters: Parameters = decode(value, at)?;
     let code = parameters.code?;
     if code < 200 {
-        at.key("code")
-            .error(format!("the interim status {code} is not available in this version"), |d| {
-                d.cure("use a status from 200 to 599")
-            });
+        check_interim(code, value, at);
     }
     let body = parameters.body.filter(|body| !body.is_null());
     if body.is_some() && (code == 204 || code == 304) {
@@ -111,6 +112,17 @@ fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
         hint,
         at: parameters.at.unwrap_or_default(),
     }))
+}
+
+/// An interim answer is a head and nothing else, and what follows is the provider's own answer.
+fn check_interim(code: u16, value: &Value, at: &At<'_>) {
+    for key in ["body", "retry_after", "at"] {
+        if value.get(key).is_some_and(|value| !value.is_null()) {
+            at.key(key).error(format!("the interim answer {code} has no `{key}`"), |d| {
+                d.key().cure(format!("leave `{key}` out, or use a status from 200 to 599"))
+            });
+        }
+    }
 }
 
 /// The headers in the order of their names; reports what cannot stand on the wire.
@@ -146,6 +158,10 @@ impl Fault for Status {
     }
 
     fn strike(&self, _: &mut Draw) -> Action {
+        if self.code < 200 {
+            let ending = Ending::Interim(self.interim_head());
+            return Action::End { at: Point::BeforeCommit, ending };
+        }
         let body = self.body.as_ref().map(|body| match body.as_str() {
             Some(text) => SubstituteBody::Raw(
                 "text/plain; charset=utf-8",
@@ -167,7 +183,7 @@ impl Fault for Status {
     }
 
     fn point(&self) -> Option<Point> {
-        Some(self.strikes_at())
+        (self.code >= 200).then(|| self.strikes_at())
     }
 
     fn detail(&self) -> String {
@@ -184,6 +200,17 @@ impl Fault for Status {
 }
 
 impl Status {
+    fn interim_head(&self) -> Bytes {
+        let reason = StatusCode::from_u16(self.code).ok();
+        let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or("Interim");
+        let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.code);
+        for (name, text) in &self.headers {
+            head.extend([name.as_str(), ": ", text, "\r\n"]);
+        }
+        head.push_str("\r\n");
+        Bytes::from(head)
+    }
+
     /// A limiter refuses before anything is looked up or done.
     fn strikes_at(&self) -> Point {
         match self.at {
@@ -225,6 +252,23 @@ mod tests {
     }
 
     #[test]
+    fn an_interim_answer_is_a_head_before_the_providers_own() {
+        for (code, head) in [
+            (103, "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"),
+            (100, "HTTP/1.1 100 Continue\r\nlink: </a>\r\n\r\n"),
+            (199, "HTTP/1.1 199 Interim\r\nlink: </a>\r\n\r\n"),
+        ] {
+            let value = json!({"code": code, "headers": {"Link": "</a>"}});
+            let action = struck(&STATUS, &value);
+            assert!(
+                matches!(&action, Action::End { ending: Ending::Interim(found), .. } if found == head),
+                "{action:?}"
+            );
+            assert_eq!(parsed(&STATUS, &value).point(), None);
+        }
+    }
+
+    #[test]
     fn a_body_is_text_or_json() {
         let (_, text) = answer(&json!({"code": 502, "body": "Bad Gateway"}));
         assert!(matches!(&text.body, Some(SubstituteBody::Raw(media, body))
@@ -253,7 +297,11 @@ mod tests {
             ["code", "att", "retry_after"]
         );
         assert_eq!(problems(&STATUS, &json!({"body": 1})), ["code"]);
-        assert_eq!(problems(&STATUS, &json!({"code": 103})), ["code"]);
+        assert_eq!(problems(&STATUS, &json!({"code": 99})), ["code"]);
+        assert_eq!(
+            problems(&STATUS, &json!({"code": 103, "at": "after_commit", "body": "x"})),
+            ["body", "at"]
+        );
         assert_eq!(problems(&STATUS, &json!({"code": 204, "body": "x"})), ["body"]);
         assert_eq!(
             problems(

@@ -48,6 +48,11 @@ impl Provider {
     ) -> Next {
         let rule = Some(Arc::clone(&mark.rule));
         match ending {
+            // Kept apart from endings, for it ends nothing: see `Struck::interim`.
+            Ending::Interim(_) => {
+                let own = own.unwrap_or_else(|| self.preview(open));
+                self.send(open, own, None, Wire::default())
+            }
             Ending::Answer(substitute) => {
                 let (throttling, kept) = (substitute.throttling, substitute.kept);
                 let answer = self.substitute(open, substitute);
@@ -142,6 +147,12 @@ impl Provider {
         if !matches!(open.stage, Stage::Handed { .. }) {
             open.stage = Stage::Handed { free_at_close: false };
         }
+        let mut interim = Bytes::new();
+        if let Some(before) = open.struck.interim.take() {
+            let (mark, head) = *before;
+            self.emit_strike(open, &mark);
+            interim = head;
+        }
         let class = self.api.class(own.status, &own.headers, &own.body);
         let should_retry = self.api.classes.should_retry(&own.headers);
         // The provider's own successes have no hint unless a header says so, which spares them a copy
@@ -162,7 +173,7 @@ impl Provider {
             usable: own.usable,
         });
         let Own { status, headers, body, .. } = own;
-        Next::Answer(Box::new(Answer { status, headers, body, wire, framing: None }))
+        Next::Answer(Box::new(Answer { status, headers, body, wire, framing: None, interim }))
     }
 
     /// One of the API's errors.

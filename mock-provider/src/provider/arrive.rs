@@ -150,6 +150,7 @@ impl Provider {
             gone: false,
             limit: None,
         });
+        open.struck.locate(&request.target, &read.target);
         let classes = &self.api.classes;
         open.struck.sort_out_throttling(|status| classes.of_status(status) == Class::Throttling);
         let also = self.repeats(&mut open);

@@ -131,6 +131,7 @@ impl Interposer {
         }
         let mut struck = Struck::fold(decision);
         let classes = &self.api.classes;
+        struck.locate(target, target);
         struck.sort_out_throttling(|status| classes.of_status(status) == Class::Throttling);
         Some(Interposed { id, route, struck })
     }
@@ -160,6 +161,7 @@ impl Interposer {
             return sent(struck, own.unwrap_or_else(empty), None);
         };
         match ending.clone() {
+            Ending::Interim(_) => sent(struck, own.unwrap_or_else(empty), None),
             Ending::Answer(substitute) => {
                 let own = substituted(&self.api, substitute, &context, wall, |_| {});
                 sent(struck, own, None)
@@ -253,7 +255,14 @@ impl Interposed {
 fn sent(struck: &Struck, own: Own, cut: Option<Cut>) -> Next {
     let wire = Wire { body_after_us: struck.head.total_us, pace: struck.pace(own.body.len()), cut };
     let Own { status, headers, body, .. } = own;
-    Next::Answer(Box::new(Answer { status, headers, body, wire, framing: None }))
+    Next::Answer(Box::new(Answer {
+        status,
+        headers,
+        body,
+        wire,
+        framing: None,
+        interim: Bytes::new(),
+    }))
 }
 
 /// An answer of which the last byte at least is kept back.

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::exchange::Pace;
 use crate::fault::{Action, CHUNKS, DelayPoint, Ending, KeyFault, Malformed, Point};
 use crate::malformed::Kind;
@@ -28,6 +30,8 @@ pub(super) struct Struck {
     pub(super) keys: Vec<(Mark, KeyFault)>,
     /// A gateway repeats the request: (mark, times, microseconds apart).
     pub(super) duplicates: Vec<(Mark, u32, u64)>,
+    /// Interim answers go out before the head.
+    pub(super) interim: Option<Box<(Mark, Bytes)>>,
     /// The request ends in another way than the provider's own answer.
     ///
     /// Boxed, for most requests have none, and every request would carry the room for one.
@@ -95,6 +99,9 @@ impl Struck {
             }
             // A plan turns these into ends, or into nothing.
             Action::Door(_) => {}
+            Action::End { at, ending: Ending::Interim(head) } => {
+                self.interim = Some(Box::new((mark(at.name(), strike.detail.clone()), head)));
+            }
             Action::End { at, ending } => {
                 let mark = mark(at.name(), strike.detail.clone());
                 self.ending = Some(Box::new((mark, at, ending)));
@@ -112,6 +119,23 @@ impl Struck {
         {
             *point = Point::Throttling;
             mark.at = Point::Throttling.name();
+        }
+    }
+
+    /// Gives a redirect without a place the request's own, which makes a loop of it, and leaves one with a
+    /// path with the operation: `rest` is the target without the operation's token.
+    pub(super) fn locate(&mut self, target: &str, rest: &str) {
+        let Some((_, _, Ending::Answer(answer))) = self.ending.as_deref_mut() else { return };
+        if !matches!(answer.status, Some(301 | 302 | 303 | 307 | 308)) {
+            return;
+        }
+        let token = target.strip_suffix(rest).unwrap_or_default();
+        match answer.headers.iter_mut().find(|(name, _)| name == "location") {
+            None => answer.headers.push(("location".to_owned(), target.to_owned())),
+            Some((_, place)) if place.starts_with('/') && !place.starts_with("//") => {
+                place.insert_str(0, token);
+            }
+            Some(_) => {}
         }
     }
 

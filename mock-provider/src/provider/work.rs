@@ -90,6 +90,7 @@ impl Provider {
                 self.store.hold(slot, open.now_us.saturating_add(*for_us));
             }
             Ending::InFlight { .. }
+            | Ending::Interim(_)
             | Ending::Answer(_)
             | Ending::Malformed(_)
             | Ending::Cut { .. }

@@ -231,7 +231,7 @@ impl<H: Handler> Connection<H> {
             (Wanted::All, _) => answer.body.len(),
         };
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.wire.arm(open, bytes, answer.wire.cut, answer.framing);
+        self.wire.arm(open, bytes, answer.wire.cut, (answer.interim, answer.framing));
         self.answered.store(true, Ordering::Relaxed);
         let body = AnswerBody::new(answer.body, &answer.wire, &self.wire, self.core.clock);
         let mut response = Response::new(body);

@@ -174,6 +174,7 @@ fn shaped(body: impl Into<Bytes>, wire: Pacing) -> Next {
         body: body.into(),
         wire,
         framing: None,
+        interim: Bytes::new(),
     }))
 }
 
@@ -353,6 +354,7 @@ async fn a_head_request_and_a_204_have_no_body_on_the_wire() {
         body: Bytes::from_static(b"not sent"),
         wire: Pacing::default(),
         framing: None,
+        interim: Bytes::new(),
     };
     bare.headers.insert("x-a", "1".parse().unwrap());
     let stage = Stage::new(Script::on("/204", vec![Next::Answer(Box::new(bare))])).await;

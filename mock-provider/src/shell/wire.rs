@@ -74,6 +74,8 @@ struct Armed<H: Handler> {
     body_bytes: u64,
     cut: Option<Cut>,
     head: Option<OtherHead>,
+    /// Heads of interim answers that go out first.
+    interim: Bytes,
 }
 
 /// A head that goes out in the place of the one that HTTP writes.
@@ -137,11 +139,11 @@ impl<H: Handler> Wire<H> {
         open: Open<H>,
         body_bytes: u64,
         cut: Option<Cut>,
-        framing: Option<Framing>,
+        (interim, framing): (Bytes, Option<Framing>),
     ) {
         let head = framing.map(|Framing { head, whole }| OtherHead { left: head, whole });
         let scan = HeadScan::default();
-        let armed = Armed { open, scan, head_over: false, body_bytes, cut, head };
+        let armed = Armed { open, scan, head_over: false, body_bytes, cut, head, interim };
         lock(&self.state).armed.push_back(armed);
     }
 
@@ -375,6 +377,13 @@ impl<H: Handler> State<H> {
     ) -> Poll<io::Result<(usize, Wrote<H>)>> {
         if self.ending.is_some() {
             return Poll::Ready(Err(cut_off()));
+        }
+        if let Some(front) = self.armed.front_mut() {
+            while !front.interim.is_empty() {
+                let stream = Pin::new(&mut self.stream);
+                let written = ready!(stream.poll_write(cx, &front.interim))?;
+                front.interim.advance(written.max(1));
+            }
         }
         if let Some(front) = self.armed.front_mut()
             && !front.head_over

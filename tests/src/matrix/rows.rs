@@ -39,6 +39,12 @@ const fn always(inject: &'static str) -> Row {
 pub(super) const ANSWERS: &[Row] = &[
     first("status: {code: 503, retry_after: 2s}"),
     first("status: {code: 529}"),
+    first("status: {code: 100}"),
+    first("status: {code: 103}"),
+    first("status: {code: 302}"),
+    first("status: {code: 303, headers: {location: \"/v1/charges?order=order-1\"}}"),
+    first("status: {code: 307}"),
+    always("status: {code: 308}"),
     first("status: {code: 204}"),
     first("status: {code: 304}"),
     always("status: {code: 400}"),

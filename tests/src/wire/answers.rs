@@ -153,6 +153,48 @@ async fn a_hint_stands_where_it_was_asked_for() {
     assert_eq!(answer.json()["error"]["retry_after"], 5);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_interim_answer_comes_before_the_providers_own() {
+    for (code, reason) in [(100, "Continue"), (103, "Early Hints"), (199, "Interim")] {
+        let inject = format!("status: {{code: {code}, headers: {{link: \"</a>; rel=preload\"}}}}");
+        let stage = Stage::new(&inject).await;
+        let mut raw = stage.connect().await;
+        raw.charge().await;
+        let interim = format!("HTTP/1.1 {code} {reason}\r\nlink: </a>; rel=preload\r\n\r\n");
+        assert_eq!(raw.head().await, interim);
+        let answer = raw.answer().await;
+        assert_eq!((answer.status(), &answer.json()["status"]), ("201", &json!("succeeded")));
+        raw.charge().await;
+        assert_eq!(raw.answer().await.status(), "201", "the connection lives on");
+        let sent = stage.responses().await;
+        assert!(sent.iter().all(|one| one.status == 201 && one.complete && one.unusable.is_none()));
+        let strikes = stage.events().await;
+        let strikes = strikes.iter().filter(|one| matches!(one.kind, EventKind::FaultInjected(_)));
+        assert_eq!(strikes.count(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_leads_to_itself_or_where_it_says_and_stays_with_the_operation() {
+    for (fault, location) in [
+        ("status: {code: 307}", "/~op-0001.1/v1/charges"),
+        (
+            "status: {code: 303, headers: {location: \"/v1/charges?order=order-1\"}}",
+            "/~op-0001.1/v1/charges?order=order-1",
+        ),
+        (
+            "status: {code: 302, headers: {location: \"http://127.0.0.1:9/x\"}}",
+            "http://127.0.0.1:9/x",
+        ),
+    ] {
+        let stage = Stage::new(fault).await;
+        let answer = first_answer(&stage).await;
+        assert_eq!(answer.header("location"), Some(location), "{fault}");
+        assert_eq!(stage.responses().await[0].class, Class::Redirect);
+        assert_eq!(stage.effects().await.len(), 1, "{fault}: only the second attempt");
+    }
+}
+
 /// Every spelling of a hint: the header, and the value of those that do not follow the clock on the wall.
 #[tokio::test(start_paused = true)]
 async fn a_hint_is_spelled_in_each_way_of_vendors() {

@@ -143,6 +143,9 @@ fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
         return None;
     }
     // Without a status the answer is the API's own way of throttling.
+    if matches!(ending, Ending::Interim(_)) {
+        return None;
+    }
     if let Ending::Malformed(how) = &ending
         && how.kind.stays_usable()
     {
@@ -170,6 +173,7 @@ fn hints_at_a_date(fault: &dyn Fault) -> bool {
         Ending::Answer(answer) => answer.hint,
         Ending::InFlight { hint, .. } => hint,
         Ending::Malformed(_)
+        | Ending::Interim(_)
         | Ending::Hang
         | Ending::Cut { .. }
         | Ending::CloseIdle

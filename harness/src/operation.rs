@@ -1,5 +1,6 @@
 //! An operation as it is handed to a client, and what the client says became of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brownout_provider::event::Claim;
@@ -15,8 +16,11 @@ pub struct Operation {
     pub n: u64,
     /// Which submit, from 1.
     pub submit: u32,
-    /// The route to call.
+    /// The route to call, or that of the first step.
     pub call: Arc<str>,
+    /// The steps, where the operation has several; they are to be called one after the other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
     /// The input.
     pub input: Value,
     /// When the caller gives up, in milliseconds from now.
@@ -25,6 +29,17 @@ pub struct Operation {
     pub url: String,
     /// The API key to use.
     pub api_key: String,
+}
+
+/// One step of an operation of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// The route to call.
+    pub call: Arc<str>,
+    /// What it takes from the answer of the step before it: a parameter of its path or a field of its body,
+    /// and where that stands in the answer, as a JSON pointer.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub uses: BTreeMap<String, String>,
 }
 
 /// A client's claim about one submit.

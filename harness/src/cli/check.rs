@@ -113,7 +113,7 @@ fn told(checked: &Checked) -> String {
         Style::Good.paint("✓"),
         Style::Strong.paint(&scenario.name),
         Style::Faint.paint(&checked.source.file),
-        Schedule::new(scenario).table(),
+        Schedule::tables(&Schedule::all(scenario)),
     )
 }
 

@@ -10,7 +10,7 @@ use brownout_provider::units::micros;
 use serde_json::Value;
 
 use super::schedule::Slot;
-use crate::operation::Operation;
+use crate::operation::{Operation, Step};
 use crate::run::RunError;
 use crate::scenario::{PLANTED, Planted, Workload};
 
@@ -18,6 +18,7 @@ use crate::scenario::{PLANTED, Planted, Workload};
 #[derive(Debug)]
 pub struct Plan {
     call: Arc<str>,
+    steps: Vec<Step>,
     input: Arc<Tree>,
     /// What is added to an operation's place to give its number: 0 in a main run.
     raise: u64,
@@ -69,6 +70,7 @@ impl Plan {
     ) -> Self {
         Self {
             call: Arc::clone(call),
+            steps: workload.steps.clone(),
             input: Arc::clone(&workload.input),
             raise,
             deadline_us: micros(workload.deadline),
@@ -103,6 +105,7 @@ impl Plan {
             n,
             submit: slot.submit,
             call: Arc::clone(&self.call),
+            steps: self.steps.clone(),
             input,
             deadline_ms: self.deadline_us / 1_000,
         })
@@ -132,6 +135,7 @@ mod tests {
     fn workload_of(input: Arc<Tree>) -> Workload {
         Workload {
             call: Some(Arc::from("create_charge")),
+            steps: Vec::new(),
             operations: 3,
             exec_operations: None,
             concurrency: 1,

@@ -29,6 +29,7 @@ use brownout_provider::units::Scale;
 use serde_json::Value;
 
 use crate::invariant::Invariant;
+use crate::operation::Step;
 
 /// A scenario that can run.
 #[derive(Clone, Debug)]
@@ -76,8 +77,11 @@ pub struct ProviderSpec {
 /// What the client is asked to do.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// The route that each operation calls; `None` in suite mode, where the command decides.
+    /// The route that each operation calls, that of its first step where it has several; `None` in suite
+    /// mode, where the command decides.
     pub call: Option<Arc<str>>,
+    /// The steps of an operation of several; empty where it calls one route.
+    pub steps: Vec<Step>,
     /// How many operations.
     pub operations: u64,
     /// How many in exec mode, where the scenario itself says so; else exec mode takes at most 25.
@@ -98,6 +102,20 @@ pub struct Workload {
     pub mode: Option<brownout_provider::event::Mode>,
     /// Suite mode: exit 0 claims success for every operation seen.
     pub suite_exit_0_all_succeeded: bool,
+}
+
+impl Workload {
+    /// The routes that each operation calls, each once, in the order of its steps.
+    #[must_use]
+    pub fn routes(&self) -> Vec<Arc<str>> {
+        let mut routes: Vec<Arc<str>> = Vec::new();
+        for call in self.call.iter().chain(self.steps.iter().map(|step| &step.call)) {
+            if !routes.contains(call) {
+                routes.push(Arc::clone(call));
+            }
+        }
+        routes
+    }
 }
 
 /// When operations are submitted.

@@ -61,20 +61,29 @@ pub struct Strike {
 }
 
 impl Schedule {
-    /// The schedule of a scenario under its own seed.
+    /// The schedules of a scenario under its own seed: one for each route that the workload calls, and one
+    /// without a route where nobody knows beforehand.
     #[must_use]
-    pub fn new(scenario: &Scenario) -> Self {
+    pub fn all(scenario: &Scenario) -> Vec<Self> {
+        let routes = scenario.workload.routes();
+        if routes.is_empty() {
+            return vec![Self::new(scenario, None)];
+        }
+        routes.into_iter().map(|route| Self::new(scenario, Some(route))).collect()
+    }
+
+    fn new(scenario: &Scenario, route: Option<Arc<str>>) -> Self {
         let is_drawn = |rule: &&Rule| rule.when.is_scheduled();
         let outside = scenario.rules.iter().filter(|rule| !is_drawn(rule));
         let mut schedule = Self {
-            route: scenario.workload.call.clone(),
+            route: route.clone(),
             seed: scenario.seed,
             rows: Vec::new(),
             total: scenario.workload.operations * u64::from(scenario.workload.submits.times),
             outside: outside.map(|rule| Arc::clone(&rule.name)).collect(),
         };
         let provider = scenario.providers.iter().next();
-        if let (Some(call), Some((provider, spec))) = (scenario.workload.call.as_deref(), provider)
+        if let (Some(call), Some((provider, spec))) = (route.as_deref(), provider)
             && let Some(route) = spec.api.route_named(call)
         {
             let rules = scenario.rules.iter().filter(is_drawn).cloned().collect();
@@ -106,18 +115,24 @@ impl Schedule {
         self.rows.iter().filter(|row| row.attempts.iter().any(|one| !one.is_empty())).count()
     }
 
-    /// The schedule as a table.
+    /// The schedules of a scenario as tables.
     #[must_use]
-    pub fn table(&self) -> String {
+    pub fn tables(all: &[Self]) -> String {
         let mut text = String::new();
-        match &self.route {
-            None => text.push_str(
-                "In suite mode the client decides what is called, so the schedule shows when it runs.\n",
-            ),
-            Some(route) => self.write_table(route, &mut text),
+        for (index, one) in all.iter().enumerate() {
+            if index > 0 {
+                text.push('\n');
+            }
+            match &one.route {
+                None => text.push_str(
+                    "In suite mode the client decides what is called, so the schedule shows when it runs.\n",
+                ),
+                Some(route) => one.write_table(route, &mut text),
+            }
         }
-        if !self.outside.is_empty() {
-            let names: Vec<String> = self.outside.iter().map(|name| format!("`{name}`")).collect();
+        let outside = all.first().map_or(&[][..], |one| &one.outside);
+        if !outside.is_empty() {
+            let names: Vec<String> = outside.iter().map(|name| format!("`{name}`")).collect();
             let names = names.join(", ");
             text = format!("{text}Outside the drawn schedule: {names}.\n");
         }

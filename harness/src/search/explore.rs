@@ -70,8 +70,9 @@ impl Space {
     /// Why there is none, with what to do instead.
     pub fn new(scenario: &Scenario, choice: &Choice) -> Result<Self, String> {
         let named = faults_named(&scenario.source);
-        let mut routes: Vec<Arc<str>> = scenario.workload.call.iter().cloned().collect();
-        if routes.is_empty() {
+        let mut routes = scenario.workload.routes();
+        if routes.len() != 1 {
+            routes.clear();
             routes.extend(named.iter().filter_map(|one| one.route.clone()));
             routes.dedup();
         }

@@ -117,7 +117,7 @@ impl Hunter {
         let reach = Reach {
             operations: workload.operations,
             submits: workload.submits.times,
-            routes: workload.call.iter().cloned().collect(),
+            routes: workload.routes().into_iter().collect(),
         };
         // Rules without a chance may still draw how long a delay is.
         let draws = scenario.rules.iter().any(|rule| {

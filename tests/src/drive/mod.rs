@@ -44,6 +44,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
         rules: Vec::new(),
         workload: Workload {
             call: Some(Arc::from("create_charge")),
+            steps: Vec::new(),
             operations,
             exec_operations: None,
             concurrency: 1,

@@ -4,6 +4,7 @@
 mod build;
 mod claims;
 mod embed;
+mod steps;
 mod verdicts;
 
 use std::time::Duration;

@@ -14,8 +14,8 @@ use super::Later;
 pub struct RawWorkload {
     /// The route of the API that each operation calls.
     pub call: Option<String>,
-    /// Operations of several steps.
-    pub steps: Option<Later>,
+    /// Operations of several steps, instead of `call`: routes in the order in which they are called.
+    pub steps: Option<Vec<RawStep>>,
     /// Requests to a client that is a service.
     pub http: Option<Later>,
     /// How the client is driven, where the command line does not say.
@@ -49,6 +49,17 @@ pub struct RawWorkload {
     pub exec: Option<RawExec>,
     /// How an operation reaches the client (`call` unless said).
     pub deliver: Option<Later>,
+}
+
+/// One step of an operation.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawStep {
+    /// The route of the API that it calls.
+    pub call: String,
+    /// What it takes from the answer of the step before it: parameters of its path or fields of its body, each
+    /// with the place in that answer, such as `{id: /id}`.
+    pub uses: Option<Map<String, Value>>,
 }
 
 /// How a client is driven.

@@ -1,5 +1,6 @@
 //! What the client is asked to do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use brownout_provider::template::Tree;
 use brownout_provider::units::{Period, Rate};
 use serde_json::{Map, Value};
 
+use crate::operation::Step;
 use crate::scenario::raw::{RawArrival, RawExit0, RawMode, RawSubmits, RawWorkload};
 use crate::scenario::{Arrival, INPUT_NAMES, PLANTED, Planted, Submits, Workload};
 
@@ -30,7 +32,8 @@ pub(super) fn resolve(
     let raw = raw?;
     later(raw, at);
     let mode = raw.mode.and_then(|mode| self::mode(mode, at));
-    let call = call(raw, api, at);
+    let steps = steps(raw, api, at);
+    let call = call(raw, api, at).or_else(|| Some(Arc::clone(&steps.first()?.call)));
     let route = api.zip(call.as_deref()).and_then(|(api, call)| api.route_named(call));
     let input = input(raw.input.as_ref(), route.map(AsRef::as_ref), &at.key("input"));
     let deadline = raw.deadline.map_or(DEADLINE, Period::duration);
@@ -42,6 +45,7 @@ pub(super) fn resolve(
     let exit_0 = raw.suite.and_then(|suite| suite.exit_0);
     Some(Workload {
         call,
+        steps,
         operations: raw.operations.unwrap_or(OPERATIONS),
         exec_operations: raw.exec.and_then(|exec| exec.operations),
         concurrency: raw.concurrency.unwrap_or(1),
@@ -62,7 +66,6 @@ pub(super) fn resolve(
 fn later(raw: &RawWorkload, at: &At<'_>) {
     let delivers = raw.deliver.as_ref().is_some_and(|deliver| deliver.0 != "call");
     for (key, is_used, cure) in [
-        ("steps", raw.steps.is_some(), "name one route with `call`"),
         ("http", raw.http.is_some(), "name one route with `call`, and drive a command"),
         ("tenants", raw.tenants.is_some(), "leave it out; all operations are of one tenant"),
         ("clients", raw.clients.is_some(), "leave it out; one client is driven"),
@@ -120,6 +123,48 @@ fn call(raw: &RawWorkload, api: Option<&Api>, at: &At<'_>) -> Option<Arc<str>> {
         check_route(call, api, &at.key("call"));
     }
     Some(Arc::from(call.as_str()))
+}
+
+/// The steps of each operation.
+fn steps(raw: &RawWorkload, api: Option<&Api>, at: &At<'_>) -> Vec<Step> {
+    let Some(raw_steps) = &raw.steps else { return Vec::new() };
+    let at = at.key("steps");
+    if raw.mode == Some(RawMode::Suite) {
+        at.error("in suite mode the command decides what is called", |d| {
+            d.key().cure("leave `steps` out")
+        });
+    }
+    if raw_steps.is_empty() {
+        at.error("an operation without a step does nothing", |d| {
+            d.cure("name at least one, such as `[{call: authorize}, {call: capture, uses: {id: /id}}]`")
+        });
+    }
+    let mut steps = Vec::new();
+    for (index, step) in raw_steps.iter().enumerate() {
+        let at = at.index(index);
+        if let Some(api) = api {
+            check_route(&step.call, api, &at.key("call"));
+        }
+        let mut uses = BTreeMap::new();
+        for (name, place) in step.uses.iter().flatten() {
+            let at = at.key("uses").key(name);
+            match place.as_str() {
+                Some(pointer) if pointer.starts_with('/') && index > 0 => {
+                    uses.insert(name.clone(), pointer.to_owned());
+                }
+                Some(pointer) if pointer.starts_with('/') => {
+                    at.error("the first step has no answer before it to take from", |d| {
+                        d.key().cure("take it from the input, or make it a later step")
+                    });
+                }
+                _ => at.error("this is no place in an answer", |d| {
+                    d.cure("write a JSON pointer such as `/id`")
+                }),
+            }
+        }
+        steps.push(Step { call: Arc::from(step.call.as_str()), uses });
+    }
+    steps
 }
 
 /// Reports a route that the API does not have; true when it has it.

@@ -40,8 +40,22 @@ const FORMAT_TAG: &str = "brownout draw 1";
 /// assert!(Seed::new(1 << 53).is_none());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
-#[serde(transparent)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct Seed(u64);
+
+impl From<Seed> for u64 {
+    fn from(seed: Seed) -> Self {
+        seed.0
+    }
+}
+
+impl TryFrom<u64> for Seed {
+    type Error = String;
+
+    fn try_from(value: u64) -> Result<Self, String> {
+        Self::new(value).ok_or_else(|| format!("a seed is 0 to {}", Self::MAX.0))
+    }
+}
 
 impl Seed {
     /// The largest seed, 2^53 − 1.

@@ -664,7 +664,8 @@ fn serve_says_when_it_is_ready_and_ends_with_its_verdict() {
         stdout.read_line(&mut line).expect("a ready line");
         let ready: Value = serde_json::from_str(&line).expect("one line of JSON");
         let keys: Vec<&String> = ready.as_object().expect("an object").keys().collect();
-        let documented = ["ready", "scenario", "seed", "url", "api_key", "env", "trace", "control"];
+        let documented =
+            ["ready", "run", "scenario", "seed", "url", "api_key", "env", "trace", "control"];
         assert_eq!(keys, documented, "only what is documented");
         let url = ready["url"].as_str().expect("a URL");
         assert_eq!(ready["env"]["PAYMENTS_URL"], *url);

@@ -4,6 +4,7 @@
 //! **Invariant:** every server that a test starts ends with the test.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use reqwest::{Client, Method, RequestBuilder};
@@ -34,10 +35,11 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder for the traces");
         let mut child = Command::new(program())
             .current_dir(root())
-            .arg("serve")
+            .args(["serve", "--until-stdin-closes"])
             .args(arguments)
             .arg("--out")
             .arg(folder.path())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("brownout starts");
@@ -66,11 +68,10 @@ impl Server {
         told
     }
 
-    /// Ends it as Ctrl-C does; the exit code, and what it printed after the ready line.
+    /// Lets go of it as a test program does that ends, also by a kill; the exit code, and what it printed after
+    /// the ready line.
     fn end(mut self) -> (Option<i32>, Value) {
-        let process = i32::try_from(self.child.id()).expect("a process number");
-        let process = nix::unistd::Pid::from_raw(process);
-        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGINT).expect("it is there");
+        drop(self.child.stdin.take());
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).expect("the verdicts");
         let code = self.child.wait().expect("it ends").code();
@@ -165,7 +166,9 @@ async fn what_is_wrong_is_said_and_the_present_run_goes_on() {
     assert!(told["error"].as_str().is_some_and(|it| it.contains("no file is read")), "{told:#}");
     for (path, body, said) in [
         ("/v1/outcomes", "{}", "the body is no {\"operation\""),
+        ("/v1/outcomes", "{\"operation\": \"\", \"outcome\": \"failed\"}", "the body is no"),
         ("/v1/reset", "{\"sede\": 1}", "unknown field `sede`"),
+        ("/v1/reset", "{\"seed\": 9007199254740992}", "a seed is 0 to 9007199254740991"),
     ] {
         let (status, told) = answer(server.ask(Method::POST, path).body(body)).await;
         assert_eq!(status, 400, "{path}");
@@ -184,6 +187,40 @@ async fn what_is_wrong_is_said_and_the_present_run_goes_on() {
     let (status, told) = answer(request.header("content-type", "application/json")).await;
     assert_eq!((status, &told["seed"]), (200, &json!(9)), "{told:#}");
     assert_eq!(charge(&server, &told, "order-1").await, 201);
+}
+
+#[tokio::test]
+async fn a_scenario_that_cannot_start_is_refused_and_the_next_one_starts() {
+    let server = Server::start(&[]);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("bound").port();
+    let fixed = FAIR.replace("{api: payments}", &format!("{{api: payments, port: {port}}}"));
+    let (status, told) = answer(server.ask(Method::PUT, "/v1/scenario").body(fixed)).await;
+    assert_eq!(status, 500, "{told:#}");
+    assert!(told["error"].as_str().is_some_and(|it| it.contains(&port.to_string())), "{told:#}");
+    let mock = server.load(FAIR).await;
+    assert_eq!(charge(&server, &mock, "order-1").await, 201);
+}
+
+#[tokio::test]
+async fn a_run_that_another_has_replaced_is_not_taken_for_it() {
+    let server = Server::start(&[]);
+    let (first, second) = (server.load(FAIR).await, server.load("payments-calm").await);
+    assert_eq!((&first["run"], &second["run"]), (&json!(1), &json!(2)));
+    assert_eq!(second["scenario"], "payments-calm", "shipped scenarios go by their names");
+    let claim = json!({"operation": "order-1", "outcome": "failed"}).to_string();
+    let late = server.ask(Method::POST, "/v1/outcomes?run=1").body(claim);
+    let (status, told) = answer(late).await;
+    assert_eq!(status, 409);
+    assert!(told["error"].as_str().is_some_and(|it| it.starts_with("run 1 was ended by run 2")));
+    assert_eq!(answer(server.ask(Method::POST, "/v1/verdict?run=1")).await.0, 409);
+    let unknown = server.ask(Method::POST, "/v1/verdict?run=2&format=xml");
+    assert_eq!(answer(unknown).await.0, 400);
+    let present = answer(server.ask(Method::GET, "/v1/scenario")).await;
+    assert_eq!((present.0, &present.1["run"]), (200, &json!(2)), "it goes on");
+    assert_eq!(answer(server.ask(Method::POST, "/v1/verdict?run=2")).await.0, 200);
+    let (status, told) = answer(server.ask(Method::DELETE, "/v1/verdict")).await;
+    assert_eq!((status, told["error"].is_string()), (405, true));
 }
 
 #[tokio::test]
@@ -245,6 +282,8 @@ fn the_fixture_for_pytest_makes_the_verdict_the_assertion() {
     for (name, ending) in [
         ("test_with_a_key_it_passes", "PASSED"),
         ("test_without_a_key_it_fails", "FAILED"),
+        ("test_the_run_before_is_judged_when_the_next_is_loaded", "FAILED"),
+        ("test_an_api_of_ones_own_comes_along", "PASSED"),
         ("test_a_verdict_that_is_asked_for_is_the_tests_own", "PASSED"),
         ("test_a_wrong_scenario_is_told_where_it_is_wrong", "FAILED"),
         ("test_without_brownout_nothing_is_asked", "PASSED"),

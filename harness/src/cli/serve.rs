@@ -3,6 +3,7 @@
 //! **Invariant:** standard output holds one ready line of JSON and, at the end, one document with the verdicts
 //! of all runs.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -47,6 +48,9 @@ pub struct ServeArguments {
     /// Binds the control API to this port instead of a free one.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     control_port: Option<u16>,
+    /// Ends as well when standard input is closed: with the test program that started it, however that dies.
+    #[arg(long)]
+    until_stdin_closes: bool,
     /// The seed, whatever the scenario says (0 to 9007199254740991).
     #[arg(long, value_parser = seed, allow_negative_numbers = true, requires = "scenario")]
     seed: Option<Seed>,
@@ -78,24 +82,43 @@ pub fn run(arguments: &ServeArguments, terminal: Terminal) -> Result<Exit, Refus
         let reproduce = format!("brownout serve {} --seed {}", quoted(&file), seed.get());
         session.start(Loaded { file, scenario, reproduce }, seed)?;
     }
-    if let Some((served, scenario, seed)) = session.present() {
-        line.extend(reached(served, scenario, seed));
-    }
+    line.extend(session.present().map(reached).unwrap_or_default());
     let session = Arc::new(Mutex::new(session));
     let control = Control::start(Arc::clone(&session), arguments.control_port).map_err(|error| {
         Refusal::harness(format!(
-            "the control API cannot listen: {error}; choose another port with `--control-port`, or none"
+            "the control API cannot listen: {error}; choose another port with `--control-port`, or leave it out"
         ))
     })?;
     line.insert("control".to_owned(), json!({ "url": control.url(), "token": control.token() }));
     terminal.out(&format!("{}\n", Value::from(line)));
+    if let Some(why) = terminal.lost() {
+        return Err(Refusal::harness(format!("the ready line cannot be written: {why}")));
+    }
+    if arguments.until_stdin_closes {
+        end_with_stdin(over.clone())?;
+    }
     wait(&over)?;
     drop(control);
     let mut session = lock(&session);
-    session.end()?;
+    let ended = session.end().map(|_| ());
+    // What was judged before is told also where the last run did not come to its end.
     let report = Report { entries: session.entries().to_vec(), ..Report::default() };
     terminal.out(&(json::FORMAT.render)(&report));
+    ended?;
     Ok(report.verdict().into())
+}
+
+/// Ends the program with whoever holds the other end of its standard input, however that one dies.
+fn end_with_stdin(over: Stop) -> Result<(), Refusal> {
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || {
+            // What comes is nothing to us, and an error is an end as well.
+            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            over.stop();
+        })
+        .map(|_| ())
+        .map_err(|error| Refusal::because(&error))
 }
 
 /// Waits until the program is told to end, or a run has ended by itself.
@@ -111,7 +134,9 @@ impl From<SessionError> for Refusal {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::Run(error) => error.into(),
-            SessionError::NothingLoaded | SessionError::Place(_) => Self::harness(chain(&error)),
+            SessionError::NothingLoaded
+            | SessionError::Replaced { .. }
+            | SessionError::Place(_) => Self::harness(chain(&error)),
         }
     }
 }

@@ -113,7 +113,8 @@ pub(super) fn unclaimed<'a>(trace: &Trace, otherwise: &'a str) -> &'a str {
             "suite mode makes no claims, so this is not judged; use `--mode exec` or `--mode stdio`"
         }
         Mode::Serve if !claimed() => {
-            "nobody claims anything to `serve`, so this is not judged; use `brownout run`"
+            "nobody said what the client told its caller, so this is not judged; say it by \
+             `POST /v1/outcomes` of the control API, or use `brownout run`"
         }
         Mode::Suite | Mode::Serve | Mode::Stdio | Mode::Exec | Mode::Http | Mode::InProcess => {
             otherwise

@@ -15,7 +15,7 @@ mod session;
 pub use control::Control;
 pub use guard::Guard;
 pub use routes::reached;
-pub use session::{Loaded, Session, SessionError};
+pub use session::{Loaded, Playing, Session, SessionError};
 
 /// The description of the control API, as OpenAPI 3.1.
 pub const OPENAPI: &str = include_str!("openapi.json");

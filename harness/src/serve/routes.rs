@@ -26,12 +26,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::guard::Guard;
-use super::session::{Loaded, Session, SessionError};
+use super::session::{Loaded, Playing, Session, SessionError};
 use super::{OPENAPI, metrics};
 use crate::drive::claims::Statement;
-use crate::drive::nobody::Served;
-use crate::report::{Entry, PlacedDiagnostic, Report, registry};
-use crate::scenario::{Apis, Checked, Overrides, Scenario, read};
+use crate::report::{Entry, Format, PlacedDiagnostic, Report, registry};
+use crate::scenario::shipped;
+use crate::scenario::{Apis, Checked, Overrides, read};
 use crate::trace;
 
 /// The most bytes of a request.
@@ -81,15 +81,27 @@ pub(super) fn router(session: Arc<Mutex<Session>>, guard: Guard) -> Router {
 }
 
 async fn guarded(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    match shared.guard.check(text(header::HOST), text(header::ORIGIN), text(header::AUTHORIZATION))
-    {
-        Ok(()) => next.run(request).await,
+    match shared.guard.check(request.headers()) {
+        Ok(()) => in_words(next.run(request).await),
         Err(denied) => {
             let status = StatusCode::from_u16(denied.status()).unwrap_or(StatusCode::FORBIDDEN);
             refusal(status, &denied.to_string())
         }
+    }
+}
+
+/// What the router refuses by itself, with a sentence.
+fn in_words(response: Response) -> Response {
+    match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => refusal(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "there is no such method here; see /v1/openapi.json",
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let why = format!("the body is longer than {MOST_BYTES} bytes");
+            refusal(StatusCode::PAYLOAD_TOO_LARGE, &why)
+        }
+        _ => response,
     }
 }
 
@@ -100,7 +112,7 @@ fn refusal(status: StatusCode, why: &str) -> Response {
 impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::NothingLoaded => StatusCode::CONFLICT,
+            Self::NothingLoaded | Self::Replaced { .. } => StatusCode::CONFLICT,
             Self::Place(_) | Self::Run(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         refusal(status, &self.to_string())
@@ -122,19 +134,26 @@ fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next()
 }
 
+/// The run that is asked about, where the query says.
+fn run_of(query: Option<&str>) -> Option<u64> {
+    parameter(query, "run").map(|run| run.parse().unwrap_or(0))
+}
+
 async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-/// How the provider of a scenario is reached, in JSON.
+/// How the provider of a run is reached, in JSON.
 #[must_use]
-pub fn reached(served: &Served, scenario: &Scenario, seed: Seed) -> Map<String, Value> {
+pub fn reached(playing: Playing<'_>) -> Map<String, Value> {
+    let Playing { run, served, scenario, seed } = playing;
     let environment: Map<String, Value> = served
         .environment
         .iter()
         .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
         .collect();
     let mut told = Map::new();
+    told.insert("run".to_owned(), run.into());
     told.insert("scenario".to_owned(), scenario.name.clone().into());
     told.insert("seed".to_owned(), seed.get().into());
     told.insert("url".to_owned(), served.url.clone().into());
@@ -148,9 +167,7 @@ pub fn reached(served: &Served, scenario: &Scenario, seed: Seed) -> Map<String, 
 /// How the present provider is reached.
 fn told(session: &Session) -> Response {
     match session.present() {
-        Some((served, scenario, seed)) => {
-            axum::Json(reached(served, scenario, seed)).into_response()
-        }
+        Some(playing) => axum::Json(reached(playing)).into_response(),
         None => SessionError::NothingLoaded.into_response(),
     }
 }
@@ -163,9 +180,9 @@ async fn present(State(shared): State<Shared>) -> Response {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sent {
-    /// YAML in a text, or the scenario itself.
+    /// YAML in a text, the name of a shipped scenario, or the scenario itself.
     scenario: Value,
-    /// APIs of one's own, by the name that the scenario uses.
+    /// APIs of one's own, by the name that the scenario uses: documents, or YAML in texts.
     #[serde(default)]
     apis: BTreeMap<String, Value>,
     #[serde(default)]
@@ -175,15 +192,22 @@ struct Sent {
 impl Sent {
     fn read(headers: &HeaderMap, body: &Bytes, query: Option<&str>) -> Result<Self, String> {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let mut sent = if kind.is_some_and(|kind| kind.starts_with("application/json")) {
-            serde_json::from_slice(body).map_err(|error| {
-                format!("the body is no {{\"scenario\": …, \"apis\": …, \"seed\": …}}: {error}")
-            })?
-        } else {
-            let text = std::str::from_utf8(body)
-                .map_err(|_| "the scenario is not UTF-8; send YAML as text".to_owned())?;
-            Self { scenario: text.into(), apis: BTreeMap::new(), seed: None }
-        };
+        let mut sent =
+            if kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json")) {
+                serde_json::from_slice(body).map_err(|error| {
+                    format!("the body is no {{\"scenario\": …, \"apis\": …, \"seed\": …}}: {error}")
+                })?
+            } else {
+                let text = std::str::from_utf8(body)
+                    .map_err(|_| "the scenario is not UTF-8; send YAML as text".to_owned())?;
+                Self { scenario: text.into(), apis: BTreeMap::new(), seed: None }
+            };
+        for (name, api) in &mut sent.apis {
+            if let Some(text) = api.as_str() {
+                let value = serde_yaml::from_str(text);
+                *api = value.map_err(|error| format!("the API `{name}` is no YAML: {error}"))?;
+            }
+        }
         if let Some(seed) = parameter(query, "seed") {
             let number = seed.parse();
             sent.seed = Some(number.map_err(|_| format!("`{seed}` is no seed; send a number"))?);
@@ -195,7 +219,10 @@ impl Sent {
         let overrides = Overrides { seed: self.seed, ..Overrides::default() };
         let apis = Apis::Sent(&self.apis);
         match self.scenario.as_str() {
-            Some(text) => read("scenario.yaml", text.as_bytes(), apis, &overrides),
+            Some(text) => match shipped::find(text.trim()) {
+                Some(shipped) => read(shipped.path, shipped.text.as_bytes(), apis, &overrides),
+                None => read("scenario.yaml", text.as_bytes(), apis, &overrides),
+            },
             None => {
                 // JSON is YAML.
                 let text = format!("{:#}", self.scenario);
@@ -261,13 +288,24 @@ async fn reset(State(shared): State<Shared>, body: Bytes) -> Response {
     .await
 }
 
-async fn outcome(State(shared): State<Shared>, body: Bytes) -> Response {
+async fn outcome(
+    State(shared): State<Shared>,
+    axum::extract::RawQuery(query): axum::extract::RawQuery,
+    body: Bytes,
+) -> Response {
+    let named = |it: &Statement| it.operation.as_deref().is_some_and(|name| !name.is_empty());
     let statement = std::str::from_utf8(&body).ok().and_then(Statement::from_report);
-    let Some(statement) = statement.filter(|it| it.operation.is_some()) else {
-        let why = "the body is no {\"operation\": NAME, \"outcome\": \"succeeded\"|\"failed\"|\"unknown\"}";
+    let Some(statement) = statement.filter(|it| named(it) && it.submit > 0) else {
+        let why = "the body is no {\"operation\": NAME, \"outcome\": \"succeeded\"|\"failed\"|\"unknown\"}, \
+                   with a `submit` from 1";
         return refusal(StatusCode::BAD_REQUEST, why);
     };
-    match ask(shared, move |session| session.say(statement)).await {
+    let run = run_of(query.as_deref());
+    let said = ask(shared, move |session| {
+        session.check(run)?;
+        session.say(statement)
+    });
+    match said.await {
         Err(error) => error.into_response(),
         Ok(told) => axum::Json(json!({ "taken": told.await.unwrap_or(false) })).into_response(),
     }
@@ -277,9 +315,17 @@ async fn finish(
     State(shared): State<Shared>,
     axum::extract::RawQuery(query): axum::extract::RawQuery,
 ) -> Response {
-    ask(shared, move |session| match session.end().map(|_| ()) {
-        Ok(()) => judged(session, query.as_deref()),
-        Err(error) => error.into_response(),
+    ask(shared, move |session| {
+        let format = match format(query.as_deref()) {
+            Ok(format) => format,
+            Err(refused) => return refused,
+        };
+        let ended =
+            session.check(run_of(query.as_deref())).and_then(|()| session.end().map(|_| ()));
+        match ended {
+            Ok(()) => judged(session, format),
+            Err(error) => error.into_response(),
+        }
     })
     .await
 }
@@ -288,22 +334,36 @@ async fn verdict(
     State(shared): State<Shared>,
     axum::extract::RawQuery(query): axum::extract::RawQuery,
 ) -> Response {
-    ask(shared, move |session| judged(session, query.as_deref())).await
+    ask(shared, move |session| {
+        let format = match format(query.as_deref()) {
+            Ok(format) => format,
+            Err(refused) => return refused,
+        };
+        match session.check(run_of(query.as_deref())) {
+            Ok(()) => judged(session, format),
+            Err(error) => error.into_response(),
+        }
+    })
+    .await
+}
+
+/// The format that is asked for.
+fn format(query: Option<&str>) -> Result<&'static Format, Response> {
+    let name = parameter(query, "format").unwrap_or_else(|| "json".to_owned());
+    registry::find(&name).ok_or_else(|| {
+        let known: Vec<&str> = registry::FORMATS.iter().map(|format| format.name).collect();
+        let why = format!("there is no format `{name}`; there is {}", known.join(", "));
+        refusal(StatusCode::BAD_REQUEST, &why)
+    })
 }
 
 /// The verdict of the run that ended last.
-fn judged(session: &Session, query: Option<&str>) -> Response {
+fn judged(session: &Session, format: &Format) -> Response {
     let Some(entry) = session.entries().last() else {
         return refusal(StatusCode::CONFLICT, "no run has ended yet; POST /v1/verdict ends one");
     };
-    let name = parameter(query, "format").unwrap_or_else(|| "json".to_owned());
-    let Some(format) = registry::find(&name) else {
-        let known: Vec<&str> = registry::FORMATS.iter().map(|format| format.name).collect();
-        let why = format!("there is no format `{name}`; there is {}", known.join(", "));
-        return refusal(StatusCode::BAD_REQUEST, &why);
-    };
     let report = Report { entries: vec![Entry::clone(entry)], ..Report::default() };
-    let kind = if name == "json" { "application/json" } else { "text/plain; charset=utf-8" };
+    let kind = if format.name == "json" { "application/json" } else { "text/plain; charset=utf-8" };
     let text = anstream::adapter::strip_str(&(format.render)(&report)).to_string();
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
@@ -360,7 +420,7 @@ impl Following {
     async fn has_ended(&self) -> bool {
         let path = self.path.clone();
         ask(self.shared.clone(), move |session| {
-            session.present().is_none_or(|(served, ..)| served.trace.as_ref() != Some(&path))
+            session.present().is_none_or(|it| it.served.trace.as_ref() != Some(&path))
         })
         .await
     }

@@ -4,7 +4,8 @@
 //! **Invariant:** every run that was started is ended, judged and kept, also when the next one cannot start.
 
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use brownout_provider::seed::Seed;
@@ -61,12 +62,36 @@ struct Present {
     thread: JoinHandle<Result<Run, RunError>>,
 }
 
+/// A run that is under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Playing<'a> {
+    /// Its number in the session, from 1.
+    pub run: u64,
+    /// How its provider is reached.
+    pub served: &'a Served,
+    /// What it plays.
+    pub scenario: &'a Scenario,
+    /// Its seed.
+    pub seed: Seed,
+}
+
 /// Why a session cannot do what it is asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// No scenario is loaded.
     #[error("no scenario is loaded; load one first")]
     NothingLoaded,
+    /// Another run has taken the place of the one that is asked about.
+    #[error(
+        "run {asked} was ended by run {now}, which somebody else started; run tests that share a server one \
+         after the other"
+    )]
+    Replaced {
+        /// The run that is asked about.
+        asked: u64,
+        /// The run that was started last.
+        now: u64,
+    },
     /// The folder for its trace cannot be made.
     #[error("{0}")]
     Place(String),
@@ -92,14 +117,17 @@ impl Session {
         self.end()?;
         self.latest = Some((loaded.clone(), seed));
         self.runs += 1;
-        let number = if self.runs == 1 { String::new() } else { format!("-{}", self.runs) };
-        let name = format!("serve-{}{number}", seed.get());
+        // Several servers may write below one folder.
+        let name = format!("serve-{}-{}-{}", seed.get(), std::process::id(), self.runs);
         let dir = (self.places)(&loaded.scenario.name, &name).map_err(SessionError::Place)?;
         let (tell, told) = mpsc::channel();
+        let was_ready = Arc::new(AtomicBool::new(false));
+        let is_ready = Arc::clone(&was_ready);
         let (says, heard) = Words::new();
         let until = Stop::new();
         let nobody = Nobody::new(
             Box::new(move |served: &Served| {
+                is_ready.store(true, Ordering::Relaxed);
                 // Whoever asked has waited, or has gone with the whole program.
                 let _ = tell.send(served.clone());
             }),
@@ -119,7 +147,8 @@ impl Session {
             .name("brownout-serve".to_owned())
             .spawn(move || {
                 let run = run_main(&scenario, seed, &Client::Nobody(nobody.into()), &options);
-                if !ended.is_stopped() {
+                // One that never began is told to whoever asked for it.
+                if was_ready.load(Ordering::Relaxed) && !ended.is_stopped() {
                     broken.stop();
                 }
                 run
@@ -127,13 +156,15 @@ impl Session {
             .map_err(|source| RunError::System { what: "start a thread", source })?;
         let Ok(served) = told.recv() else {
             // It ended before it was ready, and says why.
-            self.broken = Stop::new();
             return Err(match joined(thread) {
                 Err(error) => SessionError::Run(error),
                 Ok(_) => SessionError::NothingLoaded,
             });
         };
-        self.port = self.port.or_else(|| port_of(&served.url));
+        let fixes_its_own = loaded.scenario.providers.values().any(|spec| spec.port.is_some());
+        if !fixes_its_own {
+            self.port = self.port.or_else(|| port_of(&served.url));
+        }
         let present = Present { loaded, seed, served, until, says, thread };
         Ok(&self.present.insert(present).served)
     }
@@ -162,11 +193,11 @@ impl Session {
         Ok(self.entries.last())
     }
 
-    /// How the present provider is reached, and the scenario and seed that it plays.
+    /// The run that is under way.
     #[must_use]
-    pub fn present(&self) -> Option<(&Served, &Scenario, Seed)> {
-        let present = self.present.as_ref()?;
-        Some((&present.served, &present.loaded.scenario, present.seed))
+    pub fn present(&self) -> Option<Playing<'_>> {
+        let Present { served, loaded, seed, .. } = self.present.as_ref()?;
+        Some(Playing { run: self.runs, served, scenario: &loaded.scenario, seed: *seed })
     }
 
     /// What came of the runs that have ended, in their order.
@@ -194,6 +225,22 @@ impl Session {
         let (tell, told) = oneshot::channel();
         present.says.say(Said { statement, taken: tell });
         Ok(told)
+    }
+}
+
+impl Session {
+    /// Holds what is asked against the run that was started last.
+    ///
+    /// # Errors
+    ///
+    /// When it is about another run.
+    pub const fn check(&self, asked: Option<u64>) -> Result<(), SessionError> {
+        match asked {
+            Some(asked) if asked != self.runs => {
+                Err(SessionError::Replaced { asked, now: self.runs })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -36,6 +36,26 @@ def test_without_a_key_it_fails(brownout):
     pay_for_all(brownout(f"{SCENARIOS}/lost-response.yaml", seed=3), keyed=False)
 
 
+def test_the_run_before_is_judged_when_the_next_is_loaded(brownout):
+    pay_for_all(brownout("payments-lost-response", seed=3), keyed=False)
+    pay_for_all(brownout("payments-lost-response", seed=3), keyed=True)
+
+
+def test_an_api_of_ones_own_comes_along(brownout):
+    with open("mock-provider/apis/payments.yaml", encoding="utf-8") as file:
+        own = {"mine": file.read()}
+    scenario = {
+        "version": 1,
+        "name": "mine",
+        "provider": {"api": "mine"},
+        "workload": {"mode": "suite"},
+        "expect": ["no_double_charges"],
+    }
+    mock = brownout(scenario, apis=own)
+    pay_for_all(mock, keyed=True)
+    assert mock.verdict()["scenarios"][0]["name"] == "mine"
+
+
 def test_a_verdict_that_is_asked_for_is_the_tests_own(brownout):
     mock = brownout(f"{SCENARIOS}/lost-response.yaml", seed=3)
     pay_for_all(mock, keyed=False)

@@ -5,8 +5,8 @@
 //! | floor | modules |
 //! |---|---|
 //! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `hex` `event` `document` `hint` `template` |
-//! | data | `api` `fault` `framing` `malformed` `rule` |
-//! | decisions | `plan` `ledger` `idempotency` `rate_limit` `recognition` |
+//! | data | `api` `fault` `framing` `malformed` `rate_limit` `rule` |
+//! | decisions | `plan` `ledger` `idempotency` `recognition` |
 //! | state machine | `provider` |
 //! | shell | `shell` (the only place for sockets, clocks and hyper) |
 

@@ -1,5 +1,7 @@
 //! A request as plain data: what the shell read from the wire, before anybody knows what it means.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -11,6 +13,8 @@ pub struct Request {
     pub connection: u64,
     /// True when an earlier request was answered on the same connection.
     pub reused: bool,
+    /// The client's address, where it came over a network.
+    pub peer: Option<IpAddr>,
     /// The method as sent.
     pub method: Method,
     /// Path and query as sent, with any operation token still in front.

@@ -126,6 +126,7 @@ fn ask(order: u64, keyed: bool) -> Request {
     Request {
         connection: 1,
         reused: false,
+        peer: None,
         method: http::Method::POST,
         target: "/v1/charges".to_owned(),
         headers,

@@ -301,6 +301,7 @@ fn request(order: u64) -> Request {
     Request {
         connection: 1,
         reused: false,
+        peer: None,
         method: http::Method::POST,
         target: "/v1/charges".to_owned(),
         headers,

@@ -45,6 +45,7 @@ impl Engine {
         let request = Request {
             connection: 0,
             reused: false,
+            peer: None,
             method: method.clone(),
             target: target.to_owned(),
             headers: headers.clone(),

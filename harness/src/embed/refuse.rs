@@ -60,6 +60,9 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         Action::Key(_) => {
             Some("idempotency keys are the server's own; leave them out there to see the same")
         }
+        Action::Limit(_) => {
+            Some("the limit is the server's own; use `rate_limited` or `status: {code: 403}`")
+        }
         Action::Duplicate { .. } => {
             Some("a request that has arrived is served once; send it twice in the test")
         }
@@ -128,6 +131,7 @@ pub(super) fn in_a_responder(action: &Action) -> Option<&'static str> {
         Action::Delay { .. }
         | Action::Door(_)
         | Action::Key(_)
+        | Action::Limit(_)
         | Action::Duplicate { .. }
         | Action::End { .. } => of_the_provider(action),
     }

@@ -9,7 +9,7 @@ use brownout_provider::coordinates::Coordinates;
 use brownout_provider::document::{At, decode};
 use brownout_provider::event::{ClaimBy, Class, Mode};
 use brownout_provider::exchange::End;
-use brownout_provider::fault::{Action, Ending, Group, HintSpec, KeyFault, Point};
+use brownout_provider::fault::{Action, Ending, Group, HintSpec, KeyFault, LimitFault, Point};
 use brownout_provider::seed::RuleKey;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -171,6 +171,9 @@ impl Means {
             Action::Drip { .. } => self.hang = true,
             Action::Duplicate { .. } | Action::Door(_) => {}
             Action::Key(fault) => self.add_key(scenario, fault),
+            Action::Limit(LimitFault::Ban { .. }) => (self.failure, self.permanent) = (true, true),
+            // The limit itself is looked at beside the rules.
+            Action::Limit(_) => {}
             Action::End { at, ending } => {
                 self.lost_answer |= matches!(at, Point::AfterCommit | Point::MidBody);
                 self.add_ending(scenario, ending);

@@ -226,6 +226,7 @@ fn request(operation: &Operation, now_us: u64) -> Request {
     Request {
         connection: 1,
         reused: false,
+        peer: None,
         method: Method::POST,
         target: format!("{}/v1/charges", operation.url),
         headers,

@@ -221,6 +221,7 @@ impl Promises {
     fn allow(self, action: &Action, most: u32) -> bool {
         match action {
             Action::Key(fault) => !self.keys_honored || fault.honors_keys(),
+            Action::Limit(fault) => !self.recovers || !fault.lasts(),
             // What a gateway repeats later may come when the provider has to be well again.
             Action::Duplicate { apart_us, .. } => {
                 !self.unrepeated && (*apart_us == 0 || !self.recovers)
@@ -253,6 +254,7 @@ fn is_steady(variant: &Variant) -> bool {
             Action::Delay { .. }
             | Action::Drip { .. }
             | Action::Key(_)
+            | Action::Limit(_)
             | Action::Duplicate { .. }
             | Action::End { .. }
             | Action::Door(_) => None,

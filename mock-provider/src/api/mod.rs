@@ -8,6 +8,7 @@ mod answer;
 mod build;
 mod call;
 mod error;
+mod limit;
 mod load;
 mod need;
 mod pointer;
@@ -28,12 +29,13 @@ pub use call::{
     Call, Encoding, canonical, decode, encode, hex, read_form, without_mark, write_form,
 };
 pub use error::{ErrorContext, ErrorSpec, Errors, Standard, Which};
+pub use limit::{Cost, LimitScope, LimitState, RateLimitPolicy, Told};
 pub use load::{from_value, load, names, of_host, shipped, shipped_hosts};
 pub use need::{FieldRule, Kind, Need, brief, same};
 pub use pointer::Pointer;
 pub use policy::{
-    Auth, Classes, HeaderTemplate, IdempotencyPolicy, KeyCarrier, KeyScope, LimitAlgorithm,
-    LimitScope, LimitState, RateLimitPolicy, Refusal, Stores, usual_class,
+    Auth, Classes, HeaderTemplate, IdempotencyPolicy, KeyCarrier, KeyScope, Refusal, Stores,
+    usual_class,
 };
 pub use route::{
     Creates, Discriminator, EffectDraft, EffectSpec, IdSpec, Lists, Pattern, RequestTemplate,

@@ -1,4 +1,4 @@
-//! The policies of an API, ready to use: keys, limits, hints, classes of answers.
+//! The policies of an API, ready to use: keys, hints, classes of answers.
 //!
 //! Data and small look-ups only; the machines that act on them stand on higher floors.
 //! **Invariant:** nothing here knows a vendor; all of it comes from an API file or a scenario.
@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::pointer::Pointer;
 use crate::event::Class;
 use crate::template::Template;
-use crate::units::duration_text;
 
 /// How a client shows who it is.
 #[derive(Clone, Debug)]
@@ -146,84 +145,6 @@ impl IdempotencyPolicy {
 
 fn unquoted(text: &str) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
-}
-
-/// What shares a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitScope {
-    /// All requests with one key.
-    ApiKey,
-    /// All requests.
-    Global,
-    /// All requests to one route.
-    Route,
-}
-
-impl LimitScope {
-    /// The word in YAML and in the trace.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ApiKey => "api_key",
-            Self::Global => "global",
-            Self::Route => "route",
-        }
-    }
-}
-
-/// By which rule a limiter counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitAlgorithm {
-    /// Tokens that drop into a bucket at a steady rate.
-    TokenBucket,
-}
-
-/// A limit on requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimitPolicy {
-    /// By which rule.
-    pub algorithm: LimitAlgorithm,
-    /// Requests in one period, at least 1.
-    pub limit: u32,
-    /// The period in microseconds, at least 1.
-    pub per_us: u64,
-    /// The most requests at once, at least 1.
-    pub burst: u32,
-    /// What shares it.
-    pub scope: LimitScope,
-}
-
-/// What headers say of a limiter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LimitState {
-    /// The limit.
-    pub limit: u64,
-    /// Requests that would pass right now.
-    pub remaining: u64,
-    /// Until the limiter is fresh again, in microseconds.
-    pub reset_us: u64,
-    /// The limiter's period in microseconds.
-    pub window_us: u64,
-    /// Now, in whole seconds since 1970, by the clock that the client has.
-    pub now_s: u64,
-}
-
-impl LimitState {
-    /// The names that header templates and bodies use: `limit`, `remaining`, `reset_s`, `reset_ms`,
-    /// `reset_epoch_s`, `reset_duration` (`6m0s`, `12ms`) and `window_s`.
-    #[must_use]
-    pub fn value(&self) -> Value {
-        let reset_s = self.reset_us.div_ceil(1_000_000);
-        serde_json::json!({
-            "limit": self.limit,
-            "remaining": self.remaining,
-            "reset_s": reset_s,
-            "reset_ms": self.reset_us.div_ceil(1_000),
-            "reset_epoch_s": self.now_s.saturating_add(reset_s),
-            "reset_duration": duration_text(self.reset_us.div_ceil(1_000)),
-            "window_s": self.window_us.div_ceil(1_000_000),
-        })
-    }
 }
 
 /// Which answers mean what.

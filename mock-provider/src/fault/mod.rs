@@ -6,6 +6,7 @@
 //! **Invariant:** a fault decides from its parameters and its draw alone.
 
 mod bad_chunk;
+mod ban;
 mod clean_cut;
 mod close;
 mod close_idle;
@@ -25,10 +26,13 @@ mod key_fault;
 mod key_required_late;
 mod late_key;
 mod latency;
+mod limit_fault;
 mod lognormal;
+mod lying_limit;
 mod malformed;
 mod mismatch_accepted;
 mod mismatch_rejected;
+mod noisy_neighbour;
 mod parts;
 mod permanent_error;
 mod rate_limited;
@@ -44,6 +48,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod throttle_bandwidth;
+mod tighten;
 mod truncate;
 mod truncated_key;
 mod untrusted;
@@ -64,6 +69,7 @@ use crate::framing::Misframed;
 pub use crate::hint::{HintSpec, LimitHeaders};
 use crate::seed::Draw;
 pub use key_fault::KeyFault;
+pub use limit_fault::{Lie, LimitFault};
 
 /// Which of the four groups a fault belongs to; the group says how faults that strike together combine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,6 +148,8 @@ pub enum Action {
     },
     /// The idempotency key is treated in another way than honestly.
     Key(KeyFault),
+    /// The limit on requests is treated in another way than as its policy says.
+    Limit(LimitFault),
     /// A gateway repeats the request `times` more times, `apart_us` apart; the client gets the
     /// original's answer.
     Duplicate {

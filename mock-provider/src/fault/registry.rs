@@ -2,12 +2,12 @@
 
 use super::FaultKind;
 use super::{
-    bad_chunk, clean_cut, close, close_idle, conflict, drip, duplicate_request, early_response,
-    expired_certificate, forget_key, garbage, half_close, handshake_reset, hang, ignore_key,
-    key_required_late, late_key, latency, malformed, mismatch_accepted, mismatch_rejected,
-    permanent_error, rate_limited, refuse, replay_altered, replay_error, replay_other,
-    replay_status, reset, should_retry, status, throttle_bandwidth, truncate, truncated_key,
-    untrusted, wrong_content_length, wrong_host,
+    bad_chunk, ban, clean_cut, close, close_idle, conflict, drip, duplicate_request,
+    early_response, expired_certificate, forget_key, garbage, half_close, handshake_reset, hang,
+    ignore_key, key_required_late, late_key, latency, lying_limit, malformed, mismatch_accepted,
+    mismatch_rejected, noisy_neighbour, permanent_error, rate_limited, refuse, replay_altered,
+    replay_error, replay_other, replay_status, reset, should_retry, status, throttle_bandwidth,
+    tighten, truncate, truncated_key, untrusted, wrong_content_length, wrong_host,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
@@ -49,6 +49,10 @@ pub static FAULTS: &[&FaultKind] = &[
     &truncated_key::TRUNCATED_KEY,
     &key_required_late::KEY_REQUIRED_LATE,
     &duplicate_request::DUPLICATE_REQUEST,
+    &lying_limit::LYING_LIMIT,
+    &tighten::TIGHTEN,
+    &ban::BAN,
+    &noisy_neighbour::NOISY_NEIGHBOUR,
 ];
 
 /// The fault of that name.

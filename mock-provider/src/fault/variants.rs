@@ -222,16 +222,30 @@ mod tests {
 
     use super::super::registry::FAULTS;
     use super::*;
-    use crate::api::load;
+    use crate::api::{Cost, LimitScope, RateLimitPolicy, load};
+    use crate::rate_limit::{Rate, registry as algorithms};
 
     fn payments() -> Arc<Api> {
         let diagnostics = Diagnostics::new();
         load("payments", Path::new("."), &diagnostics.root()).expect("a shipped API").0
     }
 
+    /// The same with a limit that all share, so that every fault has something to strike.
+    fn limited() -> Arc<Api> {
+        let mut api = Arc::unwrap_or_clone(payments());
+        api.rate_limit = Some(RateLimitPolicy {
+            algorithm: algorithms::ALGORITHMS[0],
+            rate: Rate { limit: 10, per_us: 1_000_000, burst: 10 },
+            scope: LimitScope::Global,
+            cost: Cost::Units(1),
+            quota: None,
+        });
+        Arc::new(api)
+    }
+
     #[test]
     fn every_fault_has_variants_and_the_first_is_the_simplest() {
-        let api = payments();
+        let api = limited();
         for kind in FAULTS {
             let found = variants(kind, &api, "create_charge");
             let bare = (kind.parse)(&Value::Null, &Diagnostics::new().root());

@@ -326,6 +326,7 @@ fn detail(fault: &dyn Fault, action: &Action) -> String {
         Action::Drip { .. }
         | Action::Door(_)
         | Action::Key(_)
+        | Action::Limit(_)
         | Action::Duplicate { .. }
         | Action::End { .. } => fault.detail(),
     }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, header};
 use serde_json::Value;
 
-use super::open::{Open, Own, Place, Stage};
+use super::limits::Limited;
+use super::open::{Open, Place, Stage};
 use super::struck::Struck;
 use super::{Provider, RuleKey};
-use crate::api::{Api, LimitScope, Reading, Route, Standard, Which};
+use crate::api::{Api, Reading, Route, Standard, Which};
 use crate::coordinates::Coordinates;
-use crate::event::{Class, Digest16, EventKind, RateLimited, Recognized, RequestReceived, Side};
+use crate::event::{Class, Digest16, EventKind, Recognized, RequestReceived, Side};
 use crate::exchange::{Exchange, ExchangeId, Next};
 use crate::fault::Point;
-use crate::hint::HintSpec;
 use crate::plan::{Decision, Situation};
 use crate::recognition::{Evidence, Recognition};
 use crate::request::Request;
@@ -149,6 +149,8 @@ impl Provider {
             planned: None,
             gone: false,
             limit: None,
+            peer: request.peer,
+            counted: None,
         });
         open.struck.locate(&request.target, &read.target);
         let classes = &self.api.classes;
@@ -199,6 +201,8 @@ impl Provider {
                     planned: None,
                     gone: false,
                     limit: None,
+                    peer: open.peer,
+                    counted: None,
                 };
                 self.open.insert(id, Box::new(repeat));
                 self.pending += 1;
@@ -232,13 +236,26 @@ impl Provider {
             let own = self.refuse(open, Which::Standard(Standard::Unauthorized), None);
             return self.reply(open, own);
         }
+        if let Some(next) = self.turn_away(open) {
+            return next;
+        }
         if let Some((mark, ending)) = open.struck.ending_at(&[Point::Throttling]) {
             self.emit_strike(open, &mark);
             return self.end(open, &mark, ending, None);
         }
-        if let Some(own) = self.limit(open) {
-            return self.reply(open, own);
+        match self.limit(open) {
+            Limited::Refused(own) => self.reply(open, *own),
+            Limited::Held(until_us) => {
+                open.stage = Stage::Held;
+                self.pending += 1;
+                Next::Wait { until_us }
+            }
+            Limited::Passes => self.go_on(open),
         }
+    }
+
+    /// The limiter has let the request through.
+    pub(super) fn go_on(&mut self, open: &mut Open) -> Next {
         let work = self.settle(open);
         for mark in std::mem::take(&mut open.struck.before.marks) {
             self.emit_strike(open, &mark);
@@ -251,32 +268,6 @@ impl Provider {
                 Next::Wait { until_us: open.now_us.saturating_add(micros) }
             }
         }
-    }
-
-    /// What the provider's own limiter says; `Some` when it refuses.
-    fn limit(&mut self, open: &mut Open) -> Option<Own> {
-        let (bucket, scope, _) = self.limiter.as_mut()?;
-        let scope = *scope;
-        let route = open.place.as_ref().map(|place| Arc::clone(&place.route.name));
-        let who = match scope {
-            LimitScope::ApiKey => Arc::clone(&open.account),
-            LimitScope::Global => "".into(),
-            LimitScope::Route => route.unwrap_or_default(),
-        };
-        let admission = bucket.admit(&who, open.now_us);
-        open.limit = Some(self.limit_state(admission, open.now_us));
-        if admission.admitted {
-            return None;
-        }
-        let event = RateLimited {
-            request: open.id,
-            scope: scope.name().into(),
-            limit: admission.limit,
-            retry_after_us: admission.retry_after_us,
-        };
-        self.emit(open.now_us, EventKind::RateLimited(event));
-        let hint = HintSpec::Seconds(admission.retry_after_us);
-        Some(self.refuse(open, Which::Standard(Standard::RateLimited), Some(&hint)))
     }
 
     /// What the trace says of the arrival of a gateway's repeat.

@@ -34,13 +34,14 @@ impl Provider {
         }
         self.recognizer.ended(id, whole);
         match open.stage {
-            Stage::Arrive | Stage::Work(_) | Stage::Reply(_) => {
+            Stage::Arrive | Stage::Held | Stage::Work(_) | Stage::Reply(_) => {
                 open.gone = true;
                 self.open.insert(id, open);
             }
             Stage::Handed { .. } => {
                 open.now_us = finish.end_at_us;
                 self.give_back_at_close(&mut open);
+                self.leave_limiter(&mut open);
             }
         }
     }

@@ -435,6 +435,7 @@ impl Trial {
         let request = Request {
             connection: 1,
             reused: false,
+            peer: None,
             method: Method::POST,
             target: "/v1/charges".to_owned(),
             headers,

@@ -32,6 +32,7 @@ impl Alias {
                 Action::Key(fault) => Self::of(&fault),
                 Action::Delay { .. }
                 | Action::Drip { .. }
+                | Action::Limit(_)
                 | Action::Duplicate { .. }
                 | Action::End { .. }
                 | Action::Door(_) => None,

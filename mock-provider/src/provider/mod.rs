@@ -17,6 +17,7 @@ mod door;
 mod finish;
 mod interpose;
 mod keys;
+mod limits;
 mod open;
 mod struck;
 mod work;
@@ -29,7 +30,7 @@ use std::time::SystemTime;
 use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 
-use crate::api::{Api, Extractor, LimitScope, LimitState};
+use crate::api::{Api, Extractor};
 use crate::coordinates::Coordinates;
 use crate::event::{ConnectionEnded, Event, EventKind, FaultInjected, Side};
 use crate::exchange::{End, ExchangeId, Next};
@@ -37,7 +38,6 @@ use crate::hint::{Wall, WallClock};
 use crate::idempotency::IdempotencyStore;
 use crate::ledger::Ledger;
 use crate::plan::FaultPlan;
-use crate::rate_limit::{Admission, TokenBucket, TokenBucketPolicy};
 use crate::recognition::{Recognizer, Submitted};
 use crate::rule::Rule;
 use crate::seed::{RuleKey, Seed};
@@ -48,6 +48,7 @@ use arrival::Arrivals;
 use arrive::Credential;
 use door::AtDoor;
 use keys::Alias;
+use limits::Limits;
 use open::{Open, Own, Place, Stage};
 use struck::Mark;
 
@@ -86,7 +87,7 @@ pub struct Provider {
     store: IdempotencyStore<Own>,
     /// By which other names keys must be found.
     aliases: Vec<Alias>,
-    limiter: Option<(TokenBucket, LimitScope, u64)>,
+    limits: Option<Limits>,
     ledger: Ledger,
     /// How many attempts each operation, submit and route has seen.
     attempts: IndexMap<(Arc<str>, u32, Arc<str>), u32, FixedState>,
@@ -116,14 +117,7 @@ impl Provider {
     pub fn new(setup: Setup) -> Self {
         let Setup { name, api, rules, seed, wall, operation_id, limits } = setup;
         let plan = FaultPlan::new(rules, seed);
-        let limiter = api.rate_limit.filter(|_| limits).map(|policy| {
-            let bucket = TokenBucket::new(TokenBucketPolicy {
-                limit: policy.limit,
-                per_us: policy.per_us,
-                burst: policy.burst,
-            });
-            (bucket, policy.scope, policy.per_us)
-        });
+        let limits = api.rate_limit.as_ref().filter(|_| limits).map(Limits::new);
         let retention_us = api.idempotency.as_ref().map_or(0, |policy| policy.retention_us);
         Self {
             wants_heads: plan.strikes_at_accept(),
@@ -134,7 +128,7 @@ impl Provider {
             recognizer: Recognizer::new(&api, operation_id),
             credential: None,
             store: IdempotencyStore::new(retention_us),
-            limiter,
+            limits,
             ledger: Ledger::default(),
             attempts: IndexMap::default(),
             open: BTreeMap::new(),
@@ -183,6 +177,10 @@ impl Provider {
             Stage::Arrive => {
                 self.pending -= 1;
                 self.arrive_again(&mut open)
+            }
+            Stage::Held => {
+                self.pending -= 1;
+                self.go_on(&mut open)
             }
             Stage::Work(work) => {
                 self.pending -= 1;
@@ -242,6 +240,7 @@ impl Provider {
             Next::Wait { .. } => {}
             Next::Answer(_) | Next::Silence | Next::Drop(_) | Next::Done if nobody_waits => {
                 self.give_back_at_close(&mut open);
+                self.leave_limiter(&mut open);
                 return Next::Done;
             }
             Next::Answer(_) | Next::Silence | Next::Drop(_) | Next::Done => {}
@@ -272,16 +271,6 @@ impl Provider {
     fn epoch_s(&self, now_us: u64) -> u64 {
         let now = self.wall(now_us).now();
         now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-    }
-
-    fn limit_state(&self, admission: Admission, now_us: u64) -> LimitState {
-        LimitState {
-            limit: admission.limit,
-            remaining: admission.remaining,
-            reset_us: admission.reset_us,
-            window_us: self.limiter.as_ref().map_or(0, |(_, _, per_us)| *per_us),
-            now_s: self.epoch_s(now_us),
-        }
     }
 
     fn coordinates<'a>(&'a self, place: &'a Place) -> Coordinates<'a> {

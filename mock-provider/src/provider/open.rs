@@ -3,6 +3,7 @@
 //! **Invariant:** an open request is owned by exactly one stage, and leaves the provider's table only
 //! when nobody will ask for it again.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -48,6 +49,10 @@ pub(super) struct Open {
     pub(super) gone: bool,
     /// What the limiter said, for headers and bodies that tell of it.
     pub(super) limit: Option<crate::api::LimitState>,
+    /// Where the request comes from, over a network.
+    pub(super) peer: Option<IpAddr>,
+    /// Against whose limit the request was counted, until it is over.
+    pub(super) counted: Option<Arc<str>>,
 }
 
 /// The coordinates of a request, owned, with its route.
@@ -80,6 +85,8 @@ impl Place {
 pub(super) enum Stage {
     /// A gateway's repeat that has still to arrive.
     Arrive,
+    /// The limiter holds the request back for a while.
+    Held,
     /// The work is still to be done.
     Work(Work),
     /// The provider's own answer is ready and waits to be sent.

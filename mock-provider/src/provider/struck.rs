@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::exchange::Pace;
-use crate::fault::{Action, CHUNKS, DelayPoint, Ending, KeyFault, Malformed, Point};
+use crate::fault::{Action, CHUNKS, DelayPoint, Ending, KeyFault, LimitFault, Malformed, Point};
 use crate::malformed::Kind;
 use crate::plan::{Decision, Strike};
 use crate::units::in_words_exactly;
@@ -28,6 +28,8 @@ pub(super) struct Struck {
     pub(super) drip: Option<(Mark, Pace)>,
     /// The key is treated in another way than honestly.
     pub(super) keys: Vec<(Mark, KeyFault)>,
+    /// The limit is treated in another way than as its policy says.
+    pub(super) limits: Vec<(Mark, LimitFault)>,
     /// A gateway repeats the request: (mark, times, microseconds apart).
     pub(super) duplicates: Vec<(Mark, u32, u64)>,
     /// Interim answers go out before the head.
@@ -93,6 +95,9 @@ impl Struck {
             Action::Key(fault) => {
                 self.keys.push((mark("before_commit", strike.detail.clone()), fault));
             }
+            Action::Limit(fault) => {
+                self.limits.push((mark("throttling", strike.detail.clone()), fault));
+            }
             Action::Duplicate { times, apart_us } => {
                 let mark = mark("accept", strike.detail.clone());
                 self.duplicates.push((mark, times, apart_us));
@@ -156,6 +161,11 @@ impl Struck {
     /// The first departure from an honest treatment of keys of which `pick` makes something, and its mark.
     pub(super) fn key<T>(&self, pick: impl Fn(&KeyFault) -> Option<T>) -> Option<(Mark, T)> {
         self.keys.iter().find_map(|(mark, fault)| Some((mark.clone(), pick(fault)?)))
+    }
+
+    /// The first thing done to the limit of which `pick` makes something, and its mark.
+    pub(super) fn limit<T>(&self, pick: impl Fn(&LimitFault) -> Option<T>) -> Option<(Mark, T)> {
+        self.limits.iter().find_map(|(mark, fault)| Some((mark.clone(), pick(fault)?)))
     }
 
     /// True when the ending puts an answer under the key that takes the place of the provider's own.

@@ -20,6 +20,7 @@ use crate::fault::{
 };
 use crate::hint::{HintSpec, WallClock};
 use crate::malformed;
+use crate::rate_limit::{Rate, registry};
 use crate::recognition::Submitted;
 use crate::request::Request;
 use crate::rule::{Rule, Selector, When};
@@ -49,7 +50,7 @@ impl Fault for Does {
     fn kind(&self) -> &'static FaultKind {
         match self.0 {
             Action::Delay { .. } | Action::Drip { .. } => &KIND[0],
-            Action::Key(_) | Action::Duplicate { .. } => &KIND[1],
+            Action::Key(_) | Action::Limit(_) | Action::Duplicate { .. } => &KIND[1],
             Action::End { .. } | Action::Door(_) => &KIND[2],
         }
     }
@@ -89,7 +90,7 @@ fn status(status: u16, hint: Option<HintSpec>) -> Ending {
     Ending::Answer(Substitute { status: Some(status), hint, ..Substitute::default() })
 }
 
-struct Bench {
+pub(super) struct Bench {
     provider: Provider,
     now: u64,
 }
@@ -99,7 +100,7 @@ impl Bench {
         Self::with(rules, |_| {})
     }
 
-    fn with(rules: Vec<Rule>, change: impl FnOnce(&mut api::Api)) -> Self {
+    pub(super) fn with(rules: Vec<Rule>, change: impl FnOnce(&mut api::Api)) -> Self {
         let problems = Diagnostics::new();
         let loaded = api::load("payments", Path::new("."), &problems.root());
         let (api, _) = loaded.unwrap_or_else(|| panic!("{:?}", problems.into_vec()));
@@ -117,6 +118,39 @@ impl Bench {
         Self { provider: Provider::new(setup), now: 0 }
     }
 
+    /// What the holder of an API key is told when it lists charges at this time: the status, and every
+    /// header that speaks of limits.
+    pub(super) fn told(&mut self, authorization: &'static str, now: u64) -> String {
+        self.now = self.now.max(now);
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static(authorization));
+        let request = Request {
+            connection: 1,
+            reused: false,
+            peer: None,
+            method: Method::GET,
+            target: "/v1/charges".to_owned(),
+            headers,
+            body: Bytes::new(),
+            head_at_us: now,
+        };
+        let exchange = self.provider.handle(request, now);
+        let mut next = exchange.next;
+        let mut held_until = now;
+        while let Next::Wait { until_us } = next {
+            held_until = until_us;
+            next = self.provider.advance(exchange.id, until_us);
+        }
+        let Next::Answer(answer) = next else { panic!("no answer but {next:?}") };
+        self.finish(exchange.id, Some(&answer), None);
+        let of_limits = answer
+            .headers
+            .iter()
+            .filter(|(name, _)| name.as_str().contains("ratelimit") || *name == "retry-after");
+        let of_limits: Vec<_> = of_limits.collect();
+        format!("{} {held_until} {of_limits:?}", answer.status)
+    }
+
     fn begin(&mut self, method: Method, target: &str, key: Option<&str>, body: Value) -> Exchange {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_static("Bearer pk_test"));
@@ -127,6 +161,7 @@ impl Bench {
         let request = Request {
             connection: 1,
             reused: false,
+            peer: None,
             method,
             target: target.to_owned(),
             headers,
@@ -415,6 +450,7 @@ fn a_reset_at_accept_can_strike_before_the_body_is_read() {
     let mut head = Request {
         connection: 1,
         reused: false,
+        peer: None,
         method: Method::POST,
         target: "/~op-0001.1/v1/charges".to_owned(),
         headers: HeaderMap::new(),
@@ -522,10 +558,10 @@ fn a_key_with_another_body_is_refused_and_the_trace_knows_why() {
 fn the_limiter_refuses_with_an_exact_hint() {
     let mut bench = Bench::with(Vec::new(), |api| {
         api.rate_limit = Some(api::RateLimitPolicy {
-            algorithm: api::LimitAlgorithm::TokenBucket,
-            limit: 1,
-            per_us: 3_000_000,
-            burst: 1,
+            algorithm: registry::ALGORITHMS[0],
+            rate: Rate { limit: 1, per_us: 3_000_000, burst: 1 },
+            cost: api::Cost::Units(1),
+            quota: None,
             scope: api::LimitScope::ApiKey,
         });
     });

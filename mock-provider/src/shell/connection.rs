@@ -5,6 +5,7 @@
 //! its connection and not its work.
 //! **Invariant:** the client's close is noticed at once, also while nothing is written.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,6 +44,7 @@ struct Connection<H: Handler> {
     core: Arc<Core<H>>,
     wire: Arc<Wire<H>>,
     number: u64,
+    peer: Option<IpAddr>,
     went_down: Arc<AtomicBool>,
     answered: AtomicBool,
 }
@@ -82,11 +84,13 @@ enum Read {
 /// Serves one connection until it ends.
 pub(super) async fn serve<H: Handler>(core: Arc<Core<H>>, stream: Accepted, number: u64) {
     let went_down = Arc::new(AtomicBool::new(false));
+    let peer = stream.peer();
     let wire = Arc::new(Wire::new(stream, core.clock, Arc::clone(&went_down)));
     let connection = Arc::new(Connection {
         core,
         wire: Arc::clone(&wire),
         number,
+        peer,
         went_down,
         answered: AtomicBool::new(false),
     });
@@ -138,6 +142,7 @@ impl<H: Handler> Connection<H> {
         let mut request = Request {
             connection: self.number,
             reused: self.answered.load(Ordering::Relaxed),
+            peer: self.peer,
             method: head.method,
             target: target.to_owned(),
             headers: head.headers,

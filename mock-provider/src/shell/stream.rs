@@ -3,6 +3,7 @@
 //! **Invariant:** what stands above asks for an end (orderly, or a reset) and need not know the transport.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -54,6 +55,16 @@ impl Accepted {
     pub(super) fn tcp(stream: TcpStream) -> Self {
         no_delay(&stream);
         Self::Tcp(stream)
+    }
+
+    /// The client's address, where it came over a network.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|addr| addr.ip()),
+            Self::Unix(_) | Self::Memory(_) => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().0.peer(),
+        }
     }
 
     /// From here on closing it resets the connection.

@@ -116,6 +116,7 @@ fn every_fault_can_be_named() {
         };
         let built = scenario("one", "payments")
             .provider("tls", tls)
+            .provider("rate_limit", json!({"limit": 10, "scope": "global"}))
             .rule(struck.inject(named))
             .call("create_charge")
             .expect("no_double_charges")

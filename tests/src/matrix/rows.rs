@@ -160,4 +160,8 @@ pub(super) const NOT_MET: &[(&str, &str)] = &[
     ("truncated_key", "only two keys with one beginning show it"),
     ("key_required_late", "only a request without a key in the middle of a run shows it"),
     ("duplicate_request", "the client gets the answer to its own request, and it is right"),
+    ("lying_limit", "it is a limit's, and a single request is within every limit"),
+    ("tighten", "it is a limit's, and a single request is within every limit"),
+    ("ban", "it is a limit's, and a single request is within every limit"),
+    ("noisy_neighbour", "it is a limit's, and a single request is within every limit"),
 ];

@@ -55,6 +55,7 @@ fn lasts(action: &Action) -> bool {
         Action::Duplicate { apart_us, .. } => *apart_us > 0,
         Action::End { ending: Ending::InFlight { for_us, .. }, .. } => *for_us > 0,
         Action::End { ending: Ending::Answer(answer), .. } => answer.kept,
+        Action::Limit(fault) => fault.lasts(),
         Action::Delay { .. }
         | Action::Drip { .. }
         | Action::Key(_)

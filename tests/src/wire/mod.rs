@@ -12,6 +12,7 @@ mod framing;
 mod hostile;
 mod input;
 mod keys;
+mod limits;
 mod malformed;
 pub(crate) mod stage;
 mod tls;

@@ -102,6 +102,12 @@ impl Stage {
         Self::of("payments, tls: true", "create_charge", &faults).await
     }
 
+    /// A provider with a policy such as `rate_limit: {limit: 2}`, and rules as they stand under `faults:`.
+    pub(super) async fn limited(policy: &str, rules: &str) -> Self {
+        let faults = if rules.is_empty() { String::new() } else { format!("faults:\n{rules}") };
+        Self::of(&format!("payments, {policy}"), "create_charge", &faults).await
+    }
+
     async fn of(api: &str, call: &str, faults: &str) -> Self {
         let text = format!(
             "version: 1\nname: wire\nseed: 7\nprovider: {{api: {api}}}\n{faults}workload:\n  call: \

@@ -170,12 +170,12 @@ fn a_policy_of_the_scenario_stands_over_that_of_the_api() {
     let keys = api.idempotency.as_ref().expect("the API has keys");
     assert_eq!(keys.retention_us, 7_200_000_000);
     let limit = api.rate_limit.as_ref().expect("the scenario limits");
-    assert_eq!((limit.limit, limit.per_us), (5, 10_000_000));
+    assert_eq!((limit.rate.limit, limit.rate.per_us), (5, 10_000_000));
     assert_eq!(scenario.providers[PROVIDER].api_source["idempotency"]["retention"], "2h");
     let scaled = right(&format!("scale: 1/60\n{yaml}"));
     let api = &scaled.providers[PROVIDER].api;
     assert_eq!(api.idempotency.as_ref().map(|keys| keys.retention_us), Some(120_000_000));
-    assert_eq!(api.rate_limit.as_ref().map(|limit| limit.per_us), Some(166_667));
+    assert_eq!(api.rate_limit.as_ref().map(|limit| limit.rate.per_us), Some(166_667));
     let api_source = scaled.providers[PROVIDER].api_source.clone();
     let kept = BTreeMap::from([(scaled.providers[PROVIDER].api_name.clone(), api_source.clone())]);
     let (again, _) = from_value(&scaled.source, Apis::Kept(&kept), &Overrides::default());

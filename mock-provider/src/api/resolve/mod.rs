@@ -3,6 +3,7 @@
 //! **Invariant:** an API comes out only if nothing was reported as an error.
 
 mod error;
+mod limit;
 mod policy;
 mod route;
 
@@ -36,7 +37,7 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
         Some(raw) => Some(policy::idempotency(raw, &known, &at.key("idempotency"))?),
     };
     let rate_limit =
-        raw.rate_limit.as_ref().and_then(|raw| policy::rate_limit(raw, &at.key("rate_limit")));
+        raw.rate_limit.as_ref().and_then(|raw| limit::rate_limit(raw, &at.key("rate_limit")));
     let with = route::With { has_keys: idempotency.is_some(), errors: &known };
     let routes = route::routes(raw.routes.as_deref().unwrap_or_default(), &with, at);
     let headers =
@@ -53,7 +54,7 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
         sdk: sdk(raw.sdk.as_ref(), &at.key("sdk")),
         idempotency,
         rate_limit,
-        limit_headers: policy::limit_headers(raw.limit_headers.as_ref(), &at.key("limit_headers")),
+        limit_headers: limit::limit_headers(raw, at),
         errors: errors?,
         classes: policy::classes(raw.classes.as_ref(), &at.key("classes")),
         hint: policy::hint(raw.hint.as_ref(), &at.key("hint")),

@@ -1,28 +1,21 @@
 //! The policies of an API file.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::super::error::Standard;
 use super::super::policy::{
-    Classes, HeaderTemplate, IdempotencyPolicy, KeyCarrier, KeyScope, LimitAlgorithm, LimitScope,
-    RateLimitPolicy, Refusal, Stores, usual_class,
+    Classes, IdempotencyPolicy, KeyCarrier, KeyScope, Refusal, Stores, usual_class,
 };
 use super::super::raw::{
-    LimitDialect, RawClass, RawClasses, RawHint, RawIdempotency, RawKeyScope, RawLimitAlgorithm,
-    RawLimitScope, RawRateLimit, RawRefusal, RawReplay, RawStores,
+    RawClass, RawClasses, RawHint, RawIdempotency, RawKeyScope, RawRefusal, RawReplay, RawStores,
 };
-use super::{header_name, header_templates, header_value, pointer, status, unknown};
+use super::{header_name, header_value, pointer, status, unknown};
 use crate::document::{At, ScalarOr};
 use crate::event::Class;
 use crate::hint::{Dialect, ResetForm};
 use crate::units::Period;
-
-/// What the templates of limit headers know.
-const LIMIT_NAMES: [&str; 7] =
-    ["limit", "remaining", "reset_s", "reset_ms", "reset_epoch_s", "reset_duration", "window_s"];
 
 const DAY_US: u64 = 24 * 3600 * 1_000_000;
 
@@ -104,53 +97,6 @@ fn replay_headers(raw: &RawReplay, at: &At<'_>) -> Vec<(HeaderName, http::Header
         Some((header_name(name, &at)?, header_value(value, &at)?))
     });
     resolved.collect()
-}
-
-pub(super) fn rate_limit(raw: &RawRateLimit, at: &At<'_>) -> Option<RateLimitPolicy> {
-    let limit = super::required(raw.limit, "limit", at)?;
-    let per_us = raw.per.map_or(1_000_000, Period::micros);
-    let burst = raw.burst.unwrap_or(limit);
-    for (key, number) in
-        [("limit", limit.into()), ("per", per_us), ("burst", raw.burst.unwrap_or(1).into())]
-    {
-        if number == 0 {
-            at.key(key).error(format!("`{key}` is 0"), |d| d.cure("use a larger value"));
-        }
-    }
-    Some(RateLimitPolicy {
-        algorithm: match raw.algorithm {
-            Some(RawLimitAlgorithm::TokenBucket) | None => LimitAlgorithm::TokenBucket,
-        },
-        limit,
-        per_us,
-        burst,
-        scope: match raw.scope {
-            Some(RawLimitScope::ApiKey) | None => LimitScope::ApiKey,
-            Some(RawLimitScope::Global) => LimitScope::Global,
-            Some(RawLimitScope::Route) => LimitScope::Route,
-        },
-    })
-}
-
-pub(super) fn limit_headers(
-    raw: Option<&ScalarOr<LimitDialect, BTreeMap<String, String>>>,
-    at: &At<'_>,
-) -> Vec<HeaderTemplate> {
-    let pairs: &[(&str, &str)] = match raw {
-        None | Some(ScalarOr::Scalar(LimitDialect::None)) => &[],
-        Some(ScalarOr::Scalar(LimitDialect::XRatelimit)) => &[
-            ("x-ratelimit-limit", "{{ limit }}"),
-            ("x-ratelimit-remaining", "{{ remaining }}"),
-            ("x-ratelimit-reset", "{{ reset_epoch_s }}"),
-        ],
-        Some(ScalarOr::Scalar(LimitDialect::Ratelimit)) => &[
-            ("ratelimit-policy", "\"default\";q={{ limit }};w={{ window_s }}"),
-            ("ratelimit", "\"default\";r={{ remaining }};t={{ reset_s }}"),
-        ],
-        Some(ScalarOr::Map(map)) => return header_templates(Some(map), &LIMIT_NAMES, at),
-    };
-    let pairs = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-    header_templates(Some(&pairs.collect()), &LIMIT_NAMES, at)
 }
 
 pub(super) fn hint(raw: Option<&RawHint>, at: &At<'_>) -> Dialect {

@@ -4,6 +4,8 @@
 //! required is said by the resolver. The JSON Schema of API files is made of these types.
 //! **Invariant:** a field that is added here never changes what an older file means.
 
+mod limit;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -13,6 +15,8 @@ use serde_json::Value;
 use crate::document::{OneOrMany, ScalarOr};
 use crate::hint::ResetForm;
 use crate::units::Period;
+
+pub use limit::{LimitDialect, RawCost, RawLimitAlgorithm, RawLimitScope, RawQuota, RawRateLimit};
 
 /// An API: what a provider offers, does and answers.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -167,54 +171,6 @@ pub struct RawReplay {
     pub status: Option<u16>,
     /// Headers that mark it.
     pub headers: Option<BTreeMap<String, String>>,
-}
-
-/// A limit on requests.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RawRateLimit {
-    /// By which rule; `token_bucket` unless said otherwise.
-    pub algorithm: Option<RawLimitAlgorithm>,
-    /// Requests in one period, at least 1.
-    pub limit: Option<u32>,
-    /// The period; `1s` unless said otherwise.
-    pub per: Option<Period>,
-    /// The most requests at once; `limit` unless said otherwise.
-    pub burst: Option<u32>,
-    /// What shares the limit: `api_key` (the default), `global` or `route`.
-    pub scope: Option<RawLimitScope>,
-}
-
-/// By which rule a limiter counts.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RawLimitAlgorithm {
-    /// Tokens that drop into a bucket at a steady rate.
-    TokenBucket,
-}
-
-/// What shares a limit.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RawLimitScope {
-    /// All requests with one key.
-    ApiKey,
-    /// All requests.
-    Global,
-    /// All requests to one route.
-    Route,
-}
-
-/// Headers that tell of a limit, by a common dialect.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitDialect {
-    /// None.
-    None,
-    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since 1970).
-    XRatelimit,
-    /// `RateLimit-Policy` and `RateLimit` as in draft 11 of the HTTP API working group.
-    Ratelimit,
 }
 
 /// The errors of an API.

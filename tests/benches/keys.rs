@@ -26,8 +26,8 @@ const LATER_US: u64 = 8 * 24 * 3_600 * 1_000_000;
 
 fn main() {
     let _place = stay_on_core(0);
-    let plain = grown(|order| ask(order, false));
-    let keyed = grown(|order| ask(order, true));
+    let plain = grown(ask_plainly);
+    let keyed = grown(ask);
     println!("{MANY} requests: {plain} bytes each without a key, {keyed} with one");
     println!(
         "  a live key takes {} bytes, with the answer that it keeps",
@@ -73,7 +73,7 @@ fn filled(keys: u64) -> Provider {
 
 fn fill(provider: &mut Provider, orders: std::ops::Range<u64>, now_us: u64) {
     for order in orders {
-        one(provider, ask(order, true), now_us);
+        one(provider, ask(order), now_us);
     }
 }
 
@@ -89,7 +89,7 @@ fn grown(request: impl Fn(u64) -> Request) -> u64 {
 }
 
 fn timed(provider: &mut Provider, orders: std::ops::Range<u64>, now_us: u64) -> u64 {
-    let requests: Vec<Request> = orders.map(|order| ask(order, true)).collect();
+    let requests: Vec<Request> = orders.map(ask).collect();
     let before_us = thread_cpu_us();
     for request in requests {
         one(provider, request, now_us);
@@ -113,20 +113,25 @@ fn one(provider: &mut Provider, request: Request, now_us: u64) {
     drop(provider.take_events());
 }
 
-/// A charge, with a key of its own if it is to have one.
-fn ask(order: u64, keyed: bool) -> Request {
+/// A charge with a key of its own.
+fn ask(order: u64) -> Request {
+    let mut request = ask_plainly(order);
+    let key = format!("0b5c1d0e-7f3a-4c1e-9a55-{order:012}");
+    let key = HeaderValue::from_str(&key).expect("plain text");
+    request.headers.insert("idempotency-key", key);
+    request
+}
+
+/// A charge without a key.
+fn ask_plainly(order: u64) -> Request {
     let mut headers = HeaderMap::new();
     headers.insert("authorization", HeaderValue::from_static("Bearer bench"));
     headers.insert("content-type", HeaderValue::from_static("application/json"));
-    if keyed {
-        let key = format!("0b5c1d0e-7f3a-4c1e-9a55-{order:012}");
-        headers.insert("idempotency-key", HeaderValue::from_str(&key).expect("plain text"));
-    }
     let body = format!("{{\"amount\":1999,\"currency\":\"usd\",\"order\":\"order-{order:012}\"}}");
     Request {
         connection: 1,
-        reused: false,
         peer: None,
+        reused: false,
         method: http::Method::POST,
         target: "/v1/charges".to_owned(),
         headers,

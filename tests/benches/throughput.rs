@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -216,8 +217,8 @@ fn rules() -> Vec<Rule> {
     let mut text = "faults:\n".to_owned();
     for number in 0..50 {
         let when = whens[number % whens.len()];
-        text +=
-            &format!("  - {{name: r{number}, when: {when}, inject: {{status: {{code: 503}}}}}}\n");
+        writeln!(text, "  - {{name: r{number}, when: {when}, inject: {{status: {{code: 503}}}}}}")
+            .expect("text takes everything");
     }
     provider::rules(&text)
 }

@@ -318,7 +318,7 @@ async fn finish(
     ask(shared, move |session| {
         let format = match format(query.as_deref()) {
             Ok(format) => format,
-            Err(refused) => return refused,
+            Err(why) => return refusal(StatusCode::BAD_REQUEST, &why),
         };
         let ended =
             session.check(run_of(query.as_deref())).and_then(|()| session.end().map(|_| ()));
@@ -337,7 +337,7 @@ async fn verdict(
     ask(shared, move |session| {
         let format = match format(query.as_deref()) {
             Ok(format) => format,
-            Err(refused) => return refused,
+            Err(why) => return refusal(StatusCode::BAD_REQUEST, &why),
         };
         match session.check(run_of(query.as_deref())) {
             Ok(()) => judged(session, format),
@@ -348,12 +348,11 @@ async fn verdict(
 }
 
 /// The format that is asked for.
-fn format(query: Option<&str>) -> Result<&'static Format, Response> {
+fn format(query: Option<&str>) -> Result<&'static Format, String> {
     let name = parameter(query, "format").unwrap_or_else(|| "json".to_owned());
     registry::find(&name).ok_or_else(|| {
         let known: Vec<&str> = registry::FORMATS.iter().map(|format| format.name).collect();
-        let why = format!("there is no format `{name}`; there is {}", known.join(", "));
-        refusal(StatusCode::BAD_REQUEST, &why)
+        format!("there is no format `{name}`; there is {}", known.join(", "))
     })
 }
 

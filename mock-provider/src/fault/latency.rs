@@ -384,9 +384,10 @@ mod tests {
         ] {
             let ramp = json!({"ramp": {"from": from, "to": to, "over": "1m"}});
             let fault = parsed(&LATENCY, &ramp);
-            let at = |since_us| match fault.strike_at(&mut draw(), since_us) {
-                Action::Delay { micros, .. } => micros,
-                other => panic!("{other:?}"),
+            let at = |since_us| {
+                let action = fault.strike_at(&mut draw(), since_us);
+                let Action::Delay { micros, .. } = action else { panic!("{action:?}") };
+                micros
             };
             let found = [0, 15_000_000, 59_999_999, 60_000_000, u64::MAX].map(at);
             assert_eq!(found, expected, "{from} {to}");

@@ -79,7 +79,18 @@ impl HintSpec {
         match self {
             Self::HttpDate(_) | Self::PastDate | Self::Rfc850Date | Self::AsctimeDate => true,
             Self::RateLimitReset { form, .. } => form.is_none_or(ResetForm::is_instant),
-            _ => false,
+            Self::Seconds(_)
+            | Self::MsHeader(_)
+            | Self::AmzMs(_)
+            | Self::Body(_)
+            | Self::Missing
+            | Self::Zero
+            | Self::Negative
+            | Self::Fraction
+            | Self::Huge
+            | Self::Garbage
+            | Self::TwoHeaders
+            | Self::Contradictory => false,
         }
     }
 
@@ -95,7 +106,14 @@ impl HintSpec {
             | Self::RateLimitReset { in_us: micros, .. } => Some(*micros),
             Self::Rfc850Date | Self::AsctimeDate => Some(OLD_DATE_US),
             Self::Contradictory => Some(1_000_000),
-            _ => None,
+            Self::Missing
+            | Self::Zero
+            | Self::Negative
+            | Self::Fraction
+            | Self::Huge
+            | Self::PastDate
+            | Self::Garbage
+            | Self::TwoHeaders => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The faults of the handshake, met by stacks that verify.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -88,10 +89,12 @@ async fn handshakes() {
     said.extend(others.await.expect("the programs end"));
     let mut text = String::new();
     for (row, (name, stage)) in stages.iter().enumerate() {
-        text.push_str(&format!("{name} ({} charges)\n", stage.effects().await.len()));
+        let charges = stage.effects().await.len();
+        writeln!(text, "{name} ({charges} charges)").expect("text takes everything");
         for stack in STACKS {
             let found = said.iter().find(|one| one.0 == row && one.1 == stack);
-            text.push_str(&format!("  {stack:<12} {}\n", found.expect("each says something").2));
+            let said = &found.expect("each says something").2;
+            writeln!(text, "  {stack:<12} {said}").expect("text takes everything");
         }
     }
     insta::assert_snapshot!("tls", text);

@@ -14,6 +14,8 @@ const AUTH_SCHEME = "Bearer ";
 // Empty where the API takes no key: then what may have happened is not tried again.
 const KEY_HEADER = "Idempotency-Key";
 const FORM = false;
+// Headers that are the same in every request.
+const HEADERS = {};
 // What an answer must hold to be a receipt; null stands for anything.
 const RECEIPT = {"id": null, "status": "succeeded"};
 
@@ -41,7 +43,7 @@ async function work(operation) {
 
 /** One attempt: how it ended, a word about it, and how many milliseconds to wait at least. */
 async function send(operation) {
-  const headers = { [AUTH_HEADER]: AUTH_SCHEME + operation.api_key };
+  const headers = { [AUTH_HEADER]: AUTH_SCHEME + operation.api_key, ...HEADERS };
   headers["Content-Type"] = FORM ? "application/x-www-form-urlencoded" : "application/json";
   // Your own name of the work, such as the order's number: the same for each attempt.
   if (KEY_HEADER) headers[KEY_HEADER] = operation.id;

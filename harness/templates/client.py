@@ -24,6 +24,8 @@ AUTH_SCHEME = "Bearer "
 # Empty where the API takes no key: then what may have happened is not tried again.
 KEY_HEADER = "Idempotency-Key"
 FORM = False
+# Headers that are the same in every request.
+HEADERS = {}
 # What an answer must hold to be a receipt; None stands for anything.
 RECEIPT = {"id": None, "status": "succeeded"}
 
@@ -53,6 +55,7 @@ def work(operation):
 def send(operation):
     """One attempt: how it ended, a word about it, and how many seconds to wait at least."""
     headers = {AUTH_HEADER: AUTH_SCHEME + operation["api_key"]}
+    headers.update(HEADERS)
     headers["Content-Type"] = "application/x-www-form-urlencoded" if FORM else "application/json"
     if KEY_HEADER:
         # Your own name of the work, such as the order's number: the same for each attempt.

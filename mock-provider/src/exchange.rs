@@ -57,6 +57,9 @@ pub struct Answer {
     pub framing: Option<Framing>,
     /// Whole heads of interim answers (1xx), as bytes, that go out before this one; mostly none.
     pub interim: Bytes,
+    /// Set for a stream: the body has no length in the head and goes out piece by piece, each a chunk of
+    /// its own.
+    pub pieces: Option<Pieces>,
 }
 
 /// The bytes of a head in the place of those that HTTP would write.
@@ -66,6 +69,15 @@ pub struct Framing {
     pub head: Bytes,
     /// True when the answer is complete once its last byte is written.
     pub whole: bool,
+}
+
+/// The pieces in which a stream goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// The bytes of each, at least 1; together they are the body.
+    pub lengths: Vec<usize>,
+    /// The pause before each but the first, in microseconds.
+    pub every_us: u64,
 }
 
 /// How the bytes of an answer go onto the wire; the default writes them at once and whole.

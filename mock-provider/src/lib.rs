@@ -4,8 +4,8 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `hex` `event` `document` `hint` `template` |
-//! | data | `api` `fault` `framing` `malformed` `rate_limit` `rule` |
+//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `hex` `event` `document` `hint` `template` `sse` |
+//! | data | `api` `fault` `framing` `malformed` `rate_limit` `stream` `rule` |
 //! | decisions | `plan` `ledger` `idempotency` `recognition` |
 //! | state machine | `provider` |
 //! | shell | `shell` (the only place for sockets, clocks and hyper) |
@@ -31,5 +31,7 @@ pub mod rule;
 pub mod schedule;
 pub mod seed;
 pub mod shell;
+pub mod sse;
+pub mod stream;
 pub mod template;
 pub mod units;

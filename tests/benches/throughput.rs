@@ -369,6 +369,7 @@ impl Handler for Always {
             headers: self.answer.headers.clone(),
             body: self.answer.body.clone(),
             wire: Wire::default(),
+            pieces: None,
         };
         Exchange { id: self.last, next: Next::Answer(Box::new(answer)), also: Vec::new() }
     }

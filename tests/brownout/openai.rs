@@ -19,6 +19,8 @@ const AUTH_SCHEME: &str = "Bearer ";
 // Empty where the API takes no key: then what may have happened is not tried again.
 const KEY_HEADER: &str = "";
 const FORM: bool = false;
+// Headers that are the same in every request.
+const HEADERS: &[(&str, &str)] = &[];
 // What an answer must hold to be a receipt; null stands for anything.
 const RECEIPT: &str = r#"{"choices": null}"#;
 
@@ -81,6 +83,9 @@ async fn send(client: &reqwest::Client, operation: &Operation) -> End {
         .header(AUTH_HEADER, format!("{AUTH_SCHEME}{}", operation.api_key))
         .header("Content-Type", kind)
         .body(body);
+    for (name, value) in HEADERS {
+        request = request.header(*name, *value);
+    }
     if !KEY_HEADER.is_empty() {
         // Your own name of the work, such as the order's number: the same for each attempt.
         request = request.header(KEY_HEADER, &*operation.id);

@@ -9,6 +9,7 @@ mod init;
 mod invalid;
 mod library;
 mod matrix;
+mod own_api;
 mod rust_clients;
 mod scenarios;
 mod search;

@@ -159,6 +159,84 @@ fn stripe_never_retries_a_429() {
     check_verdict(&run, "honors_retry_after", "passed");
 }
 
+#[test]
+fn openai_takes_half_a_stream_for_an_answer_where_it_ends_in_order() {
+    for kind in ["cut-clean", "no-terminator", "length"] {
+        let run = behaviour(&format!("openai-stream-{kind}"), "openai_chat.py");
+        check(&run, 1, 1, "succeeded");
+        check_verdict(&run, "rejects_malformed_responses", "failed");
+    }
+}
+
+#[test]
+fn openai_raises_where_a_stream_breaks_and_buys_nothing_again() {
+    for kind in ["cut-rst", "cut-fin", "stall", "garbage", "error"] {
+        let run = behaviour_with(
+            &format!("openai-stream-{kind}"),
+            "openai_chat.py",
+            &[("CHAT_TIMEOUT", "3")],
+        );
+        check(&run, 1, 1, "failed");
+        check_verdict(&run, "rejects_malformed_responses", "passed");
+    }
+}
+
+#[test]
+fn openai_reads_a_stream_whose_characters_are_torn_and_one_in_which_an_event_comes_twice() {
+    for kind in ["split-utf8", "duplicate"] {
+        let run = behaviour(&format!("openai-stream-{kind}"), "openai_chat.py");
+        check(&run, 1, 1, "succeeded");
+        check_verdict(&run, "no_double_charges", "passed");
+    }
+}
+
+#[test]
+fn anthropic_pays_three_times_for_an_answer_that_is_always_lost() {
+    let run = behaviour("anthropic-500-after-commit", "anthropic_message.py");
+    check(&run, 3, 3, "failed");
+    check_verdict(&run, "no_double_charges", "failed");
+}
+
+#[test]
+fn anthropic_repeats_an_overloaded_model_and_pays_once() {
+    let run = behaviour("anthropic-overloaded", "anthropic_message.py");
+    check(&run, 2, 1, "succeeded");
+    check_verdict(&run, "honors_retry_after", "passed");
+}
+
+#[test]
+fn anthropic_takes_half_a_stream_for_an_answer_where_it_ends_in_order() {
+    let run = behaviour("anthropic-stream-no-terminator", "anthropic_message.py");
+    check(&run, 1, 1, "succeeded");
+    check_verdict(&run, "rejects_malformed_responses", "failed");
+}
+
+#[test]
+fn anthropic_raises_on_an_error_in_the_middle_of_a_stream() {
+    let run = behaviour("anthropic-stream-error", "anthropic_message.py");
+    check(&run, 1, 1, "failed");
+    check_verdict(&run, "rejects_malformed_responses", "passed");
+}
+
+#[test]
+fn dynamodb_tries_four_times_and_a_transaction_is_written_once() {
+    let run = behaviour("dynamodb-put-500-after-commit", "dynamodb_write.py");
+    check(&run, 4, 4, "failed");
+    let run = behaviour("dynamodb-transaction-500-after-commit", "dynamodb_write.py");
+    check(&run, 4, 1, "failed");
+    check_verdict(&run, "no_double_charges", "passed");
+}
+
+#[test]
+fn dynamodb_repeats_what_is_throttled_under_status_400_and_nothing_else_under_it() {
+    let run = behaviour("dynamodb-throttled", "dynamodb_write.py");
+    check(&run, 2, 1, "succeeded");
+    check_verdict(&run, "honors_retry_after", "passed");
+    let run = behaviour("dynamodb-not-valid", "dynamodb_write.py");
+    check(&run, 1, 0, "failed");
+    check_verdict(&run, "no_retry_on_permanent_errors", "passed");
+}
+
 // ---------------------------------------------------------------------------------------------------
 // Suite mode: a whole program or test suite, its operations recognised on the wire.
 
@@ -267,9 +345,12 @@ fn the_careful_client_is_as_careful_in_one_long_lived_process() {
 
 #[test]
 fn careful_programs_around_the_packages_pass_every_scenario_of_their_api() {
-    for (folder, file) in
-        [("scenarios/openai", "openai_careful.py"), ("scenarios/stripe", "stripe_careful.py")]
-    {
+    for (folder, file) in [
+        ("scenarios/openai", "openai_careful.py"),
+        ("scenarios/stripe", "stripe_careful.py"),
+        ("scenarios/anthropic", "anthropic_careful.py"),
+        ("scenarios/dynamodb", "dynamodb_careful.py"),
+    ] {
         let run = run(&[folder], &client(file), &[]);
         assert_eq!(run.entries().len(), files_in(folder));
         check_all_passed(&run);
@@ -408,6 +489,7 @@ fn the_packages_as_they_come_are_caught_where_a_program_has_to_do_its_part() {
                 &["rejects_malformed_responses", "no_phantom_success", "no_lost_operations"],
             ),
             ("openai-permanent-error", &["no_retry_on_permanent_errors"]),
+            ("openai-streams", &["rejects_malformed_responses", "honest_failures"]),
         ],
     );
     check_caught(
@@ -421,6 +503,18 @@ fn the_packages_as_they_come_are_caught_where_a_program_has_to_do_its_part() {
             ),
             ("stripe-outage", &["honors_retry_after"]),
             ("stripe-rate-limit", &["no_lost_operations"]),
+        ],
+    );
+}
+
+#[test]
+fn boto3_as_it_comes_counts_an_order_twice_and_waits_longer_than_its_caller() {
+    check_caught(
+        "scenarios/dynamodb",
+        "dynamodb_write.py",
+        &[
+            ("dynamodb-counter", &["no_double_charges"]),
+            ("dynamodb-hang", &["client_timeout", "no_lost_operations"]),
         ],
     );
 }

@@ -16,6 +16,10 @@ use crate::cli::{Said, brownout_in, document, refused};
 #[path = "../../harness/templates/brownout.rs"]
 mod written_for_rust;
 
+#[path = "../brownout/anthropic.rs"]
+mod written_for_rust_and_anthropic;
+#[path = "../brownout/dynamodb.rs"]
+mod written_for_rust_and_dynamodb;
 /// The same as it is written for the other APIs: that it compiles and holds is shown here, and that it is
 /// what is written by the test below.
 #[path = "../brownout/openai.rs"]
@@ -48,7 +52,7 @@ fn run_what_it_says(folder: &Path, said: &Said) -> Value {
 
 #[test]
 fn a_client_in_python_runs_at_once_and_holds_against_every_api() {
-    for api in ["payments", "stripe", "openai"] {
+    for api in ["payments", "stripe", "openai", "anthropic", "dynamodb"] {
         let (folder, said) = written(&["--api", api]);
         assert_eq!(run_what_it_says(folder.path(), &said)["verdict"], "passed");
     }
@@ -79,11 +83,11 @@ fn the_command_that_is_written_catches_a_client_that_is_spoiled() {
 fn a_client_in_node_runs_at_once_where_node_is() {
     let has_node =
         Command::new("node").arg("--version").output().is_ok_and(|it| it.status.success());
-    for api in ["payments", "stripe", "openai"] {
+    for api in ["payments", "stripe", "openai", "anthropic", "dynamodb"] {
         let (folder, said) = written(&["--api", api, "--client", "node"]);
         assert!(said.out.contains("-- node brownout/client.mjs"), "{}", said.out);
         let text = fs::read_to_string(folder.path().join("brownout/client.mjs")).expect("written");
-        assert!(text.contains("const PATH = \"/v1/"), "{text}");
+        assert!(text.contains("const PATH = \"/"), "{text}");
         if has_node {
             assert_eq!(run_what_it_says(folder.path(), &said)["verdict"], "passed");
         }
@@ -105,6 +109,8 @@ fn the_clients_for_rust_and_their_scenarios_are_those_that_are_written() {
         ("payments", "harness/templates/brownout.rs"),
         ("stripe", "tests/brownout/stripe.rs"),
         ("openai", "tests/brownout/openai.rs"),
+        ("anthropic", "tests/brownout/anthropic.rs"),
+        ("dynamodb", "tests/brownout/dynamodb.rs"),
     ] {
         let (folder, said) = written(&["--api", api, "--client", "rust"]);
         assert!(said.out.contains("cargo test --test brownout"), "{}", said.out);

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use brownout_provider::api::{Api, Encoding, KeyCarrier, Need, Route, names};
+use brownout_provider::api::{Api, Discriminator, Encoding, KeyCarrier, Need, Route, names};
 use brownout_provider::document::closest;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
@@ -177,6 +177,8 @@ struct Facts {
     /// Names and texts.
     texts: [(&'static str, String); 5],
     form: bool,
+    /// The headers that tell the route from others.
+    headers: Vec<(String, String)>,
     /// What an answer must hold, as JSON on one line.
     receipt: String,
 }
@@ -200,6 +202,7 @@ impl Facts {
                 ("KEY_HEADER", in_title_case(key)),
             ],
             form: api.encoding == Encoding::Form,
+            headers: told_apart_by(route),
             receipt: receipt(route),
         }
     }
@@ -208,21 +211,44 @@ impl Facts {
         let form = if self.form { "True" } else { "False" };
         let mut text = self.with_texts(template, "", " = ", "");
         text = with_line(&text, "FORM = ", form);
+        text = with_line(&text, "HEADERS = ", &self.object());
         with_line(&text, "RECEIPT = ", &self.receipt.replace("null", "None"))
     }
 
     fn node(&self, template: &str) -> String {
         let mut text = self.with_texts(template, "const ", " = ", ";");
         text = with_line(&text, "const FORM = ", &format!("{};", self.form));
+        text = with_line(&text, "const HEADERS = ", &format!("{};", self.object()));
         with_line(&text, "const RECEIPT = ", &format!("{};", self.receipt))
     }
 
     fn rust(&self, template: &str, api: &str) -> String {
         let mut text = self.with_texts(template, "const ", ": &str = ", ";");
         text = with_line(&text, "const FORM: bool = ", &format!("{};", self.form));
+        let pairs: Vec<String> = self
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                format!("({}, {})", Value::from(name.as_str()), Value::from(value.as_str()))
+            })
+            .collect();
+        let headers = format!("&[{}];", pairs.join(", "));
+        text = with_line(&text, "const HEADERS: &[(&str, &str)] = ", &headers);
         text = with_line(&text, "const RECEIPT: &str = ", &format!("r#\"{}\"#;", self.receipt));
         let scenario = format!("\"{FOLDER}/{api}.yaml\";");
         with_line(&text, "const SCENARIO: &str = ", &scenario)
+    }
+
+    /// The headers as an object of JSON, which Python and JavaScript read as well.
+    fn object(&self) -> String {
+        let pairs: Vec<String> = self
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                format!("{}: {}", Value::from(name.as_str()), Value::from(value.as_str()))
+            })
+            .collect();
+        format!("{{{}}}", pairs.join(", "))
     }
 
     fn with_texts(&self, template: &str, before: &str, between: &str, after: &str) -> String {
@@ -233,6 +259,15 @@ impl Facts {
         }
         text
     }
+}
+
+/// The headers by which a route is told from others with its method and path.
+fn told_apart_by(route: &Route) -> Vec<(String, String)> {
+    let headers = route.discriminators.iter().filter_map(|one| match one {
+        Discriminator::Header(name, value) => Some((in_title_case(name.as_str()), value.clone())),
+        Discriminator::Body(..) => None,
+    });
+    headers.collect()
 }
 
 /// The text with the one line that begins so ending in this.

@@ -90,6 +90,9 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         Action::End { ending: Ending::Cut { then: End::Half, .. }, .. } => {
             Some("a connection ends in both directions at once there; use `close`")
         }
+        Action::End { ending: Ending::Stream(_), .. } => {
+            Some("the events of a stream are the server's own; use `truncate`, or `malformed`")
+        }
         Action::Delay { .. } | Action::Drip { .. } | Action::End { .. } => None,
     }
 }

@@ -11,6 +11,7 @@ use brownout_provider::event::{ClaimBy, Class, Mode};
 use brownout_provider::exchange::End;
 use brownout_provider::fault::{Action, Ending, Group, HintSpec, KeyFault, LimitFault, Point};
 use brownout_provider::seed::RuleKey;
+use brownout_provider::stream;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::Value;
@@ -226,6 +227,10 @@ impl Means {
             Ending::InFlight { hint, .. } => self.add_hint(hint.as_ref()),
             Ending::Malformed(how) => self.unusable |= !how.kind.stays_usable(),
             Ending::Interim(_) => {}
+            Ending::Stream(how) => {
+                self.unusable |= !how.kind.may_stay_usable();
+                self.hang |= how.kind == stream::Kind::Stall;
+            }
             Ending::Hang => self.hang = true,
             Ending::Cut { after_bytes, then } => {
                 self.unusable |= after_bytes.is_some();

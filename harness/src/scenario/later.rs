@@ -15,8 +15,15 @@ const FAULTS: &[(&str, &str)] = &[
     ("slow_commit", "use `latency`"),
     ("kill_client", "use `reset` or `hang`"),
     ("pause_client", "use `latency`"),
-    ("cut", "use `truncate`"),
-    ("stall", "use `truncate: {then: stall}`"),
+    ("cut", "use `stream: {kind: cut}`, or `truncate` where the answer is no stream"),
+    ("stall", "use `stream: stall`, or `truncate: {then: stall}` where the answer is no stream"),
+    ("garbage_event", "use `stream: garbage_event`"),
+    ("error_event", "use `stream: error_event`"),
+    ("no_terminator", "use `stream: no_terminator`"),
+    ("duplicate_event", "use `stream: duplicate_event`"),
+    ("reordered_events", "use `stream: reordered_events`"),
+    ("split_utf8", "use `stream: split_utf8`"),
+    ("finish_reason", "use `stream: length`"),
 ];
 
 /// Invariants of the catalogue, by name.

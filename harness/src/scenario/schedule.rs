@@ -195,6 +195,8 @@ fn strikes(
         headers: &HeaderMap::new(),
         body: None,
         since_first_us: 0,
+        // What is asked for stands in the body; the checker has seen that there are streams at all.
+        streamed: true,
     });
     let strikes = decision.strikes.into_iter();
     strikes

@@ -42,6 +42,22 @@ pub static SCENARIOS: &[Shipped] = &[
     shipped!("openai/outage.yaml"),
     shipped!("openai/permanent-error.yaml"),
     shipped!("openai/rate-limit.yaml"),
+    shipped!("openai/streams.yaml"),
+    shipped!("anthropic/calm.yaml"),
+    shipped!("anthropic/hang.yaml"),
+    shipped!("anthropic/lost-response.yaml"),
+    shipped!("anthropic/malformed-200.yaml"),
+    shipped!("anthropic/outage.yaml"),
+    shipped!("anthropic/permanent-error.yaml"),
+    shipped!("anthropic/rate-limit.yaml"),
+    shipped!("anthropic/streams.yaml"),
+    shipped!("dynamodb/calm.yaml"),
+    shipped!("dynamodb/counter.yaml"),
+    shipped!("dynamodb/hang.yaml"),
+    shipped!("dynamodb/lost-response.yaml"),
+    shipped!("dynamodb/outage.yaml"),
+    shipped!("dynamodb/permanent-error.yaml"),
+    shipped!("dynamodb/rate-limit.yaml"),
 ];
 
 impl Shipped {

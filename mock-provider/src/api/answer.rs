@@ -15,6 +15,7 @@ use super::call::{Call, NULL, without_mark};
 use super::need::{brief, same};
 use super::policy::HeaderTemplate;
 use super::route::{EffectDraft, EffectSpec, Route};
+use super::stream::StreamSpec;
 use crate::template::{Names, Template, TemplateError};
 
 /// An answer, rendered.
@@ -41,6 +42,8 @@ pub struct Written {
     pub usable: bool,
     /// True when the body is the context's object as it stands.
     pub is_object: bool,
+    /// True when the body is a stream of server-sent events.
+    pub is_stream: bool,
 }
 
 /// A value as JSON text.
@@ -124,6 +127,12 @@ impl Route {
         self.effect.is_some()
     }
 
+    /// How this request is answered in a stream, if it is.
+    #[must_use]
+    pub fn stream_for(&self, call: &Call) -> Option<&StreamSpec> {
+        self.stream.as_ref().filter(|stream| stream.answers(call))
+    }
+
     /// Gives the fields of a form the types that the API says they have.
     pub fn type_fields(&self, body: &mut Value) {
         for (pointer, rule) in &self.fields {
@@ -171,6 +180,28 @@ impl Route {
     /// When the request lacks something that the object needs.
     pub fn new_object(&self, context: &Context<'_>) -> Result<Option<Value>, TemplateError> {
         self.creates.as_ref().map(|creates| creates.fields.render(&context.names())).transpose()
+    }
+
+    /// True when the state of the object that the route uses (`context.target`) forbids what is asked.
+    ///
+    /// # Errors
+    ///
+    /// When the request lacks something that the answer depends on.
+    pub fn is_forbidden(&self, context: &Context<'_>) -> Result<bool, TemplateError> {
+        let Some(unless) = self.uses.as_ref().and_then(|uses| uses.unless.as_ref()) else {
+            return Ok(false);
+        };
+        Ok(unless.value(&context.names())? == Value::Bool(true))
+    }
+
+    /// The id that the client chose for a new object, where it does.
+    ///
+    /// # Errors
+    ///
+    /// When the request does not name it.
+    pub fn chosen_id(&self, context: &Context<'_>) -> Result<Option<String>, TemplateError> {
+        let value = self.creates.as_ref().and_then(|creates| creates.id.value.as_ref());
+        value.map(|value| value.text(&context.names())).transpose()
     }
 
     /// The object that the route uses (`context.target`) as it is afterwards; `None` when it is only
@@ -245,6 +276,9 @@ impl Route {
     /// When the answer asks for something that is not there.
     pub fn written(&self, context: &Context<'_>) -> Result<Written, TemplateError> {
         let names = context.names();
+        if let Some(stream) = self.stream_for(context.call) {
+            return self.streamed(stream, &names);
+        }
         let (body, usable, is_object) = match &self.success.body {
             None => (Bytes::new(), false, false),
             Some(tree) => {
@@ -258,7 +292,20 @@ impl Route {
             }
         };
         let headers = self.success_headers(&names)?;
-        Ok(Written { status: self.success.status, headers, body, usable, is_object })
+        let status = self.success.status;
+        Ok(Written { status, headers, body, usable, is_object, is_stream: false })
+    }
+
+    fn streamed(&self, stream: &StreamSpec, names: &Names<'_>) -> Result<Written, TemplateError> {
+        let body = Bytes::from(stream.written(names)?);
+        let mut headers = HeaderMap::with_capacity(6);
+        let media_type = HeaderValue::from_static("text/event-stream; charset=utf-8");
+        headers.insert(http::header::CONTENT_TYPE, media_type);
+        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        write_headers(&self.success.headers, names, &mut headers)?;
+        let usable = stream.judge(&body).is_ok();
+        let status = self.success.status;
+        Ok(Written { status, headers, body, usable, is_object: false, is_stream: true })
     }
 
     fn success_headers(&self, names: &Names<'_>) -> Result<HeaderMap, TemplateError> {
@@ -281,6 +328,9 @@ impl Route {
     ///
     /// Why a client must not take it.
     pub fn usable(&self, body: &[u8], call: &Call) -> Result<(), String> {
+        if let Some(stream) = self.stream_for(call) {
+            return stream.judge(body);
+        }
         if self.needs.is_empty() && self.echoes.is_empty() {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::answer::write_headers;
 use super::call::{Encoding, encode};
-use super::route::{Route, Segment};
+use super::route::{Discriminator, Route, Segment};
 use crate::template::TemplateError;
 
 /// A request without address and key.
@@ -26,7 +26,7 @@ pub struct Built {
 }
 
 impl Route {
-    /// The request for an input. Where the API file does not say how the body looks, the body is the
+    /// The request for an input, with the headers by which the route is told from others. Where the API file does not say how the body looks, the body is the
     /// input itself.
     ///
     /// # Errors
@@ -63,7 +63,9 @@ impl Route {
         let mut headers = HeaderMap::new();
         let body = match &self.request.body {
             Some(body) => Some(body.render(&names)?),
-            None if self.method == Method::GET || self.uses.is_some() => None,
+            None if self.method == Method::GET => None,
+            // What is used is named in the path, unless it need not be there.
+            None if self.uses.as_ref().is_some_and(|uses| !uses.optional) => None,
             None => Some(input.clone()),
         };
         let body = match body {
@@ -74,6 +76,13 @@ impl Route {
                 encoding.write(&body)
             }
         };
+        for discriminator in &self.discriminators {
+            if let Discriminator::Header(name, value) = discriminator
+                && let Ok(value) = HeaderValue::from_str(value)
+            {
+                headers.insert(name.clone(), value);
+            }
+        }
         write_headers(&self.request.headers, &names, &mut headers)?;
         Ok(Built { method: self.method.clone(), target, headers, body })
     }

@@ -16,6 +16,8 @@ static SHIPPED: &[(&str, &str)] = &[
     ("payments", include_str!("../../apis/payments.yaml")),
     ("openai", include_str!("../../apis/openai.yaml")),
     ("stripe", include_str!("../../apis/stripe.yaml")),
+    ("anthropic", include_str!("../../apis/anthropic.yaml")),
+    ("dynamodb", include_str!("../../apis/dynamodb.yaml")),
 ];
 
 /// The names of the shipped APIs.

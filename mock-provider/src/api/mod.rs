@@ -16,6 +16,7 @@ mod policy;
 pub mod raw;
 mod resolve;
 mod route;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use route::{
     Creates, Discriminator, EffectDraft, EffectSpec, IdSpec, Lists, Pattern, RequestTemplate,
     Route, Segment, Source, SuccessSpec, Uses,
 };
+pub use stream::{ErrorEvent, EventChange, EventSpec, StreamSpec};
 
 use crate::event::Class;
 use crate::template::{Template, TemplateError};

@@ -88,6 +88,20 @@ impl Kind {
 }
 
 impl Need {
+    /// What must be there: `a string that is not empty`, `one of "stop"`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Present => "anything".to_owned(),
+            Self::Kind(kind) => article(*kind).to_owned(),
+            Self::In(values) => {
+                let values: Vec<_> = values.iter().map(brief).collect();
+                format!("one of {}", values.join(", "))
+            }
+            Self::Equals(value) => brief(value),
+        }
+    }
+
     /// Checks what stands in the field.
     ///
     /// # Errors

@@ -19,6 +19,10 @@ pub struct Auth {
     pub header: HeaderName,
     /// The word before the key (`Bearer`), if any; compared without regard to case.
     pub scheme: Option<String>,
+    /// What stands in front of the key behind the scheme.
+    pub after: Option<String>,
+    /// What ends the key.
+    pub until: Option<String>,
     /// True when an operation's token may stand behind the key: `KEY~op-0003.1`.
     pub token_in_key: bool,
     /// True when a request without a key is refused.
@@ -42,6 +46,11 @@ impl Auth {
                 key.trim()
             }
         };
+        // Where nothing stands around it, it is the key itself.
+        let after = self.after.as_deref().and_then(|after| key.split_once(after));
+        let key = after.map_or(key, |(_, key)| key);
+        let until = self.until.as_deref().and_then(|until| key.split_once(until));
+        let key = until.map_or(key, |(key, _)| key);
         (!key.is_empty()).then_some(key)
     }
 
@@ -260,6 +269,8 @@ mod tests {
         let auth = Auth {
             header: http::header::AUTHORIZATION,
             scheme: Some("Bearer".to_owned()),
+            after: None,
+            until: None,
             token_in_key: true,
             required: true,
             dummy: String::new(),
@@ -270,5 +281,15 @@ mod tests {
         assert_eq!(auth.split(key), ("sk_1", Some("op-0003.2")));
         headers.insert("authorization", HeaderValue::from_static("Basic abc"));
         assert_eq!(auth.credential(&headers), None);
+        let (after, until) = (Some("Credential=".to_owned()), Some("/".to_owned()));
+        let auth = Auth { after, until, ..auth };
+        for (text, key) in [
+            ("bearer Credential=AK~op-0003.2/2026/aws, Signature=ab/c", Some("AK~op-0003.2")),
+            ("bearer AK", Some("AK")),
+            ("bearer Credential=/2026", None),
+        ] {
+            headers.insert("authorization", HeaderValue::from_static(text));
+            assert_eq!(auth.credential(&headers), key, "{text}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use super::call::Call;
 use super::need::{FieldRule, Need, same};
 use super::pointer::Pointer;
 use super::policy::HeaderTemplate;
+use super::stream::StreamSpec;
 use crate::seed::Draw;
 use crate::template::{Template, Tree};
 
@@ -47,6 +48,8 @@ pub struct Route {
     pub reverses: bool,
     /// The answer.
     pub success: SuccessSpec,
+    /// The answer in a stream, for the requests that ask for one.
+    pub stream: Option<StreamSpec>,
     /// What makes an answer usable.
     pub needs: Vec<(Pointer, Need)>,
     /// Fields of the answer that repeat what the request said.
@@ -186,9 +189,11 @@ pub struct Creates {
     pub fields: Tree,
 }
 
-/// How an id looks: a prefix and random letters and digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How an id looks: a prefix and random letters and digits, or what the client chooses.
+#[derive(Clone, Debug, PartialEq)]
 pub struct IdSpec {
+    /// The id that the client chooses; a template over the request.
+    pub value: Option<Template>,
     /// What stands in front.
     pub prefix: String,
     /// How many letters and digits follow.
@@ -213,6 +218,10 @@ pub struct Uses {
     pub collection: Arc<str>,
     /// Its id; a template over the request.
     pub id: Template,
+    /// True when the request is served without the object as well.
+    pub optional: bool,
+    /// Refuses the request where it gives true; a template over the request and the object.
+    pub unless: Option<Template>,
     /// What must hold of it.
     pub when: Vec<(Pointer, Need)>,
     /// The name of the error when that does not hold.

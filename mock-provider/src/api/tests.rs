@@ -41,10 +41,12 @@ fn serve(api: &Api, objects: &mut Objects, built: &Built) -> (Arc<Route>, Call, 
     let mut context = Context::new(&call, 1_700_000_000);
     context.request_id = Value::from("abc");
     let used = route.used_id(&context).expect("the id renders");
-    let target = route.uses.as_ref().zip(used.clone()).map(|(uses, id)| {
-        let object = objects.0.get(&(Arc::clone(&uses.collection), id)).expect("the object exists");
-        assert!(uses.allows(object), "{}: the object is in the wrong state", route.name);
-        object.clone()
+    let target = route.uses.as_ref().zip(used.clone()).and_then(|(uses, id)| {
+        let object = objects.0.get(&(Arc::clone(&uses.collection), id));
+        assert!(object.is_some() || uses.optional, "{}: the object is missing", route.name);
+        let allowed = object.is_none_or(|object| uses.allows(object));
+        assert!(allowed, "{}: the object is in the wrong state", route.name);
+        object.cloned()
     });
     if let Some(target) = &target {
         context.target = target;
@@ -66,7 +68,8 @@ fn serve(api: &Api, objects: &mut Objects, built: &Built) -> (Arc<Route>, Call, 
                 submit: 1,
                 attempt: 1,
             });
-        let id = creates.id.make(&mut draw);
+        let chosen = route.chosen_id(&context).expect("the id renders");
+        let id = chosen.map_or_else(|| creates.id.make(&mut draw), Arc::from);
         context.id = Value::from(&*id);
         let object = route.new_object(&context).expect("the object renders").expect("is made");
         objects.0.insert((Arc::clone(&creates.collection), id.to_string()), object.clone());
@@ -140,7 +143,7 @@ fn every_route(api: &Api, mut each: impl FnMut(&Route, &Call, &Rendered)) {
 
 #[test]
 fn every_shipped_api_resolves_without_a_word_and_its_answers_are_usable() {
-    assert_eq!(names(), ["payments", "openai", "stripe"]);
+    assert_eq!(names(), ["payments", "openai", "stripe", "anthropic", "dynamodb"]);
     for name in names() {
         let api = shipped_api(name);
         assert_eq!(&*api.name, name);
@@ -156,6 +159,64 @@ fn every_shipped_api_resolves_without_a_word_and_its_answers_are_usable() {
         });
         assert_eq!(served, api.routes.len());
     }
+}
+
+#[test]
+fn every_stream_of_every_shipped_api_is_usable_only_to_its_last_event() {
+    let mut streams = 0;
+    for name in names() {
+        let api = shipped_api(name);
+        for route in &api.routes {
+            let Some(stream) = &route.stream else { continue };
+            let mut input = default_input(route);
+            input["stream"] = Value::Bool(true);
+            let built = route.build(api.encoding, &input, 7, 1).expect("the request renders");
+            let call = api.read(&built.method, &built.target, &built.headers, &built.body).call;
+            assert!(route.stream_for(&call).is_some(), "{name} {}", route.name);
+            let mut context = Context::new(&call, 1_700_000_000);
+            context.id = Value::from("some-id");
+            let object = route.new_object(&context).expect("renders").expect("is made");
+            context.object = &object;
+            let written = route.written(&context).expect("the stream renders");
+            assert!(written.is_stream && written.usable, "{name} {}", route.name);
+            let events = crate::sse::events(&written.body);
+            assert!(stream.is_last(events.last().expect("events")));
+            assert!(events.iter().filter(|event| stream.carries_text(event)).count() > 1);
+            for event in &events {
+                let part = &written.body[..event.range.start];
+                let why = stream.judge(part).expect_err("an event is missing");
+                assert!(why.contains("without the last one"), "{why}");
+            }
+            streams += 1;
+        }
+    }
+    assert_eq!(streams, 3);
+}
+
+#[test]
+fn a_stream_of_which_nobody_can_tell_the_end_is_refused() {
+    let refused = |stream: Value| {
+        let text = json!({"version": 1, "name": "a", "routes": [{
+            "name": "ask", "method": "POST", "path": "/ask", "stream": stream,
+        }]});
+        let problems = Diagnostics::new();
+        let api = from_value(&text, &problems.root());
+        assert!(api.is_none());
+        problems.into_vec().into_iter().map(|one| one.path).collect::<Vec<_>>()
+    };
+    let place = |rest: &str| vec![format!("routes[0].stream{rest}")];
+    assert_eq!(refused(json!({})), place(""));
+    assert_eq!(refused(json!({"events": []})), place(".events"));
+    assert_eq!(refused(json!({"events": [{"data": {"a": 1}}]})), place(".events[0]"));
+    assert_eq!(
+        refused(json!({"events": [{"data": "{{ item }}"}, {"data": "end"}]})),
+        place(".events[0].data")
+    );
+    assert_eq!(
+        refused(json!({"events": [{"data": "end"}], "error": {"error": "no_such"}})),
+        place(".error.error")
+    );
+    assert_eq!(refused(json!({"events": [{"data": "end"}], "length": [{}]})), place(".length[0]"));
 }
 
 #[test]

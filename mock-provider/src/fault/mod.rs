@@ -44,7 +44,9 @@ mod replay_other;
 mod replay_status;
 mod reset;
 mod should_retry;
+mod slow_tokens;
 mod status;
+mod stream;
 #[cfg(test)]
 mod testing;
 mod throttle_bandwidth;
@@ -68,6 +70,7 @@ use crate::exchange::End;
 use crate::framing::Misframed;
 pub use crate::hint::{HintSpec, LimitHeaders};
 use crate::seed::Draw;
+use crate::stream::Broken;
 pub use key_fault::KeyFault;
 pub use limit_fault::{Lie, LimitFault};
 
@@ -208,6 +211,9 @@ pub enum Ending {
     Interim(Bytes),
     /// The provider's own answer, made unusable.
     Malformed(Malformed),
+    /// The provider's own stream of events goes wrong. An answer that is no stream (an error) goes out as
+    /// it is.
+    Stream(Broken),
     /// Nothing is ever answered; in the middle of the body, nothing after half of it.
     Hang,
     /// The connection ends with nothing answered (`after_bytes` is `None`), or after the head and so
@@ -306,6 +312,11 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// What it does at the door, if it strikes there: time alone says when.
     fn door(&self) -> Option<Door> {
         None
+    }
+
+    /// True when it strikes only requests that are answered in a stream.
+    fn streams_only(&self) -> bool {
+        false
     }
 
     /// Reports what cannot work on this route of this API (`wrong_amount` where nothing is echoed), or on

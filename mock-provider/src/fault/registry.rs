@@ -6,8 +6,9 @@ use super::{
     early_response, expired_certificate, forget_key, garbage, half_close, handshake_reset, hang,
     ignore_key, key_required_late, late_key, latency, lying_limit, malformed, mismatch_accepted,
     mismatch_rejected, noisy_neighbour, permanent_error, rate_limited, refuse, replay_altered,
-    replay_error, replay_other, replay_status, reset, should_retry, status, throttle_bandwidth,
-    tighten, truncate, truncated_key, untrusted, wrong_content_length, wrong_host,
+    replay_error, replay_other, replay_status, reset, should_retry, slow_tokens, status, stream,
+    throttle_bandwidth, tighten, truncate, truncated_key, untrusted, wrong_content_length,
+    wrong_host,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
@@ -53,6 +54,8 @@ pub static FAULTS: &[&FaultKind] = &[
     &tighten::TIGHTEN,
     &ban::BAN,
     &noisy_neighbour::NOISY_NEIGHBOUR,
+    &stream::STREAM,
+    &slow_tokens::SLOW_TOKENS,
 ];
 
 /// The fault of that name.

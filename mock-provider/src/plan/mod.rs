@@ -61,6 +61,8 @@ pub struct Situation<'a> {
     pub since_first_us: u64,
     /// True when its connection has carried a request before.
     pub reused: bool,
+    /// True when the request is answered in a stream.
+    pub streamed: bool,
 }
 
 /// A rule that strikes at the door of a provider, where time alone is known.
@@ -281,6 +283,9 @@ impl Armed {
             situation.numbered == Numbered::ByArrival && self.rule.when.operation != Selector::Any;
         let by_coordinates = self.scheduled && !by_arrival;
         for (fault, (name, nth)) in self.rule.faults.iter().zip(&self.faults) {
+            if fault.streams_only() && !situation.streamed {
+                continue;
+            }
             let mut action = fault.strike_at(&mut draw.fork(name, *nth), situation.since_first_us);
             let mut scheduled = by_coordinates;
             if let Action::Door(door) = action {

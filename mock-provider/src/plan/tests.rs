@@ -93,6 +93,7 @@ fn situation<'a>(at: Coordinates<'a>, headers: &'a HeaderMap) -> Situation<'a> {
         body: None,
         reused: false,
         since_first_us: 0,
+        streamed: false,
     }
 }
 

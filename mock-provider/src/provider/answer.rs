@@ -16,6 +16,7 @@ use crate::fault::{Ending, Malformed, Point, Substitute, SubstituteBody};
 use crate::framing::{Framed, Misframed};
 use crate::hint::{self, HintSpec, Wall};
 use crate::malformed;
+use crate::stream::{self, Broken, Spoiled};
 
 impl Provider {
     /// The provider's own answer is ready: sends it, unless a fault has its word here.
@@ -81,6 +82,10 @@ impl Provider {
                 let answer = self.mangle(open, &how, own);
                 self.send(open, answer, rule, Wire::default())
             }
+            Ending::Stream(how) => {
+                let own = own.unwrap_or_else(|| self.preview(open));
+                self.send_spoiled(open, own, rule, &how)
+            }
             Ending::Hang => {
                 // Before the work the key stays in flight until the client closes.
                 open.stage = Stage::Handed { free_at_close: own.is_none() };
@@ -134,10 +139,44 @@ impl Provider {
         self.send(open, own, rule, cut.into())
     }
 
+    /// Hands over a stream that goes wrong; an answer that is none goes out as it is.
+    fn send_spoiled(
+        &mut self,
+        open: &mut Open,
+        own: Own,
+        rule: Option<Arc<str>>,
+        how: &Broken,
+    ) -> Next {
+        let place = open.place.as_ref();
+        let Some(spec) = place.and_then(|it| it.route.stream.as_ref()).filter(|_| own.is_stream)
+        else {
+            return self.send(open, own, rule, Wire::default());
+        };
+        let error = if how.kind == stream::Kind::ErrorEvent {
+            let which = Which::Named(&spec.error.error);
+            let body = self.error(open, which, &ErrorContext::default()).body;
+            body.unwrap_or_default().to_string()
+        } else {
+            String::new()
+        };
+        let Spoiled { body, lengths, cut } = stream::spoil(how, spec, &own.body, &error);
+        let cut = cut.map(|(after_bytes, then)| Cut { after_bytes, then });
+        let own = Own { body, usable: false, ..own };
+        let mut next = self.send(open, own, rule, Wire { cut, ..Wire::default() });
+        if let (Next::Answer(answer), Some(lengths)) = (&mut next, lengths)
+            && let Some(pieces) = &mut answer.pieces
+        {
+            pieces.lengths = lengths;
+        }
+        next
+    }
+
     /// Hands an answer to the shell, paced and delayed as the strikes say.
     fn send(&mut self, open: &mut Open, own: Own, rule: Option<Arc<str>>, mut wire: Wire) -> Next {
         wire.body_after_us = open.struck.head.total_us;
-        wire.pace = open.struck.pace(own.body.len());
+        let pieces = own.is_stream.then(|| open.struck.pieces(&own.body));
+        // A stream has its own pieces.
+        wire.pace = if own.is_stream { None } else { open.struck.pace(own.body.len()) };
         let mut marks = std::mem::take(&mut open.struck.head.marks);
         marks.append(&mut open.struck.chunk.marks);
         marks.extend(open.struck.drip.take().map(|(mark, _)| mark));
@@ -173,7 +212,15 @@ impl Provider {
             usable: own.usable,
         });
         let Own { status, headers, body, .. } = own;
-        Next::Answer(Box::new(Answer { status, headers, body, wire, framing: None, interim }))
+        Next::Answer(Box::new(Answer {
+            status,
+            headers,
+            body,
+            wire,
+            pieces,
+            framing: None,
+            interim,
+        }))
     }
 
     /// One of the API's errors.
@@ -353,7 +400,7 @@ pub(super) fn mangled(route: Option<&Route>, how: &Malformed, own: Own, error: R
         headers.remove(header::CONTENT_TYPE);
     }
     let status = mangled.status.unwrap_or(own.status);
-    Own { status, headers, body: mangled.body, usable: false, ..own }
+    Own { status, headers, body: mangled.body, usable: false, is_stream: false, ..own }
 }
 
 impl From<Cut> for Wire {

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header};
-use serde_json::Value;
 
 use super::limits::Limited;
 use super::open::{Open, Place, Stage};
 use super::struck::Struck;
 use super::{Provider, RuleKey};
-use crate::api::{Api, Reading, Route, Standard, Which};
+use crate::api::{Api, Call, Reading, Route, Standard, Which};
 use crate::coordinates::Coordinates;
 use crate::event::{Class, Digest16, EventKind, Recognized, RequestReceived, Side};
 use crate::exchange::{Exchange, ExchangeId, Next};
@@ -122,8 +121,8 @@ impl Provider {
         });
         let since = now_us.saturating_sub(self.first_request_us.unwrap_or(now_us));
         let decision = place.as_ref().map_or_else(Decision::default, |place| {
-            let body = read.reading.call.body.as_ref();
-            self.plan.decide(&situation(&self.name, request, body, place, since))
+            let call = Some(&read.reading.call);
+            self.plan.decide(&situation(&self.name, request, call, place, since))
         });
         let drawn = decision.drawn.clone();
         let received =
@@ -349,11 +348,11 @@ impl Provider {
     }
 }
 
-/// What a decision about a request is taken on; `body` is `None` while only the head has been read.
+/// What a decision about a request is taken on; `call` is `None` while only the head has been read.
 fn situation<'a>(
     provider: &'a str,
     request: &'a Request,
-    body: Option<&'a Value>,
+    call: Option<&'a Call>,
     place: &'a Place,
     since_first_us: u64,
 ) -> Situation<'a> {
@@ -370,9 +369,10 @@ fn situation<'a>(
         tenant: None,
         method: &request.method,
         headers: &request.headers,
-        body,
+        body: call.and_then(|call| call.body.as_ref()),
         since_first_us,
         reused: request.reused,
+        streamed: call.is_some_and(|call| place.route.stream_for(call).is_some()),
     }
 }
 

@@ -125,6 +125,7 @@ impl Interposer {
             since_first_us: now_us.saturating_sub(first_us),
             // Connections are not known here.
             reused: false,
+            streamed: route.stream_for(&reading.call).is_some(),
         });
         for strike in &decision.strikes {
             *self.strikes.entry(Arc::clone(&strike.rule)).or_default() += 1;
@@ -181,6 +182,8 @@ impl Interposer {
                 let own = mangled(Some(route), &how, own.unwrap_or_else(empty), error);
                 sent(struck, own, None)
             }
+            // Refused when the fault engine is built: a stream is the other server's own.
+            Ending::Stream(_) => sent(struck, own.unwrap_or_else(empty), None),
             Ending::Hang => match own {
                 Some(own) if *point == Point::MidBody => {
                     let cut = Cut { after_bytes: half(&own.body), then: End::Stall };
@@ -261,6 +264,7 @@ fn sent(struck: &Struck, own: Own, cut: Option<Cut>) -> Next {
         body,
         wire,
         framing: None,
+        pieces: None,
         interim: Bytes::new(),
     }))
 }

@@ -120,6 +120,8 @@ pub(super) struct Own {
     pub(super) refuses_key: bool,
     /// True when the whole body is known to be usable for the client of this request.
     pub(super) usable: bool,
+    /// True when the body is a stream of server-sent events.
+    pub(super) is_stream: bool,
     /// The body in an earlier state of its object, where a fault asks for it and there was one.
     pub(super) earlier: Option<Bytes>,
 }
@@ -135,6 +137,7 @@ impl Own {
             replayed: false,
             refuses_key: false,
             usable: false,
+            is_stream: false,
             earlier: None,
         }
     }

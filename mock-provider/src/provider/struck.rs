@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::exchange::Pace;
+use crate::exchange::{Pace, Pieces};
 use crate::fault::{Action, CHUNKS, DelayPoint, Ending, KeyFault, LimitFault, Malformed, Point};
 use crate::malformed::Kind;
 use crate::plan::{Decision, Strike};
+use crate::sse;
 use crate::units::in_words_exactly;
 
 /// The strikes on one request, folded.
@@ -171,6 +172,17 @@ impl Struck {
     /// True when the ending puts an answer under the key that takes the place of the provider's own.
     pub(super) fn keeps_another(&self) -> bool {
         matches!(self.ending.as_deref(), Some((_, _, Ending::Answer(answer))) if answer.kept)
+    }
+
+    /// In which pieces a stream goes out: one an event, or as the body drips.
+    pub(super) fn pieces(&self, stream: &[u8]) -> Pieces {
+        match &self.drip {
+            Some((_, pace)) => {
+                let lengths = stream.chunks(pace.bytes).map(<[u8]>::len).collect();
+                Pieces { lengths, every_us: pace.every_us }
+            }
+            None => Pieces { lengths: sse::pieces(stream), every_us: self.chunk.total_us },
+        }
     }
 
     /// How the body is paced, for a body of `length` bytes.

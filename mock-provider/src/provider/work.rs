@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::Provider;
 use super::open::{Open, Own, Place, Stage, Work};
-use crate::api::{Context, EffectDraft, ErrorContext, Standard, Stores, Which, Written, bytes};
+use crate::api::{
+    Context, EffectDraft, ErrorContext, Route, Standard, Stores, Which, Written, bytes,
+};
 use crate::event::{EffectCommitted, EffectReversed, EventKind};
 use crate::exchange::Next;
 use crate::fault::{Ending, Point};
@@ -93,6 +95,7 @@ impl Provider {
             | Ending::Interim(_)
             | Ending::Answer(_)
             | Ending::Malformed(_)
+            | Ending::Stream(_)
             | Ending::Cut { .. }
             | Ending::CloseIdle
             | Ending::Misframed { .. } => {}
@@ -176,30 +179,21 @@ impl Provider {
         let mut used = None;
         if let Some(uses) = &route.uses {
             let id = route.used_id(&context)?.unwrap_or_default();
-            let object = self
-                .ledger
-                .get(&uses.collection, &id)
-                .ok_or(Refused::Standard(Standard::NotFound))?;
-            if !uses.allows(object.value()) {
-                return Err(Refused::Error(Arc::clone(&uses.otherwise)));
-            }
-            target = object.value().clone();
+            let object = self.ledger.get(&uses.collection, &id);
+            target = match object {
+                Some(object) => object.value().clone(),
+                None if uses.optional => Value::Null,
+                None => return Err(Refused::Standard(Standard::NotFound)),
+            };
             context.target = &target;
             context.object = &target;
-            told.extend(object.effect);
-            let (changed, undone) =
-                (route.changed_object(&context)?, route.undone_amount(&context)?);
-            if let (Some(effect), Some(_)) = (object.effect, undone)
-                && self.ledger.reversible(effect, undone).is_none()
-            {
+            let forbidden = object.is_some() && !uses.allows(&target);
+            if forbidden || route.is_forbidden(&context)? {
                 return Err(Refused::Error(Arc::clone(&uses.otherwise)));
             }
-            if open.struck.asks_for_earlier() && route.creates.is_none() {
-                let before = if changed.is_some() { Some(&target) } else { object.earlier() };
-                let shown = |before| route.written(&Context { object: before, ..context.clone() });
-                earlier = before.map(shown).transpose()?.map(|written| written.body);
+            if let Some(object) = object {
+                (used, earlier) = self.used(open, route, (id, object), (&context, &mut told))?;
             }
-            used = Some(Used { id, effect: object.effect, changed, undone });
         }
         if let Some(lists) = &route.lists {
             context.objects = self.list(lists, &open.call, &mut told);
@@ -207,7 +201,10 @@ impl Provider {
         let value;
         let mut made_id = None;
         if let Some(creates) = &route.creates {
-            let id = creates.id.make(&mut open.ids.draw(&self.coordinates(place)));
+            let id = match route.chosen_id(&context)? {
+                Some(id) => id.into(),
+                None => creates.id.make(&mut open.ids.draw(&self.coordinates(place))),
+            };
             context.id = Value::from(&*id);
             value = route.new_object(&context)?.unwrap_or_default();
             context.object = &value;
@@ -228,6 +225,34 @@ impl Provider {
             (id, collection, text)
         });
         Ok(Draft { written, made, used, effects, told, earlier })
+    }
+
+    /// What becomes of an object that is there, and the answer in an earlier state of it.
+    fn used(
+        &self,
+        open: &Open,
+        route: &Route,
+        (id, object): (String, &Object),
+        (context, told): (&Context<'_>, &mut Vec<EffectId>),
+    ) -> Result<(Option<Used>, Option<Bytes>), Refused> {
+        let uses = route.uses.as_ref();
+        // An object that another takes the place of is not told of any more.
+        let is_replaced = route.creates.as_ref().is_some_and(|creates| creates.id.value.is_some());
+        told.extend(object.effect.filter(|_| !is_replaced));
+        let (changed, undone) = (route.changed_object(context)?, route.undone_amount(context)?);
+        if let (Some(effect), Some(_)) = (object.effect, undone)
+            && self.ledger.reversible(effect, undone).is_none()
+        {
+            let otherwise = uses.map_or_else(Default::default, |uses| Arc::clone(&uses.otherwise));
+            return Err(Refused::Error(otherwise));
+        }
+        let mut earlier = None;
+        if open.struck.asks_for_earlier() && route.creates.is_none() {
+            let before = if changed.is_some() { Some(context.target) } else { object.earlier() };
+            let shown = |before| route.written(&Context { object: before, ..context.clone() });
+            earlier = before.map(shown).transpose()?.map(|written| written.body);
+        }
+        Ok((Some(Used { id, effect: object.effect, changed, undone }), earlier))
     }
 
     fn list(
@@ -316,8 +341,8 @@ impl Provider {
 
     /// An answer of the API, with the headers that every answer has.
     pub(super) fn own(&self, open: &Open, written: Written, effects: Vec<EffectId>) -> Own {
-        let Written { status, mut headers, body, usable, .. } = written;
+        let Written { status, mut headers, body, usable, is_stream, .. } = written;
         self.add_headers(open, &mut headers);
-        Own { effects: effects.into(), usable, ..Own::new(status, headers, body) }
+        Own { effects: effects.into(), usable, is_stream, ..Own::new(status, headers, body) }
     }
 }

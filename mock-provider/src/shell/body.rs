@@ -1,7 +1,9 @@
 //! The body of an answer as HTTP asks for it: at once, or in pieces by the clock.
 //!
-//! **Invariant:** the size it announces is the size of the whole body, however it is paced.
+//! **Invariant:** the size it announces is the size of the whole body, however it is paced; a stream
+//! announces none, and each of its pieces becomes a chunk.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::exchange::{Pace, Wire as Pacing};
+use crate::exchange::{Pace, Pieces, Wire as Pacing};
 use crate::shell::clock::Clock;
 use crate::shell::handler::Handler;
 use crate::shell::wire::Wire;
@@ -21,6 +23,17 @@ pub(super) enum AnswerBody<H: Handler> {
     Whole(Bytes),
     /// In pieces.
     Paced(Box<Paced<H>>),
+    /// A stream.
+    Stream(Box<Stream<H>>),
+}
+
+/// A body that goes out piece by piece, as nobody knows how long it will be.
+pub(super) struct Stream<H: Handler> {
+    lengths: VecDeque<usize>,
+    every_us: u64,
+    /// True when the piece before has been handed over and must leave before the next one is asked for.
+    flush: bool,
+    paced: Paced<H>,
 }
 
 /// A body that goes out in pieces, and that hears the client close between them.
@@ -34,7 +47,19 @@ pub(super) struct Paced<H: Handler> {
 
 impl<H: Handler> AnswerBody<H> {
     /// A body under this pacing; the cut is the wire's business.
-    pub(super) fn new(body: Bytes, pacing: &Pacing, wire: &Arc<Wire<H>>, clock: Clock) -> Self {
+    pub(super) fn new(
+        body: Bytes,
+        (pacing, pieces): (&Pacing, Option<Pieces>),
+        wire: &Arc<Wire<H>>,
+        clock: Clock,
+    ) -> Self {
+        if let Some(Pieces { lengths, every_us }) = pieces {
+            let mut paced =
+                Paced { wire: Arc::clone(wire), clock, rest: body, pace: None, pause: None };
+            paced.wait(pacing.body_after_us);
+            let lengths = lengths.into();
+            return Self::Stream(Box::new(Stream { lengths, every_us, flush: false, paced }));
+        }
         if pacing.body_after_us == 0 && pacing.pace.is_none() {
             return Self::Whole(body);
         }
@@ -76,6 +101,22 @@ impl<H: Handler> Paced<H> {
     }
 }
 
+impl<H: Handler> Stream<H> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if std::mem::take(&mut self.flush) {
+            // HTTP writes what it has whenever a body says that it is not ready.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let bytes = self.lengths.front().copied().unwrap_or(usize::MAX).max(1);
+        self.paced.pace = Some(Pace { bytes, every_us: self.every_us });
+        let piece = ready!(self.paced.poll_piece(cx));
+        self.lengths.pop_front();
+        self.flush = true;
+        Poll::Ready(piece)
+    }
+}
+
 impl<H: Handler> Body for AnswerBody<H> {
     type Data = Bytes;
     type Error = io::Error;
@@ -88,6 +129,7 @@ impl<H: Handler> Body for AnswerBody<H> {
             Self::Whole(body) if body.is_empty() => Poll::Ready(None),
             Self::Whole(body) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),
             Self::Paced(paced) => paced.poll_piece(cx),
+            Self::Stream(stream) => stream.poll_piece(cx),
         }
     }
 
@@ -95,6 +137,7 @@ impl<H: Handler> Body for AnswerBody<H> {
         match self {
             Self::Whole(body) => body.is_empty(),
             Self::Paced(paced) => paced.rest.is_empty(),
+            Self::Stream(stream) => stream.paced.rest.is_empty(),
         }
     }
 
@@ -102,6 +145,7 @@ impl<H: Handler> Body for AnswerBody<H> {
         let left = match self {
             Self::Whole(body) => body.len(),
             Self::Paced(paced) => paced.rest.len(),
+            Self::Stream(_) => return SizeHint::default(),
         };
         SizeHint::with_exact(u64::try_from(left).unwrap_or(u64::MAX))
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -20,9 +20,10 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
 use crate::event::Side;
-use crate::exchange::{Answer, End, Exchange, Next};
+use crate::exchange::{Answer, Cut, End, Exchange, Next};
 use crate::request::Request;
 use crate::shell::body::AnswerBody;
+use crate::shell::chunked::Chunked;
 use crate::shell::core::Core;
 use crate::shell::handler::Handler;
 use crate::shell::open::Open;
@@ -66,12 +67,19 @@ enum LetGo {
 #[derive(Clone, Copy, Debug)]
 enum Wanted {
     Head,
+    /// All, and chunks are understood.
     All,
+    /// All, by a client that knows no chunks.
+    Unchunked,
 }
 
 impl Wanted {
-    fn by(method: &Method) -> Self {
-        if *method == Method::HEAD { Self::Head } else { Self::All }
+    fn by(method: &Method, version: Version) -> Self {
+        match version {
+            _ if *method == Method::HEAD => Self::Head,
+            Version::HTTP_09 | Version::HTTP_10 => Self::Unchunked,
+            _ => Self::All,
+        }
     }
 }
 
@@ -149,7 +157,7 @@ impl<H: Handler> Connection<H> {
             body: Bytes::new(),
             head_at_us: self.core.clock.now_us(),
         };
-        let wanted = Wanted::by(&request.method);
+        let wanted = Wanted::by(&request.method, head.version);
         if self.core.wants_heads {
             let head_at_us = request.head_at_us;
             let struck = self.core.call(|handler| handler.accept(&request, head_at_us));
@@ -226,19 +234,29 @@ impl<H: Handler> Connection<H> {
 
     fn answer(
         &self,
-        open: Open<H>,
+        mut open: Open<H>,
         answer: Answer,
         wanted: Wanted,
     ) -> Result<Response<AnswerBody<H>>, LetGo> {
         let status = StatusCode::from_u16(answer.status).map_err(LetGo::NoSuchStatus)?;
         let bytes = match (wanted, status) {
             (Wanted::Head, _) | (_, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => 0,
-            (Wanted::All, _) => answer.body.len(),
+            (Wanted::All | Wanted::Unchunked, _) => answer.body.len(),
         };
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.wire.arm(open, bytes, answer.wire.cut, (answer.interim, answer.framing));
+        let mut bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let mut cut = answer.wire.cut;
+        let in_chunks = matches!(wanted, Wanted::All) && bytes > 0 && answer.framing.is_none();
+        let pieces = answer.pieces.filter(|_| in_chunks);
+        if let Some(pieces) = &pieces {
+            let chunked = Chunked::new(&pieces.lengths);
+            bytes = chunked.whole();
+            cut = cut.map(|cut| Cut { after_bytes: chunked.on_the_wire(cut.after_bytes), ..cut });
+            open.chunked = Some(chunked);
+        }
+        self.wire.arm(open, bytes, cut, (answer.interim, answer.framing));
         self.answered.store(true, Ordering::Relaxed);
-        let body = AnswerBody::new(answer.body, &answer.wire, &self.wire, self.core.clock);
+        let body =
+            AnswerBody::new(answer.body, (&answer.wire, pieces), &self.wire, self.core.clock);
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = answer.headers;

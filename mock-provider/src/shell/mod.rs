@@ -6,6 +6,7 @@
 //! [`crate::exchange::Exchange`] says and reports what became of it.
 
 mod body;
+mod chunked;
 pub mod clock;
 mod connection;
 mod core;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::event::Side;
 use crate::exchange::{End, Ended, ExchangeId, Finish};
+use crate::shell::chunked::Chunked;
 use crate::shell::core::{Busy, Core};
 use crate::shell::handler::Handler;
 
@@ -19,8 +20,10 @@ pub(super) struct Open<H: Handler> {
     id: ExchangeId,
     /// Before the first byte of the head was written; `None` while nothing was.
     pub(super) head_at_us: Option<u64>,
-    /// Bytes of the body that were written.
+    /// Bytes of the body that were written, with the framing of chunks where there are any.
     pub(super) body_bytes: u64,
+    /// The chunks in which the body goes out, where it has no length in its head.
+    pub(super) chunked: Option<Chunked>,
     /// Before the byte that completed the answer was written.
     pub(super) complete_at_us: Option<u64>,
     finished: bool,
@@ -36,6 +39,7 @@ impl<H: Handler> Open<H> {
             id,
             head_at_us: None,
             body_bytes: 0,
+            chunked: None,
             complete_at_us: None,
             finished: false,
         }
@@ -70,7 +74,10 @@ impl<H: Handler> Open<H> {
         let finish = Finish {
             head_at_us: self.head_at_us,
             end_at_us: self.complete_at_us.unwrap_or(at_us),
-            body_bytes: self.body_bytes,
+            body_bytes: match &self.chunked {
+                Some(chunked) => chunked.of_the_body(self.body_bytes),
+                None => self.body_bytes,
+            },
             complete: self.complete_at_us.is_some(),
             ended,
         };

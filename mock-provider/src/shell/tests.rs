@@ -175,6 +175,7 @@ fn shaped(body: impl Into<Bytes>, wire: Pacing) -> Next {
         wire,
         framing: None,
         interim: Bytes::new(),
+        pieces: None,
     }))
 }
 
@@ -355,6 +356,7 @@ async fn a_head_request_and_a_204_have_no_body_on_the_wire() {
         wire: Pacing::default(),
         framing: None,
         interim: Bytes::new(),
+        pieces: None,
     };
     bare.headers.insert("x-a", "1".parse().unwrap());
     let stage = Stage::new(Script::on("/204", vec![Next::Answer(Box::new(bare))])).await;

@@ -40,6 +40,7 @@ fn strikes(drawn: &Drawn, attempts: u32) -> Vec<(u32, Action)> {
                     body: None,
                     since_first_us: 0,
                     reused: true,
+                    streamed: false,
                 });
                 struck.extend(decision.strikes.into_iter().map(|one| (attempt, one.action)));
             }

@@ -15,4 +15,5 @@ mod keys;
 mod limits;
 mod malformed;
 pub(crate) mod stage;
+mod streams;
 mod tls;

@@ -151,6 +151,11 @@ fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
     {
         return None;
     }
+    if let Ending::Stream(how) = &ending
+        && how.kind.may_stay_usable()
+    {
+        return None;
+    }
     if let Ending::Answer(answer) = ending
         && let Some(status) = answer.status
     {
@@ -174,6 +179,7 @@ fn hints_at_a_date(fault: &dyn Fault) -> bool {
         Ending::InFlight { hint, .. } => hint,
         Ending::Malformed(_)
         | Ending::Interim(_)
+        | Ending::Stream(_)
         | Ending::Hang
         | Ending::Cut { .. }
         | Ending::CloseIdle

@@ -73,6 +73,11 @@ pub struct RawAuth {
     pub header: Option<String>,
     /// The word before the key, such as `Bearer`.
     pub scheme: Option<String>,
+    /// What stands in front of the key behind the scheme, where more than the key stands there:
+    /// `Credential=`.
+    pub after: Option<String>,
+    /// What ends the key, where more stands behind it: `/`.
+    pub until: Option<String>,
     /// True when an operation's token may stand behind the key handed to a client.
     pub token_in_key: Option<bool>,
     /// False when requests without a key are served too; true unless said otherwise.
@@ -301,6 +306,8 @@ pub struct RawRoute {
     pub effect: Option<RawEffect>,
     /// Its answer.
     pub success: Option<RawSuccess>,
+    /// Its answer as a stream of server-sent events, for the requests that ask for one.
+    pub stream: Option<RawStream>,
     /// What makes an answer usable, by JSON pointer.
     pub needs: Option<BTreeMap<String, ScalarOr<String, RawNeed>>>,
     /// Fields of the answer that repeat what the request said: pointer to `/POINTER`, `path:NAME` or
@@ -388,6 +395,9 @@ pub struct RawCreates {
 pub struct RawId {
     /// What stands in front.
     pub prefix: Option<String>,
+    /// The whole id as a template over the request, where the client chooses it; an object of that id is
+    /// replaced.
+    pub value: Option<String>,
     /// How many random letters and digits follow, 8 to 64; 24 unless said otherwise.
     pub random: Option<u32>,
 }
@@ -400,6 +410,10 @@ pub struct RawUses {
     pub collection: Option<String>,
     /// Its id: `/POINTER` into the body, `path:NAME`, `query:NAME`, or a template.
     pub id: Option<String>,
+    /// True when the request is served without the object as well; templates then find `null` in its place.
+    pub optional: Option<bool>,
+    /// A template over the request and `target`; where it gives true, the answer is `otherwise`.
+    pub unless: Option<String>,
     /// What must hold of it, by JSON pointer.
     pub when: Option<BTreeMap<String, ScalarOr<String, RawNeed>>>,
     /// The error when that does not hold; `conflict` unless said otherwise.
@@ -454,6 +468,64 @@ pub struct RawSuccess {
     pub headers: Option<BTreeMap<String, String>>,
     /// The body: a tree whose text leaves are templates. The object, unless said otherwise.
     pub body: Option<Value>,
+}
+
+/// An answer as a stream of server-sent events.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawStream {
+    /// Which requests are answered so: fields of the body (JSON pointers) and their values. All, unless
+    /// said otherwise.
+    pub when: Option<BTreeMap<String, Value>>,
+    /// The events. The last one says that the answer is whole: clients know it by its name, or by its
+    /// text where it has none.
+    pub events: Option<Vec<RawStreamEvent>>,
+    /// Where an event carries a piece of the text, as a JSON pointer.
+    pub text: Option<String>,
+    /// Where events count themselves, each one more than the one before, as a JSON pointer.
+    pub sequence: Option<String>,
+    /// What must hold of some event, by JSON pointer.
+    pub needs: Option<BTreeMap<String, ScalarOr<String, RawNeed>>>,
+    /// How the vendor says that an answer was cut short by its length: which events become what.
+    pub length: Option<Vec<RawEventChange>>,
+    /// How an error comes in the middle of a stream.
+    pub error: Option<RawErrorEvent>,
+}
+
+/// One entry of a stream.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawStreamEvent {
+    /// What stands behind `event:`; left out for an event without a name.
+    pub event: Option<String>,
+    /// What stands behind `data:`: a tree whose text leaves are templates, which know what an answer
+    /// knows, `index` (the number of the event, from 0) and `item`. Text alone goes out as it is,
+    /// everything else as JSON.
+    pub data: Option<Value>,
+    /// A list, or a template for one: the entry becomes one event for each of its items.
+    pub each: Option<Value>,
+}
+
+/// Another event in the place of one.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawEventChange {
+    /// Which events: fields (JSON pointers) and their values.
+    pub when: Option<BTreeMap<String, Value>>,
+    /// Another name.
+    pub event: Option<String>,
+    /// Fields (JSON pointers) and what they become.
+    pub set: Option<BTreeMap<String, Value>>,
+}
+
+/// How an error comes in the middle of a stream: an event with the body of one of the API's errors.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawErrorEvent {
+    /// The event's name; none, unless said otherwise.
+    pub event: Option<String>,
+    /// The name of the error; `server_error` unless said otherwise.
+    pub error: Option<String>,
 }
 
 /// What must hold of a field, in the long form; exactly one of these.

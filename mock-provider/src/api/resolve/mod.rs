@@ -6,6 +6,7 @@ mod error;
 mod limit;
 mod policy;
 mod route;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -113,6 +114,8 @@ fn auth(raw: &RawAuth, at: &At<'_>) -> Option<Auth> {
     Some(Auth {
         header: header_name(header, &at.key("header"))?,
         scheme: raw.scheme.clone(),
+        after: raw.after.clone().filter(|text| !text.is_empty()),
+        until: raw.until.clone().filter(|text| !text.is_empty()),
         token_in_key,
         required: raw.required.unwrap_or(true),
         dummy,

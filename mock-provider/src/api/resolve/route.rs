@@ -17,7 +17,7 @@ use super::super::route::{
     SuccessSpec, Uses,
 };
 use super::super::{Pointer, Standard};
-use super::{header_name, header_templates, pointer, required, status, unknown};
+use super::{header_name, header_templates, pointer, required, status, stream, unknown};
 use crate::document::{At, ScalarOr};
 use crate::template::{Template, Tree};
 
@@ -95,6 +95,10 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
         effect,
         reverses,
         success,
+        stream: match &raw.stream {
+            None => None,
+            Some(raw) => Some(stream::stream(raw, with.errors, &at.key("stream"))?),
+        },
         needs: needs(raw.needs.as_ref(), &at.key("needs")),
         echoes: echoes(raw.echoes.as_ref(), &reach, &at.key("echoes")),
         volatile: pointers(raw.volatile.as_deref(), &at.key("volatile")),
@@ -244,7 +248,7 @@ fn kind(word: &str, at: &At<'_>) -> Option<Kind> {
     found
 }
 
-fn needs(
+pub(super) fn needs(
     raw: Option<&BTreeMap<String, ScalarOr<String, RawNeed>>>,
     at: &At<'_>,
 ) -> Vec<(Pointer, Need)> {
@@ -304,10 +308,18 @@ fn creates(raw: &RawCreates, at: &At<'_>) -> Option<Creates> {
             d.cure("use 8 to 64: with fewer, two ids could be the same")
         });
     }
+    let value = match &id.value {
+        None => None,
+        Some(text) => Some(Template::resolve(text, &CONTEXT_NAMES, &at.key("id").key("value"))?),
+    };
     Some(Creates {
         fields: Tree::resolve(fields?, &CONTEXT_NAMES, &at.key("fields"))?,
         collection: collection?.into(),
-        id: IdSpec { prefix: id.prefix.unwrap_or_default(), random: usize::try_from(random).ok()? },
+        id: IdSpec {
+            value,
+            prefix: id.prefix.unwrap_or_default(),
+            random: usize::try_from(random).ok()?,
+        },
     })
 }
 
@@ -343,6 +355,10 @@ fn uses(raw: &RawRoute, reach: &Reach<'_>, with: &With<'_>, at: &At<'_>) -> (Opt
         None => Some(None),
         Some(text) => reach.template(text, &at.key("amount")).map(Some),
     };
+    let unless = match &raw.unless {
+        None => Some(None),
+        Some(text) => reach.template(text, &at.key("unless")).map(Some),
+    };
     let otherwise = raw.otherwise.as_deref().unwrap_or(Standard::Conflict.name());
     if !with.errors.iter().any(|name| name == otherwise) {
         unknown("error", otherwise, with.errors, &at.key("otherwise"));
@@ -364,6 +380,8 @@ fn uses(raw: &RawRoute, reach: &Reach<'_>, with: &With<'_>, at: &At<'_>) -> (Opt
         Some(Uses {
             collection: collection?.into(),
             id: id?,
+            optional: raw.optional.unwrap_or(false),
+            unless: unless?,
             when: needs(raw.when.as_ref(), &at.key("when")),
             otherwise: otherwise.into(),
             set: set?,
@@ -432,7 +450,8 @@ fn success(raw: Option<&RawSuccess>, usual: Option<&Value>, at: &At<'_>) -> Opti
 /// True when the answer or the object of a route asks for `request_id`.
 pub(super) fn wants_request_id(route: &Route) -> bool {
     let asks = |tree: &Tree| tree.names().contains("request_id");
-    route.success.body.as_ref().is_some_and(asks)
+    route.stream.iter().flat_map(|stream| &stream.events).any(|event| asks(&event.data))
+        || route.success.body.as_ref().is_some_and(asks)
         || route.creates.as_ref().is_some_and(|creates| asks(&creates.fields))
         || route.success.headers.iter().any(|(_, one)| one.names().contains("request_id"))
 }

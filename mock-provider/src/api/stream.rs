@@ -1,0 +1,240 @@
+//! An answer as a stream of server-sent events: what a route sends, and what makes it whole.
+//!
+//! **Invariant:** a stream that lacks its last event is never usable, however it ended.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::call::Call;
+use super::need::{Need, same};
+use super::pointer::Pointer;
+use crate::sse;
+use crate::template::{Names, TemplateError, Tree};
+
+/// The most events that one entry may become.
+const MOST_EVENTS: usize = 10_000;
+
+/// How a route answers in a stream.
+#[derive(Clone, Debug)]
+pub struct StreamSpec {
+    /// Fields of the body and their values: which requests are answered so. Without any, all are.
+    pub when: Vec<(Pointer, Value)>,
+    /// The events, in order; the last one says that the answer is whole.
+    pub events: Vec<EventSpec>,
+    /// Where an event carries a piece of the text.
+    pub text: Option<Pointer>,
+    /// Where events count themselves.
+    pub sequence: Option<Pointer>,
+    /// What must hold of some event.
+    pub needs: Vec<(Pointer, Need)>,
+    /// How the vendor says that an answer was cut short by its length; empty where it says nothing.
+    pub length: Vec<EventChange>,
+    /// How an error comes in the middle of a stream.
+    pub error: ErrorEvent,
+}
+
+/// An entry of a stream.
+#[derive(Clone, Debug)]
+pub struct EventSpec {
+    /// Its name.
+    pub name: Option<Arc<str>>,
+    /// What it carries; text goes out as it is, everything else as JSON.
+    pub data: Tree,
+    /// A list: one event for each item, which templates know as `item`.
+    pub each: Option<Tree>,
+}
+
+/// Another event in the place of one.
+#[derive(Clone, Debug)]
+pub struct EventChange {
+    /// Fields and their values: which events are changed.
+    pub when: Vec<(Pointer, Value)>,
+    /// Another name.
+    pub name: Option<Arc<str>>,
+    /// Fields and what they become.
+    pub set: Vec<(Pointer, Value)>,
+}
+
+/// How an error comes in the middle of a stream.
+#[derive(Clone, Debug)]
+pub struct ErrorEvent {
+    /// The event's name.
+    pub name: Option<Arc<str>>,
+    /// The name of the error.
+    pub error: Arc<str>,
+}
+
+/// What tells the last event from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Last {
+    Name(Arc<str>),
+    Text(String),
+}
+
+impl EventSpec {
+    /// Its text, where that is always the same.
+    #[must_use]
+    pub fn fixed_text(&self) -> Option<&str> {
+        match &self.data {
+            Tree::Constant(Value::String(text)) => Some(text),
+            Tree::Constant(_) | Tree::Leaf(_) | Tree::List(_) | Tree::Object(_) => None,
+        }
+    }
+}
+
+impl EventChange {
+    /// The event as it becomes; `None` where it is not one of those that are changed.
+    #[must_use]
+    pub fn applied(&self, data: &str) -> Option<String> {
+        let mut value: Value = serde_json::from_str(data).ok()?;
+        if !fields_are(&self.when, &value) {
+            return None;
+        }
+        for (pointer, new) in &self.set {
+            pointer.set(&mut value, new.clone());
+        }
+        Some(value.to_string())
+    }
+}
+
+impl StreamSpec {
+    /// True when a request is answered in a stream.
+    #[must_use]
+    pub fn answers(&self, call: &Call) -> bool {
+        fields_are(&self.when, call.body())
+    }
+
+    /// The stream, written; `names` are those of an answer.
+    ///
+    /// # Errors
+    ///
+    /// When an event asks for something that is not there.
+    pub fn written(&self, names: &Names<'_>) -> Result<String, TemplateError> {
+        let mut out = String::new();
+        let mut index = 0_u64;
+        for event in &self.events {
+            let items = match &event.each {
+                None => vec![Value::Null],
+                Some(each) => match each.render(names)? {
+                    Value::Array(items) => items,
+                    Value::Null => Vec::new(),
+                    other => vec![other],
+                },
+            };
+            for item in items.iter().take(MOST_EVENTS) {
+                let number = Value::from(index);
+                index += 1;
+                let mut all = vec![("item", item), ("index", &number)];
+                all.extend_from_slice(names);
+                let data = match event.data.render(&all)? {
+                    Value::String(text) => text,
+                    value => value.to_string(),
+                };
+                sse::write(event.name.as_deref(), &data, &mut out);
+            }
+        }
+        Ok(out)
+    }
+
+    /// True when an event carries a piece of the text.
+    #[must_use]
+    pub fn carries_text(&self, event: &sse::Event) -> bool {
+        let Some(pointer) = &self.text else { return false };
+        let value: Option<Value> = serde_json::from_str(&event.data).ok();
+        value.is_some_and(|value| {
+            pointer.find(&value).and_then(Value::as_str).is_some_and(|text| !text.is_empty())
+        })
+    }
+
+    /// True when an event says that the answer is whole.
+    #[must_use]
+    pub fn is_last(&self, event: &sse::Event) -> bool {
+        self.lasts().iter().any(|last| match last {
+            Last::Name(name) => event.name.as_deref() == Some(&**name),
+            Last::Text(text) => event.data == *text,
+        })
+    }
+
+    /// How the end of a stream can be told: by the name of its last event, else by its text.
+    fn lasts(&self) -> Vec<Last> {
+        let Some(event) = self.events.last() else { return Vec::new() };
+        let Some(name) = &event.name else {
+            return event
+                .fixed_text()
+                .map(|text| Last::Text(text.to_owned()))
+                .into_iter()
+                .collect();
+        };
+        // A length that ran out may give it another name.
+        let renamed = self.length.iter().filter_map(|change| change.name.clone());
+        std::iter::once(Arc::clone(name)).chain(renamed).map(Last::Name).collect()
+    }
+
+    /// Whether a client can use what came of a stream.
+    ///
+    /// # Errors
+    ///
+    /// Why it must not take it.
+    pub fn judge(&self, stream: &[u8]) -> Result<(), String> {
+        if std::str::from_utf8(stream).is_err() {
+            return Err("the stream is no UTF-8".to_owned());
+        }
+        let events = sse::events(stream);
+        let mut missing: Vec<&(Pointer, Need)> = self.needs.iter().collect();
+        let mut expected: Option<u64> = None;
+        for (index, event) in events.iter().enumerate() {
+            let number = index + 1;
+            if self.is_error(event) {
+                return Err(format!("event {number} of the stream is an error"));
+            }
+            let value: Value = match serde_json::from_str(&event.data) {
+                Ok(value) => value,
+                Err(_) if self.is_last(event) => Value::Null,
+                Err(error) => {
+                    return Err(format!("event {number} of the stream is no JSON: {error}"));
+                }
+            };
+            if let Some(found) = self.sequence.as_ref().and_then(|at| at.find(&value)?.as_u64()) {
+                if let Some(wanted) = expected.filter(|wanted| *wanted != found) {
+                    return Err(format!(
+                        "event {number} of the stream says that it is number {found}, and {wanted} was due"
+                    ));
+                }
+                expected = Some(found.saturating_add(1));
+            }
+            missing.retain(|(pointer, need)| need.check(pointer.find(&value)).is_err());
+            if self.is_last(event) {
+                return all_there(&missing);
+            }
+        }
+        let came = match events.len() {
+            0 => "no event".to_owned(),
+            1 => "1 event".to_owned(),
+            count => format!("{count} events"),
+        };
+        Err(format!("the stream ended after {came}, without the last one"))
+    }
+
+    /// True for an event by the name under which errors come, where that is a name of their own.
+    fn is_error(&self, event: &sse::Event) -> bool {
+        let Some(name) = self.error.name.as_deref() else { return false };
+        event.name.as_deref() == Some(name)
+            && !self.events.iter().any(|one| one.name.as_deref() == Some(name))
+    }
+}
+
+/// Nothing of what some event must say is missing.
+fn all_there(missing: &[&(Pointer, Need)]) -> Result<(), String> {
+    match missing {
+        [] => Ok(()),
+        [(pointer, need), ..] => {
+            Err(format!("no event of the stream has {} at {pointer}", need.in_words()))
+        }
+    }
+}
+
+/// True when all these fields have these values.
+fn fields_are(fields: &[(Pointer, Value)], value: &Value) -> bool {
+    fields.iter().all(|(pointer, wanted)| pointer.find(value).is_some_and(|it| same(it, wanted)))
+}

@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use reqwest::{Client, Method, RequestBuilder};
@@ -224,6 +225,21 @@ async fn a_run_that_another_has_replaced_is_not_taken_for_it() {
 }
 
 #[tokio::test]
+async fn a_claim_about_another_name_than_the_wires_is_pointed_out() {
+    let server = Server::start(&[]);
+    let mock = server.load(FAIR).await;
+    assert_eq!(charge(&server, &mock, "order-1").await, 201);
+    let claim = json!({"operation": "Order 1", "outcome": "succeeded"}).to_string();
+    answer(server.ask(Method::POST, "/v1/outcomes").body(claim)).await;
+    let (_, human) = answer(server.ask(Method::POST, "/v1/verdict?format=human")).await;
+    let human = human.as_str().expect("text").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        human.contains("a claim names `Order 1`, which was never on the wire, and `order-1`"),
+        "{human}"
+    );
+}
+
+#[tokio::test]
 async fn web_pages_and_strangers_are_refused() {
     let server = Server::start(&["scenarios/payments/calm.yaml"]);
     let get = |path: &str| server.ask(Method::GET, path);
@@ -261,8 +277,12 @@ async fn a_trace_is_followed_to_the_end_of_its_run() {
 
 /// Runs a test program that uses a helper file; what it printed.
 fn tested(command: &mut Command) -> String {
+    tested_in(root(), command)
+}
+
+fn tested_in(folder: &Path, command: &mut Command) -> String {
     let output = command
-        .current_dir(root())
+        .current_dir(folder)
         .env("BROWNOUT_BIN", program())
         .stdin(Stdio::null())
         .output()
@@ -293,6 +313,58 @@ fn the_fixture_for_pytest_makes_the_verdict_the_assertion() {
     }
     assert!(said.contains("customers would have been charged twice"), "{said}");
     assert!(said.contains("scenario.yaml:2:1: the key `nmae` is not known here"), "{said}");
+}
+
+/// The block of the README that begins with this line.
+fn of_readme(first: &str) -> String {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("it is there");
+    let block = readme.split("```").find(|block| block.lines().nth(1) == Some(first));
+    let block =
+        block.unwrap_or_else(|| panic!("the README has no block that begins with `{first}`"));
+    block.split_once('\n').expect("a language and a text").1.to_owned()
+}
+
+/// What a reader of the README calls `pay`: with a key, or without one.
+const PAY: &str = r#"
+import http.client
+import json
+from urllib.parse import urlsplit
+
+
+def pay(url, api_key, order):
+    headers = {"Authorization": "Bearer " + api_key, "Content-Type": "application/json"}
+    KEY
+    body = json.dumps({"amount": 1999, "currency": "usd", "order": order})
+    for attempt in range(3):
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+        try:
+            connection.request("POST", "/v1/charges", body, headers)
+            return json.load(connection.getresponse())
+        except OSError:
+            pass
+
+
+"#;
+
+#[test]
+fn the_example_of_the_readme_tells_a_client_with_a_key_from_one_without() {
+    let helper = std::fs::read_to_string(root().join("harness/loops/brownout_pytest.py"));
+    let helper = helper.expect("it is shipped");
+    for (key, ending) in
+        [("headers[\"Idempotency-Key\"] = order", "1 passed"), ("pass", "1 failed")]
+    {
+        let folder = tempfile::tempdir().expect("a folder for a project");
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).expect("it can be written");
+        };
+        write("brownout_pytest.py", &helper);
+        write("conftest.py", "from brownout_pytest import *\n");
+        write("lost-answer.yaml", &of_readme("# lost-answer.yaml"));
+        write("test_pay.py", &format!("{}{}", PAY.replace("KEY", key), of_readme("# test_pay.py")));
+        let mut command = Command::new(python());
+        let said = tested_in(folder.path(), command.args(["-m", "pytest", "-q"]));
+        assert!(said.contains(ending), "{key}\n{said}");
+    }
 }
 
 /// True where there is a Node new enough for the helper files.

@@ -47,6 +47,7 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
     }
     let mut notes = notes(trace, scenario, &invariants);
     notes.extend(suite::notes(trace, control.as_ref()));
+    notes.extend(suite::misnamed(trace));
     notes.extend(given_key::note(trace, scenario));
     notes.extend(remark);
     let no_strike = matches!(doubt, Some(Doubt::NoStrike(_)));

@@ -31,6 +31,28 @@ fn last_line(trace: &Trace) -> Option<String> {
     Some(last.text.trim().chars().take(LAST_LINE).collect())
 }
 
+/// What to say of claims about operations that nobody saw, where others were seen and not claimed: a name
+/// was probably written in another way than on the wire.
+pub(super) fn misnamed(trace: &Trace) -> Option<String> {
+    if !matches!(trace.mode(), Mode::Suite | Mode::Serve) {
+        return None;
+    }
+    let (mut unseen, mut unclaimed) = (Vec::new(), Vec::new());
+    for (id, _) in trace.operations() {
+        let claimed = trace.submits_of(id).any(|(_, submit)| trace.final_claim(submit).is_some());
+        match (claimed, trace.requests_of(id).next().is_some()) {
+            (true, false) => unseen.push(trace.operation_name(id)),
+            (false, true) => unclaimed.push(trace.operation_name(id)),
+            (true, true) | (false, false) => {}
+        }
+    }
+    let (unseen, unclaimed) = (unseen.first()?, unclaimed.first()?);
+    Some(format!(
+        "a claim names `{unseen}`, which was never on the wire, and `{unclaimed}` was there and has no claim; \
+         if they are one operation, claim it by the name that the wire knows"
+    ))
+}
+
 /// A word of caution where the suite did not do all its work, here or in fair weather.
 pub(super) fn notes(trace: &Trace, control: Option<&ControlResult>) -> Vec<String> {
     let Some(end) = end(trace) else { return Vec::new() };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::exchange::ClientStrike;
 use crate::hex::as_hex;
 
 /// The version of the trace format, in every `run_started`.
@@ -43,6 +44,12 @@ pub trait Sink: Send + Sync {
     /// Takes events that belong together, in order. It never blocks for long and never fails: what
     /// cannot be written is the sink's own business.
     fn record(&self, events: Vec<Event>);
+
+    /// The client that sent a request is to be struck; the event that says so has been recorded. Whoever
+    /// drives no client overhears it.
+    fn strike_client(&self, strike: ClientStrike) {
+        let _ = strike;
+    }
 }
 
 /// What an event says.
@@ -64,6 +71,7 @@ pub enum EventKind {
     ClientOutput(ClientOutput),
     ClientStarted(ClientStarted),
     ClientEnded(ClientEnded),
+    ClientPaused(ClientPaused),
     StrayRequest(StrayRequest),
     RunFinished(RunFinished),
 }
@@ -587,6 +595,20 @@ pub struct ClientEnded {
     /// True when the harness ended it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub killed: bool,
+    /// The operation, in exec mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Arc<str>>,
+}
+
+/// A process (or, in process, a copy) of the client under test goes on after it stood still.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClientPaused {
+    /// The copy of the client, from 1.
+    pub client: u32,
+    /// The operating system's number of the process.
+    pub pid: u32,
+    /// How long it stood still, up to this event, in microseconds.
+    pub for_us: u64,
     /// The operation, in exec mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Arc<str>>,

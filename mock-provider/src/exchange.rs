@@ -4,6 +4,8 @@
 //! the shell carries out [`Next`], calls [`crate::provider::Provider::advance`] when a wait is over, and
 //! [`crate::provider::Provider::finish`] exactly once when nothing more will be written.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderMap;
 
@@ -120,6 +122,32 @@ pub enum End {
     Stall,
     /// The provider's side is closed (FIN); what the client writes is taken until it closes its own.
     Half,
+}
+
+/// What befalls the client itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientFault {
+    /// It is killed, and started again.
+    Kill,
+    /// It stands still.
+    Pause {
+        /// How long, in microseconds.
+        for_us: u64,
+    },
+}
+
+/// A request has reached the point at which the client that sent it is struck: what the shell tells
+/// whoever drives the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientStrike {
+    /// The operation that the request belongs to.
+    pub operation: Arc<str>,
+    /// Its submit.
+    pub submit: u32,
+    /// True when half of the answer is on its way and is to reach the client first.
+    pub mid_body: bool,
+    /// What befalls the client.
+    pub does: ClientFault,
 }
 
 /// Whether anybody listens at a provider's door.

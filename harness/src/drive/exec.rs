@@ -7,7 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
+use brownout_provider::exchange::{ClientFault, ClientStrike};
+use brownout_provider::units::micros;
 use tokio::sync::mpsc::Receiver;
 
 use super::claims::{ExitWord, Statement, exit_word};
@@ -15,6 +19,7 @@ use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::Scene;
 use super::schedule::{Due, Schedule, Slot};
 use super::seen::Seen;
+use super::strikes::{Strikes, Supervisor};
 use crate::operation::Operation;
 use crate::run::RunError;
 
@@ -36,11 +41,18 @@ pub async fn drive(
     scene: &Scene,
     seen: &Seen,
     schedule: Schedule,
-    launcher: &mut Launcher,
+    (launcher, strikes): (&mut Launcher, Strikes),
     notices: &mut Receiver<Notice>,
 ) -> Result<(), RunError> {
-    let mut driver = Driver { scene, seen, schedule, running: BTreeMap::new() };
-    let result = driver.run(launcher, notices).await;
+    let mut driver = Driver {
+        scene,
+        seen,
+        schedule,
+        running: BTreeMap::new(),
+        fallen: Vec::new(),
+        supervisor: Supervisor::default(),
+    };
+    let result = driver.run((launcher, strikes), notices).await;
     driver.end(notices).await;
     result
 }
@@ -50,6 +62,9 @@ struct Driver<'a> {
     seen: &'a Seen,
     schedule: Schedule,
     running: BTreeMap<u64, Running>,
+    /// What is to be started again, and when.
+    fallen: Vec<(u64, Running)>,
+    supervisor: Supervisor,
 }
 
 /// A program that works on one submit.
@@ -59,15 +74,35 @@ struct Running {
     operation: Operation,
     started_us: u64,
     is_late: bool,
+    /// How long it stood still altogether, in microseconds, also what is still to come of that.
+    paused_us: u64,
+    /// While it stands still: since when, and until when.
+    pause: Option<(u64, u64)>,
+    /// Set when it was killed and is to be started again, so long after its end.
+    again_after: Option<Duration>,
     /// The outcome line, as long as it is the last line of standard output.
     outcome: Option<(String, Statement)>,
     outcome_seen: bool,
+}
+
+impl Running {
+    /// Lets the program go on, if it stands still.
+    fn go_on(&mut self, scene: &Scene) {
+        let Some((since_us, until_us)) = self.pause.take() else { return };
+        let now_us = scene.clock.now_us();
+        // What it did not stand still counts again.
+        self.paused_us = self.paused_us.saturating_sub(until_us.saturating_sub(now_us));
+        self.process.go_on();
+        let id: &Arc<str> = &self.operation.id;
+        scene.paused(&self.process, now_us.saturating_sub(since_us), Some(id));
+    }
 }
 
 /// What happens next.
 enum Step {
     Stopped,
     Notice(Option<Notice>),
+    Strike(ClientStrike),
     Time,
 }
 
@@ -75,7 +110,7 @@ enum Step {
 /// end of the time that it has for its start.
 fn late_us(scene: &Scene, seen: &Seen, running: &Running) -> u64 {
     let started_us = running.started_us;
-    match seen.first_request_us(&running.operation.id, running.slot.submit) {
+    let late_us = match seen.first_request_us(&running.operation.id, running.slot.submit) {
         Some(first_us) => scene.late_us(first_us.max(started_us)),
         None => {
             let late_us = scene.late_us(started_us);
@@ -83,13 +118,14 @@ fn late_us(scene: &Scene, seen: &Seen, running: &Running) -> u64 {
             let start_us = deadline_us.saturating_mul(START_DEADLINES - 1).min(LONGEST_START_US);
             late_us.saturating_add(start_us)
         }
-    }
+    };
+    late_us.saturating_add(running.paused_us)
 }
 
 impl Driver<'_> {
     async fn run(
         &mut self,
-        launcher: &mut Launcher,
+        (launcher, mut strikes): (&mut Launcher, Strikes),
         notices: &mut Receiver<Notice>,
     ) -> Result<(), RunError> {
         while !self.schedule.is_over() {
@@ -103,40 +139,48 @@ impl Driver<'_> {
                 Due::At(at_us) => wake = wake.min(at_us),
                 Due::Blocked | Due::Done => {}
             }
-            let late = self
-                .running
-                .values()
-                .filter(|one| !one.is_late)
-                .map(|one| late_us(self.scene, self.seen, one));
-            wake = wake.min(late.min().unwrap_or(u64::MAX));
+            wake = wake.min(self.next_us());
             let step = tokio::select! {
                 biased;
                 () = self.scene.stop.stopped() => Step::Stopped,
                 notice = notices.recv() => Step::Notice(notice),
+                strike = strikes.next() => Step::Strike(strike),
                 () = self.scene.clock.sleep_until_us(wake) => Step::Time,
             };
             match step {
                 Step::Stopped | Step::Notice(None) => return Ok(()),
                 Step::Notice(Some(notice)) => self.notice(notice),
-                Step::Time => self.end_late(),
+                Step::Strike(strike) => self.strike(&strike),
+                Step::Time => {
+                    self.go_on();
+                    self.end_late();
+                    self.rise(launcher)?;
+                }
             }
         }
         Ok(())
     }
 
+    /// When something is to be done for the programs, whatever else happens.
+    fn next_us(&self) -> u64 {
+        let fallen = self.fallen.iter();
+        let late = self
+            .running
+            .values()
+            .filter(|one| !one.is_late)
+            .chain(fallen.clone().map(|(_, one)| one))
+            .map(|one| late_us(self.scene, self.seen, one));
+        let rises = fallen.map(|(rises_us, _)| *rises_us);
+        let pauses = self.running.values().filter_map(|one| Some(one.pause?.1));
+        late.chain(rises).chain(pauses).min().unwrap_or(u64::MAX)
+    }
+
     fn start(&mut self, slot: Slot, launcher: &mut Launcher) -> Result<(), RunError> {
         let operation = self.scene.operation(slot)?;
-        let mut environment = self.scene.environment(Some(&operation))?;
-        let text = serde_json::to_string(&operation).map_err(|error| RunError::System {
-            what: "write an operation as JSON",
-            source: io::Error::from(error),
-        })?;
-        environment.push(("BROWNOUT_OPERATION".to_owned(), text));
-        environment.push(("BROWNOUT_OPERATION_ID".to_owned(), operation.id.as_ref().to_owned()));
         let now_us = self.scene.clock.now_us();
         // The program cannot call the mock before this thread is free again, so the record comes first
         // whichever order the two stand in; this one leaves no submit on record that never started.
-        let process = launcher.start(&environment, Input::Empty)?;
+        let process = self.launch(&operation, launcher)?;
         self.scene.submitted(&operation, now_us);
         self.schedule.submitted(slot, now_us);
         self.scene.started(&process, Some(&operation.id));
@@ -144,12 +188,85 @@ impl Driver<'_> {
             slot,
             started_us: now_us,
             is_late: false,
+            paused_us: 0,
+            pause: None,
+            again_after: None,
             outcome: None,
             outcome_seen: false,
             operation,
             process,
         };
         self.running.insert(running.process.number, running);
+        Ok(())
+    }
+
+    /// Starts a program for an operation.
+    fn launch(&self, operation: &Operation, launcher: &mut Launcher) -> Result<Process, RunError> {
+        let mut environment = self.scene.environment(Some(operation))?;
+        let text = serde_json::to_string(operation).map_err(|error| RunError::System {
+            what: "write an operation as JSON",
+            source: io::Error::from(error),
+        })?;
+        environment.push(("BROWNOUT_OPERATION".to_owned(), text));
+        environment.push(("BROWNOUT_OPERATION_ID".to_owned(), operation.id.as_ref().to_owned()));
+        launcher.start(&environment, Input::Empty)
+    }
+
+    /// Something befalls the program that works on an operation, if it is still there.
+    fn strike(&mut self, strike: &ClientStrike) {
+        let its = |one: &&mut Running| {
+            one.operation.id == strike.operation && one.slot.submit == strike.submit
+        };
+        let Some(running) = self.running.values_mut().find(its) else { return };
+        if running.is_late || running.again_after.is_some() {
+            return;
+        }
+        match strike.does {
+            ClientFault::Kill => {
+                running.go_on(self.scene);
+                let wait = self.supervisor.wait_after(&strike.operation, strike.submit);
+                running.again_after = Some(wait);
+                running.process.kill();
+            }
+            ClientFault::Pause { for_us } => {
+                let now_us = self.scene.clock.now_us();
+                let (since_us, before_us) = running.pause.unwrap_or((now_us, now_us));
+                let until_us = before_us.max(now_us.saturating_add(for_us));
+                running.paused_us =
+                    running.paused_us.saturating_add(until_us.saturating_sub(before_us));
+                running.pause = Some((since_us, until_us));
+                running.process.pause();
+            }
+        }
+    }
+
+    /// Lets every program go on that has stood still for long enough.
+    fn go_on(&mut self) {
+        let now_us = self.scene.clock.now_us();
+        for running in self.running.values_mut() {
+            if running.pause.is_some_and(|(_, until_us)| until_us <= now_us) {
+                running.go_on(self.scene);
+            }
+        }
+    }
+
+    /// Starts again what was killed; what is late by then is given up.
+    fn rise(&mut self, launcher: &mut Launcher) -> Result<(), RunError> {
+        let now_us = self.scene.clock.now_us();
+        for (rises_us, mut running) in std::mem::take(&mut self.fallen) {
+            if late_us(self.scene, self.seen, &running) <= now_us {
+                let (id, submit) = (&running.operation.id, running.slot.submit);
+                self.scene.silent(id, submit, "deadline; the client was killed");
+                self.schedule.finished(running.slot);
+            } else if rises_us <= now_us {
+                running.process = self.launch(&running.operation, launcher)?;
+                running.again_after = None;
+                self.scene.started(&running.process, Some(&running.operation.id));
+                self.running.insert(running.process.number, running);
+            } else {
+                self.fallen.push((rises_us, running));
+            }
+        }
         Ok(())
     }
 
@@ -189,6 +306,11 @@ impl Driver<'_> {
         let id = &running.operation.id;
         let submit = running.slot.submit;
         self.scene.ended(&running.process, end, Some(id));
+        if let Some(wait) = running.again_after.filter(|_| !running.is_late) {
+            let rises_us = self.scene.clock.now_us().saturating_add(micros(wait));
+            self.fallen.push((rises_us, running));
+            return;
+        }
         self.schedule.finished(running.slot);
         match (exit_word(end.code, end.signal), running.outcome) {
             (ExitWord::Claim(claim), outcome) if !end.killed => {
@@ -239,7 +361,10 @@ impl Driver<'_> {
 
     /// Ends every program that still runs, and hears them out. Each end comes within a bound.
     async fn end(&mut self, notices: &mut Receiver<Notice>) {
-        for running in self.running.values() {
+        for running in self.running.values_mut() {
+            running.go_on(self.scene);
+            // Nothing is started again any more.
+            running.again_after = None;
             running.process.end();
         }
         while !self.running.is_empty() {

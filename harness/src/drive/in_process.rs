@@ -3,16 +3,20 @@
 //! **Invariant:** it needs nothing but the clock, the runtime and the endpoint it is given, so that
 //! another runtime and another transport serve it as well.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
-use brownout_provider::event::{Claim, ClientEnded, ClientStarted, EventKind};
+use brownout_provider::event::{Claim, ClientEnded, ClientPaused, ClientStarted, EventKind};
+use brownout_provider::exchange::{ClientFault, ClientStrike};
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::transport::Endpoint;
+use brownout_provider::units::micros;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_local};
 
@@ -21,6 +25,7 @@ use super::connection::Link;
 use super::listen::listening;
 use super::scene::Scene;
 use super::schedule::{Due, Schedule, Slot};
+use super::strikes::{Strikes, Supervisor};
 use crate::operation::{Operation, Outcome};
 use crate::run::RunError;
 
@@ -104,6 +109,8 @@ pub struct Cast<'a> {
     pub clients: u32,
     /// Asked what became of each submit that is `unknown`.
     pub reconciler: Option<&'a Reconciler>,
+    /// What befalls the client.
+    pub strikes: Strikes,
     /// Where the mock listens.
     pub endpoint: Endpoint,
     /// What a client has to trust, as PEM, where the mock answers over TLS.
@@ -131,7 +138,8 @@ enum End {
 /// The work of a submit that is under way.
 struct Running {
     client: u32,
-    late_us: u64,
+    id: Arc<str>,
+    late_us: Rc<Cell<u64>>,
     task: AbortHandle,
 }
 
@@ -149,6 +157,10 @@ pub async fn drive(
     while !schedule.is_over() {
         let now_us = scene.clock.now_us();
         let mut wake = now_us.saturating_add(3_600_000_000);
+        crew.time_passes(now_us, &mut schedule)?;
+        if schedule.is_over() {
+            break;
+        }
         match schedule.due(now_us) {
             Due::Now(slot) => {
                 let operation = scene.operation(slot)?;
@@ -160,10 +172,12 @@ pub async fn drive(
             Due::At(at_us) => wake = at_us,
             Due::Blocked | Due::Done => {}
         }
+        wake = wake.min(crew.next_us());
         tokio::select! {
             biased;
             () = scene.stop.stopped() => return Ok(()),
             Some(client) = crashes.recv() => crew.restart(client)?,
+            strike = crew.cast.strikes.next() => crew.strike(&strike),
             Some(ended) = crew.open.join_next() => {
                 // What a crash dropped is started again and has no end yet.
                 if let Ok((slot, id, end)) = ended {
@@ -175,11 +189,27 @@ pub async fn drive(
             () = scene.clock.sleep_until_us(wake) => {}
         }
     }
+    crew.wake_all();
     tokio::select! {
         biased;
         () = scene.stop.stopped() => Ok(()),
         done = crew.reconcile() => done,
     }
+}
+
+/// A copy of the client that was killed and is to be built again.
+struct Fallen {
+    client: u32,
+    rises_us: u64,
+    /// What it worked on, or was to work on since, and until when.
+    its: Vec<(Slot, Arc<str>, Rc<Cell<u64>>)>,
+}
+
+/// A copy of the client that stands still.
+struct Asleep {
+    client: u32,
+    since_us: u64,
+    until_us: u64,
 }
 
 /// The copies of the client and what they work on.
@@ -189,6 +219,11 @@ struct Crew<'a> {
     /// What is replaced in texts of the client, where equal runs are to leave equal traces.
     hidden: Option<Arc<str>>,
     copies: Vec<Rc<dyn InProcess>>,
+    /// Until when each copy stands still.
+    gates: Vec<Rc<Cell<u64>>>,
+    fallen: Vec<Fallen>,
+    asleep: Vec<Asleep>,
+    supervisor: Supervisor,
     crashes: mpsc::UnboundedSender<u32>,
     open: JoinSet<(Slot, Arc<str>, End)>,
     running: BTreeMap<Slot, Running>,
@@ -204,6 +239,10 @@ impl<'a> Crew<'a> {
             scene,
             hidden: hidden.map(|addr| Arc::from(addr.to_string())),
             copies: Vec::new(),
+            gates: Vec::new(),
+            fallen: Vec::new(),
+            asleep: Vec::new(),
+            supervisor: Supervisor::default(),
             crashes,
             open: JoinSet::new(),
             running: BTreeMap::new(),
@@ -211,6 +250,7 @@ impl<'a> Crew<'a> {
             cast,
         };
         crew.copies = (1..=crew.cast.clients.max(1)).map(|client| crew.build(client)).collect();
+        crew.gates = crew.copies.iter().map(|_| Rc::default()).collect();
         (crew, crashed)
     }
 
@@ -246,21 +286,34 @@ impl<'a> Crew<'a> {
     /// Starts the work of a submit, in the copy of the client whose turn it is.
     fn start(&mut self, slot: Slot, operation: Operation, late_us: u64) {
         let place = self.place(slot);
+        let asleep_us = self.gates[place].get().saturating_sub(self.scene.clock.now_us());
+        let late_us = Rc::new(Cell::new(late_us.saturating_add(asleep_us)));
+        self.begin(slot, operation, late_us);
+    }
+
+    fn begin(&mut self, slot: Slot, operation: Operation, late_us: Rc<Cell<u64>>) {
+        let place = self.place(slot);
         let client = u32::try_from(place + 1).unwrap_or(u32::MAX);
         let id = Arc::clone(&operation.id);
-        let work = self.work(&*self.copies[place], client, operation);
-        let clock = self.scene.clock;
+        if let Some(fallen) = self.fallen.iter_mut().find(|fallen| fallen.client == client) {
+            fallen.its.push((slot, id, late_us));
+            return;
+        }
+        let work = self.work(&*self.copies[place], place, operation);
+        let (clock, late, named) = (self.scene.clock, Rc::clone(&late_us), Arc::clone(&id));
         let task =
-            self.open.spawn_local(async move { (slot, id, finish(work, clock, late_us).await) });
-        self.running.insert(slot, Running { client, late_us, task });
+            self.open.spawn_local(async move { (slot, named, finish(work, clock, &late).await) });
+        self.running.insert(slot, Running { client, id, late_us, task });
     }
 
     /// The work of a submit, which is listened to.
-    fn work(&self, by: &dyn InProcess, client: u32, operation: Operation) -> JoinHandle<Outcome> {
+    fn work(&self, by: &dyn InProcess, place: usize, operation: Operation) -> JoinHandle<Outcome> {
+        let client = u32::try_from(place + 1).unwrap_or(u32::MAX);
         let reach = (operation.url.clone(), operation.api_key.clone());
         let connection = self.connection(reach, client, Some(Arc::clone(&operation.id)));
         let link = connection.link();
-        spawn_local(listening(link, || by.start(operation, connection)))
+        let (gate, clock) = (Rc::clone(&self.gates[place]), self.scene.clock);
+        spawn_local(awake(listening(link, || by.start(operation, connection)), gate, clock))
     }
 
     /// Asks for each submit that is `unknown` what became of it, one after the other; each has as long as
@@ -271,10 +324,9 @@ impl<'a> Crew<'a> {
         for slot in std::mem::take(&mut self.unknown) {
             let operation = scene.operation(slot)?;
             let id = Arc::clone(&operation.id);
-            let client = u32::try_from(self.place(slot) + 1).unwrap_or(u32::MAX);
-            let late_us = scene.late_us(scene.clock.now_us());
-            let work = self.work(&*reconciler.0, client, operation);
-            let end = finish(work, scene.clock, late_us).await;
+            let late_us = Cell::new(scene.late_us(scene.clock.now_us()));
+            let work = self.work(&*reconciler.0, self.place(slot), operation);
+            let end = finish(work, scene.clock, &late_us).await;
             self.take(slot, &id, end);
         }
         Ok(())
@@ -282,25 +334,34 @@ impl<'a> Crew<'a> {
 
     /// A copy of the client has crashed: all its work is dropped, and begins again in a new copy.
     fn restart(&mut self, client: u32) -> Result<(), RunError> {
-        let scene = self.scene;
-        let Some(place) = usize::try_from(client).ok().and_then(|it| it.checked_sub(1)) else {
-            return Ok(());
-        };
-        if place >= self.copies.len() {
-            return Ok(());
+        if let Some(fallen) = self.fall(client, 0) {
+            self.rise(fallen)?;
         }
-        let its: Vec<(Slot, u64)> = self
+        Ok(())
+    }
+
+    /// All work of a copy of the client is dropped; `None` when there is no such copy, or it has fallen
+    /// already.
+    fn fall(&mut self, client: u32, rises_us: u64) -> Option<Fallen> {
+        let place = usize::try_from(client).ok()?.checked_sub(1)?;
+        if place >= self.copies.len() || self.fallen.iter().any(|one| one.client == client) {
+            return None;
+        }
+        self.wake(client);
+        let slots: Vec<Slot> = self
             .running
             .iter()
             .filter(|(_, running)| running.client == client)
-            .map(|(slot, running)| (*slot, running.late_us))
+            .map(|(slot, _)| *slot)
             .collect();
-        for (slot, _) in &its {
-            if let Some(running) = self.running.remove(slot) {
+        let mut its = Vec::new();
+        for slot in slots {
+            if let Some(running) = self.running.remove(&slot) {
                 running.task.abort();
+                its.push((slot, running.id, running.late_us));
             }
         }
-        scene.record(EventKind::ClientEnded(ClientEnded {
+        self.scene.record(EventKind::ClientEnded(ClientEnded {
             client,
             pid: 0,
             code: None,
@@ -308,11 +369,108 @@ impl<'a> Crew<'a> {
             killed: true,
             operation: None,
         }));
+        Some(Fallen { client, rises_us, its })
+    }
+
+    /// A new copy takes the place of one that fell, and begins with all that it worked on.
+    fn rise(&mut self, fallen: Fallen) -> Result<(), RunError> {
+        let Fallen { client, its, .. } = fallen;
+        let Some(place) = usize::try_from(client).ok().and_then(|it| it.checked_sub(1)) else {
+            return Ok(());
+        };
         self.copies[place] = self.build(client);
-        scene.record(EventKind::ClientStarted(ClientStarted { client, pid: 0, operation: None }));
-        for (slot, late_us) in its {
-            let operation = scene.operation(slot)?;
-            self.start(slot, operation, late_us);
+        let started = ClientStarted { client, pid: 0, operation: None };
+        self.scene.record(EventKind::ClientStarted(started));
+        for (slot, _, late_us) in its {
+            let operation = self.scene.operation(slot)?;
+            self.begin(slot, operation, late_us);
+        }
+        Ok(())
+    }
+
+    /// Something befalls the copy of the client that works on an operation, if one still does.
+    fn strike(&mut self, strike: &ClientStrike) {
+        let its = |(slot, one): &(&Slot, &Running)| {
+            one.id == strike.operation && slot.submit == strike.submit
+        };
+        let Some((_, running)) = self.running.iter().find(its) else { return };
+        let (client, now_us) = (running.client, self.scene.clock.now_us());
+        match strike.does {
+            ClientFault::Kill => {
+                let wait = self.supervisor.wait_after(&strike.operation, strike.submit);
+                let fallen = self.fall(client, now_us.saturating_add(micros(wait)));
+                self.fallen.extend(fallen);
+            }
+            ClientFault::Pause { for_us } => self.pause(client, now_us, for_us),
+        }
+    }
+
+    /// A copy of the client stands still; the time that it does so counts for nobody.
+    fn pause(&mut self, client: u32, now_us: u64, for_us: u64) {
+        let Some(place) = usize::try_from(client).ok().and_then(|it| it.checked_sub(1)) else {
+            return;
+        };
+        let before_us = self.gates[place].get().max(now_us);
+        let until_us = before_us.max(now_us.saturating_add(for_us));
+        self.gates[place].set(until_us);
+        for running in self.running.values().filter(|one| one.client == client) {
+            let more_us = until_us.saturating_sub(before_us);
+            running.late_us.set(running.late_us.get().saturating_add(more_us));
+        }
+        match self.asleep.iter_mut().find(|one| one.client == client) {
+            Some(asleep) => asleep.until_us = until_us,
+            None => self.asleep.push(Asleep { client, since_us: now_us, until_us }),
+        }
+    }
+
+    /// A copy of the client goes on, if it stands still.
+    fn wake(&mut self, client: u32) {
+        let Some(index) = self.asleep.iter().position(|one| one.client == client) else { return };
+        let asleep = self.asleep.remove(index);
+        if let Some(place) = usize::try_from(client).ok().and_then(|it| it.checked_sub(1)) {
+            self.gates[place].set(0);
+        }
+        let for_us = self.scene.clock.now_us().saturating_sub(asleep.since_us);
+        let paused = ClientPaused { client, pid: 0, for_us, operation: None };
+        self.scene.record(EventKind::ClientPaused(paused));
+    }
+
+    fn wake_all(&mut self) {
+        let asleep: Vec<u32> = self.asleep.iter().map(|one| one.client).collect();
+        for client in asleep {
+            self.wake(client);
+        }
+    }
+
+    /// When something is to be done for the copies, whatever else happens.
+    fn next_us(&self) -> u64 {
+        let asleep = self.asleep.iter().map(|one| one.until_us);
+        let late = self.fallen.iter().flat_map(|one| &one.its).map(|(_, _, late_us)| late_us.get());
+        let rises = self.fallen.iter().map(|one| one.rises_us);
+        asleep.chain(late).chain(rises).min().unwrap_or(u64::MAX)
+    }
+
+    /// Wakes copies that have stood still for long enough, gives up what is late of those that fell, and
+    /// lets them rise.
+    fn time_passes(&mut self, now_us: u64, schedule: &mut Schedule) -> Result<(), RunError> {
+        let rested: Vec<u32> =
+            self.asleep.iter().filter(|one| one.until_us <= now_us).map(|one| one.client).collect();
+        for client in rested {
+            self.wake(client);
+        }
+        for mut fallen in std::mem::take(&mut self.fallen) {
+            let (late, its): (Vec<_>, Vec<_>) =
+                fallen.its.into_iter().partition(|(_, _, late_us)| late_us.get() <= now_us);
+            fallen.its = its;
+            for (slot, id, _) in late {
+                schedule.finished(slot);
+                self.take(slot, &id, End::Late);
+            }
+            if fallen.rises_us <= now_us {
+                self.rise(fallen)?;
+            } else {
+                self.fallen.push(fallen);
+            }
         }
         Ok(())
     }
@@ -375,10 +533,18 @@ fn hide(hidden: Option<&str>, text: String) -> String {
 }
 
 /// Waits for the work of one submit, until it is late.
-async fn finish(work: JoinHandle<Outcome>, clock: Clock, late_us: u64) -> End {
+async fn finish(mut work: JoinHandle<Outcome>, clock: Clock, late_us: &Cell<u64>) -> End {
     // Whatever ends this wait, also its own end, drops the work.
     let _dropped = AbortOnDrop(work.abort_handle());
-    match clock.until_us(late_us, work).await {
+    let end = loop {
+        let until_us = late_us.get();
+        let end = clock.until_us(until_us, &mut work).await;
+        // A client that stood still meanwhile has longer.
+        if end.is_some() || late_us.get() <= until_us {
+            break end;
+        }
+    };
+    match end {
         None => End::Late,
         Some(Ok(outcome)) => End::Claimed(outcome),
         Some(Err(error)) => End::Panicked(match error.try_into_panic() {
@@ -386,6 +552,27 @@ async fn finish(work: JoinHandle<Outcome>, clock: Clock, late_us: u64) -> End {
             Err(_) => "cancelled".to_owned(),
         }),
     }
+}
+
+/// The work of a client that does nothing as long as it stands still.
+async fn awake<T>(work: impl Future<Output = T>, gate: Rc<Cell<u64>>, clock: Clock) -> T {
+    let mut work = pin!(work);
+    let mut rest: Option<Pin<Box<dyn Future<Output = ()>>>> = None;
+    poll_fn(move |context| {
+        // Each turn waits for a later end, and a client is paused a finite number of times.
+        while gate.get() > clock.now_us() {
+            let until_us = gate.get();
+            let resting = rest.get_or_insert_with(|| {
+                Box::pin(async move { clock.sleep_until_us(until_us).await })
+            });
+            if resting.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            rest = None;
+        }
+        work.as_mut().poll(context)
+    })
+    .await
 }
 
 struct AbortOnDrop(AbortHandle);

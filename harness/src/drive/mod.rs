@@ -22,5 +22,6 @@ pub mod seen;
 pub mod speed;
 pub mod stdio;
 pub mod stop;
+pub mod strikes;
 pub mod suite;
 pub mod trap;

@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::net::unix::pipe;
 use tokio::process::Child;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::family::Family;
 use super::output::Lines;
@@ -88,14 +88,47 @@ pub struct Process {
     pub pid: u32,
     /// Its standard input, where it has one.
     pub stdin: Option<pipe::Sender>,
-    kill: Arc<Notify>,
+    wishes: mpsc::UnboundedSender<Wish>,
+}
+
+/// What is wished of a running program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// That it ends, politely first.
+    End,
+    /// That it is dead.
+    Die,
+    /// That it stands still.
+    Pause,
+    /// That it goes on.
+    GoOn,
 }
 
 impl Process {
     /// Ends the program and its process group: SIGTERM, [`GRACE`], SIGKILL. Returns at once; the end is
     /// a notice.
     pub fn end(&self) {
-        self.kill.notify_one();
+        self.wish(Wish::End);
+    }
+
+    /// Kills the program and its process group without a word. Returns at once; the end is a notice.
+    pub fn kill(&self) {
+        self.wish(Wish::Die);
+    }
+
+    /// Stops the program and its process group where they stand, until [`Process::go_on`].
+    pub fn pause(&self) {
+        self.wish(Wish::Pause);
+    }
+
+    /// Lets a program that stands still go on.
+    pub fn go_on(&self) {
+        self.wish(Wish::GoOn);
+    }
+
+    fn wish(&self, wish: Wish) {
+        // One that has ended needs nothing more.
+        let _ = self.wishes.send(wish);
     }
 }
 
@@ -162,7 +195,7 @@ impl Launcher {
         self.last += 1;
         let number = self.last;
         let pid = child.id().unwrap_or(0);
-        let kill = Arc::new(Notify::new());
+        let (wishes, wished) = mpsc::unbounded_channel();
         let (drain, draining) = watch::channel(false);
         let drained = [("stdout", out), ("stderr", err)]
             .into_iter()
@@ -184,12 +217,12 @@ impl Launcher {
             process: number,
             pid: i32::try_from(pid).unwrap_or(0),
             child,
-            kill: Arc::clone(&kill),
+            wishes: wished,
             family: Arc::clone(&self.family),
             clock: self.clock,
         };
         tokio::spawn(watcher.run(drain, drained, self.notices.clone()));
-        Ok(Process { number, pid, stdin, kill })
+        Ok(Process { number, pid, stdin, wishes })
     }
 }
 
@@ -224,7 +257,7 @@ struct Watcher {
     process: u64,
     pid: i32,
     child: Child,
-    kill: Arc<Notify>,
+    wishes: mpsc::UnboundedReceiver<Wish>,
     family: Arc<Family>,
     clock: Clock,
 }
@@ -236,16 +269,7 @@ impl Watcher {
         drained: Vec<oneshot::Receiver<()>>,
         notices: mpsc::Sender<Notice>,
     ) {
-        let natural = tokio::select! {
-            biased;
-            status = self.child.wait() => Some(status),
-            () = self.kill.notified() => None,
-        };
-        let killed = natural.is_none();
-        let status = match natural {
-            Some(status) => status.ok(),
-            None => self.end_group().await,
-        };
+        let (status, killed) = self.ended().await;
         self.family.reaped(self.pid);
         drain.send_replace(true);
         for wait in drained {
@@ -262,10 +286,38 @@ impl Watcher {
         let _ = notices.send(Notice::Ended { process: self.process, end }).await;
     }
 
+    /// How the program ended, and whether it was brought about.
+    async fn ended(&mut self) -> (Option<std::process::ExitStatus>, bool) {
+        let group = Pid::from_raw(self.pid);
+        let mut is_wished = true;
+        loop {
+            let wish = tokio::select! {
+                biased;
+                status = self.child.wait() => return (status.ok(), false),
+                wish = self.wishes.recv(), if is_wished => wish,
+            };
+            // Each signal may find the group already gone.
+            match wish {
+                Some(Wish::Pause) => drop(killpg(group, Signal::SIGSTOP)),
+                Some(Wish::GoOn) => drop(killpg(group, Signal::SIGCONT)),
+                Some(Wish::End) => return (self.end_group().await, true),
+                Some(Wish::Die) => {
+                    let _ = killpg(group, Signal::SIGKILL);
+                    let last = self.clock.of_machine(LAST_WAIT);
+                    let status = self.clock.within(last, self.child.wait()).await;
+                    return (status.and_then(Result::ok), true);
+                }
+                None => is_wished = false,
+            }
+        }
+    }
+
     async fn end_group(&mut self) -> Option<std::process::ExitStatus> {
         let group = Pid::from_raw(self.pid);
         // Each signal may find the group already gone.
         let _ = killpg(group, Signal::SIGTERM);
+        // One that stands still hears nothing else.
+        let _ = killpg(group, Signal::SIGCONT);
         let polite = self.clock.within(self.clock.of_machine(GRACE), self.child.wait()).await;
         let _ = killpg(group, Signal::SIGKILL);
         match polite {

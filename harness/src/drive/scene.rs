@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use brownout_provider::api::{Api, Environment};
 use brownout_provider::event::{
-    Claim, ClaimBy, ClientEnded, ClientStarted, Event, EventKind, OperationFinished,
+    Claim, ClaimBy, ClientEnded, ClientPaused, ClientStarted, Event, EventKind, OperationFinished,
     OperationSubmitted, Sink,
 };
 use brownout_provider::shell::clock::Clock;
@@ -194,6 +194,16 @@ impl Scene {
             code: end.code,
             signal: end.signal,
             killed: end.killed,
+            operation: operation.map(Arc::clone),
+        }));
+    }
+
+    /// A program of the client goes on after it stood still for so long, in microseconds.
+    pub fn paused(&self, process: &Process, for_us: u64, operation: Option<&Arc<str>>) {
+        self.record(EventKind::ClientPaused(ClientPaused {
+            client: CLIENT,
+            pid: process.pid,
+            for_us,
             operation: operation.map(Arc::clone),
         }));
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use brownout_provider::event::{Event, EventKind, Sink};
+use brownout_provider::exchange::ClientStrike;
 use brownout_provider::shell::lock::lock;
 
 /// Passes events on and remembers when each operation was first named, which requests are unanswered,
@@ -89,5 +90,9 @@ impl Sink for Seen {
             self.see(event.at_us, &event.kind);
         }
         self.sink.record(events);
+    }
+
+    fn strike_client(&self, strike: ClientStrike) {
+        self.sink.strike_client(strike);
     }
 }

@@ -4,13 +4,13 @@
 //! **Invariant:** an operation's clock starts when its whole line is in the pipe; a late operation is on
 //! record as silent and ends nothing but itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brownout_provider::exchange::{ClientFault, ClientStrike};
 use brownout_provider::units::micros;
-
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::Receiver;
 
@@ -18,6 +18,7 @@ use super::claims::{Effect, Statement};
 use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::{Scene, end_in_words};
 use super::schedule::{Due, Schedule, Slot};
+use super::strikes::{Strikes, Supervisor};
 use crate::operation::Operation;
 use crate::run::RunError;
 
@@ -42,7 +43,7 @@ const CLOSED: &str = "the client has closed its standard input";
 pub async fn drive(
     scene: &Scene,
     schedule: Schedule,
-    launcher: &mut Launcher,
+    (launcher, strikes): (&mut Launcher, Strikes),
     notices: &mut Receiver<Notice>,
 ) -> Result<(), RunError> {
     let mut process = launcher.start(&scene.environment(None)?, Input::Pipe)?;
@@ -51,8 +52,14 @@ pub async fn drive(
     let mut driver = Driver {
         scene,
         schedule,
+        launcher,
+        strikes,
+        supervisor: Supervisor::default(),
         process,
         has_ended: false,
+        down: None,
+        paused_us: None,
+        again: VecDeque::new(),
         stdin,
         writing: None,
         late: BTreeSet::new(),
@@ -69,8 +76,17 @@ pub async fn drive(
 struct Driver<'a> {
     scene: &'a Scene,
     schedule: Schedule,
+    launcher: &'a mut Launcher,
+    strikes: Strikes,
+    supervisor: Supervisor,
     process: Process,
     has_ended: bool,
+    /// Set from the moment at which the program is killed until it is started again.
+    down: Option<Down>,
+    /// While the program stands still: since when, and until when.
+    paused_us: Option<(u64, u64)>,
+    /// What a program that was started again has still to be told once more.
+    again: VecDeque<Slot>,
     /// `None` once it was closed, or the client has closed it.
     stdin: Option<pipe::Sender>,
     /// The line that is on its way.
@@ -87,8 +103,19 @@ struct Driver<'a> {
     hopeless: Option<&'static str>,
 }
 
+/// A program that was killed and is to be started again.
+#[derive(Clone, Copy)]
+struct Down {
+    /// How long to wait after its end.
+    wait: Duration,
+    /// When it is started; `None` until its end is known.
+    rises_us: Option<u64>,
+}
+
 struct Writing {
     slot: Slot,
+    /// True for what an earlier program was told already.
+    again: bool,
     operation: Operation,
     line: Vec<u8>,
     written: usize,
@@ -99,6 +126,7 @@ struct Writing {
 enum Step {
     Stopped,
     Notice(Option<Notice>),
+    Strike(ClientStrike),
     Writable,
     Time,
 }
@@ -113,6 +141,7 @@ impl Driver<'_> {
                 biased;
                 () = self.scene.stop.stopped() => Step::Stopped,
                 notice = notices.recv() => Step::Notice(notice),
+                strike = self.strikes.next() => Step::Strike(strike),
                 () = writable(self.stdin.as_ref().filter(|_| self.writing.is_some())) => Step::Writable,
                 () = self.scene.clock.sleep_until_us(wake) => Step::Time,
             };
@@ -121,10 +150,16 @@ impl Driver<'_> {
                 Step::Notice(Some(Notice::Line { stream, text, .. })) => self.line(stream, &text),
                 Step::Notice(Some(Notice::Ended { end, .. })) => {
                     self.scene.ended(&self.process, end, None);
+                    if let Some(down) = &mut self.down {
+                        let now_us = self.scene.clock.now_us();
+                        down.rises_us = Some(now_us.saturating_add(micros(down.wait)));
+                        continue;
+                    }
                     self.give_up(&end_in_words(end))?;
                     self.has_ended = true;
                     return Ok(());
                 }
+                Step::Strike(strike) => self.strike(&strike),
                 Step::Writable => self.write()?,
                 Step::Time => {
                     if self.time_passes()? {
@@ -147,6 +182,12 @@ impl Driver<'_> {
         let mut wake = now_us.saturating_add(3_600_000_000);
         if let Some((late_us, _)) = self.late.first() {
             wake = wake.min(*late_us);
+        }
+        if let Some(rises_us) = self.down.and_then(|down| down.rises_us) {
+            wake = wake.min(rises_us);
+        }
+        if let Some((_, until_us)) = self.paused_us {
+            wake = wake.min(until_us);
         }
         match &self.writing {
             Some(writing) => wake = wake.min(self.scene.late_us(writing.began_us)),
@@ -173,14 +214,19 @@ impl Driver<'_> {
         }
         while self.writing.is_none() && self.stdin.is_some() {
             let now_us = self.scene.clock.now_us();
-            let Due::Now(slot) = self.schedule.due(now_us) else { break };
+            let (slot, again) = match (self.again.pop_front(), self.schedule.due(now_us)) {
+                (Some(slot), _) => (slot, true),
+                (None, Due::Now(slot)) => (slot, false),
+                (None, Due::At(_) | Due::Blocked | Due::Done) => break,
+            };
             let operation = self.scene.operation(slot)?;
             let mut line = serde_json::to_vec(&operation).map_err(|error| RunError::System {
                 what: "write an operation as JSON",
                 source: io::Error::from(error),
             })?;
             line.push(b'\n');
-            self.writing = Some(Writing { slot, operation, line, written: 0, began_us: now_us });
+            self.writing =
+                Some(Writing { slot, again, operation, line, written: 0, began_us: now_us });
             self.write()?;
         }
         if self.schedule.is_over() && self.closed_us.is_none() {
@@ -208,7 +254,9 @@ impl Driver<'_> {
         if let Some(writing) = self.writing.take() {
             // Nothing else runs between the last byte and this record, so it stands before all that
             // the client makes of it.
-            self.submit(writing.slot, &writing.operation);
+            if !writing.again {
+                self.submit(writing.slot, &writing.operation);
+            }
         }
         Ok(())
     }
@@ -217,7 +265,8 @@ impl Driver<'_> {
         let now_us = self.scene.clock.now_us();
         self.scene.submitted(operation, now_us);
         self.schedule.submitted(slot, now_us);
-        self.late.insert((self.scene.late_us(now_us), slot));
+        let paused_us = self.paused_us.map_or(0, |(_, until_us)| until_us.saturating_sub(now_us));
+        self.late.insert((self.scene.late_us(now_us).saturating_add(paused_us), slot));
         self.slots.insert((Arc::clone(&operation.id), operation.submit), slot);
     }
 
@@ -254,6 +303,9 @@ impl Driver<'_> {
     /// Puts late submits on record; true when the program has had its time to end.
     fn time_passes(&mut self) -> Result<bool, RunError> {
         let now_us = self.scene.clock.now_us();
+        if self.paused_us.is_some_and(|(_, until_us)| until_us <= now_us) {
+            self.go_on();
+        }
         while let Some((late_us, slot)) = self.late.first().copied() {
             if late_us > now_us {
                 break;
@@ -276,8 +328,72 @@ impl Driver<'_> {
             self.broken_us = None;
             self.hopeless = Some(CLOSED);
         }
+        if let Some(rises_us) = self.down.and_then(|down| down.rises_us)
+            && rises_us <= now_us
+        {
+            if self.closed_us.is_some() {
+                return Ok(true);
+            }
+            self.rise()?;
+        }
         let exit_us = self.of_machine_us(EXIT_WITHIN);
         Ok(self.closed_us.is_some_and(|closed_us| closed_us.saturating_add(exit_us) <= now_us))
+    }
+
+    /// Something befalls the program, if it is still there.
+    fn strike(&mut self, strike: &ClientStrike) {
+        if self.has_ended || self.down.is_some() {
+            return;
+        }
+        match strike.does {
+            ClientFault::Kill => {
+                self.go_on();
+                let wait = self.supervisor.wait_after(&strike.operation, strike.submit);
+                self.down = Some(Down { wait, rises_us: None });
+                self.stdin = None;
+                self.writing = None;
+                self.broken_us = None;
+                self.again.clear();
+                self.process.kill();
+            }
+            ClientFault::Pause { for_us } => self.pause(for_us),
+        }
+    }
+
+    /// Stops the program; the time that it stands still counts for nobody.
+    fn pause(&mut self, for_us: u64) {
+        let now_us = self.scene.clock.now_us();
+        let (since_us, before_us) = self.paused_us.unwrap_or((now_us, now_us));
+        let until_us = before_us.max(now_us.saturating_add(for_us));
+        let more_us = until_us.saturating_sub(before_us);
+        self.paused_us = Some((since_us, until_us));
+        let late = std::mem::take(&mut self.late);
+        self.late.extend(late.into_iter().map(|(us, slot)| (us.saturating_add(more_us), slot)));
+        let began_us = self.writing.as_mut().map(|writing| &mut writing.began_us);
+        let moments = [began_us, self.closed_us.as_mut(), self.broken_us.as_mut()];
+        for moment in moments.into_iter().flatten() {
+            *moment = moment.saturating_add(more_us);
+        }
+        self.process.pause();
+    }
+
+    /// Lets the program go on, if it stands still.
+    fn go_on(&mut self) {
+        let Some((since_us, _)) = self.paused_us.take() else { return };
+        self.process.go_on();
+        let now_us = self.scene.clock.now_us();
+        self.scene.paused(&self.process, now_us.saturating_sub(since_us), None);
+    }
+
+    /// Starts the program again, and tells it everything that was outstanding.
+    fn rise(&mut self) -> Result<(), RunError> {
+        self.down = None;
+        self.process = self.launcher.start(&self.scene.environment(None)?, Input::Pipe)?;
+        self.scene.started(&self.process, None);
+        self.stdin = self.process.stdin.take();
+        let open = self.scene.still_open();
+        self.again = open.iter().filter_map(|one| self.slots.get(one).copied()).collect();
+        Ok(())
     }
 
     /// Nobody will work on what is left: puts every submit without a claim on record, also those that
@@ -308,7 +424,9 @@ impl Driver<'_> {
     /// Ends the program if it still runs, and hears it out.
     async fn end(&mut self, notices: &mut Receiver<Notice>) {
         self.stdin = None;
-        if self.has_ended {
+        self.go_on();
+        let is_down = self.down.is_some_and(|down| down.rises_us.is_some());
+        if self.has_ended || is_down {
             return;
         }
         self.process.end();

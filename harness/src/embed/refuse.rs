@@ -75,6 +75,9 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         Action::End { at: Point::BeforeCommit, ending: Ending::Malformed(_) } => {
             Some("there is an answer to spoil only when the work is done; leave `at` out")
         }
+        Action::Client { .. } => {
+            Some("whoever runs the client kills it or stops it; do so in the test")
+        }
         Action::Door(_) => {
             Some("who listens is the server's own business; stop it in the test to see the same")
         }
@@ -133,6 +136,7 @@ pub(super) fn in_a_responder(action: &Action) -> Option<&'static str> {
         }
         Action::Delay { .. }
         | Action::Door(_)
+        | Action::Client { .. }
         | Action::Key(_)
         | Action::Limit(_)
         | Action::Duplicate { .. }

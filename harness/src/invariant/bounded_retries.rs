@@ -104,9 +104,10 @@ impl BoundedRetries {
         let [first, .., last] = row else { return None };
         let (first, last) = (trace.request(*first), trace.request(*last));
         let route = first.route.map_or("", |route| trace.text(route));
-        let elapsed = last.at_us.saturating_sub(first.at_us);
-        let evidence = row.iter().map(|id| trace.request(*id).seq);
         let operation = first.operation?;
+        let asleep_us = trace.paused_between(operation, first.at_us, last.at_us);
+        let elapsed = last.at_us.saturating_sub(first.at_us).saturating_sub(asleep_us);
+        let evidence = row.iter().map(|id| trace.request(*id).seq);
         if row.len() > self.max_attempts {
             let message = format!(
                 "expected at most {} of `{route}`, found {} within {}",

@@ -75,7 +75,8 @@ impl Invariant for ClientTimeout {
             for (position, (id, request)) in attempts.iter().enumerate() {
                 let (id, later) = (*id, &attempts[position + 1..]);
                 let given_up_us = given_up_at_us(trace, operation, request, later);
-                let lasted = given_up_us.saturating_sub(request.at_us);
+                let asleep_us = trace.paused_between(operation, request.at_us, given_up_us);
+                let lasted = given_up_us.saturating_sub(request.at_us).saturating_sub(asleep_us);
                 exercised += usize::from(hung(request) || lasted > self.max_us);
                 if lasted > self.max_us.saturating_add(trace.upper_slack_us()) {
                     worst = worst.filter(|(_, longest)| *longest >= lasted).or(Some((id, lasted)));

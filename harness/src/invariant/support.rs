@@ -8,7 +8,7 @@ use std::sync::Arc;
 use brownout_provider::coordinates::Coordinates;
 use brownout_provider::document::{At, decode};
 use brownout_provider::event::{ClaimBy, Class, Mode};
-use brownout_provider::exchange::End;
+use brownout_provider::exchange::{ClientFault, End};
 use brownout_provider::fault::{Action, Ending, Group, HintSpec, KeyFault, LimitFault, Point};
 use brownout_provider::seed::RuleKey;
 use brownout_provider::stream;
@@ -171,6 +171,14 @@ impl Means {
             Action::Delay { micros, .. } => self.delay_us = self.delay_us.max(*micros),
             Action::Drip { .. } => self.hang = true,
             Action::Duplicate { .. } | Action::Door(_) => {}
+            Action::Client { at, does } => match does {
+                // What the answer said dies with the client; the attempt fails.
+                ClientFault::Kill => {
+                    self.failure = true;
+                    self.lost_answer |= matches!(at, Point::AfterCommit | Point::MidBody);
+                }
+                ClientFault::Pause { .. } => {}
+            },
             Action::Key(fault) => self.add_key(scenario, fault),
             Action::Limit(LimitFault::Ban { .. }) => (self.failure, self.permanent) = (true, true),
             // The limit itself is looked at beside the rules.

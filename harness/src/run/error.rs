@@ -68,6 +68,16 @@ pub enum RunError {
         /// The mode.
         mode: Mode,
     },
+    /// A rule strikes the client itself, and this mode has none that it could start again.
+    #[error(
+        "`{rule}` kills or stops the client itself, which is not possible in {mode} mode; use stdio or exec mode, or a closure in a test"
+    )]
+    ClientOutOfReach {
+        /// The rule.
+        rule: String,
+        /// The mode.
+        mode: &'static str,
+    },
     /// Virtual time is for clients in this process.
     #[error(
         "a client in {mode:?} mode has a clock of its own and cannot run in virtual time; give the client as a closure, or leave virtual time out"
@@ -134,6 +144,7 @@ impl RunError {
         match self {
             Self::NothingToCall { .. }
             | Self::NotForPrograms { .. }
+            | Self::ClientOutOfReach { .. }
             | Self::VirtualOnlyInProcess { .. }
             | Self::TcpOnly { .. }
             | Self::Template { .. } => 3,

@@ -64,6 +64,23 @@ impl Client {
         Self::InProcess(Arc::new(Always::new(client)))
     }
 
+    /// Refuses a scenario that asks for what cannot be done to this client.
+    ///
+    /// # Errors
+    ///
+    /// When a rule strikes the client itself, and nobody could start it again.
+    pub fn check(&self, scenario: &Scenario) -> Result<(), RunError> {
+        let mode = match self.mode() {
+            Mode::Suite => "suite",
+            Mode::Serve => "serve",
+            Mode::Stdio | Mode::Exec | Mode::Http | Mode::InProcess => return Ok(()),
+        };
+        match scenario.strikes_client() {
+            Some(rule) => Err(RunError::ClientOutOfReach { rule: rule.name.to_string(), mode }),
+            None => Ok(()),
+        }
+    }
+
     /// How it is driven.
     #[must_use]
     pub fn mode(&self) -> Mode {

@@ -36,6 +36,7 @@ use crate::drive::scene::Scene;
 use crate::drive::schedule::Schedule;
 use crate::drive::seen::Seen;
 use crate::drive::stop::Stop;
+use crate::drive::strikes::{self, Handover, Strikes};
 use crate::drive::suite::{self, ExitZero, Terms};
 use crate::drive::trap::{Hosts, Trap};
 use crate::drive::{exec, nobody, stdio};
@@ -83,6 +84,8 @@ struct Stage {
     /// Set in suite and exec mode.
     seen: Option<Arc<Seen>>,
     stop: Stop,
+    /// What befalls the client, on its way to the driver.
+    strikes: Handover,
     servers: Arc<Vec<Server>>,
 }
 
@@ -102,6 +105,7 @@ impl Sink for Shown {
 impl Order<'_> {
     /// Carries the order out.
     pub(super) fn carry_out(self) -> Result<Run, RunError> {
+        self.client.check(self.scenario)?;
         match self.options.clock {
             ClockKind::Virtual => {
                 let Self { scenario, seed, client, options, kind } = self;
@@ -223,6 +227,8 @@ impl Order<'_> {
             sink = Arc::<Seen>::clone(&suite);
             seen = Some(suite);
         }
+        let (messenger, strikes) = Strikes::new(sink, clock);
+        sink = Arc::new(messenger);
         sink.record(vec![Event::new(0, EventKind::RunStarted(Box::new(self.run_started())))]);
         let mut servers = Vec::new();
         let mut fixed = self.options.port;
@@ -252,7 +258,9 @@ impl Order<'_> {
                 }
             });
         }
-        Ok(Stage { clock, recorder, path, sink, seen, stop, servers: Arc::new(servers) })
+        let strikes = Mutex::new(Some(strikes));
+        let servers = Arc::new(servers);
+        Ok(Stage { clock, recorder, path, sink, seen, stop, strikes, servers })
     }
 
     fn recorder(self, stop: &Stop) -> Result<(Recorder, Option<PathBuf>), RunError> {
@@ -329,6 +337,7 @@ impl Order<'_> {
         let cast = Cast {
             factory,
             reconciler: self.options.reconciler.as_ref(),
+            strikes: strikes::taken(&stage.strikes),
             clients: self.options.clients,
             endpoint: stage.servers[0].endpoint().clone(),
             authority: stage.servers[0].authority().map(Arc::from),
@@ -359,17 +368,18 @@ impl Order<'_> {
         let (mut launcher, mut heard) =
             Launcher::new(command.to_vec(), Arc::clone(&family), stage.clock);
         launcher = launcher.at_speed(self.options.speed.clone());
+        let strikes = strikes::taken(&stage.strikes);
         let result = match (mode, &stage.seen) {
             (Mode::Suite, Some(seen)) => {
                 suite::drive(&scene, seen, self.terms(), &mut launcher, &mut heard).await
             }
             (Mode::Stdio, _) => {
                 let schedule = self.schedule(stage, notes);
-                stdio::drive(&scene, schedule, &mut launcher, &mut heard).await
+                stdio::drive(&scene, schedule, (&mut launcher, strikes), &mut heard).await
             }
             (Mode::Exec, Some(seen)) => {
                 let schedule = self.schedule(stage, notes);
-                exec::drive(&scene, seen, schedule, &mut launcher, &mut heard).await
+                exec::drive(&scene, seen, schedule, (&mut launcher, strikes), &mut heard).await
             }
             (Mode::Suite | Mode::Exec | Mode::Http | Mode::InProcess | Mode::Serve, _) => {
                 Err(RunError::NotForPrograms { mode })

@@ -13,8 +13,6 @@ const FAULTS: &[(&str, &str)] = &[
     ("accept_then_drop", "use `status: {code: 202}`"),
     ("partial_batch", "use `status: {code: 207}`"),
     ("slow_commit", "use `latency`"),
-    ("kill_client", "use `reset` or `hang`"),
-    ("pause_client", "use `latency`"),
     ("cut", "use `stream: {kind: cut}`, or `truncate` where the answer is no stream"),
     ("stall", "use `stream: stall`, or `truncate: {then: stall}` where the answer is no stream"),
     ("garbage_event", "use `stream: garbage_event`"),

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brownout_provider::api::Api;
+use brownout_provider::fault::Group;
 use brownout_provider::rule::Rule;
 use brownout_provider::seed::Seed;
 use brownout_provider::template::Tree;
@@ -57,6 +58,17 @@ pub struct Scenario {
     pub scale: Option<Scale>,
     /// The file's content as JSON, for the trace, with what the command line changed.
     pub source: Arc<Value>,
+}
+
+impl Scenario {
+    /// The first rule that strikes the client itself, which only a driver that has the client in its hands
+    /// can carry out.
+    #[must_use]
+    pub fn strikes_client(&self) -> Option<&Rule> {
+        let strikes =
+            |rule: &&Rule| rule.faults.iter().any(|one| one.kind().group == Group::Client);
+        self.rules.iter().find(strikes)
+    }
 }
 
 /// A provider of a scenario.

@@ -54,6 +54,8 @@ struct Promises {
     keys_honored: bool,
     unrepeated: bool,
     recovers: bool,
+    /// The one that is asked for: that the client itself may die or stand still.
+    restarts: bool,
     commits_within_us: Option<u64>,
 }
 
@@ -139,6 +141,14 @@ impl Faults {
     #[must_use]
     pub fn commits_within(mut self, time: Duration) -> Self {
         self.promises.commits_within_us = Some(micros(time));
+        self
+    }
+
+    /// Also kills and stops the client itself, for one that is built anew for each run and whose memory is
+    /// meant to outlive it. Nothing is drawn of this unless it is asked for.
+    #[must_use]
+    pub fn restarts(mut self) -> Self {
+        self.promises.restarts = true;
         self
     }
 
@@ -241,6 +251,8 @@ impl Promises {
             Action::End { ending: Ending::Answer(answer), .. } if answer.kept => {
                 !self.recovers && !self.keys_honored
             }
+            // A client that relies on its memory is right as long as nobody promised it a sudden death.
+            Action::Client { .. } => self.restarts,
             Action::End { .. } | Action::Door(_) => true,
         }
     }
@@ -256,6 +268,7 @@ fn is_steady(variant: &Variant) -> bool {
             | Action::Key(_)
             | Action::Limit(_)
             | Action::Duplicate { .. }
+            | Action::Client { .. }
             | Action::End { .. }
             | Action::Door(_) => None,
         })

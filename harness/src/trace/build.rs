@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use brownout_provider::event::{
-    ClientEnded, ClientOutput, ClientStarted, ConnectionEnded, Digest16, EffectCommitted,
-    EffectReversed, Event, EventKind, FaultInjected, Idempotency, OperationFinished,
-    OperationSubmitted, RequestReceived, ResponseSent, RunStarted, StrayRequest,
+    ClientEnded, ClientOutput, ClientPaused, ClientStarted, ConnectionEnded, Digest16,
+    EffectCommitted, EffectReversed, Event, EventKind, FaultInjected, Idempotency,
+    OperationFinished, OperationSubmitted, RequestReceived, ResponseSent, RunStarted, StrayRequest,
 };
 
 use super::{
     ClaimMade, ClientEnd, ClientRun, Drawn, Effect, EffectId, Ended, Hint, Name, Names, Neighbours,
-    Operation, OperationId, Output, PartUndone, Refusal, Refused, Request, RequestId, Response,
-    Reversal, RouteSeen, RunEnd, Stray, Strike, Submit, Submitted, Trace, place, reading,
+    Operation, OperationId, Output, PartUndone, Pause, Refusal, Refused, Request, RequestId,
+    Response, Reversal, RouteSeen, RunEnd, Stray, Strike, Submit, Submitted, Trace, place, reading,
 };
 
 /// A line of output is kept up to so many characters; its marks are all kept.
@@ -50,6 +50,7 @@ pub struct TraceBuilder {
     strays: Vec<Stray>,
     clients: Vec<ClientRun>,
     client_ends: Vec<ClientEnd>,
+    pauses: Vec<Pause>,
     refused: Vec<Refused>,
     routes: BTreeMap<Name, RouteSeen>,
 }
@@ -95,6 +96,7 @@ impl TraceBuilder {
             EventKind::ClientOutput(output) => self.output(stamp, output),
             EventKind::ClientStarted(started) => self.started(stamp, started),
             EventKind::ClientEnded(ended) => self.client_ended(stamp, ended),
+            EventKind::ClientPaused(paused) => self.client_paused(stamp, paused),
             EventKind::StrayRequest(stray) => self.stray(stamp, stray),
             EventKind::RunFinished(finished) => {
                 let reason = self.names.intern(&finished.reason);
@@ -139,6 +141,7 @@ impl TraceBuilder {
             strays: self.strays,
             clients: self.clients,
             client_ends: self.client_ends,
+            pauses: self.pauses,
             refused: self.refused,
             routes: self.routes.into_values().collect(),
         };
@@ -146,6 +149,7 @@ impl TraceBuilder {
             trace.operations[place(operation.0)].submits = range;
         }
         trace.clients.sort_by_key(|client| client.at_us);
+        trace.pauses.sort_by_key(|pause| pause.from_us);
         trace.strikes.sort_by_key(|strike| (strike.request, strike.seq));
         trace.hints.sort_by_key(|hint| hint.request);
         trace.drawn.sort_by_key(|drawn| drawn.request);
@@ -436,6 +440,15 @@ impl TraceBuilder {
             code: event.code,
             signal: event.signal,
             killed: event.killed,
+            operation,
+        });
+    }
+
+    fn client_paused(&mut self, stamp: Stamp, event: &ClientPaused) {
+        let operation = event.operation.as_deref().map(|operation| self.operation(operation));
+        self.pauses.push(Pause {
+            from_us: stamp.at_us.saturating_sub(event.for_us),
+            to_us: stamp.at_us,
             operation,
         });
     }

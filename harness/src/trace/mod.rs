@@ -23,7 +23,7 @@ use brownout_provider::event::{ClockKind, Mode, RunStarted};
 pub use names::{Name, Names};
 pub use records::{
     ClaimMade, ClientEnd, ClientRun, Drawn, Effect, Ended, Hint, Operation, Output, PartUndone,
-    Refusal, Refused, Request, Response, Reversal, RunEnd, Stray, Strike, Submit, Submitted,
+    Pause, Refusal, Refused, Request, Response, Reversal, RunEnd, Stray, Strike, Submit, Submitted,
 };
 pub(crate) use records::{Neighbours, RouteSeen};
 
@@ -77,6 +77,7 @@ pub struct Trace {
     pub(crate) strays: Vec<Stray>,
     pub(crate) clients: Vec<ClientRun>,
     pub(crate) client_ends: Vec<ClientEnd>,
+    pub(crate) pauses: Vec<Pause>,
     pub(crate) refused: Vec<Refused>,
     pub(crate) routes: Vec<RouteSeen>,
 }
@@ -174,7 +175,7 @@ impl Trace {
             .then(|| self.attempts_of(submit.operation).find(|(_, request)| its(request)))
             .flatten();
         let since_us = first.map_or(0, |(_, request)| request.at_us).max(submitted.at_us);
-        Some(since_us.saturating_add(submitted.deadline_us))
+        Some(self.awake_until(submit.operation, since_us, submitted.deadline_us))
     }
 
     /// The attempt before this one of the same operation, submit, provider and route.

@@ -23,8 +23,8 @@ use brownout_provider::event::{Claim, ClaimBy, Class, ClockKind, KeyState, Side}
 use serde_json::Value;
 
 use super::{
-    ClaimMade, EffectId, Hint, Name, OperationId, Request, RequestId, Response, Submit, Trace,
-    place,
+    ClaimMade, EffectId, Hint, Name, OperationId, Pause, Request, RequestId, Response, Submit,
+    Trace, place,
 };
 
 /// What a lower bound on a wait gives away on the real clock: timers were measured to fire up to 0.8 ms
@@ -397,6 +397,40 @@ impl Trace {
         let first = self.clients.partition_point(|client| client.at_us < from_us);
         let between = self.clients[first..].iter().take_while(|client| client.at_us <= to_us);
         between.into_iter().any(|client| client.operation.is_none_or(|one| one == operation))
+    }
+
+    /// How long a client stood still between two moments, as far as it worked on this operation, in
+    /// microseconds: time that counts towards no upper bound.
+    #[must_use]
+    pub fn paused_between(&self, operation: OperationId, from_us: u64, to_us: u64) -> u64 {
+        let mut counted_us = from_us;
+        let mut paused_us: u64 = 0;
+        for pause in self.pauses_of(operation).take_while(|pause| pause.from_us < to_us) {
+            let (begins, ends) = (pause.from_us.max(counted_us), pause.to_us.min(to_us));
+            paused_us = paused_us.saturating_add(ends.saturating_sub(begins));
+            counted_us = counted_us.max(ends);
+        }
+        paused_us
+    }
+
+    /// The moment at which a client that works on this operation has been awake for so long since `from_us`.
+    pub(super) fn awake_until(&self, operation: OperationId, from_us: u64, awake_us: u64) -> u64 {
+        let mut until_us = from_us.saturating_add(awake_us);
+        let mut counted_us = from_us;
+        for pause in self.pauses_of(operation) {
+            if pause.from_us >= until_us {
+                break;
+            }
+            let begins = pause.from_us.max(counted_us);
+            until_us = until_us.saturating_add(pause.to_us.saturating_sub(begins));
+            counted_us = counted_us.max(pause.to_us);
+        }
+        until_us
+    }
+
+    /// By their beginnings.
+    fn pauses_of(&self, operation: OperationId) -> impl Iterator<Item = &Pause> {
+        self.pauses.iter().filter(move |pause| pause.operation.is_none_or(|one| one == operation))
     }
 
     /// How many items the input of an operation asks for: the length of the longest list in it.

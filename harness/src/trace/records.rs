@@ -376,6 +376,17 @@ pub struct ClientEnd {
     pub operation: Option<OperationId>,
 }
 
+/// A time in which the client stood still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// When it stopped, in microseconds since the start of the run.
+    pub from_us: u64,
+    /// When it went on.
+    pub to_us: u64,
+    /// The operation whose program it was, in exec mode.
+    pub operation: Option<OperationId>,
+}
+
 /// Bytes that the mock refused before they were a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {

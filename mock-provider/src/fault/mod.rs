@@ -8,6 +8,7 @@
 mod bad_chunk;
 mod ban;
 mod clean_cut;
+mod client_death;
 mod close;
 mod close_idle;
 mod conflict;
@@ -66,7 +67,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::document::At;
-use crate::exchange::End;
+use crate::exchange::{ClientFault, End};
 use crate::framing::Misframed;
 pub use crate::hint::{HintSpec, LimitHeaders};
 use crate::seed::Draw;
@@ -160,6 +161,13 @@ pub enum Action {
         times: u32,
         /// Microseconds between two of them.
         apart_us: u64,
+    },
+    /// The client itself is struck.
+    Client {
+        /// Where: before the work, after it, or over half of the answer.
+        at: Point,
+        /// How.
+        does: ClientFault,
     },
     /// The request ends in another way than the provider's own answer.
     End {

@@ -2,7 +2,7 @@
 
 use super::FaultKind;
 use super::{
-    bad_chunk, ban, clean_cut, close, close_idle, conflict, drip, duplicate_request,
+    bad_chunk, ban, clean_cut, client_death, close, close_idle, conflict, drip, duplicate_request,
     early_response, expired_certificate, forget_key, garbage, half_close, handshake_reset, hang,
     ignore_key, key_required_late, late_key, latency, lying_limit, malformed, mismatch_accepted,
     mismatch_rejected, noisy_neighbour, permanent_error, rate_limited, refuse, replay_altered,
@@ -54,6 +54,8 @@ pub static FAULTS: &[&FaultKind] = &[
     &tighten::TIGHTEN,
     &ban::BAN,
     &noisy_neighbour::NOISY_NEIGHBOUR,
+    &client_death::KILL_CLIENT,
+    &client_death::PAUSE_CLIENT,
     &stream::STREAM,
     &slow_tokens::SLOW_TOKENS,
 ];
@@ -139,6 +141,7 @@ mod tests {
             ("forget_key", json!({"seen_before": "2s"}), "/seen_before"),
             ("key_required_late", json!({"after": "2s"}), "/after"),
             ("duplicate_request", json!({"apart": "2s"}), "/apart"),
+            ("pause_client", json!({"for": "2s"}), "/for"),
         ] {
             let mut generator = schemars::SchemaGenerator::default();
             let mut schema = (find(name).expect(name).schema)(&mut generator);

@@ -333,6 +333,7 @@ fn detail(fault: &dyn Fault, action: &Action) -> String {
         | Action::Key(_)
         | Action::Limit(_)
         | Action::Duplicate { .. }
+        | Action::Client { .. }
         | Action::End { .. } => fault.detail(),
     }
 }

@@ -21,6 +21,10 @@ use crate::stream::{self, Broken, Spoiled};
 impl Provider {
     /// The provider's own answer is ready: sends it, unless a fault has its word here.
     pub(super) fn reply(&mut self, open: &mut Open, own: Own) -> Next {
+        if let Some(mark) = self.strike_client(open, &[Point::AfterCommit, Point::MidBody]) {
+            self.keep_late(open, &own);
+            return self.end(open, &mark, Ending::Hang, Some(own));
+        }
         match open.struck.ending_at(&[Point::AfterCommit, Point::MidBody]) {
             Some((mark, ending)) => {
                 self.emit_strike(open, &mark);

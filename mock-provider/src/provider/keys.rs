@@ -34,6 +34,7 @@ impl Alias {
                 | Action::Drip { .. }
                 | Action::Limit(_)
                 | Action::Duplicate { .. }
+                | Action::Client { .. }
                 | Action::End { .. }
                 | Action::Door(_) => None,
             })

@@ -33,7 +33,8 @@ use indexmap::IndexMap;
 use crate::api::{Api, Extractor};
 use crate::coordinates::Coordinates;
 use crate::event::{ConnectionEnded, Event, EventKind, FaultInjected, Side};
-use crate::exchange::{End, ExchangeId, Next};
+use crate::exchange::{ClientFault, ClientStrike, End, ExchangeId, Next};
+use crate::fault::Point;
 use crate::hint::{Wall, WallClock};
 use crate::idempotency::IdempotencyStore;
 use crate::ledger::Ledger;
@@ -99,6 +100,7 @@ pub struct Provider {
     seed: Seed,
     ids: RuleKey,
     events: Vec<Event>,
+    client_strikes: Vec<ClientStrike>,
 }
 
 impl fmt::Debug for Provider {
@@ -138,6 +140,7 @@ impl Provider {
             ids: RuleKey::new(seed, "#ids"),
             seed,
             events: Vec::new(),
+            client_strikes: Vec::new(),
             wall,
             name,
             api,
@@ -230,6 +233,40 @@ impl Provider {
     #[must_use]
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    /// What has befallen the client since the last call, in order: to be carried out by whoever drives it.
+    #[must_use]
+    pub fn take_client_strikes(&mut self) -> Vec<ClientStrike> {
+        std::mem::take(&mut self.client_strikes)
+    }
+
+    /// Strikes the client if its request has reached the point for it and it is still there; `Some` when it
+    /// was killed, so that nobody waits for the answer.
+    fn strike_client(&mut self, open: &mut Open, points: &[Point]) -> Option<Mark> {
+        if open.gone || !open.by.is_client() {
+            return None;
+        }
+        let (mark, does) = open.struck.client_at(points)?;
+        let place = open.place.as_ref()?;
+        self.client_strikes.push(ClientStrike {
+            operation: Arc::clone(&place.operation),
+            submit: place.submit,
+            mid_body: mark.at == Point::MidBody.name(),
+            does,
+        });
+        self.emit_strike(open, &mark);
+        match does {
+            ClientFault::Kill => return Some(mark),
+            ClientFault::Pause { .. } if mark.at == Point::MidBody.name() => {
+                open.struck.halved = true;
+            }
+            ClientFault::Pause { .. } => {
+                let after = &mut open.struck.after.total_us;
+                *after = after.saturating_add(struck::STRUCK_WITHIN_US);
+            }
+        }
+        None
     }
 
     /// Puts a request back into the table unless it is over: a client that has gone gets no answer, and

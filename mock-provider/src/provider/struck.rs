@@ -7,12 +7,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::exchange::{Pace, Pieces};
+use crate::exchange::{ClientFault, Pace, Pieces};
 use crate::fault::{Action, CHUNKS, DelayPoint, Ending, KeyFault, LimitFault, Malformed, Point};
 use crate::malformed::Kind;
 use crate::plan::{Decision, Strike};
 use crate::sse;
 use crate::units::in_words_exactly;
+
+/// How long the provider holds back what comes next, so that a client which is to stand still does so by
+/// then, in microseconds.
+pub(super) const STRUCK_WITHIN_US: u64 = 10_000;
 
 /// The strikes on one request, folded.
 #[derive(Debug, Default)]
@@ -35,6 +39,10 @@ pub(super) struct Struck {
     pub(super) duplicates: Vec<(Mark, u32, u64)>,
     /// Interim answers go out before the head.
     pub(super) interim: Option<Box<(Mark, Bytes)>>,
+    /// True when the body goes out in halves, because the client stands still between them.
+    pub(super) halved: bool,
+    /// The client itself is struck.
+    pub(super) client: Option<(Mark, Point, ClientFault)>,
     /// The request ends in another way than the provider's own answer.
     ///
     /// Boxed, for most requests have none, and every request would carry the room for one.
@@ -103,6 +111,9 @@ impl Struck {
                 let mark = mark("accept", strike.detail.clone());
                 self.duplicates.push((mark, times, apart_us));
             }
+            Action::Client { at, does } => {
+                self.client = Some((mark(at.name(), strike.detail.clone()), at, does));
+            }
             // A plan turns these into ends, or into nothing.
             Action::Door(_) => {}
             Action::End { at, ending: Ending::Interim(head) } => {
@@ -153,6 +164,17 @@ impl Struck {
         )
     }
 
+    /// True when the client is to stand still at this point.
+    pub(super) fn pauses_at(&self, point: Point) -> bool {
+        matches!(&self.client, Some((_, at, ClientFault::Pause { .. })) if *at == point)
+    }
+
+    /// What befalls the client at one of these points; it does so once.
+    pub(super) fn client_at(&mut self, points: &[Point]) -> Option<(Mark, ClientFault)> {
+        let (mark, _, does) = self.client.take_if(|(_, at, _)| points.contains(at))?;
+        Some((mark, does))
+    }
+
     /// The ending that strikes at one of these points.
     pub(super) fn ending_at(&self, points: &[Point]) -> Option<(Mark, Ending)> {
         let (mark, at, ending) = self.ending.as_deref()?;
@@ -189,6 +211,10 @@ impl Struck {
     pub(super) fn pace(&self, length: usize) -> Option<Pace> {
         match &self.drip {
             Some((_, pace)) => Some(*pace),
+            None if self.halved => {
+                // The client is struck over the first half and asleep when the second comes.
+                Some(Pace { bytes: length.div_ceil(2).max(1), every_us: 2 * STRUCK_WITHIN_US })
+            }
             None if self.chunk.total_us > 0 => {
                 Some(Pace { bytes: length.div_ceil(CHUNKS).max(1), every_us: self.chunk.total_us })
             }

@@ -14,7 +14,9 @@ use super::{Provider, Setup};
 use crate::api;
 use crate::document::{At, Diagnostics};
 use crate::event::{Class, Event, EventKind, KeyState, Side};
-use crate::exchange::{Answer, End, Ended, Exchange, ExchangeId, Finish, Listening, Next};
+use crate::exchange::{
+    Answer, ClientFault, End, Ended, Exchange, ExchangeId, Finish, Listening, Next,
+};
 use crate::fault::{
     Action, DelayPoint, Ending, Fault, FaultKind, Group, KeyFault, Malformed, Point, Substitute,
 };
@@ -30,7 +32,8 @@ use crate::seed::{Draw, Seed};
 #[derive(Debug)]
 struct Does(Action);
 
-static KIND: [FaultKind; 3] = [kind(Group::Delay), kind(Group::Provider), kind(Group::Ending)];
+static KIND: [FaultKind; 4] =
+    [kind(Group::Delay), kind(Group::Provider), kind(Group::Ending), kind(Group::Client)];
 
 const fn kind(group: Group) -> FaultKind {
     FaultKind {
@@ -51,6 +54,7 @@ impl Fault for Does {
         match self.0 {
             Action::Delay { .. } | Action::Drip { .. } => &KIND[0],
             Action::Key(_) | Action::Limit(_) | Action::Duplicate { .. } => &KIND[1],
+            Action::Client { .. } => &KIND[3],
             Action::End { .. } | Action::Door(_) => &KIND[2],
         }
     }
@@ -678,4 +682,51 @@ fn the_door_is_closed_in_its_time_which_begins_with_the_first_request() {
     let told = bench.events();
     let told = told.iter().filter(|event| matches!(event.kind, EventKind::FaultInjected(_)));
     assert_eq!(told.count(), 1);
+}
+
+#[test]
+fn a_client_is_struck_once_at_its_point_and_never_when_it_has_gone() {
+    for (at, effects, keys) in [(Point::BeforeCommit, 0, 201), (Point::AfterCommit, 1, 201)] {
+        let rule = first_attempt(Action::Client { at, does: ClientFault::Kill });
+        let mut bench = Bench::new(vec![rule]);
+        let exchange = bench.charge("order-1", Some("k1"));
+        assert!(matches!(exchange.next, Next::Silence), "nobody waits for an answer");
+        let struck = bench.provider.take_client_strikes();
+        assert_eq!(struck.len(), 1);
+        assert_eq!((struck[0].submit, struck[0].does), (1, ClientFault::Kill));
+        assert!(bench.provider.take_client_strikes().is_empty());
+        assert_eq!(bench.effects(), effects, "{at:?}");
+        bench.hang_up(exchange.id);
+        let again = bench.charge("order-1", Some("k1"));
+        assert_eq!(bench.answer(again).0, keys, "its key is free, or replayed");
+        assert_eq!(bench.effects(), 1 - effects);
+    }
+    // A slow provider reaches the point only after the client hung up by itself.
+    let delay = first_attempt(Action::Delay { at: DelayPoint::BeforeCommit, micros: 5_000_000 });
+    let kill = first_attempt(Action::Client { at: Point::AfterCommit, does: ClientFault::Kill });
+    let mut bench = Bench::new(vec![delay, kill]);
+    let exchange = bench.charge("order-1", None);
+    bench.hang_up(exchange.id);
+    bench.settle(exchange.id, exchange.next);
+    assert_eq!(bench.effects(), 1);
+    assert!(bench.provider.take_client_strikes().is_empty());
+}
+
+#[test]
+fn a_client_that_is_to_stand_still_does_so_before_the_provider_goes_on() {
+    for at in [Point::BeforeCommit, Point::AfterCommit] {
+        let does = ClientFault::Pause { for_us: 7 };
+        let mut bench = Bench::new(vec![first_attempt(Action::Client { at, does })]);
+        let exchange = bench.charge("order-1", None);
+        assert!(matches!(exchange.next, Next::Wait { until_us: 10_000 }), "{:?}", exchange.next);
+        assert_eq!(bench.provider.take_client_strikes().len(), 1);
+        assert_eq!(bench.answer(exchange).0, 201);
+    }
+    let does = ClientFault::Pause { for_us: 7 };
+    let mut bench = Bench::new(vec![first_attempt(Action::Client { at: Point::MidBody, does })]);
+    let exchange = bench.charge("order-1", None);
+    let Next::Answer(answer) = &exchange.next else { panic!("an answer is due at once") };
+    let pace = answer.wire.pace.expect("it comes in halves");
+    assert_eq!(pace.bytes, answer.body.len().div_ceil(2));
+    assert!(bench.provider.take_client_strikes()[0].mid_body);
 }

@@ -58,6 +58,10 @@ impl From<TemplateError> for Refused {
 impl Provider {
     /// The time of the work has come.
     pub(super) fn work(&mut self, open: &mut Open, work: Work) -> Next {
+        if let Some(mark) = self.strike_client(open, &[Point::BeforeCommit]) {
+            // Its key is free as soon as the client is gone, as for a client that hangs up.
+            return self.end(open, &mark, Ending::Hang, None);
+        }
         if let Some((mark, ending)) = open.struck.ending_at(&[Point::BeforeCommit]) {
             self.emit_strike(open, &mark);
             self.leave_unfinished(open, &ending);
@@ -67,6 +71,10 @@ impl Provider {
             Work::Settled(own) => own,
             Work::Commit => self.commit(open),
         };
+        if open.struck.pauses_at(Point::AfterCommit) {
+            // Only a client that is killed leaves a mark to go on with.
+            let _ = self.strike_client(open, &[Point::AfterCommit]);
+        }
         for mark in std::mem::take(&mut open.struck.after.marks) {
             self.emit_strike(open, &mark);
         }

@@ -67,6 +67,9 @@ impl<H: Handler> Core<H> {
         if !events.is_empty() {
             self.sink.record(events);
         }
+        for strike in handler.take_client_strikes() {
+            self.sink.strike_client(strike);
+        }
         answer
     }
 

@@ -4,7 +4,7 @@
 //! scripted double; it adds no behaviour.
 
 use crate::event::{Event, Side};
-use crate::exchange::{End, Exchange, ExchangeId, Finish, Listening, Next};
+use crate::exchange::{ClientStrike, End, Exchange, ExchangeId, Finish, Listening, Next};
 use crate::fault::Greeting;
 use crate::provider::Provider;
 use crate::request::Request;
@@ -27,6 +27,9 @@ pub trait Handler: Send + 'static {
     fn too_large(&mut self, connection: u64, at_us: u64);
     fn pending(&self) -> usize;
     fn take_events(&mut self) -> Vec<Event>;
+    fn take_client_strikes(&mut self) -> Vec<ClientStrike> {
+        Vec::new()
+    }
 }
 
 impl Handler for Provider {
@@ -84,5 +87,9 @@ impl Handler for Provider {
 
     fn take_events(&mut self) -> Vec<Event> {
         Self::take_events(self)
+    }
+
+    fn take_client_strikes(&mut self) -> Vec<ClientStrike> {
+        Self::take_client_strikes(self)
     }
 }

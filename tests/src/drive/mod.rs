@@ -3,6 +3,7 @@
 //! **Invariant:** no test waits for a time to pass: a client shows that it lives by a connection, and that
 //! it is gone by the end of that connection.
 
+mod death;
 mod exec;
 mod hostile;
 mod in_process;

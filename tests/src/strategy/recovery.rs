@@ -61,6 +61,7 @@ fn lasts(action: &Action) -> bool {
         | Action::Drip { .. }
         | Action::Key(_)
         | Action::End { .. }
+        | Action::Client { .. }
         | Action::Door(_) => false,
     }
 }

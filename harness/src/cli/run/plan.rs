@@ -194,6 +194,7 @@ fn planned(loaded: Loaded, arguments: &RunArguments) -> Result<Planned, Refusal>
         arguments.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let seeds = seeds(scenario.seed, arguments.seeds)?;
     let client = Client::Process { mode, command };
+    client.check(&scenario).map_err(|error| Refusal::usage(format!("{file}: {error}")))?;
     Ok(Planned { file, scenario: Arc::new(scenario), seeds, client })
 }
 

@@ -6,7 +6,8 @@ use brownout_provider::api::Api;
 use brownout_provider::coordinates::Coordinates;
 use brownout_provider::document::At;
 use brownout_provider::event::{Class, Mode};
-use brownout_provider::fault::{Action, Ending, Fault, Point};
+use brownout_provider::exchange::ClientFault;
+use brownout_provider::fault::{Action, Ending, Fault, Group, Point};
 use brownout_provider::hint::HintSpec;
 use brownout_provider::rule::Selector;
 use brownout_provider::seed::{RuleKey, Seed};
@@ -32,6 +33,17 @@ pub(super) fn check(scenario: &Scenario, rules: &[Placed], root: &At<'_>) {
              stands outside the drawn schedule",
             |d| d.key().cure("for the same refusals in every run use the fault `rate_limited`"),
         );
+    }
+    if scenario.workload.mode == Some(Mode::Suite) {
+        for placed in rules {
+            let strikes = |fault: &Arc<dyn Fault>| fault.kind().group == Group::Client;
+            if placed.rule.faults.iter().any(strikes) {
+                placed.at(root).key("inject").error(
+                    "in suite mode there is no client that could be started again with its operation",
+                    |d| d.cure("use `mode: stdio` or `mode: exec`"),
+                );
+            }
+        }
     }
     if scenario.workload.mode == Some(Mode::Exec) {
         for (index, expectation) in scenario.expect.iter().enumerate() {
@@ -137,7 +149,17 @@ enum Fate {
 }
 
 fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
-    let Action::End { at, ending } = action(fault) else { return None };
+    let (at, ending) = match action(fault) {
+        Action::End { at, ending } => (at, ending),
+        Action::Client { at, does: ClientFault::Kill } => (at, Ending::Hang),
+        Action::Client { does: ClientFault::Pause { .. }, .. }
+        | Action::Delay { .. }
+        | Action::Drip { .. }
+        | Action::Key(_)
+        | Action::Limit(_)
+        | Action::Duplicate { .. }
+        | Action::Door(_) => return None,
+    };
     if matches!(ending, Ending::CloseIdle) {
         // On a new connection it does not strike.
         return None;

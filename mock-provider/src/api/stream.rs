@@ -119,7 +119,10 @@ impl StreamSpec {
                 Some(each) => match each.render(names)? {
                     Value::Array(items) => items,
                     Value::Null => Vec::new(),
-                    other => vec![other],
+                    one @ (Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::String(_)
+                    | Value::Object(_)) => vec![one],
                 },
             };
             for item in items.iter().take(MOST_EVENTS) {
@@ -127,10 +130,8 @@ impl StreamSpec {
                 index += 1;
                 let mut all = vec![("item", item), ("index", &number)];
                 all.extend_from_slice(names);
-                let data = match event.data.render(&all)? {
-                    Value::String(text) => text,
-                    value => value.to_string(),
-                };
+                let value = event.data.render(&all)?;
+                let data = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 sse::write(event.name.as_deref(), &data, &mut out);
             }
         }

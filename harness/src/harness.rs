@@ -14,15 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brownout_provider::event::ClockKind;
-use brownout_provider::seed::Seed;
 
 use crate::drive::in_process::{Connection, InProcess, Reconciler};
 use crate::operation::{Operation, Outcome};
 use crate::run::{Client, RunError, RunOptions};
-use crate::scenario::{Apis, Expectation, Overrides, Scenario, read};
+use crate::scenario::{Apis, Expectation, Overrides, Scenario, read, shipped};
 use crate::trace::Trace;
 
 pub use crate::scenario::WrongScenario;
+pub use brownout_provider::event::Claim;
+pub use brownout_provider::seed::Seed;
 pub use brownout_provider::shell::transport::Transport;
 pub use expect::Finding;
 pub use holds::assert_holds;
@@ -104,7 +105,9 @@ impl Harness {
     }
 
     /// A harness for a scenario file. In a test the path counts from the folder of its package; a path of
-    /// an API in the file counts from the file's own folder.
+    /// an API in the file counts from the file's own folder. Where there is no such file, the path or the name
+    /// of a scenario that comes with brownout will do, as on the command line:
+    /// `scenarios/payments/lost-response.yaml`, `payments-lost-response`.
     ///
     /// ```
     /// use brownout::Harness;
@@ -119,8 +122,12 @@ impl Harness {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, WrongScenario> {
         let path = path.as_ref();
         let file = path.display().to_string();
-        let bytes = std::fs::read(path)
-            .map_err(|error| WrongScenario::unreadable(file.clone(), &error.to_string()))?;
+        let shipped = if path.exists() { None } else { shipped::find(&file) };
+        let bytes = match shipped {
+            Some(shipped) => shipped.text.as_bytes().to_vec(),
+            None => std::fs::read(path)
+                .map_err(|error| WrongScenario::unreadable(file.clone(), &error.to_string()))?,
+        };
         let folder = path.parent().unwrap_or(Path::new("."));
         let checked = read(&file, &bytes, Apis::Beside(folder), &Overrides::default());
         let mut harness = Self::new(checked.into_result()?);
@@ -145,19 +152,22 @@ impl Harness {
     /// use brownout::drive::loopback::{Call, post_over};
     /// use brownout::{Finding, Harness, Outcome, Trace, Verdict};
     ///
-    /// /// No request is on the wire later than a second after the first.
+    /// /// The last request for an operation comes at most a second after the first.
     /// fn all_within_a_second(trace: &Trace) -> Finding {
     ///     let mut finding = Finding::held(0);
     ///     for (operation, _) in trace.operations() {
-    ///         let last = trace.attempts_of(operation).map(|(_, request)| request).last();
-    ///         finding = match last {
-    ///             Some(request) if request.at_us > 1_000_000 => finding.violated(
+    ///         let mut requests = trace.attempts_of(operation).map(|(_, request)| request);
+    ///         let Some(first) = requests.next() else { continue };
+    ///         let last = requests.last().unwrap_or(first);
+    ///         let apart_us = last.at_us - first.at_us;
+    ///         finding = if apart_us > 1_000_000 {
+    ///             finding.violated(
     ///                 trace.operation_name(operation),
-    ///                 format!("a request came {} ms after the first", request.at_us / 1_000),
-    ///                 [u64::from(request.seq)],
-    ///             ),
-    ///             Some(_) => Finding::held(finding.exercised() + 1),
-    ///             None => finding,
+    ///                 format!("a request came {} ms after the first", apart_us / 1_000),
+    ///                 [u64::from(last.seq)],
+    ///             )
+    ///         } else {
+    ///             finding.met()
     ///         };
     ///     }
     ///     finding
@@ -167,8 +177,8 @@ impl Harness {
     ///     "version: 1
     /// name: busy-for-a-minute
     /// provider: {api: payments}
-    /// faults: [{name: busy, when: {attempt: 1}, inject: {status: {code: 503, retry_after: 60s}}}]
-    /// workload: {call: create_charge, operations: 1, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}, deadline: 1h}
+    /// faults: [{name: busy, when: {operation: 1, attempt: 1}, inject: {status: {code: 503, retry_after: 60s}}}]
+    /// workload: {call: create_charge, operations: 3, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}, deadline: 1h}
     /// expect: [honors_retry_after]
     /// ",
     /// )
@@ -195,7 +205,9 @@ impl Harness {
     ///     })
     ///     .expect("it runs");
     /// assert_eq!(judged.result.verdict, Verdict::Failed);
-    /// assert!(judged.report().starts_with("1 of 1 operations broke `all_within_a_second`"));
+    /// assert!(judged.report().starts_with("1 of 3 operations broke `all_within_a_second`"));
+    /// let own = judged.invariant("all_within_a_second").expect("it was expected");
+    /// assert_eq!((own.exercised, own.violations.len()), (3, 1));
     /// ```
     ///
     /// # Panics
@@ -217,6 +229,30 @@ impl Harness {
     }
 
     /// Runs with this seed instead of the scenario's own.
+    ///
+    /// ```
+    /// use brownout::Harness;
+    /// use brownout::harness::{Claim, Seed};
+    /// use brownout::operation::Outcome;
+    ///
+    /// # const SCENARIO: &str = "version: 1
+    /// # name: fair
+    /// # provider: {api: payments}
+    /// # workload: {call: create_charge, operations: 1, input: {amount: 5, currency: usd, order: 'o-{{ n }}'}}
+    /// # expect: [no_lost_operations]
+    /// # ";
+    /// let harness = Harness::from_yaml(SCENARIO).expect("a right scenario");
+    /// let judged = harness
+    ///     .virtual_time()
+    ///     .seed(Seed::new(7).expect("a small number"))
+    ///     .run(|_, _| async {
+    ///         let outcome = Outcome::failed("nothing was sent");
+    ///         assert_eq!(outcome.claim, Claim::Failed);
+    ///         outcome
+    ///     })
+    ///     .expect("it runs");
+    /// assert_eq!(judged.result.seed, 7);
+    /// ```
     #[must_use]
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = seed;

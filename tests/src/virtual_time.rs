@@ -344,6 +344,92 @@ fn a_client_that_blocks_is_given_up_with_a_sentence() {
 }
 
 #[test]
+fn what_a_client_does_after_its_last_claim_is_part_of_the_run() {
+    let judged = harness((1, 1), "[]")
+        .run(|operation, connection| async move {
+            let ask = |key: &'static str| {
+                let (operation, connection) = (operation.clone(), connection.clone());
+                async move {
+                    let url = format!("{}/v1/charges", operation.url);
+                    let call = Call {
+                        url: &url,
+                        api_key: &operation.api_key,
+                        idempotency_key: Some(key),
+                        body: &operation.input,
+                        timeout: Duration::from_secs(5),
+                    };
+                    post_over(&connection, call).await.map(|answer| answer.status)
+                }
+            };
+            let again = ask("another");
+            // Nobody waits for it.
+            drop(tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                let _ = again.await;
+            }));
+            match ask("one").await {
+                Ok(201) => Outcome::succeeded(),
+                other => Outcome::failed(format!("{other:?}")),
+            }
+        })
+        .expect("it runs");
+    assert_eq!(judged.result.verdict, Verdict::Failed, "{}", judged.report());
+    assert_eq!(arrivals(&judged), [0, 400_000]);
+    let broken = judged.invariant("no_double_charges").expect("it is expected");
+    assert_eq!(broken.violations.len(), 1);
+    // The time in which nothing happened any more is not the client's.
+    assert_eq!(judged.result.elapsed_ms, 400);
+}
+
+#[test]
+fn a_client_that_crashes_whenever_it_starts_is_given_up_with_a_sentence() {
+    let error = harness((2, 1), "[]")
+        .run(|_, connection| async move {
+            connection.crash().await;
+            Outcome::failed("never said")
+        })
+        .expect_err("it gets nowhere");
+    let words = error.to_string();
+    assert!(
+        words.starts_with("copy 1 of the client crashed 1000 times one right after the other"),
+        "{words}"
+    );
+    assert_eq!(format!("{error:?}"), words, "the debug form is what `expect` prints");
+    // A crash for each of many operations at one instant is no such loop.
+    let crashed = Arc::new(AtomicU32::new(0));
+    let judged = harness((1_500, 1), "[]")
+        .without_control()
+        .run(move |_, connection| {
+            let is_first = crashed.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+            async move {
+                if is_first {
+                    connection.crash().await;
+                }
+                Outcome::failed("nothing was sent")
+            }
+        })
+        .expect("each gets somewhere");
+    assert_eq!(judged.result.operations.failed, 1_500);
+}
+
+#[test]
+fn a_deadline_that_was_missed_names_the_clock_that_stood_still() {
+    let judged = harness((2, 2), "[]")
+        .without_control()
+        .run(|_, _| async {
+            tokio::time::sleep(Duration::from_secs(3 * 3_600)).await;
+            Outcome::failed("too late")
+        })
+        .expect("it runs");
+    let note = judged.result.notes.iter().find(|note| note.contains("std::time::Instant"));
+    let note = note.expect("a note");
+    assert!(
+        note.starts_with("2 deadlines were missed in virtual time; if your client measures"),
+        "{note}"
+    );
+}
+
+#[test]
 fn a_crash_drops_all_work_of_the_client_and_begins_it_again() {
     let builds = Arc::new(AtomicU32::new(0));
     let built = Arc::clone(&builds);

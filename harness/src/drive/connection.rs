@@ -195,6 +195,13 @@ impl Connection {
 
 /// reqwest cannot be given a pipe in memory.
 #[cfg(feature = "reqwest")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("reqwest cannot be given a pipe in memory; use `.transport(Transport::Unix)`")]
 pub struct NotForReqwest;
+
+#[cfg(feature = "reqwest")]
+impl fmt::Debug for NotForReqwest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

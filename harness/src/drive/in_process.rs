@@ -34,6 +34,12 @@ pub use super::connection::Connection;
 /// What stands in a trace of virtual time in place of the mock's real port, which differs from run to run.
 const NO_PORT: &str = "127.0.0.1:0";
 
+/// How often copies of a client may crash without getting anywhere.
+const VAIN_CRASHES: u32 = 1_000;
+
+/// In microseconds: so soon after the first crash a client has got nowhere.
+const VAIN_US: u64 = 10_000;
+
 /// The work of one submit.
 pub type Work = Pin<Box<dyn Future<Output = Outcome>>>;
 
@@ -154,6 +160,7 @@ pub async fn drive(
     cast: Cast<'_>,
 ) -> Result<(), RunError> {
     let (mut crew, mut crashes) = Crew::assemble(scene, cast);
+    let mut vain = Vain::default();
     while !schedule.is_over() {
         let now_us = scene.clock.now_us();
         let mut wake = now_us.saturating_add(3_600_000_000);
@@ -176,11 +183,15 @@ pub async fn drive(
         tokio::select! {
             biased;
             () = scene.stop.stopped() => return Ok(()),
-            Some(client) = crashes.recv() => crew.restart(client)?,
+            Some(client) = crashes.recv() => {
+                vain.crashed(scene.clock.now_us(), client)?;
+                crew.restart(client)?;
+            }
             strike = crew.cast.strikes.next() => crew.strike(&strike),
             Some(ended) = crew.open.join_next() => {
                 // What a crash dropped is started again and has no end yet.
                 if let Ok((slot, id, end)) = ended {
+                    vain = Vain::default();
                     crew.running.remove(&slot);
                     schedule.finished(slot);
                     crew.take(slot, &id, end);
@@ -210,6 +221,27 @@ struct Asleep {
     client: u32,
     since_us: u64,
     until_us: u64,
+}
+
+/// Crashes that led nowhere: since the first of them hardly any time has passed, and no work has ended.
+#[derive(Default)]
+struct Vain {
+    since_us: u64,
+    times: u32,
+}
+
+impl Vain {
+    /// Takes a crash.
+    fn crashed(&mut self, now_us: u64, client: u32) -> Result<(), RunError> {
+        if self.times == 0 || now_us.saturating_sub(self.since_us) > VAIN_US {
+            *self = Self { since_us: now_us, times: 0 };
+        }
+        self.times += 1;
+        if self.times > VAIN_CRASHES {
+            return Err(RunError::CrashesInVain { client, times: VAIN_CRASHES });
+        }
+        Ok(())
+    }
 }
 
 /// The copies of the client and what they work on.

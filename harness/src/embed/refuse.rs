@@ -10,14 +10,21 @@ use brownout_provider::fault::{Action, DelayPoint, Ending, Malformed, Point};
 use brownout_provider::rule::Rule;
 use brownout_provider::seed::{RuleKey, Seed};
 
-/// Rules with faults that cannot be injected where they were put.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Rules with faults that cannot be injected where they were put. Its debug form, which `unwrap` and `expect`
+/// print, is the whole sentence.
+#[derive(Clone, PartialEq, Eq)]
 pub struct NotHere {
     place: &'static str,
     refused: Vec<String>,
 }
 
 impl std::error::Error for NotHere {}
+
+impl fmt::Debug for NotHere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl fmt::Display for NotHere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

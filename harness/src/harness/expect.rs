@@ -23,8 +23,8 @@ use crate::trace::Trace;
 ///
 /// let held = Finding::held(3);
 /// let unmet = Finding::not_exercised("no answer was slow");
-/// let broken = Finding::held(2).violated("op-0003", "it asked 9 times; 5 are allowed", [17, 31]);
-/// assert_eq!((held.exercised(), unmet.exercised(), broken.exercised()), (3, 0, 3));
+/// let broken = Finding::held(2).violated("op-0003", "it asked 9 times; 5 are allowed", [17, 31]).met();
+/// assert_eq!((held.exercised(), unmet.exercised(), broken.exercised()), (3, 0, 4));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finding(Judgement);
@@ -34,6 +34,13 @@ impl Finding {
     #[must_use]
     pub fn held(times: u64) -> Self {
         Self(Judgement { exercised: times, ..Judgement::default() })
+    }
+
+    /// Counts one situation more in which nothing was wrong. What was found before stays.
+    #[must_use]
+    pub fn met(mut self) -> Self {
+        self.0.exercised += 1;
+        self
     }
 
     /// The run never met the situation, and why.

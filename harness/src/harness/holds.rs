@@ -10,7 +10,11 @@ use crate::drive::in_process::Connection;
 use crate::operation::{Operation, Outcome};
 
 /// Runs a client through a scenario file in virtual time, and panics unless everything that the scenario
-/// expects holds. The path counts from the folder of the package, where `cargo test` runs.
+/// expects holds. The path counts from the folder of the package, where `cargo test` runs; one
+/// that comes with brownout (`scenarios/payments/lost-response.yaml`) needs no file there.
+///
+/// Only tokio's clock is virtual: a client that measures its waits or its own time-out by
+/// `std::time::Instant` sees a clock that stands still; see [`Harness::virtual_time`].
 ///
 /// Over the unix socket that virtual time takes by itself a client needs a connection of its own: see the
 /// table at [`Connection`] for which helper suits. A client that can be given nothing but a URL takes

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** the searches are those of the command line; only who runs a variation differs.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,8 +53,8 @@ impl Default for ExploreOptions {
     }
 }
 
-/// Why a search could not be made.
-#[derive(Debug, thiserror::Error)]
+/// Why a search could not be made. The debug form, which `unwrap` and `expect` print, says the same.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SearchError {
     /// There is nothing to explore, with what to do instead.
@@ -62,6 +63,12 @@ pub enum SearchError {
     /// A run could not be made.
     #[error(transparent)]
     Run(#[from] RunError),
+}
+
+impl fmt::Debug for SearchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Prepared {

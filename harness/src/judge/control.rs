@@ -68,9 +68,10 @@ pub(super) fn stray(trace: &Trace, scenario: &Scenario) -> Option<String> {
     let own = scenario.providers.values().map(|provider| &*provider.api).find(named);
     let cure = match (own, of_host(&stray.host)) {
         (None, Some(other)) => {
-            format!("{}, or run a scenario of the API `{}`", point_at_mock(None), other.name)
+            let point = point_at_mock(trace, None);
+            format!("{point}, or run a scenario of the API `{}`", other.name)
         }
-        (own, _) => point_at_mock(own),
+        (own, _) => point_at_mock(trace, own),
     };
     Some(format!("your client called {}, not the mock; {cure}", stray.host))
 }
@@ -115,10 +116,18 @@ pub(super) fn no_request(trace: &Trace, scenario: &Scenario) -> String {
     let api = scenario.providers.values().next().map(|provider| &*provider.api);
     if let Some(refused) = trace.refused().first() {
         return match refused.why {
-            Refusal::NoHttp => "your client sent no request to the mock: what it sent was no HTTP, and \
-                                was answered 400; let it speak plain HTTP, not HTTPS, to the address \
-                                in `BROWNOUT_URL`"
-                .to_owned(),
+            Refusal::NoHttp => {
+                let place = match trace.mode() {
+                    Mode::InProcess => "`operation.url`",
+                    Mode::Exec | Mode::Stdio | Mode::Suite | Mode::Http | Mode::Serve => {
+                        "the address in `BROWNOUT_URL`"
+                    }
+                };
+                format!(
+                    "your client sent no request to the mock: what it sent was no HTTP, and was answered \
+                     400; let it speak plain HTTP, not HTTPS, to {place}"
+                )
+            }
             Refusal::TooLarge => "your client sent no request that the mock could take: the body was \
                                   larger than it reads, and was answered 413; let it send smaller bodies"
                 .to_owned(),
@@ -134,14 +143,14 @@ pub(super) fn no_request(trace: &Trace, scenario: &Scenario) -> String {
                 "{how}, after it tried to reach {}:{}; {}",
                 stray.host,
                 stray.port,
-                point_at_mock(api)
+                point_at_mock(trace, api)
             ),
         };
     }
     let elsewhere = stray.map_or(String::new(), |stray| {
         format!(" (it tried to reach {}:{})", stray.host, stray.port)
     });
-    let point = point_at_mock(api);
+    let point = point_at_mock(trace, api);
     if trace.client_ends().iter().any(|end| end.killed) {
         return format!(
             "your client sent no request to the mock in the time that it had{elsewhere}; {point}, and give \
@@ -232,7 +241,12 @@ pub(super) fn refused_bytes(trace: &Trace) -> Vec<String> {
 }
 
 /// What points a client at the mock.
-fn point_at_mock(api: Option<&Api>) -> String {
+fn point_at_mock(trace: &Trace, api: Option<&Api>) -> String {
+    if trace.mode() == Mode::InProcess {
+        return "give it `operation.url` as its base URL, and over anything but loopback TCP one of the helpers of \
+                `Connection`"
+            .to_owned();
+    }
     let variables = api.map(address_variables).unwrap_or_default();
     if variables.is_empty() {
         return "set its base URL to the one in the environment variable `BROWNOUT_URL`".to_owned();

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use brownout_provider::event::Digest16;
+use brownout_provider::event::{Digest16, Mode};
 
 use super::counts;
 use crate::scenario::Scenario;
@@ -22,9 +22,13 @@ pub(super) fn note(trace: &Trace, scenario: &Scenario) -> Option<String> {
     let whose =
         first.operation.map_or(String::new(), |id| format!(" for `{}`", trace.operation_name(id)));
     let count = 1 + strange.count();
+    let handed = match trace.mode() {
+        Mode::InProcess => "`operation.api_key`",
+        Mode::Exec | Mode::Stdio | Mode::Suite | Mode::Http | Mode::Serve => "`BROWNOUT_API_KEY`",
+    };
     Some(format!(
         "the client sent a key that it was not given ({count} of {} requests, first {}{whose}); its own \
-         configuration wins over `BROWNOUT_API_KEY`, and a real key does not belong in a test",
+         configuration wins over {handed}, and a real key does not belong in a test",
         counts::requests(trace),
         trace.request_in_words(first)
     ))

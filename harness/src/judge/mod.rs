@@ -9,10 +9,11 @@ mod control;
 mod counts;
 mod given_key;
 mod guess;
+mod no_strike;
 mod suite;
 mod twice;
 
-use brownout_provider::event::{Mode, Recognized};
+use brownout_provider::event::{ClaimBy, ClockKind, Mode, Recognized};
 use brownout_provider::units::in_words;
 
 pub use control::judge_control;
@@ -22,7 +23,7 @@ use crate::amount::times;
 use crate::invariant::Judgement;
 use crate::scenario::{Expectation, Scenario};
 use crate::trace::reading::Fate;
-use crate::trace::{Request, RequestId, Trace};
+use crate::trace::{ClaimMade, Request, RequestId, Trace};
 use crate::verdict::{ControlResult, InvariantResult, InvariantVerdict, ScenarioResult, Verdict};
 
 /// Judges a run.
@@ -76,7 +77,7 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
         invariants,
         reproduce: String::new(),
         trace: None,
-        elapsed_ms: trace.last_at_us / 1_000,
+        elapsed_ms: trace.busy_until_us / 1_000,
     }
 }
 
@@ -217,16 +218,7 @@ fn doubt(
     }
     let has_rules = scenario.rules.iter().any(|rule| rule.when.chance_ppm != Some(0));
     if has_rules && trace.strikes().is_empty() {
-        let seed = trace.run.seed;
-        let more = match trace.mode() {
-            Mode::InProcess => "try another seed",
-            Mode::Exec | Mode::Stdio | Mode::Suite | Mode::Http | Mode::Serve => {
-                "try more seeds with `--seeds 20`"
-            }
-        };
-        return Some(Doubt::NoStrike(format!(
-            "no fault struck with seed {seed}; {more}, or raise a `chance`"
-        )));
+        return Some(Doubt::NoStrike(no_strike::sentence(trace, scenario)));
     }
     let exercised = |one: &InvariantResult| one.verdict != InvariantVerdict::NotExercised;
     if !invariants.iter().any(exercised) {
@@ -262,6 +254,7 @@ fn unnamed_submits(trace: &Trace) -> Option<String> {
 fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> Vec<String> {
     let mut notes: Vec<String> = trace.cut.iter().cloned().collect();
     notes.extend(missing(trace));
+    notes.extend(stood_still(trace));
     notes.extend(control::refused_strays(trace));
     notes.extend(control::refused_bytes(trace));
     notes.extend(shared_operation(trace));
@@ -300,6 +293,28 @@ fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> 
         ));
     }
     notes
+}
+
+/// What is to be said of deadlines that were missed in virtual time, where a clock of the client's own may be
+/// the reason.
+fn stood_still(trace: &Trace) -> Option<String> {
+    if trace.run.clock != ClockKind::Virtual {
+        return None;
+    }
+    let is_late = |claim: &ClaimMade| {
+        claim.by == ClaimBy::Driver
+            && claim.detail.is_some_and(|detail| trace.text(detail) == "deadline")
+    };
+    let late =
+        trace.submits().flat_map(|(_, submit)| trace.claims(submit)).filter(|one| is_late(one));
+    let late = u64::try_from(late.count()).unwrap_or(u64::MAX);
+    (late > 0).then(|| {
+        let missed = if late == 1 { "1 deadline was".to_owned() } else { format!("{late} deadlines were") };
+        format!(
+            "{missed} missed in virtual time; if your client measures time by `std::time::Instant`, that \
+             clock stood still while it waited: use `tokio::time::Instant`, or leave virtual time out"
+        )
+    })
 }
 
 /// What is to be said of events that a file left out.

@@ -264,7 +264,17 @@ fn without_a_strike_a_run_says_nothing() {
         {"at_us":3,"event":"operation_finished","claim":"succeeded"}"#;
     let alone = judged("[no_double_charges]", calm);
     assert_eq!(alone.verdict, Verdict::Inconclusive);
-    assert!(alone.no_strike && alone.reason.as_deref().unwrap().contains("--seeds"));
+    let reason = alone.reason.unwrap();
+    assert!(
+        alone.no_strike
+            && reason.contains("`lost` is about any request, and the client sent 1 request")
+    );
+    assert!(!reason.contains("seed"), "no other seed helps: {reason}");
+    // Another seed may help where a rule draws.
+    let mut drawing = scenario("payments", "[no_double_charges]");
+    drawing.rules[0].when.chance_ppm = Some(1_000);
+    let reason = judge(&trace(calm), &drawing, None).reason.unwrap();
+    assert!(reason.contains("try more seeds with `--seeds 20`, or raise a `chance`"), "{reason}");
 }
 
 #[test]

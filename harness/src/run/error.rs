@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a client that misbehaves is never an error here; that is what a trace is for.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,8 +12,9 @@ use brownout_provider::shell::server::ServeError;
 use brownout_provider::shell::transport::Transport;
 use brownout_provider::units::{in_words_exactly, micros};
 
-/// Why a run could not be made. Each says what to do instead.
-#[derive(Debug, thiserror::Error)]
+/// Why a run could not be made. Each says what to do instead; the debug form, which `unwrap` and `expect`
+/// print, says the same.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// A provider cannot begin to listen.
@@ -27,7 +29,7 @@ pub enum RunError {
         reason: String,
     },
     /// The folder for traces or for the client's state cannot be created.
-    #[error("cannot create `{}`: {source}; choose another folder with `--out`", path.display())]
+    #[error("cannot create `{}`: {source}; choose another folder (`--out`, or `Harness::trace_to` in a test)", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -36,7 +38,7 @@ pub enum RunError {
     },
     /// The trace cannot be written. What was written before stays readable.
     #[error(
-        "the trace could not be written to `{0}`: {source}; what was written stays readable, and `brownout check {0}` judges it; make room or choose another folder with `--out`",
+        "the trace could not be written to `{0}`: {source}; what was written stays readable, and `brownout check {0}` judges it; make room or choose another folder (`--out`, or `Harness::trace_to` in a test)",
         path.display()
     )]
     Trace {
@@ -47,7 +49,7 @@ pub enum RunError {
     },
     /// Another run writes its trace to the same file.
     #[error(
-        "another brownout writes to `{}` at this moment; wait for its end, or give one of them a folder of its own with `--out`",
+        "another brownout writes to `{}` at this moment; wait for its end, or give one of them a folder of its own (`--out`, or `Harness::trace_to` in a test)",
         path.display()
     )]
     Busy {
@@ -103,6 +105,16 @@ pub enum RunError {
         /// How long.
         patience: Duration,
     },
+    /// The client crashes again and again.
+    #[error(
+        "copy {client} of the client crashed {times} times one right after the other, and no work came to an end; let it wait, or do some of its work, before it calls `Connection::crash` again"
+    )]
+    CrashesInVain {
+        /// The copy that crashed last, from 1.
+        client: u32,
+        /// How often.
+        times: u32,
+    },
     /// On this machine virtual time goes wrong over this transport.
     #[error(
         "virtual time cannot be trusted over {transport} on this machine: {seen}; use {instead}"
@@ -137,6 +149,12 @@ pub enum RunError {
     },
 }
 
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl RunError {
     /// The exit code of an invocation that ends with it: 3 when the scenario is wrong, else 4.
     #[must_use]
@@ -156,6 +174,7 @@ impl RunError {
             | Self::Trace { .. }
             | Self::Busy { .. }
             | Self::Stuck { .. }
+            | Self::CrashesInVain { .. }
             | Self::VirtualUntrue { .. }
             | Self::System { .. } => 4,
         }

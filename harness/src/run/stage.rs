@@ -166,7 +166,7 @@ impl Order<'_> {
         let interrupted = self.options.stop.is_stopped();
         forward.abort();
         if played.is_ok() && !stage.stop.is_stopped() {
-            stage.drain(self.drain()).await;
+            stage.drain(self.options.clock, self.scenario.drain).await;
         }
         let Stage { clock, recorder, path, sink, servers, .. } = stage;
         let servers = Arc::into_inner(servers).expect("all others hold them weakly");
@@ -393,14 +393,6 @@ impl Order<'_> {
         result
     }
 
-    /// How long to wait for work that is still pending. Virtual time costs nothing.
-    fn drain(self) -> Duration {
-        match self.options.clock {
-            ClockKind::Real => self.scenario.drain,
-            ClockKind::Virtual => LONGEST_DRAIN,
-        }
-    }
-
     fn terms(self) -> Terms {
         let workload = &self.scenario.workload;
         let exit_0 = if workload.suite_exit_0_all_succeeded {
@@ -549,17 +541,28 @@ impl Order<'_> {
 }
 
 impl Stage {
-    /// Waits until no work is pending, but no longer than the scenario says.
-    async fn drain(&self, longest: Duration) {
+    /// Waits until no work is pending. On the real clock that takes as long as the scenario says at most. In
+    /// virtual time, where waiting costs nothing, all of that passes first: what the client does after its
+    /// last claim is part of the run.
+    async fn drain(&self, clock: ClockKind, given: Duration) {
         let idle = async {
             for server in self.servers.iter() {
                 server.idle().await;
             }
         };
+        let quiet = async {
+            match clock {
+                ClockKind::Real => drop(self.clock.within(given, idle).await),
+                ClockKind::Virtual => {
+                    self.clock.sleep(given).await;
+                    let _ = self.clock.within(LONGEST_DRAIN, idle).await;
+                }
+            }
+        };
         tokio::select! {
             biased;
             () = self.stop.stopped() => {}
-            _ = self.clock.within(longest, idle) => {}
+            () = quiet => {}
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::harness::{Judged, Prepared};
 use crate::invariant::registry::INVARIANTS;
 use crate::verdict::InvariantVerdict;
 
-/// Throws scenarios by chance at a prepared client: as many as the configuration says, after those that
-/// stand in `folder` from earlier failures. The first that breaks the client is shrunk and kept there.
+/// Throws scenarios by chance at a prepared client: as many as the configuration says, after all those that
+/// stand in `folder` from earlier failures (they alone with `cases: 0`). The first that breaks the client is shrunk and kept there.
 ///
 /// The prepared harness's own scenario is what is varied; see [`super::scenario`]. Of the configuration
 /// everything counts but `failure_persistence`, `fork` and `max_shrink_time`.
@@ -84,39 +84,84 @@ pub fn check(
         return Err(Broken::said(format!("the client does not work in fair weather: {why}")));
     }
     let folder = folder.as_ref();
-    let strategy = scenario(client.scenario(), faults).replaying(folder);
+    let name = &client.scenario().name;
+    let kept = regressions::load(folder, name).map_err(Broken::said)?;
+    let mut survived = Survived { scenarios: 0, struck: 0, others: kept.others };
+    for drawn in &kept.drawn {
+        let judged =
+            drawn.run(client).map_err(|error| Broken::by(drawn, &error, client, folder))?;
+        let violated = survived.take(&judged);
+        if !violated.is_empty() {
+            // What was kept is as small as it gets.
+            return Err(Broken::by(drawn, violated.join(", "), client, folder));
+        }
+    }
+    if config.cases == 0 && kept.drawn.is_empty() {
+        let others = strangers(kept.others, folder);
+        return Err(Broken::said(format!(
+            "`cases: 0` draws nothing, and nothing is kept for `{name}` either{others}; draw at least one case"
+        )));
+    }
+    let survived = by_chance(client, faults, folder, config, survived)?;
+    if survived.struck == 0 {
+        let none = format!("in none of {} scenarios did a fault strike", survived.scenarios);
+        return Err(Broken::said(format!("{none}; let them strike a route that the client calls")));
+    }
+    Ok(survived)
+}
+
+/// What is to be said of files of other scenarios in the folder: their scenario may have been renamed.
+fn strangers(others: u64, folder: &Path) -> String {
+    match others {
+        0 => String::new(),
+        1 => format!(" (1 file in `{}` belongs to a scenario of another name)", folder.display()),
+        _ => format!(
+            " ({others} files in `{}` belong to scenarios of other names)",
+            folder.display()
+        ),
+    }
+}
+
+/// Throws as many scenarios by chance as the configuration says.
+fn by_chance(
+    client: &Prepared,
+    faults: &Faults,
+    folder: &Path,
+    config: Config,
+    survived: Survived,
+) -> Result<Survived, Broken> {
+    if config.cases == 0 {
+        return Ok(survived);
+    }
+    let strategy = scenario(client.scenario(), faults);
     let most = config.max_shrink_iters();
     // What struck is known once it has failed, and is made smaller faster and further than what was drawn.
     let config = Config { failure_persistence: None, max_shrink_iters: 0, ..config };
     let mut runner = TestRunner::new(config);
-    let (scenarios, struck) = (Cell::new(0), Cell::new(0));
+    let survived = Cell::new(survived);
     let target = Cell::new(None);
     let tried = runner.run(&strategy, |drawn| {
         let judged = drawn.run(client).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        scenarios.set(scenarios.get() + 1);
-        struck.set(struck.get() + u64::from(!judged.result.faults.is_empty()));
-        let violated = violated(&judged);
+        let mut so_far = survived.get();
+        let violated = so_far.take(&judged);
+        survived.set(so_far);
         let Some(gravest) = gravest(&violated) else { return Ok(()) };
         // While it is shrunk, a failure must stay the one that was found, and not become a lesser one.
         target.set(Some(gravest));
         Err(TestCaseError::fail(violated.join(", ")))
     });
     match tried {
-        Ok(()) if struck.get() == 0 => {
-            let none = format!("in none of {} scenarios did a fault strike", scenarios.get());
-            Err(Broken::said(format!("{none}; let them strike a route that the client calls")))
-        }
-        Ok(()) => Ok(Survived { scenarios: scenarios.get(), struck: struck.get() }),
+        Ok(()) => Ok(survived.get()),
         Err(TestError::Abort(why)) => Err(Broken::said(why)),
         Err(TestError::Fail(why, drawn)) => {
             let drawn = match target.get() {
-                Some(target) if !drawn.is_kept() => {
+                Some(target) => {
                     Quest { client, target, most }.smallest(&drawn, strategy.simplest())
                 }
-                // What was kept is as small as it gets; and what could not be run has no smaller form.
-                Some(_) | None => drawn,
+                // What could not be run has no smaller form.
+                None => drawn,
             };
-            Err(Broken::by(&drawn, &why.to_string(), client, folder))
+            Err(Broken::by(&drawn, why, client, folder))
         }
     }
 }
@@ -140,6 +185,18 @@ pub struct Survived {
     pub scenarios: u64,
     /// In how many of them a fault struck.
     pub struck: u64,
+    /// How many files in the folder belong to scenarios of other names, and were not replayed: the scenario
+    /// may have been renamed since.
+    pub others: u64,
+}
+
+impl Survived {
+    /// Counts one more, and says what it violated.
+    fn take(&mut self, judged: &Judged) -> Vec<&'static str> {
+        self.scenarios += 1;
+        self.struck += u64::from(!judged.result.faults.is_empty());
+        violated(judged)
+    }
 }
 
 /// Why a client did not survive, or why nothing can be said. Its debug form, which `unwrap` and `expect`
@@ -160,7 +217,7 @@ impl Broken {
         Self { story, violated: Vec::new(), drawn: None, judged: None, file: None }
     }
 
-    fn by(drawn: &Drawn, why: &str, client: &Prepared, folder: &Path) -> Self {
+    fn by(drawn: &Drawn, why: impl fmt::Display, client: &Prepared, folder: &Path) -> Self {
         let Ok(judged) = drawn.run(client) else {
             return Self { drawn: Some(drawn.clone()), ..Self::said(why) };
         };
@@ -173,7 +230,7 @@ impl Broken {
             }));
         }
         // A smaller scenario may violate less than the one that was found.
-        let why = if names.is_empty() { why.to_owned() } else { names.join(", ") };
+        let why = if names.is_empty() { why.to_string() } else { names.join(", ") };
         let mut story = vec![format!("a scenario breaks the client: {why}"), judged.report()];
         let file = match regressions::save(folder, &drawn.to_yaml(), &comments) {
             Ok(path) => {

@@ -28,22 +28,11 @@ const MENDINGS: usize = 4;
 #[derive(Clone)]
 pub struct Drawn {
     scenario: Arc<Scenario>,
-    /// True for one that was kept from an earlier failure.
-    is_kept: bool,
 }
 
 impl Drawn {
     pub(super) fn new(scenario: Scenario) -> Self {
-        Self { scenario: Arc::new(scenario), is_kept: false }
-    }
-
-    /// One that was kept from an earlier failure.
-    pub(super) fn kept(scenario: Scenario) -> Self {
-        Self { is_kept: true, ..Self::new(scenario) }
-    }
-
-    pub(super) const fn is_kept(&self) -> bool {
-        self.is_kept
+        Self { scenario: Arc::new(scenario) }
     }
 
     /// The scenario.
@@ -238,7 +227,7 @@ impl Variations {
     }
 
     pub(super) fn replaying(mut self, folder: &Path) -> Self {
-        self.kept = regressions::load(folder, &self.base.scenario.name);
+        self.kept = regressions::load(folder, &self.base.scenario.name).map(|kept| kept.drawn);
         self
     }
 }

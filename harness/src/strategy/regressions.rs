@@ -122,11 +122,20 @@ pub(super) fn save(folder: &Path, text: &str, story: &[String]) -> io::Result<Pa
     Ok(path)
 }
 
-/// The scenarios of that name in a folder, in the order of their files; none where there is no folder.
-pub(super) fn load(folder: &Path, name: &str) -> Result<Vec<Drawn>, String> {
+/// What a folder keeps.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// The scenarios of the name that was asked for, in the order of their files.
+    pub(super) drawn: Vec<Drawn>,
+    /// How many files have scenarios of other names.
+    pub(super) others: u64,
+}
+
+/// The scenarios of that name in a folder; none where there is no folder.
+pub(super) fn load(folder: &Path, name: &str) -> Result<Kept, String> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
         Err(error) => return Err(format!("cannot read `{}`: {error}", folder.display())),
     };
     let mut paths: Vec<PathBuf> = entries
@@ -134,7 +143,7 @@ pub(super) fn load(folder: &Path, name: &str) -> Result<Vec<Drawn>, String> {
         .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
         .collect();
     paths.sort();
-    let mut kept = Vec::new();
+    let mut kept = Kept::default();
     for path in paths {
         let bytes = fs::read(&path)
             .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
@@ -143,7 +152,9 @@ pub(super) fn load(folder: &Path, name: &str) -> Result<Vec<Drawn>, String> {
         let checked = read(&path.display().to_string(), &bytes, apis, &Overrides::default());
         let scenario = checked.into_result().map_err(|wrong| wrong.to_string())?;
         if scenario.name == name {
-            kept.push(Drawn::kept(scenario));
+            kept.drawn.push(Drawn::new(scenario));
+        } else {
+            kept.others += 1;
         }
     }
     Ok(kept)
@@ -165,6 +176,8 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_keeps_nothing() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        assert!(load(&folder.path().join("nowhere"), "any").expect("nothing is wrong").is_empty());
+        assert!(
+            load(&folder.path().join("nowhere"), "any").expect("nothing is wrong").drawn.is_empty()
+        );
     }
 }

@@ -31,6 +31,7 @@ pub struct TraceBuilder {
     run: Option<Box<RunStarted>>,
     end: Option<RunEnd>,
     last_at_us: u64,
+    busy_until_us: u64,
     lines: u64,
     operations: Vec<Name>,
     operation_by_name: BTreeMap<Name, OperationId>,
@@ -76,6 +77,9 @@ impl TraceBuilder {
     pub fn push(&mut self, event: &Event) {
         self.lines += 1;
         self.last_at_us = self.last_at_us.max(event.at_us);
+        if !matches!(event.kind, EventKind::RunFinished(_)) {
+            self.busy_until_us = self.busy_until_us.max(event.at_us);
+        }
         let stamp = Stamp {
             seq: u32::try_from(if event.seq == 0 { self.lines } else { event.seq })
                 .unwrap_or(u32::MAX),
@@ -120,6 +124,7 @@ impl TraceBuilder {
             run,
             end: self.end,
             last_at_us: self.last_at_us,
+            busy_until_us: self.busy_until_us,
             cut: None,
             missing: Vec::new(),
             names: self.names,

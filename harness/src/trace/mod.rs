@@ -53,6 +53,8 @@ pub struct Trace {
     pub end: Option<RunEnd>,
     /// The latest time of any event.
     pub last_at_us: u64,
+    /// The latest time of any event but the end of the run, before which it waits for what may still come.
+    pub busy_until_us: u64,
     /// Why reading a file stopped before its end, in a sentence for people.
     pub cut: Option<String>,
     /// Numbers of events that a file left out, each from its first to its last.

@@ -84,7 +84,7 @@ fn at_most(most: usize) -> impl Fn(&Trace) -> Finding {
                 let message = format!("expected at most {most} attempts, found {}", attempts.len());
                 finding.violated(trace.operation_name(operation), message, attempts)
             } else {
-                Finding::held(finding.exercised() + 1)
+                finding.met()
             };
         }
         finding
@@ -115,6 +115,54 @@ fn expectations_of_the_tests_own_are_judged_like_the_built_in_ones() {
     assert_eq!(own[1]["violations"][0]["operation"], "op-0001");
     assert_eq!(own[1]["violations"].as_array().map(Vec::len), Some(3));
     assert_eq!(own[2]["reason"], "nothing was slow");
+}
+
+#[test]
+fn what_was_found_first_stays_whatever_is_met_later() {
+    let one_of_three = LOST.replace("when: {", "when: {operation: 1, ");
+    let judged = Harness::from_yaml(&one_of_three)
+        .expect("a right scenario")
+        .virtual_time()
+        .expect("at_most_one", at_most(1))
+        .run(careful)
+        .expect("it runs");
+    let own = judged.invariant("at_most_one").expect("it is expected");
+    assert_eq!((own.exercised, own.violations.len()), (3, 1));
+    assert_eq!(own.violations[0].operation.as_deref(), Some("op-0001"));
+    assert_eq!(judged.result.verdict, Verdict::Failed);
+}
+
+#[test]
+fn scenarios_that_come_with_brownout_need_no_file() {
+    // Neither is a path from the folder of this package.
+    assert_holds("scenarios/payments/lost-response.yaml", careful);
+    assert_holds("payments-lost-response", careful);
+}
+
+#[test]
+fn advice_is_for_whoever_reads_it() {
+    let judged = harness().run(|_, _| async { Outcome::succeeded() }).expect("it runs");
+    let reason = judged.result.reason.expect("nothing was sent");
+    assert!(reason.contains("give it `operation.url` as its base URL"), "{reason}");
+    assert!(!reason.contains("PAYMENTS_URL") && !reason.contains("BROWNOUT_URL"), "{reason}");
+}
+
+#[test]
+fn where_no_rule_has_a_chance_the_rules_and_the_client_are_told() {
+    let second = LOST.replace("attempt: 1}", "attempt: 2}");
+    let judged = Harness::from_yaml(&second).expect("right").virtual_time().run(careful);
+    assert_eq!(
+        judged.expect("it runs").result.reason.as_deref(),
+        Some(
+            "no fault struck: `response-lost` is about route `create_charge`, attempt 2, and the client sent \
+             3 requests to `create_charge` (attempt 1 at most); let the rules strike what it does, or let it \
+             do what they are about"
+        )
+    );
+    let rare = LOST.replace("attempt: 1}", "chance: 0.0001%}");
+    let judged = Harness::from_yaml(&rare).expect("right").virtual_time().run(careful);
+    let reason = judged.expect("it runs").result.reason.expect("nothing struck");
+    assert_eq!(reason, "no fault struck with seed 42; try another seed, or raise a `chance`");
 }
 
 #[test]

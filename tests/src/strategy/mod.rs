@@ -185,7 +185,36 @@ fn what_was_found_is_kept_and_replayed_first() {
     // The file is one like any other.
     Harness::from_file(file).expect("a right scenario");
     let mended = check(&client_with(Bug::None), &faults, folder.path(), cases(1));
-    assert_eq!(mended.expect("the bug is mended").scenarios, 1);
+    // The one that was kept, and the one that was asked for.
+    assert_eq!(mended.expect("the bug is mended").scenarios, 2);
+}
+
+#[test]
+fn all_that_was_kept_is_replayed_whatever_the_number_of_cases() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let by = |bug, cases_| check(&client_with(bug), &weather(), folder.path(), cases(cases_));
+    let nothing = by(Bug::None, 0).expect_err("nothing was tried").to_string();
+    assert!(
+        nothing.starts_with("`cases: 0` draws nothing, and nothing is kept for `any-weather`"),
+        "{nothing}"
+    );
+    for (file, fault) in [("a", "{status: {code: 503}}"), ("b", "{reset: {at: after_commit}}")] {
+        let kept = format!(
+            "version: 1\nname: any-weather\nprovider: {{api: payments}}\n\
+             script: [{{operation: 1, route: create_charge, attempt: 1, inject: {fault}}}]\n\
+             workload: {{call: create_charge, operations: 1}}\nexpect: [no_double_charges]\n"
+        );
+        std::fs::write(folder.path().join(format!("{file}.yaml")), &kept).expect("a file");
+        let other = kept.replace("any-weather", "another");
+        std::fs::write(folder.path().join(format!("{file}-2.yaml")), other).expect("a file");
+    }
+    let survived = by(Bug::None, 0).expect("it works");
+    assert_eq!((survived.scenarios, survived.struck, survived.others), (2, 2, 2));
+    // The second breaks this one; whatever is drawn comes later.
+    let broken = by(Bug::KeyPerAttempt, 1).expect_err("the lost answer is kept in the second file");
+    assert_eq!(broken.violated(), ["no_double_charges"]);
+    let smallest = broken.scenario().expect("a scenario broke it");
+    assert!(smallest.to_yaml().contains("after_commit"), "{broken:?}");
 }
 
 #[test]

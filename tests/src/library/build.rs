@@ -106,19 +106,25 @@ fn every_fault_can_be_named() {
             named = named.with(name, value.clone());
         }
         assert_eq!(Value::from(named.clone()), example, "{}", kind.name);
-        let bare = (kind.parse)(&Value::Null, &Diagnostics::new().root());
-        let door = bare.and_then(|fault| fault.door());
+        let parameters = example.get(kind.name).unwrap_or(&Value::Null);
+        let fault = (kind.parse)(parameters, &Diagnostics::new().root());
+        let fault = fault.unwrap_or_else(|| panic!("the example of `{}` is right", kind.name));
+        let door = fault.door();
         let tls = matches!(door, Some(brownout_provider::fault::Door::Greets(_)));
         let struck = match door {
             // What strikes before any request is known knows time alone.
             Some(_) => rule("one").during(Duration::from_secs(1), Duration::from_secs(2)),
             None => rule("one").attempt(1),
         };
-        let built = scenario("one", "payments")
+        let (api, route) = match fault.streams_only() {
+            true => ("openai", "create_chat_completion"),
+            false => ("payments", "create_charge"),
+        };
+        let built = scenario("one", api)
             .provider("tls", tls)
             .provider("rate_limit", json!({"limit": 10, "scope": "global"}))
             .rule(struck.inject(named))
-            .call("create_charge")
+            .call(route)
             .expect("no_double_charges")
             .finish()
             .unwrap_or_else(|wrong| panic!("{}: {wrong}", kind.name));

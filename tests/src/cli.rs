@@ -537,28 +537,6 @@ fn a_port_in_use_is_exit_code_4() {
 }
 
 #[test]
-fn a_second_run_into_the_same_folder_is_refused_and_harms_nothing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut first = command_in(folder.path(), &["serve", "payments-calm"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut out = BufReader::new(first.stdout.take().expect("piped"));
-    let mut ready = String::new();
-    out.read_line(&mut ready).expect("it says when it is ready");
-    let second = brownout_in(folder.path(), &["serve", "payments-calm"]);
-    refused(&second, 4, &["another brownout writes to", "--out"]);
-    signal("TERM", first.id());
-    let mut verdict = String::new();
-    out.read_to_string(&mut verdict).expect("it ends with its verdict");
-    first.wait().expect("it ends");
-    let verdict: Value = serde_json::from_str(&verdict).expect("a document");
-    let trace = verdict["scenarios"][0]["trace"].as_str().expect("a path");
-    let trace = fs::read_to_string(folder.path().join(trace)).expect("it is there");
-    assert!(trace.starts_with(r#"{"seq":1,"#), "the first run's trace is whole");
-}
-
-#[test]
 fn a_report_that_is_lost_is_exit_code_4() {
     let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
     let output = Command::new(program()).args(["list"]).stdout(full).output().expect("it starts");

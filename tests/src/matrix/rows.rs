@@ -165,5 +165,10 @@ pub(super) const NOT_MET: &[(&str, &str)] = &[
     ("ban", "it is a limit's, and a single request is within every limit"),
     ("noisy_neighbour", "it is a limit's, and a single request is within every limit"),
     ("stream", "the plain API has no streams; what SDKs make of it stands in `clients.rs`"),
+    (
+        "kill_client",
+        "it kills the program that would say what it met; `drive/death.rs` drives such clients",
+    ),
+    ("pause_client", "a program that sleeps meets nothing; `drive/death.rs` drives such clients"),
     ("slow_tokens", "the plain API has no streams; nothing is lost and nothing is changed"),
 ];

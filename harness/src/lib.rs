@@ -58,6 +58,7 @@
 //! | `tower` | `embed::Faults::layer`, for axum and others |
 //! | `wiremock` | `embed::Faults::responder`, for existing wiremock tests |
 //! | `proptest` | the module `strategy`: scenarios by chance |
+//! | `tls` | `provider: {tls: true}`, with certificates made at start-up |
 //! | `serve` | the module `serve`: one provider for a test suite in any language, with its control API |
 //! | `cli` (default) | the command line; a test does without: `default-features = false` |
 //!

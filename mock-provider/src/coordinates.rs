@@ -15,3 +15,9 @@ pub struct Coordinates<'a> {
     /// Which attempt, counted from 1 per operation, submit, provider and route.
     pub attempt: u32,
 }
+
+impl Coordinates<'static> {
+    /// The coordinates of nothing in particular: for draws that belong to a run, and for looking at a fault.
+    pub const NOWHERE: Self =
+        Self { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
+}

@@ -12,12 +12,11 @@ import os
 import random
 import sys
 import time
-from email.utils import parsedate_to_datetime
 
 import anthropic
+from sdk_waits import asked_wait, not_known
 
 MAX_ATTEMPTS = 5
-EXIT_UNKNOWN = 75
 
 
 def ask(question, deadline_seconds):
@@ -66,24 +65,6 @@ def content_of_stream(events):
     if last != "message_stop" or reason not in ("end_turn", "stop_sequence"):
         raise ValueError(f"the stream broke off after {len(pieces)} pieces ({reason})")
     return "".join(pieces)
-
-
-def asked_wait(response):
-    """The seconds that the answer asks for: `retry-after-ms`, or `Retry-After` as seconds or a date."""
-    try:
-        if "retry-after-ms" in response.headers:
-            return float(response.headers["retry-after-ms"]) / 1000
-        text = response.headers.get("retry-after", "")
-        if text.isdigit():
-            return float(text)
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return 0.0
-
-
-def not_known(problem):
-    print(f"unknown: {problem}")
-    sys.exit(EXIT_UNKNOWN)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@ import os
 import random
 import sys
 import time
-from email.utils import parsedate_to_datetime
 
 import httpx
 import openai
+from sdk_waits import asked_wait, not_known
 
 MAX_ATTEMPTS = 5
-EXIT_UNKNOWN = 75
 
 
 def ask(question, deadline_seconds):
@@ -65,24 +64,6 @@ def content_of(answer):
     if not choices or not isinstance(choices[0].message.content, str):
         raise ValueError("the answer has no content")
     return choices[0].message.content
-
-
-def asked_wait(response):
-    """The seconds that the answer asks for: `retry-after-ms`, or `Retry-After` as seconds or a date."""
-    try:
-        if "retry-after-ms" in response.headers:
-            return float(response.headers["retry-after-ms"]) / 1000
-        text = response.headers.get("retry-after", "")
-        if text.isdigit():
-            return float(text)
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return 0.0
-
-
-def not_known(problem):
-    print(f"unknown: {problem}")
-    sys.exit(EXIT_UNKNOWN)
 
 
 if __name__ == "__main__":

@@ -537,6 +537,47 @@ fn a_port_in_use_is_exit_code_4() {
 }
 
 #[test]
+fn a_second_run_into_the_same_folder_is_refused_and_harms_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join(".brownout/payments-calm/1");
+    fs::create_dir_all(&run).expect("a folder of the run");
+    // This is what a run has in its hands for as long as it writes.
+    let mut trace = fs::File::create_new(run.join("trace.jsonl")).expect("a new file");
+    trace.write_all(b"of another run").expect("room for a line");
+    trace.lock().expect("nobody else has it");
+    let second = brownout_in(folder.path(), &["run", "payments-calm", "--no-control", "--", "true"]);
+    refused(&second, 4, &["another brownout writes to", "--out"]);
+    let kept = fs::read_to_string(run.join("trace.jsonl")).expect("it is there");
+    assert_eq!(kept, "of another run");
+}
+
+#[test]
+fn servers_in_one_folder_do_not_meet() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let servers = [(); 2].map(|()| {
+        let mut server = command_in(folder.path(), &["serve", "payments-calm"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let mut out = BufReader::new(server.stdout.take().expect("piped"));
+        let mut ready = String::new();
+        out.read_line(&mut ready).expect("it says when it is ready");
+        let ready: Value = serde_json::from_str(&ready).expect("a ready line");
+        (server, out, ready["trace"].clone())
+    });
+    assert_ne!(servers[0].2, servers[1].2);
+    for (mut server, mut out, trace) in servers {
+        signal("TERM", server.id());
+        let mut verdict = String::new();
+        out.read_to_string(&mut verdict).expect("it ends with its verdict");
+        server.wait().expect("it ends");
+        let verdict: Value = serde_json::from_str(&verdict).expect("a document");
+        assert_eq!(verdict["scenarios"][0]["trace"], trace);
+    }
+}
+
+#[test]
 fn a_report_that_is_lost_is_exit_code_4() {
     let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
     let output = Command::new(program()).args(["list"]).stdout(full).output().expect("it starts");

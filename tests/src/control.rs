@@ -215,8 +215,11 @@ async fn a_run_that_another_has_replaced_is_not_taken_for_it() {
     assert_eq!(status, 409);
     assert!(told["error"].as_str().is_some_and(|it| it.starts_with("run 1 was ended by run 2")));
     assert_eq!(answer(server.ask(Method::POST, "/v1/verdict?run=1")).await.0, 409);
-    let unknown = server.ask(Method::POST, "/v1/verdict?run=2&format=xml");
-    assert_eq!(answer(unknown).await.0, 400);
+    for wrong in ["run=2&format=xml", "run=two", "rnu=2"] {
+        let unknown = server.ask(Method::POST, &format!("/v1/verdict?{wrong}"));
+        let (status, told) = answer(unknown).await;
+        assert_eq!((status, told["error"].is_string()), (400, true), "{wrong}: {told:#}");
+    }
     let present = answer(server.ask(Method::GET, "/v1/scenario")).await;
     assert_eq!((present.0, &present.1["run"]), (200, &json!(2)), "it goes on");
     assert_eq!(answer(server.ask(Method::POST, "/v1/verdict?run=2")).await.0, 200);
@@ -367,16 +370,8 @@ fn the_example_of_the_readme_tells_a_client_with_a_key_from_one_without() {
     }
 }
 
-/// True where there is a Node new enough for the helper files.
-fn has_node() -> bool {
-    Command::new("node").arg("--version").output().is_ok_and(|it| it.status.success())
-}
-
 #[test]
 fn the_helper_for_nodes_test_runner_makes_the_verdict_the_assertion() {
-    if !has_node() {
-        return;
-    }
     let said = tested(Command::new("node").args([
         "--test",
         "--test-reporter=tap",
@@ -389,9 +384,6 @@ fn the_helper_for_nodes_test_runner_makes_the_verdict_the_assertion() {
 
 #[test]
 fn the_ready_made_loop_for_node_drives_a_worker() {
-    if !has_node() {
-        return;
-    }
     let scenario = "scenarios/payments/lost-response.yaml";
     let worker = ["node".into(), "tests/clients/careful_stdio.mjs".into()];
     let run = run(&[scenario, "--mode", "stdio", "--seed", "3"], &worker, &[]);

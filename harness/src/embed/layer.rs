@@ -59,9 +59,10 @@ impl Faults {
     ///
     /// # Errors
     ///
-    /// When a rule injects what a layer cannot do: `reset` and `truncate: {then: rst}`, which hyper has no
-    /// way for; `ignore_key`, `conflict` and `duplicate_request`, which belong to a provider's own keys;
-    /// and `malformed: {at: before_commit}`, where there is no answer to spoil.
+    /// When a rule injects what a layer cannot do, each with the reason and what to use instead (see
+    /// [`NotHere`]): what hyper has no way for (`reset`, `truncate: {then: rst}`, `half_close`, interim
+    /// answers, wrong framing); what is the provider's own (keys, limits, streams, duplicates, the listening
+    /// socket, `malformed: {at: before_commit}`); and the client's own death.
     pub fn layer(&self) -> Result<FaultLayer, NotHere> {
         refuse::check("a layer", &self.rules, refuse::in_a_layer)?;
         Ok(FaultLayer(Arc::clone(&self.engine)))

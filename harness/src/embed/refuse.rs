@@ -4,11 +4,10 @@
 
 use std::fmt;
 
-use brownout_provider::coordinates::Coordinates;
 use brownout_provider::exchange::End;
 use brownout_provider::fault::{Action, DelayPoint, Ending, Malformed, Point};
 use brownout_provider::rule::Rule;
-use brownout_provider::seed::{RuleKey, Seed};
+use brownout_provider::seed::Seed;
 
 /// Rules with faults that cannot be injected where they were put. Its debug form, which `unwrap` and `expect`
 /// print, is the whole sentence.
@@ -44,14 +43,11 @@ pub(super) fn check(
     rules: &[Rule],
     why_not: impl Fn(&Action) -> Option<&'static str>,
 ) -> Result<(), NotHere> {
-    // Which action a fault asks for does not depend on the draw, only its numbers do.
-    let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
-    let draw = RuleKey::new(Seed::default(), "#refuse").draw(&nowhere);
     let refused: Vec<String> = rules
         .iter()
         .flat_map(|rule| rule.faults.iter().map(move |fault| (rule, fault)))
         .filter_map(|(rule, fault)| {
-            let why = why_not(&fault.strike(&mut draw.fork("#refuse", 0)))?;
+            let why = why_not(&fault.looked_at(Seed::default()))?;
             Some(format!("`{}` injects `{}`: {why}", rule.name, fault.kind().name))
         })
         .collect();

@@ -62,8 +62,8 @@ impl Faults {
     /// When a rule injects what wiremock cannot do: it ends no connection (`reset`, `close`, `truncate`),
     /// sends head and body at once (`drip`, `latency` at `head` or `chunk`, `hang` at `mid_body`), and
     /// shows nobody the answer that it is about to send (`malformed` of the kinds that are made of it, such
-    /// as `truncated_json`, `missing_field` and `wrong_amount`). What belongs to a provider's own keys (`ignore_key`,
-    /// `conflict`, `duplicate_request`) is refused too.
+    /// as `truncated_json`, `missing_field` and `wrong_amount`). What a layer refuses as the provider's own or
+    /// the client's is refused too (see [`super::Faults::layer`]); each refusal says what to use instead.
     pub fn responder<R: Respond>(&self, inner: R) -> Result<FaultResponder<R>, NotHere> {
         refuse::check("wiremock", &self.rules, refuse::in_a_responder)?;
         Ok(FaultResponder { inner, engine: Arc::clone(&self.engine) })

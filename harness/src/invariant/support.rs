@@ -149,9 +149,8 @@ pub(super) struct Means {
 /// What a scenario can bring about. Each fault is asked once what it does.
 pub(super) fn means(scenario: &Scenario) -> Means {
     let mut means = Means::default();
-    let coordinates = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
     for rule in scenario.rules.iter().filter(|rule| rule.when.chance_ppm != Some(0)) {
-        let draw = RuleKey::new(scenario.seed, &rule.name).draw(&coordinates);
+        let draw = RuleKey::new(scenario.seed, &rule.name).draw(&Coordinates::NOWHERE);
         for fault in &rule.faults {
             means.strikes = true;
             means.failure |= fault.kind().group == Group::Ending;

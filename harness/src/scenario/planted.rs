@@ -39,8 +39,7 @@ impl Planted {
     /// The markers of a seed.
     #[must_use]
     pub fn of(seed: Seed) -> Self {
-        let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
-        let mut draw = RuleKey::new(seed, "#planted").draw(&nowhere);
+        let mut draw = RuleKey::new(seed, "#planted").draw(&Coordinates::NOWHERE);
         let digits: Vec<u64> = std::iter::once(4).chain((0..14).map(|_| draw.below(10))).collect();
         let card = digits.iter().chain([&check_digit(&digits)]).map(u64::to_string).collect();
         let mut prompt = "canary".to_owned();

@@ -169,8 +169,7 @@ impl Hunter {
         let key = RuleKey::new(self.scenario.seed, "hunt");
         let operation = number.to_string();
         (1..=DRAWS).find_map(|attempt| {
-            let at =
-                Coordinates { provider: "", route: "", operation: &operation, submit: 1, attempt };
+            let at = Coordinates { operation: &operation, attempt, ..Coordinates::NOWHERE };
             let script = self.palette.random(&self.reach, &mut key.draw(&at));
             if script.is_empty() {
                 return None;

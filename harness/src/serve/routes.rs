@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -29,7 +30,7 @@ use super::guard::Guard;
 use super::session::{Loaded, Playing, Session, SessionError};
 use super::{OPENAPI, metrics};
 use crate::drive::claims::Statement;
-use crate::report::{Entry, Format, PlacedDiagnostic, Report, registry};
+use crate::report::{Entry, Format, PlacedDiagnostic, Report, json, registry};
 use crate::scenario::shipped;
 use crate::scenario::{Apis, Checked, Overrides, read};
 use crate::trace;
@@ -124,19 +125,44 @@ async fn ask<T: Send + 'static>(
     shared: Shared,
     what: impl FnOnce(&mut Session) -> T + Send + 'static,
 ) -> T {
-    let asked = tokio::task::spawn_blocking(move || what(&mut lock(&shared.session)));
-    asked.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    apart(move || what(&mut lock(&shared.session))).await
 }
 
-/// The value of a parameter of the query; values here need no escapes.
-fn parameter(query: Option<&str>, name: &str) -> Option<String> {
-    let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next()
+/// Does what takes a while on a thread of its own.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work);
+    done.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// The run that is asked about, where the query says.
-fn run_of(query: Option<&str>) -> Option<u64> {
-    parameter(query, "run").map(|run| run.parse().unwrap_or(0))
+/// What the query of a request may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// The seed of a scenario that is loaded.
+    seed: Option<Seed>,
+    /// The run that is meant.
+    run: Option<u64>,
+    /// The format of a verdict.
+    format: Option<String>,
+    /// Whether a trace is followed to the end of its run.
+    #[serde(default)]
+    follow: bool,
+}
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(asked)) => Ok(asked),
+            Err(error) => Err(bad(&error.body_text())),
+        }
+    }
+}
+
+/// A request that cannot be understood.
+fn bad(why: &str) -> Response {
+    refusal(StatusCode::BAD_REQUEST, why)
 }
 
 async fn openapi() -> Response {
@@ -186,11 +212,11 @@ struct Sent {
     #[serde(default)]
     apis: BTreeMap<String, Value>,
     #[serde(default)]
-    seed: Option<u64>,
+    seed: Option<Seed>,
 }
 
 impl Sent {
-    fn read(headers: &HeaderMap, body: &Bytes, query: Option<&str>) -> Result<Self, String> {
+    fn read(headers: &HeaderMap, body: &Bytes) -> Result<Self, String> {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let mut sent =
             if kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json")) {
@@ -208,15 +234,11 @@ impl Sent {
                 *api = value.map_err(|error| format!("the API `{name}` is no YAML: {error}"))?;
             }
         }
-        if let Some(seed) = parameter(query, "seed") {
-            let number = seed.parse();
-            sent.seed = Some(number.map_err(|_| format!("`{seed}` is no seed; send a number"))?);
-        }
         Ok(sent)
     }
 
     fn check(&self) -> Checked {
-        let overrides = Overrides { seed: self.seed, ..Overrides::default() };
+        let overrides = Overrides { seed: self.seed.map(Seed::get), ..Overrides::default() };
         let apis = Apis::Sent(&self.apis);
         match self.scenario.as_str() {
             Some(text) => match shipped::find(text.trim()) {
@@ -235,13 +257,14 @@ impl Sent {
 async fn load(
     State(shared): State<Shared>,
     headers: HeaderMap,
-    axum::extract::RawQuery(query): axum::extract::RawQuery,
+    asked: Asked,
     body: Bytes,
 ) -> Response {
-    let sent = match Sent::read(&headers, &body, query.as_deref()) {
+    let mut sent = match Sent::read(&headers, &body) {
         Ok(sent) => sent,
-        Err(why) => return refusal(StatusCode::BAD_REQUEST, &why),
+        Err(why) => return bad(&why),
     };
+    sent.seed = asked.seed.or(sent.seed);
     let checked = sent.check();
     let Some(scenario) = checked.scenario else {
         let wrong: Vec<PlacedDiagnostic> = checked
@@ -278,7 +301,7 @@ async fn reset(State(shared): State<Shared>, body: Bytes) -> Response {
         Ok(again) => again,
         Err(error) => {
             let why = format!("the body is neither empty nor {{\"seed\": N}}: {error}");
-            return refusal(StatusCode::BAD_REQUEST, &why);
+            return bad(&why);
         }
     };
     ask(shared, move |session| match session.restart(again.seed) {
@@ -288,21 +311,16 @@ async fn reset(State(shared): State<Shared>, body: Bytes) -> Response {
     .await
 }
 
-async fn outcome(
-    State(shared): State<Shared>,
-    axum::extract::RawQuery(query): axum::extract::RawQuery,
-    body: Bytes,
-) -> Response {
+async fn outcome(State(shared): State<Shared>, asked: Asked, body: Bytes) -> Response {
     let named = |it: &Statement| it.operation.as_deref().is_some_and(|name| !name.is_empty());
     let statement = std::str::from_utf8(&body).ok().and_then(Statement::from_report);
     let Some(statement) = statement.filter(|it| named(it) && it.submit > 0) else {
         let why = "the body is no {\"operation\": NAME, \"outcome\": \"succeeded\"|\"failed\"|\"unknown\"}, \
                    with a `submit` from 1";
-        return refusal(StatusCode::BAD_REQUEST, why);
+        return bad(why);
     };
-    let run = run_of(query.as_deref());
     let said = ask(shared, move |session| {
-        session.check(run)?;
+        session.check(asked.run)?;
         session.say(statement)
     });
     match said.await {
@@ -311,49 +329,29 @@ async fn outcome(
     }
 }
 
-async fn finish(
-    State(shared): State<Shared>,
-    axum::extract::RawQuery(query): axum::extract::RawQuery,
-) -> Response {
-    ask(shared, move |session| {
-        let format = match format(query.as_deref()) {
-            Ok(format) => format,
-            Err(why) => return refusal(StatusCode::BAD_REQUEST, &why),
-        };
-        let ended =
-            session.check(run_of(query.as_deref())).and_then(|()| session.end().map(|_| ()));
-        match ended {
-            Ok(()) => judged(session, format),
-            Err(error) => error.into_response(),
-        }
-    })
-    .await
+async fn finish(State(shared): State<Shared>, asked: Asked) -> Response {
+    ask(shared, move |session| answered(session, &asked, |session| session.end().map(|_| ()))).await
 }
 
-async fn verdict(
-    State(shared): State<Shared>,
-    axum::extract::RawQuery(query): axum::extract::RawQuery,
-) -> Response {
-    ask(shared, move |session| {
-        let format = match format(query.as_deref()) {
-            Ok(format) => format,
-            Err(why) => return refusal(StatusCode::BAD_REQUEST, &why),
-        };
-        match session.check(run_of(query.as_deref())) {
-            Ok(()) => judged(session, format),
-            Err(error) => error.into_response(),
-        }
-    })
-    .await
+async fn verdict(State(shared): State<Shared>, asked: Asked) -> Response {
+    ask(shared, move |session| answered(session, &asked, |_| Ok(()))).await
 }
 
-/// The format that is asked for.
-fn format(query: Option<&str>) -> Result<&'static Format, String> {
-    let name = parameter(query, "format").unwrap_or_else(|| "json".to_owned());
-    registry::find(&name).ok_or_else(|| {
+/// The verdict that is asked for, after `before`, which takes place only if it can be answered.
+fn answered(
+    session: &mut Session,
+    asked: &Asked,
+    before: impl FnOnce(&mut Session) -> Result<(), SessionError>,
+) -> Response {
+    let name = asked.format.as_deref().unwrap_or(json::FORMAT.name);
+    let Some(format) = registry::find(name) else {
         let known: Vec<&str> = registry::FORMATS.iter().map(|format| format.name).collect();
-        format!("there is no format `{name}`; there is {}", known.join(", "))
-    })
+        return bad(&format!("there is no format `{name}`; there is {}", known.join(", ")));
+    };
+    match session.check(asked.run).and_then(|()| before(session)) {
+        Ok(()) => judged(session, format),
+        Err(error) => error.into_response(),
+    }
 }
 
 /// The verdict of the run that ended last.
@@ -362,15 +360,16 @@ fn judged(session: &Session, format: &Format) -> Response {
         return refusal(StatusCode::CONFLICT, "no run has ended yet; POST /v1/verdict ends one");
     };
     let report = Report { entries: vec![Entry::clone(entry)], ..Report::default() };
-    let kind = if format.name == "json" { "application/json" } else { "text/plain; charset=utf-8" };
+    let kind = if format.name == json::FORMAT.name {
+        "application/json"
+    } else {
+        "text/plain; charset=utf-8"
+    };
     let text = anstream::adapter::strip_str(&(format.render)(&report)).to_string();
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-async fn follow(
-    State(shared): State<Shared>,
-    axum::extract::RawQuery(query): axum::extract::RawQuery,
-) -> Response {
+async fn follow(State(shared): State<Shared>, asked: Asked) -> Response {
     let Some(path) = ask(shared.clone(), |session| session.trace()).await else {
         return SessionError::NothingLoaded.into_response();
     };
@@ -381,8 +380,7 @@ async fn follow(
             return refusal(StatusCode::INTERNAL_SERVER_ERROR, &why);
         }
     };
-    let follows = parameter(query.as_deref(), "follow").as_deref() == Some("true");
-    let following = Following { file, path, follows, shared };
+    let following = Following { file, path, follows: asked.follow, shared };
     let lines = futures_util::stream::unfold(Some(following), |following| async {
         following?.next().await
     });
@@ -426,11 +424,13 @@ impl Following {
 }
 
 async fn numbers(State(shared): State<Shared>) -> Response {
-    let text = ask(shared, |session| {
-        let trace = session.trace().and_then(|path| {
+    let (path, ended) = ask(shared, |session| (session.trace(), session.entries().to_vec())).await;
+    // A long trace takes a while, and nobody waits for it but who asked.
+    let text = apart(move || {
+        let trace = path.and_then(|path| {
             trace::read::read(BufReader::new(File::open(path).ok()?), |_| {}).ok()
         });
-        metrics::render(trace.as_ref(), session.entries())
+        metrics::render(trace.as_ref(), &ended)
     })
     .await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
@@ -452,11 +452,26 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_found_by_their_names() {
-        let query = Some("seed=7&format=human");
-        assert_eq!(parameter(query, "format").as_deref(), Some("human"));
-        assert_eq!(parameter(query, "seed").as_deref(), Some("7"));
-        assert_eq!(parameter(query, "follow"), None);
-        assert_eq!(parameter(None, "seed"), None);
+    fn the_document_names_every_method_and_every_format() {
+        let document: Value = serde_json::from_str(OPENAPI).expect("JSON");
+        let known: Vec<&str> = registry::FORMATS.iter().map(|format| format.name).collect();
+        for (path, methods) in ROUTES {
+            let told = document["paths"][path].as_object().expect("an object");
+            // The router says which methods it takes, in the form in which it answers a wrong one.
+            let allowed = format!("{:?}", methods());
+            for method in ["get", "put", "post", "delete", "patch"] {
+                let takes = !allowed.contains(&format!("{method}: None"));
+                assert_eq!(told.contains_key(method), takes, "{method} {path}: {allowed}");
+            }
+            for (method, one) in told {
+                let parameters = one["parameters"].as_array().into_iter().flatten();
+                for format in parameters.filter(|one| one["name"] == "format") {
+                    assert_eq!(format["schema"]["enum"], json!(known), "{method} {path}");
+                }
+                for status in ["401", "403"] {
+                    assert!(one["responses"][status].is_object(), "{status} at {method} {path}");
+                }
+            }
+        }
     }
 }

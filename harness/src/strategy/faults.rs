@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brownout_provider::api::Api;
-use brownout_provider::coordinates::Coordinates;
 use brownout_provider::fault::registry::FAULTS;
 use brownout_provider::fault::variants::{Variant, variants};
 use brownout_provider::fault::{Action, DelayPoint, Ending};
-use brownout_provider::seed::{RuleKey, Seed};
+use brownout_provider::seed::Seed;
 use brownout_provider::units::micros;
 
 use super::plan::Pick;
@@ -278,9 +277,7 @@ fn is_steady(variant: &Variant) -> bool {
 
 /// What a fault does under one of many draws.
 fn looked_at(variant: &Variant, look: u64) -> Action {
-    let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
-    let key = RuleKey::new(Seed::new(look).unwrap_or_default(), variant.kind.name);
-    variant.fault.strike(&mut key.draw(&nowhere))
+    variant.fault.looked_at(Seed::new(look).unwrap_or_default())
 }
 
 /// What may strike one route.

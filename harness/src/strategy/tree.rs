@@ -49,7 +49,7 @@ impl<M: Model> Strategy for Drawing<M> {
         // All randomness is proptest's; how it is turned into draws is brownout's own.
         let seed = Seed::new(bits[0] & Seed::MAX.get()).unwrap_or_default();
         let name = bits[1].to_string();
-        let at = Coordinates { provider: "", route: "", operation: &name, submit: 1, attempt: 1 };
+        let at = Coordinates { operation: &name, ..Coordinates::NOWHERE };
         let mut draw = RuleKey::new(seed, "~strategy").draw(&at);
         let worst = self.0.draw(&mut draw)?;
         Ok(Tree { model: Arc::clone(&self.0), worst, trying: None, rest: None })

@@ -66,11 +66,12 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::coordinates::Coordinates;
 use crate::document::At;
 use crate::exchange::{ClientFault, End};
 use crate::framing::Misframed;
 pub use crate::hint::{HintSpec, LimitHeaders};
-use crate::seed::Draw;
+use crate::seed::{Draw, RuleKey, Seed};
 use crate::stream::Broken;
 pub use key_fault::KeyFault;
 pub use limit_fault::{Lie, LimitFault};
@@ -331,6 +332,27 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// any of its routes without one; `at` is where the parameters stand, as for `parse`.
     fn check(&self, api: &Api, route: Option<&str>, at: &At<'_>) {
         let _ = (api, route, at);
+    }
+}
+
+impl dyn Fault + '_ {
+    /// What it does, looked at without a request, under one of many draws: which action it asks for depends on
+    /// no draw, only its numbers do.
+    ///
+    /// ```
+    /// use brownout_provider::document::Diagnostics;
+    /// use brownout_provider::fault::{Action, Ending, registry};
+    /// use brownout_provider::seed::Seed;
+    ///
+    /// let hang = registry::find("hang").expect("it is registered");
+    /// let problems = Diagnostics::new();
+    /// let hang = (hang.parse)(&serde_json::Value::Null, &problems.root()).expect("bare is legal");
+    /// let action = hang.looked_at(Seed::default());
+    /// assert!(matches!(action, Action::End { ending: Ending::Hang, .. }));
+    /// ```
+    #[must_use]
+    pub fn looked_at(&self, look: Seed) -> Action {
+        self.strike(&mut RuleKey::new(look, self.kind().name).draw(&Coordinates::NOWHERE))
     }
 }
 

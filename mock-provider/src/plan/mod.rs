@@ -155,13 +155,10 @@ impl FaultPlan {
             .any(|fault| fault.point() == Some(Point::Accept))
     }
 
-    /// What each fault of the plan would do somewhere: which action it asks for does not depend on where.
+    /// What each fault of the plan does, looked at without a request.
     pub fn actions(&self) -> impl Iterator<Item = Action> {
-        let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
-        self.rules.iter().flat_map(move |armed| {
-            let draw = armed.key.draw(&nowhere);
-            armed.rule.faults.iter().map(move |fault| fault.strike(&mut draw.clone()))
-        })
+        let faults = self.rules.iter().flat_map(|armed| &armed.rule.faults);
+        faults.map(|fault| fault.looked_at(Seed::default()))
     }
 
     /// What strikes at the door of this provider, in file order.

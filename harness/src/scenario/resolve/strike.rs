@@ -3,9 +3,9 @@
 use brownout_provider::document::At;
 use brownout_provider::fault::{Action, Ending, Fault, Group};
 use brownout_provider::rule::{Rule, Selector, When};
+use brownout_provider::seed::Seed;
 
 use super::rules::Placed;
-use super::survive::action;
 
 /// How many numbers of a range are looked at one by one.
 const MAX_ENUMERATED: u64 = 1_000;
@@ -47,7 +47,10 @@ fn shadows(earlier: &Rule, later: &Rule) -> bool {
 fn always_ends(fault: &dyn Fault) -> bool {
     fault.kind().group == Group::Ending
         && fault.door().is_none()
-        && !matches!(action(fault), Action::End { ending: Ending::CloseIdle, .. })
+        && !matches!(
+            fault.looked_at(Seed::default()),
+            Action::End { ending: Ending::CloseIdle, .. }
+        )
 }
 
 /// True when only coordinates decide, without a draw.

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use brownout_provider::api::Api;
-use brownout_provider::coordinates::Coordinates;
 use brownout_provider::document::At;
 use brownout_provider::event::{Class, Mode};
 use brownout_provider::exchange::ClientFault;
 use brownout_provider::fault::{Action, Ending, Fault, Group, Point};
 use brownout_provider::hint::HintSpec;
 use brownout_provider::rule::Selector;
-use brownout_provider::seed::{RuleKey, Seed};
+use brownout_provider::seed::Seed;
 use serde_json::Value;
 
 use super::rules::Placed;
@@ -149,7 +148,7 @@ enum Fate {
 }
 
 fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
-    let (at, ending) = match action(fault) {
+    let (at, ending) = match fault.looked_at(Seed::default()) {
         Action::End { at, ending } => (at, ending),
         Action::Client { at, does: ClientFault::Kill } => (at, Ending::Hang),
         Action::Client { does: ClientFault::Pause { .. }, .. }
@@ -195,7 +194,7 @@ fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
 }
 
 fn hints_at_a_date(fault: &dyn Fault) -> bool {
-    let Action::End { ending, .. } = action(fault) else { return false };
+    let Action::End { ending, .. } = fault.looked_at(Seed::default()) else { return false };
     let hint = match ending {
         Ending::Answer(answer) => answer.hint,
         Ending::InFlight { hint, .. } => hint,
@@ -208,10 +207,4 @@ fn hints_at_a_date(fault: &dyn Fault) -> bool {
         | Ending::Misframed { .. } => None,
     };
     hint.as_ref().is_some_and(HintSpec::is_instant)
-}
-
-/// What a fault does, as one draw shows it; what kind of end it makes does not depend on the draw.
-pub(super) fn action(fault: &dyn Fault) -> Action {
-    let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
-    fault.strike(&mut RuleKey::new(Seed::default(), "").draw(&nowhere))
 }

@@ -142,6 +142,8 @@ pub struct ScenarioResult {
     pub invariants: Vec<InvariantResult>,
     /// Remarks for people: what was cut, what stands outside the schedule.
     pub notes: Vec<String>,
+    /// The one of them that says that the client may be a test suite that was not run as one.
+    pub batch_remark: Option<String>,
     /// The command that reproduces it.
     pub reproduce: String,
     /// How the suite ended; `None` in every other mode.

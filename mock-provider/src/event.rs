@@ -630,6 +630,9 @@ pub struct StrayRequest {
     pub allowed: bool,
 }
 
+/// How the detail of what a driver writes begins, when the time of a submit was over.
+pub const DEADLINE: &str = "deadline";
+
 /// The last event of a run that ended in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunFinished {
@@ -655,7 +658,7 @@ impl Digest16 {
 
     /// The digest of several parts: others, or cut elsewhere, have another.
     #[must_use]
-    pub fn of_parts(parts: &[&[u8]]) -> Self {
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         use sha2::Digest;
         let mut hash = sha2::Sha256::new();
         for part in parts {

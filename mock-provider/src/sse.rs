@@ -5,6 +5,9 @@
 
 use std::ops::Range;
 
+/// The mark by which some begin a text in UTF-8.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// One event of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -29,28 +32,42 @@ pub struct Event {
 #[must_use]
 pub fn events(stream: &[u8]) -> Vec<Event> {
     let mut found = Vec::new();
-    let mut start = 0;
     let mut block = Block::default();
-    let mut at = 0;
-    while at < stream.len() {
+    each(stream, |line| match line {
+        Line::Field(line) => block.take(line),
+        Line::Blank(range) => {
+            let Block { name, data } = std::mem::take(&mut block);
+            if let Some(data) = data {
+                found.push(Event { range, name, data });
+            }
+        }
+    });
+    found
+}
+
+/// A line of a stream.
+enum Line<'a> {
+    /// One with something in it.
+    Field(&'a [u8]),
+    /// The one that ends a block, with where that stands.
+    Blank(Range<usize>),
+}
+
+/// Goes through the lines that came whole.
+fn each<'a>(stream: &'a [u8], mut take: impl FnMut(Line<'a>)) {
+    let (mut start, mut at) = (0, 0);
+    while let Some(length) = stream[at..].iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
         let rest = &stream[at..];
-        let Some(length) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
-            break;
-        };
         let line = &rest[..length];
         let crlf = rest[length] == b'\r' && rest.get(length + 1) == Some(&b'\n');
         at += length + if crlf { 2 } else { 1 };
-        if !line.is_empty() {
-            block.take(line);
-            continue;
+        if line.is_empty() {
+            take(Line::Blank(start..at));
+            start = at;
+        } else {
+            take(Line::Field(line));
         }
-        let Block { name, data } = std::mem::take(&mut block);
-        if let Some(data) = data {
-            found.push(Event { range: start..at, name, data });
-        }
-        start = at;
     }
-    found
 }
 
 /// The lines of an event that is still to end.
@@ -62,7 +79,7 @@ struct Block {
 
 impl Block {
     fn take(&mut self, line: &[u8]) {
-        let line = String::from_utf8_lossy(line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line));
+        let line = String::from_utf8_lossy(line.strip_prefix(MARK).unwrap_or(line));
         let (field, value) = line.split_once(':').unwrap_or((&line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match (field, &mut self.data) {
@@ -79,15 +96,25 @@ impl Block {
 #[must_use]
 pub fn pieces(stream: &[u8]) -> Vec<usize> {
     let mut lengths = Vec::new();
-    let mut start = 0;
-    for event in events(stream) {
-        lengths.push(event.range.end - start);
-        start = event.range.end;
-    }
+    let (mut start, mut has_data) = (0, false);
+    each(stream, |line| match line {
+        Line::Field(line) => has_data |= is_data(line),
+        Line::Blank(range) if std::mem::take(&mut has_data) => {
+            lengths.push(range.end - start);
+            start = range.end;
+        }
+        Line::Blank(_) => {}
+    });
     if start < stream.len() {
         lengths.push(stream.len() - start);
     }
     lengths
+}
+
+/// True for a line of the field `data`.
+fn is_data(line: &[u8]) -> bool {
+    let line = line.strip_prefix(MARK).unwrap_or(line);
+    line.strip_prefix(b"data").is_some_and(|rest| rest.is_empty() || rest[0] == b':')
 }
 
 /// Writes one event.
@@ -143,6 +170,16 @@ mod tests {
         #[test]
         fn pieces_make_up_the_stream(stream in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(pieces(&stream).iter().sum::<usize>(), stream.len());
+        }
+
+        #[test]
+        fn there_is_a_piece_for_each_event(stream in "((data|dat|event|:)(:| )?[a-z]{0,3}\r?\n|\n){0,19}") {
+            let stream = stream.as_bytes();
+            let ends: Vec<usize> = events(stream).into_iter().map(|event| event.range.end).collect();
+            let mut end = 0;
+            let borders: Vec<usize> = pieces(stream).into_iter().map(|length| { end += length; end }).collect();
+            prop_assert_eq!(borders.get(..ends.len()), Some(&*ends));
+            prop_assert!(borders.len() <= ends.len() + 1);
         }
 
         #[test]

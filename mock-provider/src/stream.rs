@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::api::StreamSpec;
 use crate::exchange::End;
@@ -181,7 +182,12 @@ impl Stream<'_> {
         let Some(event) = self.events.get(at) else { return self.own.clone() };
         let half = event.data.floor_char_boundary(event.data.len() / 2);
         let mut text = String::new();
-        sse::write(event.name.as_deref(), &event.data[..half], &mut text);
+        let mut data = event.data[..half].to_owned();
+        if serde_json::from_str::<IgnoredAny>(&data).is_ok() {
+            // Half of a number is a number.
+            data.push('{');
+        }
+        sse::write(event.name.as_deref(), &data, &mut text);
         let (before, behind) = (&self.own[..event.range.start], &self.own[event.range.end..]);
         [before, text.as_bytes(), behind].concat().into()
     }

@@ -13,7 +13,13 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// The longest time that can be written: 366 days, in microseconds.
-const LONGEST_US: u64 = 366 * 24 * 3600 * 1_000_000;
+const LONGEST_US: u64 = 366 * DAY_US;
+
+/// A day in microseconds.
+pub const DAY_US: u64 = 24 * 60 * MINUTE_US;
+
+/// A minute in microseconds.
+pub const MINUTE_US: u64 = 60 * 1_000_000;
 
 /// A length of time in words, from zero to 366 days, in whole microseconds.
 ///
@@ -92,9 +98,9 @@ impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Weeks, months and years of `humantime` are averages; days and below are exact.
         const UNITS: [(u64, &str); 6] = [
-            (86_400_000_000, "d"),
+            (DAY_US, "d"),
             (3_600_000_000, "h"),
-            (60_000_000, "m"),
+            (MINUTE_US, "m"),
             (1_000_000, "s"),
             (1_000, "ms"),
             (1, "us"),

@@ -160,7 +160,7 @@ async fn serve(tell: mpsc::Sender<SocketAddr>, stopped: tokio::sync::oneshot::Re
         Server::start(provider, None, clock, Arc::new(Nowhere)).await.expect("a free port");
     tell.send(server.addr()).expect("the bench waits for the address");
     stopped.await.expect("the bench says when");
-    server.shutdown().await;
+    server.shutdown().await.expect("the door was never closed");
 }
 
 fn fixed_latency() -> Arc<dyn Fault> {

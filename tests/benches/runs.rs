@@ -316,7 +316,7 @@ fn provider_in_memory() {
         let server = bare_provider(Transport::Memory, &harness).await;
         let client = pool(Pipes(Far::Provider(server.endpoint().clone())));
         let outcome = thrice(|| by_pool(&client, URL, KEY, BODY.to_owned())).await;
-        server.shutdown().await;
+        server.shutdown().await.expect("the door was never closed");
         outcome
     });
 }
@@ -332,7 +332,7 @@ fn provider_on_unix() {
             .build()
             .expect("a client");
         let outcome = thrice(|| by_reqwest(&client, URL, KEY, BODY.to_owned())).await;
-        server.shutdown().await;
+        server.shutdown().await.expect("the door was never closed");
         outcome
     });
 }

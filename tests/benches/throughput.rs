@@ -246,7 +246,7 @@ async fn serve(answer: Fixed, trace: Option<&Trace>, kind: Kind, wires: Wires) -
 async fn stand<H: Handler>(handler: H, clock: Clock, sink: Arc<dyn Sink>, wires: Wires) -> u64 {
     let server = Server::start(handler, None, clock, sink).await.expect("a free port");
     let used_us = until_told(server.addr(), wires).await;
-    server.shutdown().await;
+    server.shutdown().await.expect("the door was never closed");
     used_us
 }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brownout_provider::event::DEADLINE;
 use brownout_provider::exchange::{ClientFault, ClientStrike};
 use brownout_provider::units::micros;
 use tokio::sync::mpsc::Receiver;
@@ -256,7 +257,7 @@ impl Driver<'_> {
         for (rises_us, mut running) in std::mem::take(&mut self.fallen) {
             if late_us(self.scene, self.seen, &running) <= now_us {
                 let (id, submit) = (&running.operation.id, running.slot.submit);
-                self.scene.silent(id, submit, "deadline; the client was killed");
+                self.scene.silent(id, submit, &format!("{DEADLINE}; the client was killed"));
                 self.schedule.finished(running.slot);
             } else if rises_us <= now_us {
                 running.process = self.launch(&running.operation, launcher)?;
@@ -353,7 +354,7 @@ impl Driver<'_> {
                     "no outcome line"
                 };
                 let id = &running.operation.id;
-                self.scene.silent(id, running.slot.submit, &format!("deadline; {seen}"));
+                self.scene.silent(id, running.slot.submit, &format!("{DEADLINE}; {seen}"));
                 running.process.end();
             }
         }

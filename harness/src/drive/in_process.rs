@@ -12,7 +12,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use brownout_provider::event::{Claim, ClientEnded, ClientPaused, ClientStarted, EventKind};
+use brownout_provider::event::{
+    Claim, ClientEnded, ClientPaused, ClientStarted, DEADLINE, EventKind,
+};
 use brownout_provider::exchange::{ClientFault, ClientStrike};
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::transport::Endpoint;
@@ -22,7 +24,7 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_local};
 
 use super::claims::Statement;
 use super::connection::Link;
-use super::listen::listening;
+use super::listen::Ear;
 use super::scene::Scene;
 use super::schedule::{Due, Schedule, Slot};
 use super::strikes::{Strikes, Supervisor};
@@ -247,6 +249,7 @@ impl Vain {
 /// The copies of the client and what they work on.
 struct Crew<'a> {
     scene: &'a Arc<Scene>,
+    ear: Ear,
     cast: Cast<'a>,
     /// What is replaced in texts of the client, where equal runs are to leave equal traces.
     hidden: Option<Arc<str>>,
@@ -267,9 +270,17 @@ impl<'a> Crew<'a> {
     fn assemble(scene: &'a Arc<Scene>, cast: Cast<'a>) -> (Self, mpsc::UnboundedReceiver<u32>) {
         let (crashes, crashed) = mpsc::unbounded_channel();
         let hidden = cast.endpoint.addr().filter(|_| cast.neutral);
+        let hidden: Option<Arc<str>> = hidden.map(|addr| Arc::from(addr.to_string()));
+        let ear = Ear::new(Arc::new(OfRun {
+            scene: Arc::clone(scene),
+            operation: None,
+            hidden: hidden.clone(),
+            crashes: crashes.clone(),
+        }));
         let mut crew = Self {
             scene,
-            hidden: hidden.map(|addr| Arc::from(addr.to_string())),
+            ear,
+            hidden,
             copies: Vec::new(),
             gates: Vec::new(),
             fallen: Vec::new(),
@@ -345,7 +356,8 @@ impl<'a> Crew<'a> {
         let connection = self.connection(reach, client, Some(Arc::clone(&operation.id)));
         let link = connection.link();
         let (gate, clock) = (Rc::clone(&self.gates[place]), self.scene.clock);
-        spawn_local(awake(listening(link, || by.start(operation, connection)), gate, clock))
+        let work = self.ear.listening(link, || by.start(operation, connection));
+        spawn_local(awake(work, gate, clock))
     }
 
     /// Asks for each submit that is `unknown` what became of it, one after the other; each has as long as
@@ -526,7 +538,7 @@ impl<'a> Crew<'a> {
                 );
             }
             End::Late => {
-                scene.silent(id, slot.submit, "deadline");
+                scene.silent(id, slot.submit, DEADLINE);
             }
             End::Panicked(words) => {
                 let words = hide(self.hidden.as_deref(), words);

@@ -6,6 +6,7 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use tokio::task::futures::TaskLocalFuture;
 use tracing::field::{Field, Visit};
 use tracing::instrument::{WithDispatch, WithSubscriber};
 use tracing::level_filters::LevelFilter;
@@ -19,12 +20,33 @@ use super::connection::Link;
 /// What is output whatever the user's own subscriber lets through: this and all that is graver.
 const LEVEL: Level = Level::INFO;
 
-/// Listens to what a future says while it is made and while it works.
-pub(super) fn listening<F>(link: Arc<dyn Link>, make: impl FnOnce() -> F) -> WithDispatch<F> {
-    let own = dispatcher::get_default(Dispatch::clone);
-    let listener = Dispatch::new(Listener { own, link });
-    let work = dispatcher::with_default(&listener, make);
-    work.with_subscriber(listener)
+tokio::task_local! {
+    /// Whose work is being done.
+    static LINK: Arc<dyn Link>;
+}
+
+/// The ear of a run: one subscriber for all its operations, because each that is made costs time at every
+/// place in the program that says something.
+#[derive(Clone, Debug)]
+pub(super) struct Ear(Dispatch);
+
+impl Ear {
+    /// Stands before the subscriber of this thread. What is said by work that an operation has set going
+    /// beside its own goes to `link`.
+    pub(super) fn new(link: Arc<dyn Link>) -> Self {
+        let own = dispatcher::get_default(Dispatch::clone);
+        Self(Dispatch::new(Listener { own, link }))
+    }
+
+    /// Listens to what a future says while it is made and while it works.
+    pub(super) fn listening<F: Future>(
+        &self,
+        link: Arc<dyn Link>,
+        make: impl FnOnce() -> F,
+    ) -> WithDispatch<TaskLocalFuture<Arc<dyn Link>, F>> {
+        let work = LINK.sync_scope(Arc::clone(&link), || dispatcher::with_default(&self.0, make));
+        LINK.scope(link, work).with_subscriber(self.0.clone())
+    }
 }
 
 /// The subscriber of the thread on which a run is asked for, for the thread on which it takes place.
@@ -65,7 +87,10 @@ impl Subscriber for Listener {
         let metadata = event.metadata();
         let mut line = format!("{} {}:", metadata.level(), metadata.target());
         event.record(&mut Words(&mut line));
-        self.link.log(&line);
+        let heard = LINK.try_with(|link| link.log(&line));
+        if heard.is_err() {
+            self.link.log(&line);
+        }
         if self.own.enabled(metadata) {
             self.own.event(event);
         }
@@ -182,11 +207,12 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let link: Arc<dyn Link> = Arc::<Kept>::clone(link);
         runtime.block_on(async {
-            listening(link, || {
-                tracing::error!(target: "shop", "while it is made");
-                chatter()
-            })
-            .await
+            Ear::new(Arc::clone(&link))
+                .listening(link, || {
+                    tracing::error!(target: "shop", "while it is made");
+                    chatter()
+                })
+                .await
         })
     }
 

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brownout_provider::event::DEADLINE;
 use brownout_provider::exchange::{ClientFault, ClientStrike};
 use brownout_provider::units::micros;
 use tokio::net::unix::pipe;
@@ -312,7 +313,7 @@ impl Driver<'_> {
             }
             self.late.pop_first();
             let operation = self.scene.operation(slot)?;
-            if self.scene.silent(&operation.id, slot.submit, "deadline") {
+            if self.scene.silent(&operation.id, slot.submit, DEADLINE) {
                 self.schedule.finished(slot);
             }
         }

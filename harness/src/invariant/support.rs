@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use brownout_provider::coordinates::Coordinates;
 use brownout_provider::document::{At, decode};
-use brownout_provider::event::{ClaimBy, Class, Mode};
+use brownout_provider::event::{Class, Mode};
 use brownout_provider::exchange::{ClientFault, End};
 use brownout_provider::fault::{Action, Ending, Group, HintSpec, KeyFault, LimitFault, Point};
 use brownout_provider::seed::RuleKey;
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{Invariant, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{ClaimMade, OperationId, RequestId, Submit, Trace};
+use crate::trace::{OperationId, RequestId, Submit, Trace};
 
 /// The parameters of an invariant that has none.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -98,11 +98,7 @@ pub(super) const NO_UPPER_BOUND: &str = "with `--speed` the clock goes faster an
 
 /// True when the driver gave a submit up because its time was over, where that time proves nothing.
 pub(super) fn is_only_slow(trace: &Trace, submit: &Submit) -> bool {
-    let is_late = |claim: &ClaimMade| {
-        let detail = claim.detail.map_or("", |detail| trace.text(detail));
-        claim.by == ClaimBy::Driver && detail.starts_with("deadline")
-    };
-    !trace.judges_upper_bounds() && trace.claims(submit).iter().any(is_late)
+    !trace.judges_upper_bounds() && trace.claims(submit).iter().any(|claim| claim.is_late(trace))
 }
 
 /// Why nothing is said of what a client claims: that nobody made a claim where the mode asks for none, or

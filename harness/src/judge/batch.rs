@@ -15,10 +15,6 @@ use crate::trace::{Name, OperationId, Request, RequestId, Trace};
 /// So many names are told.
 const NAMES_TOLD: usize = 3;
 
-/// The words by which a report knows the remark.
-pub(crate) const LOOKS_LIKE_A_SUITE: &str =
-    "this looks like a test suite or a batch: use `--mode suite`";
-
 /// A run whose programs do more than their operation.
 pub(super) struct Batch {
     /// What is to be said of it.
@@ -49,7 +45,7 @@ pub(super) fn find(trace: &Trace) -> Option<Batch> {
         .collect();
     let remark = format!(
         "the requests of `{}` name several things that nobody asked for ({}), and go on after a success; \
-         {LOOKS_LIKE_A_SUITE}",
+         this looks like a test suite or a batch: use `--mode suite`",
         trace.operation_name(went_on.operation?),
         told.join(", ")
     );

@@ -13,7 +13,7 @@ mod no_strike;
 mod suite;
 mod twice;
 
-use brownout_provider::event::{ClaimBy, ClockKind, Mode, Recognized};
+use brownout_provider::event::{ClockKind, Mode, Recognized};
 use brownout_provider::units::in_words;
 
 pub use control::judge_control;
@@ -37,20 +37,20 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
     let mut invariants: Vec<InvariantResult> =
         scenario.expect.iter().map(|one| judge_one(trace, one, &mut readings)).collect();
     let mut doubt = doubt(trace, scenario, &invariants, control.as_ref());
-    let mut remark = None;
+    let mut batch_remark = None;
     match batch {
         Some(batch) if is_batch && !matches!(doubt, Some(Doubt::Stray(_) | Doubt::Cut(_))) => {
             leave_unjudged(scenario, &mut invariants);
             doubt = Some(Doubt::Batch(batch.remark));
         }
-        Some(batch) => remark = Some(batch.remark),
+        Some(batch) => batch_remark = Some(batch.remark),
         None => {}
     }
     let mut notes = notes(trace, scenario, &invariants);
     notes.extend(suite::notes(trace, control.as_ref()));
     notes.extend(suite::misnamed(trace));
     notes.extend(given_key::note(trace, scenario));
-    notes.extend(remark);
+    notes.extend(batch_remark.clone());
     let no_strike = matches!(doubt, Some(Doubt::NoStrike(_)));
     let doubt = doubt.map(Doubt::sentence);
     let verdict = verdict(&invariants, doubt.as_deref());
@@ -73,6 +73,7 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
         recognized: counts::recognized(trace),
         mode: trace.mode(),
         notes,
+        batch_remark,
         suite: suite::end(trace),
         invariants,
         reproduce: String::new(),
@@ -301,10 +302,7 @@ fn stood_still(trace: &Trace) -> Option<String> {
     if trace.run.clock != ClockKind::Virtual {
         return None;
     }
-    let is_late = |claim: &ClaimMade| {
-        claim.by == ClaimBy::Driver
-            && claim.detail.is_some_and(|detail| trace.text(detail) == "deadline")
-    };
+    let is_late = |claim: &ClaimMade| claim.is_late(trace);
     let late =
         trace.submits().flat_map(|(_, submit)| trace.claims(submit)).filter(|one| is_late(one));
     let late = u64::try_from(late.count()).unwrap_or(u64::MAX);

@@ -4,8 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use brownout_provider::coordinates::Coordinates;
 use brownout_provider::event::Mode;
+use brownout_provider::fault::{Action, Ending};
 use brownout_provider::rule::{Rule, Selector};
+use brownout_provider::seed::{RuleKey, Seed};
+use brownout_provider::units::in_words_exactly;
 
 use crate::amount::plural;
 use crate::scenario::Scenario;
@@ -17,7 +21,7 @@ const TOLD: usize = 3;
 /// Why nothing struck, with what to do.
 pub(super) fn sentence(trace: &Trace, scenario: &Scenario) -> String {
     let seed = trace.run.seed;
-    if scenario.rules.iter().any(draws) {
+    if scenario.rules.iter().any(|rule| draws(rule) && condition(rule).is_none()) {
         let more = match trace.mode() {
             Mode::InProcess => "try another seed",
             Mode::Exec | Mode::Stdio | Mode::Suite | Mode::Http | Mode::Serve => {
@@ -31,12 +35,33 @@ pub(super) fn sentence(trace: &Trace, scenario: &Scenario) -> String {
         .iter()
         .map(|rule| format!("`{}` is about {}", rule.name, about(rule)))
         .collect();
-    format!(
-        "no fault struck: {}, and the client {}; let the rules strike what it does, or let it do what they \
-         are about",
-        told(&rules),
-        did(trace)
-    )
+    let mut conditions: Vec<&str> = scenario.rules.iter().filter_map(condition).collect();
+    conditions.dedup();
+    let cure = match conditions.first() {
+        Some(fault) if conditions.len() == scenario.rules.len() => {
+            format!("`brownout explain {fault}` says what it takes")
+        }
+        _ => "let the rules strike what it does, or let it do what they are about".to_owned(),
+    };
+    format!("no fault struck: {}, and the client {}; {cure}", told(&rules), did(trace))
+}
+
+/// The fault of a rule that strikes only where the request meets a condition of the fault's own.
+fn condition(rule: &Rule) -> Option<&'static str> {
+    let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
+    let draw = RuleKey::new(Seed::default(), &rule.name).draw(&nowhere);
+    let conditional = rule.faults.iter().find(|fault| {
+        let action = fault.strike(&mut draw.clone());
+        fault.streams_only()
+            || matches!(
+                action,
+                Action::Key(_)
+                    | Action::Limit(_)
+                    | Action::Door(_)
+                    | Action::End { ending: Ending::CloseIdle, .. }
+            )
+    });
+    conditional.map(|fault| fault.kind().name)
 }
 
 /// Whether another seed may let it strike.
@@ -59,7 +84,14 @@ fn about(rule: &Rule) -> String {
     parts.extend(when.headers.iter().map(|(name, value)| format!("header `{name}: {value}`")));
     parts.extend(when.body.iter().map(|(place, value)| format!("body `{place}` = `{value}`")));
     if let Some((from_us, to_us)) = when.during_us {
-        parts.push(format!("the time from {} ms to {} ms", from_us / 1_000, to_us / 1_000));
+        let from = in_words_exactly(from_us);
+        parts.push(match to_us {
+            u64::MAX => format!("the time from {from} on"),
+            _ => format!("the time from {from} to {}", in_words_exactly(to_us)),
+        });
+    }
+    if let Some(fault) = condition(rule) {
+        parts.push(format!("what `{fault}` needs"));
     }
     if parts.is_empty() { "any request".to_owned() } else { parts.join(", ") }
 }

@@ -15,7 +15,6 @@ use super::style::Style;
 use super::{Entry, Format, Report, Story, facts};
 use crate::amount::{grouped, plural};
 use crate::invariant::registry;
-use crate::judge::batch::LOOKS_LIKE_A_SUITE;
 use crate::verdict::{InvariantResult, Verdict};
 
 /// The format's entry in the registry.
@@ -72,8 +71,7 @@ fn render(report: &Report) -> String {
 
 /// The remark that the client may be a test suite that was not run as one.
 fn looks_like_a_suite(report: &Report) -> Option<&str> {
-    let mut notes = report.entries.iter().flat_map(|entry| &entry.result.notes);
-    notes.find(|note| note.contains(LOOKS_LIKE_A_SUITE)).map(String::as_str)
+    report.entries.iter().find_map(|entry| entry.result.batch_remark.as_deref())
 }
 
 /// How many scenarios passed and failed, and which did not pass; `1 scenario` where there is only one.

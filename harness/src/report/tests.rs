@@ -73,6 +73,7 @@ fn result(seed: u64) -> ScenarioResult {
             not_exercised("honors_retry_after", "no retry hint was delivered"),
         ],
         notes: Vec::new(),
+        batch_remark: None,
         suite: None,
         reproduce: format!(
             "brownout run scenarios/payments/lost-response.yaml --seed {seed} -- ./client"

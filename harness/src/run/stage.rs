@@ -20,7 +20,7 @@ use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::server::Server;
 use brownout_provider::shell::transport::Transport;
 use brownout_provider::units::micros;
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 
 use super::paused::Paused;
 use super::worker::Pulse;
@@ -158,6 +158,7 @@ impl Order<'_> {
             }
         });
         let stage = self.set(clock, stop, pulse).await?;
+        let deafened = stage.stop_when_deaf();
         let mut notes = Vec::new();
         let watch = Arc::new(AtomicU64::new(0));
         let watching = tokio::spawn(watch_timers(stage.clock, Arc::clone(&watch)));
@@ -170,8 +171,13 @@ impl Order<'_> {
         }
         let Stage { clock, recorder, path, sink, servers, .. } = stage;
         let servers = Arc::into_inner(servers).expect("all others hold them weakly");
+        for task in deafened {
+            task.abort();
+        }
         for server in servers {
-            server.shutdown().await;
+            if let Err(deaf) = server.shutdown().await {
+                played = Err(deaf.into());
+            }
         }
         let reason = match &played {
             Ok(()) if interrupted => "interrupted".to_owned(),
@@ -541,6 +547,18 @@ impl Order<'_> {
 }
 
 impl Stage {
+    /// Ends the run when nobody can reach a provider any more.
+    fn stop_when_deaf(&self) -> Vec<JoinHandle<()>> {
+        let each = self.servers.iter().map(|server| {
+            let (deafened, stop) = (server.deafened(), self.stop.clone());
+            tokio::spawn(async move {
+                deafened.await;
+                stop.stop();
+            })
+        });
+        each.collect()
+    }
+
     /// Waits until no work is pending. On the real clock that takes as long as the scenario says at most. In
     /// virtual time, where waiting costs nothing, all of that passes first: what the client does after its
     /// last claim is part of the run.

@@ -219,7 +219,7 @@ impl TraceBuilder {
         }
         let auth = event.auth_digest.map(|digest| self.names.intern(&digest.to_string()));
         let sender = event.auth_digest.unwrap_or_default();
-        let call = Digest16::of_parts(&[
+        let call = Digest16::of_parts([
             event.method.as_bytes(),
             event.path.as_bytes(),
             &event.canonical_digest.0,
@@ -271,7 +271,7 @@ impl TraceBuilder {
         else {
             return false;
         };
-        let bytes = Digest16::of_parts(&[
+        let bytes = Digest16::of_parts([
             event.method.as_bytes(),
             event.path.as_bytes(),
             &event.body_digest.0,

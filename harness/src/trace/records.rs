@@ -4,7 +4,9 @@
 //! **Invariant:** times are microseconds since the start of the run, and `seq` is always the number of
 //! an event, by which a violation names its evidence.
 
-use brownout_provider::event::{Claim, ClaimBy, Class, Digest16, KeyState, Recognized, Side};
+use brownout_provider::event::{
+    Claim, ClaimBy, Class, DEADLINE, Digest16, KeyState, Recognized, Side,
+};
 use serde_json::Value;
 
 use super::{EffectId, Name, OperationId, RequestId};
@@ -88,6 +90,15 @@ pub struct ClaimMade {
     pub detail: Option<Name>,
     /// The provider that the client says has served it.
     pub provider: Option<Name>,
+}
+
+impl ClaimMade {
+    /// True when the driver wrote it, because the time of the submit was over.
+    #[must_use]
+    pub fn is_late(&self, trace: &super::Trace) -> bool {
+        let begins = |detail| trace.text(detail).starts_with(DEADLINE);
+        self.by == ClaimBy::Driver && self.detail.is_some_and(begins)
+    }
 }
 
 /// One request: an attempt of the client, or a repeat that a fault made.

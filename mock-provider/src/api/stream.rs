@@ -65,13 +65,6 @@ pub struct ErrorEvent {
     pub error: Arc<str>,
 }
 
-/// What tells the last event from others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Last {
-    Name(Arc<str>),
-    Text(String),
-}
-
 impl EventSpec {
     /// Its text, where that is always the same.
     #[must_use]
@@ -148,28 +141,24 @@ impl StreamSpec {
         })
     }
 
-    /// True when an event says that the answer is whole.
+    /// True when an event says that the answer is whole: by the name of the last one, else by its text.
     #[must_use]
     pub fn is_last(&self, event: &sse::Event) -> bool {
-        self.lasts().iter().any(|last| match last {
-            Last::Name(name) => event.name.as_deref() == Some(&**name),
-            Last::Text(text) => event.data == *text,
-        })
+        let Some(last) = self.events.last() else { return false };
+        match &last.name {
+            None => last.fixed_text().is_some_and(|text| event.data == text),
+            Some(name) => {
+                // A length that ran out may give it another name.
+                let renamed = self.length.iter().filter_map(|change| change.name.as_ref());
+                let mut names = std::iter::once(name).chain(renamed);
+                names.any(|name| event.name.as_deref() == Some(&**name))
+            }
+        }
     }
 
-    /// How the end of a stream can be told: by the name of its last event, else by its text.
-    fn lasts(&self) -> Vec<Last> {
-        let Some(event) = self.events.last() else { return Vec::new() };
-        let Some(name) = &event.name else {
-            return event
-                .fixed_text()
-                .map(|text| Last::Text(text.to_owned()))
-                .into_iter()
-                .collect();
-        };
-        // A length that ran out may give it another name.
-        let renamed = self.length.iter().filter_map(|change| change.name.clone());
-        std::iter::once(Arc::clone(name)).chain(renamed).map(Last::Name).collect()
+    /// True for a text that the route sends as it stands here, which need be no JSON.
+    fn is_fixed(&self, event: &sse::Event) -> bool {
+        self.events.iter().any(|one| one.fixed_text().is_some_and(|text| event.data == text))
     }
 
     /// Whether a client can use what came of a stream.
@@ -191,7 +180,7 @@ impl StreamSpec {
             }
             let value: Value = match serde_json::from_str(&event.data) {
                 Ok(value) => value,
-                Err(_) if self.is_last(event) => Value::Null,
+                Err(_) if self.is_fixed(event) => Value::Null,
                 Err(error) => {
                     return Err(format!("event {number} of the stream is no JSON: {error}"));
                 }

@@ -161,8 +161,8 @@ fn every_shipped_api_resolves_without_a_word_and_its_answers_are_usable() {
     }
 }
 
-#[test]
-fn every_stream_of_every_shipped_api_is_usable_only_to_its_last_event() {
+/// Every stream of every shipped API, as it goes out without faults.
+fn every_stream(mut each: impl FnMut(&str, &StreamSpec, &bytes::Bytes)) {
     let mut streams = 0;
     for name in names() {
         let api = shipped_api(name);
@@ -179,18 +179,51 @@ fn every_stream_of_every_shipped_api_is_usable_only_to_its_last_event() {
             context.object = &object;
             let written = route.written(&context).expect("the stream renders");
             assert!(written.is_stream && written.usable, "{name} {}", route.name);
-            let events = crate::sse::events(&written.body);
-            assert!(stream.is_last(events.last().expect("events")));
-            assert!(events.iter().filter(|event| stream.carries_text(event)).count() > 1);
-            for event in &events {
-                let part = &written.body[..event.range.start];
-                let why = stream.judge(part).expect_err("an event is missing");
-                assert!(why.contains("without the last one"), "{why}");
-            }
+            each(&format!("{name} {}", route.name), stream, &written.body);
             streams += 1;
         }
     }
     assert_eq!(streams, 3);
+}
+
+#[test]
+fn every_stream_of_every_shipped_api_is_usable_only_to_its_last_event() {
+    every_stream(|_, stream, own| {
+        let events = crate::sse::events(own);
+        assert!(stream.is_last(events.last().expect("events")));
+        assert!(events.iter().filter(|event| stream.carries_text(event)).count() > 1);
+        for event in &events {
+            let why = stream.judge(&own[..event.range.start]).expect_err("an event is missing");
+            assert!(why.contains("without the last one"), "{why}");
+        }
+    });
+}
+
+#[test]
+fn whatever_goes_wrong_with_a_stream_and_wherever_no_client_can_take_what_lacks_something() {
+    use crate::exchange::End;
+    use crate::stream::{Broken, Kind, spoil};
+    every_stream(|name, stream, own| {
+        let events = crate::sse::events(own).len();
+        let places = (0..events + 2).map(|place| u64::try_from(place).ok()).chain([None]);
+        for after in places {
+            let cuts = [None, Some(End::Fin), Some(End::Rst)];
+            let ways = Kind::ALL.into_iter().flat_map(|kind| cuts.map(|then| (kind, then)));
+            for (kind, then) in ways {
+                let how = Broken { kind, after, then };
+                let spoiled = spoil(&how, stream, own, r#"{"error":{}}"#);
+                let cut = spoiled.cut.map_or(usize::MAX, |(bytes, _)| {
+                    usize::try_from(bytes).expect("no stream is so long")
+                });
+                let came = &spoiled.body[..spoiled.body.len().min(cut)];
+                // Events that come twice or in another order are seen only where they are numbered.
+                let stays = kind == Kind::SplitUtf8
+                    || (kind.may_stay_usable() && stream.sequence.is_none());
+                let judged = stream.judge(came);
+                assert_eq!(judged.is_ok(), stays, "{name} {kind:?} {after:?} {then:?}: {judged:?}");
+            }
+        }
+    });
 }
 
 #[test]

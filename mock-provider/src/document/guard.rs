@@ -31,6 +31,8 @@ pub(super) const LOOK: &str =
 pub(super) struct Scan {
     pub(super) places: Places,
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// True when nothing stands in it at all.
+    pub(super) is_empty: bool,
 }
 
 /// An error at a place.
@@ -97,7 +99,8 @@ pub(super) fn scan(text: &str) -> Scan {
             }
         }
     }
-    if scanner.diagnostics.is_empty() && scanner.empty {
+    let is_empty = scanner.diagnostics.is_empty() && scanner.empty;
+    if is_empty {
         let cure = "write at least `version`, `name`, `provider`, `workload` and `expect`, or begin \
                     with a copy of a shipped file";
         scanner.diagnostics.push(refuse(
@@ -106,7 +109,7 @@ pub(super) fn scan(text: &str) -> Scan {
             Some(cure),
         ));
     }
-    Scan { places: scanner.places, diagnostics: scanner.diagnostics }
+    Scan { places: scanner.places, diagnostics: scanner.diagnostics, is_empty }
 }
 
 fn too_deep(place: Place) -> Diagnostic {

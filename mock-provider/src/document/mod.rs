@@ -63,6 +63,8 @@ pub struct Refusal {
     pub source: Source,
     /// What is wrong; at least one error.
     pub diagnostics: Vec<Diagnostic>,
+    /// True when nothing stands in it at all.
+    pub is_empty: bool,
 }
 
 impl Document {
@@ -86,13 +88,15 @@ impl Document {
             Err(refused) => {
                 let (text, diagnostic) = *refused;
                 let source = Source { file, text, places: Places::default() };
-                return Err(Box::new(Refusal { source, diagnostics: vec![diagnostic] }));
+                let diagnostics = vec![diagnostic];
+                return Err(Box::new(Refusal { source, diagnostics, is_empty: false }));
             }
         };
         let scan = guard::scan(&text);
         let source = Source { file, text, places: scan.places };
         if !scan.diagnostics.is_empty() {
-            return Err(Box::new(Refusal { source, diagnostics: scan.diagnostics }));
+            let (diagnostics, is_empty) = (scan.diagnostics, scan.is_empty);
+            return Err(Box::new(Refusal { source, diagnostics, is_empty }));
         }
         match serde_yaml::from_str(&source.text) {
             Ok(value) => Ok(Self { source, value }),
@@ -105,7 +109,7 @@ impl Document {
                 let message = format!("this is no YAML that can be read: {error}");
                 let diagnostics =
                     vec![guard::refuse(message, place.unwrap_or_default(), Some(guard::LOOK))];
-                Err(Box::new(Refusal { source, diagnostics }))
+                Err(Box::new(Refusal { source, diagnostics, is_empty: false }))
             }
         }
     }

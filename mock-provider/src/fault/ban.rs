@@ -11,14 +11,15 @@ use serde_json::Value;
 use super::limit_fault::{LimitFault, LimitRule};
 use super::{Fault, FaultKind, Group};
 use crate::document::{At, decode};
-use crate::units::Period;
+use crate::units::{MINUTE_US, Period};
 
 /// The registry's entry.
 pub(super) static BAN: FaultKind = FaultKind {
     name: "ban",
     group: Group::Provider,
     summary: "Whoever goes on through refusals of the limit is banned for a time: \
-              every request of theirs is answered 403, or its connection reset, healthy or not.",
+              every request of theirs is answered 403, or its connection reset, healthy or not. \
+              Needs a `rate_limit` of the provider.",
     parameters: &[
         ("after", "how many refusals it takes; default 3"),
         ("within", "the time in which they come; default 1m"),
@@ -69,7 +70,7 @@ fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
         at.key("for").error("a ban of no time is none", |d| d.cure("use a longer time"));
         return None;
     }
-    let minute = Period::from_micros(60_000_000);
+    let minute = Period::from_micros(MINUTE_US);
     let lasts = r#for.unwrap_or(minute);
     let fault = LimitFault::Ban {
         after: usize::try_from(after).ok()?,

@@ -14,7 +14,8 @@ use crate::document::At;
 pub(super) static EXPIRED_CERTIFICATE: FaultKind = FaultKind {
     name: "expired_certificate",
     group: Group::Ending,
-    summary: "The provider's certificate has expired.",
+    summary: "The provider's certificate has expired. \
+              Needs `provider: {tls: true}`, and strikes while `when: {during: …}` says so.",
     parameters: &[],
     mistake: "Turning verification off to get over it; taking it for an outage and trying again every second, although no repeat can help until somebody acts.",
     example: "expired_certificate",

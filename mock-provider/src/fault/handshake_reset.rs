@@ -14,7 +14,8 @@ use crate::document::At;
 pub(super) static HANDSHAKE_RESET: FaultKind = FaultKind {
     name: "handshake_reset",
     group: Group::Ending,
-    summary: "The connection is reset when the client has begun the handshake.",
+    summary: "The connection is reset when the client has begun the handshake. \
+              Needs `provider: {tls: true}`, and strikes while `when: {during: …}` says so.",
     parameters: &[],
     mistake: "Reporting that nobody knows what happened, although no request was sent and a repeat is safe.",
     example: "handshake_reset",

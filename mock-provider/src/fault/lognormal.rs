@@ -5,8 +5,10 @@
 //! thousandth of the exact one.
 //! **Invariant:** no float takes part, so a plan draws the same delays in every build and version.
 
+use crate::units::DAY_US;
+
 /// The longest length of time that is drawn, in microseconds: a day.
-pub(super) const LONGEST_US: u64 = 86_400_000_000;
+pub(super) const LONGEST_US: u64 = DAY_US;
 
 /// A lognormal distribution by its median and its 99th percentile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

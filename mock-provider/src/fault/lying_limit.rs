@@ -17,7 +17,8 @@ pub(super) static LYING_LIMIT: FaultKind = FaultKind {
     name: "lying_limit",
     group: Group::Provider,
     summary: "The headers that tell of the limit lie: a refusal says that all is \
-              left, the reset lies in the past, or nothing is ever used up.",
+              left, the reset lies in the past, or nothing is ever used up. \
+              Needs a `rate_limit` of the provider.",
     parameters: &[(
         "about",
         "`remaining` (default; in refusals alone), `reset` (a minute ago) or \

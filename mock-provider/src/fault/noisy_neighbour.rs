@@ -18,7 +18,8 @@ pub(super) static NOISY_NEIGHBOUR: FaultKind = FaultKind {
     name: "noisy_neighbour",
     group: Group::Provider,
     summary: "A stranger with the same limit sends requests at a steady rate, so \
-              that little is left for the client.",
+              that little is left for the client. \
+              Needs a `rate_limit` of the provider.",
     parameters: &[(
         "every",
         "required; the time from one of its requests to the next, from the first \

@@ -35,6 +35,29 @@ impl AnswerAt {
     }
 }
 
+/// Where the client is struck.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ClientAt {
+    /// Nothing was done.
+    #[default]
+    BeforeCommit,
+    /// The work is done, and nothing of its answer was written.
+    AfterCommit,
+    /// The work is done, and the head and half of the body were written.
+    MidBody,
+}
+
+impl ClientAt {
+    pub(super) const fn point(self) -> Point {
+        match self {
+            Self::BeforeCommit => Point::BeforeCommit,
+            Self::AfterCommit => Point::AfterCommit,
+            Self::MidBody => Point::MidBody,
+        }
+    }
+}
+
 /// Where a connection can go silent or end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -166,6 +189,19 @@ pub(super) fn only_time(route: Option<&str>, at: &At<'_>) {
             |d| d.key().cure("under `when` say `provider` and `during` alone"),
         );
     }
+}
+
+/// One of these status codes, under the key `code`; reports any other.
+pub(super) fn status_of(code: Option<u16>, allowed: &[u16], at: &At<'_>) -> Option<u16> {
+    let status = code?;
+    if allowed.contains(&status) {
+        return Some(status);
+    }
+    let words: Vec<String> = allowed.iter().map(u16::to_string).collect();
+    at.key("code").error(format!("`{status}` is not an answer to this"), |d| {
+        d.cure(format!("use one of {}", words.join(", ")))
+    });
+    None
 }
 
 /// `1 byte`, `20 bytes`.

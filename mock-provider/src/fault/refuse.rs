@@ -19,7 +19,8 @@ use crate::seed::Draw;
 pub(super) static REFUSE: FaultKind = FaultKind {
     name: "refuse",
     group: Group::Ending,
-    summary: "Nobody listens for a while: connections are refused, as by a provider that is down.",
+    summary: "Nobody listens for a while: connections are refused, as by a provider that is down. \
+              Needs `when: {during: …}`, the time since the first request.",
     parameters: &[],
     mistake: "Trying again at once and without end, because a refusal comes back within a millisecond; \
               staying away for good after an outage that is over.",

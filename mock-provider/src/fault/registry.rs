@@ -2,13 +2,13 @@
 
 use super::FaultKind;
 use super::{
-    bad_chunk, ban, clean_cut, client_death, close, close_idle, conflict, drip, duplicate_request,
+    bad_chunk, ban, clean_cut, close, close_idle, conflict, drip, duplicate_request,
     early_response, expired_certificate, forget_key, garbage, half_close, handshake_reset, hang,
-    ignore_key, key_required_late, late_key, latency, lying_limit, malformed, mismatch_accepted,
-    mismatch_rejected, noisy_neighbour, permanent_error, rate_limited, refuse, replay_altered,
-    replay_error, replay_other, replay_status, reset, should_retry, slow_tokens, status, stream,
-    throttle_bandwidth, tighten, truncate, truncated_key, untrusted, wrong_content_length,
-    wrong_host,
+    ignore_key, key_required_late, kill_client, late_key, latency, lying_limit, malformed,
+    mismatch_accepted, mismatch_rejected, noisy_neighbour, pause_client, permanent_error,
+    rate_limited, refuse, replay_altered, replay_error, replay_other, replay_status, reset,
+    should_retry, slow_tokens, status, stream, throttle_bandwidth, tighten, truncate,
+    truncated_key, untrusted, wrong_content_length, wrong_host,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
@@ -54,8 +54,8 @@ pub static FAULTS: &[&FaultKind] = &[
     &tighten::TIGHTEN,
     &ban::BAN,
     &noisy_neighbour::NOISY_NEIGHBOUR,
-    &client_death::KILL_CLIENT,
-    &client_death::PAUSE_CLIENT,
+    &kill_client::KILL_CLIENT,
+    &pause_client::PAUSE_CLIENT,
     &stream::STREAM,
     &slow_tokens::SLOW_TOKENS,
 ];

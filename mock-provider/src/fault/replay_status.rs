@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::key_fault::{KeyFault, KeyRule};
+use super::parts::status_of;
 use super::{Fault, FaultKind, Group};
 use crate::document::{At, decode};
 
@@ -38,16 +39,7 @@ struct Parameters {
 
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
     let Parameters { code } = decode(value, at)?;
-    let fault = match code {
-        Some(status @ (200 | 208 | 409)) => KeyFault::ReplayStatus { status },
-        Some(status) => {
-            at.key("code").error(format!("`{status}` is not an answer to this"), |d| {
-                d.cure("use one of 200, 208, 409")
-            });
-            return None;
-        }
-        None => return None,
-    };
-    let detail = code.map(|status| status.to_string()).unwrap_or_default();
+    let status = status_of(code, &[200, 208, 409], at)?;
+    let (fault, detail) = (KeyFault::ReplayStatus { status }, status.to_string());
     Some(Arc::new(KeyRule { kind: &REPLAY_STATUS, fault, detail }))
 }

@@ -18,7 +18,8 @@ pub(super) static TIGHTEN: FaultKind = FaultKind {
     name: "tighten",
     group: Group::Provider,
     summary: "In mid-run the provider lowers its limit, and says so in its headers \
-              or does not.",
+              or does not. \
+              Needs a `rate_limit` of the provider.",
     parameters: &[
         ("limit", "required; units in one period from then on, at least 1"),
         ("after", "since the first request; default 0ms: at once"),

@@ -14,7 +14,8 @@ use crate::document::At;
 pub(super) static UNTRUSTED: FaultKind = FaultKind {
     name: "untrusted",
     group: Group::Ending,
-    summary: "The provider's certificate is signed by an authority that the client has no reason to trust.",
+    summary: "The provider's certificate is signed by an authority that the client has no reason to trust. \
+              Needs `provider: {tls: true}`, and strikes while `when: {during: …}` says so.",
     parameters: &[],
     mistake: "Running in production with the `verify=False` of a test, and sending the key of the API to whoever answers.",
     example: "untrusted",

@@ -14,7 +14,8 @@ use crate::document::At;
 pub(super) static WRONG_HOST: FaultKind = FaultKind {
     name: "wrong_host",
     group: Group::Ending,
-    summary: "The provider's certificate is that of another host.",
+    summary: "The provider's certificate is that of another host. \
+              Needs `provider: {tls: true}`, and strikes while `when: {during: …}` says so.",
     parameters: &[],
     mistake: "Verifying the chain and not the name, so that anybody with a certificate can take the provider's place.",
     example: "wrong_host",

@@ -129,13 +129,15 @@ pub enum LimitHeaders {
     XRatelimit,
     /// `RateLimit-Policy` and `RateLimit` as in draft 11 of the HTTP API working group.
     Ratelimit,
-    /// `x-ratelimit-limit-requests` and its kin; the reset as `6m0s`.
+    /// `x-ratelimit-limit-requests` and the like (`-tokens` where a field says the cost), with the reset as
+    /// a duration: `6m0s`.
     Openai,
-    /// `anthropic-ratelimit-requests-limit` and its kin; the reset as a date.
+    /// `anthropic-ratelimit-requests-limit` and the like (`-tokens-` where a field says the cost), with the
+    /// reset as a date in RFC 3339.
     Anthropic,
-    /// As the first, with `-Used` and `-Resource`.
+    /// `x-ratelimit-limit`, `-remaining`, `-used`, `-reset` (seconds since 1970) and `-resource`.
     Github,
-    /// None, not even those of the API.
+    /// None.
     None,
 }
 
@@ -156,6 +158,37 @@ impl LimitHeaders {
         }
     }
 
+    /// The headers, with what each says; `UNIT` in a name stands for what is counted.
+    #[must_use]
+    pub const fn pairs(self) -> &'static [(&'static str, Says)] {
+        match self {
+            Self::XRatelimit => &[
+                ("x-ratelimit-limit", Says::Limit),
+                ("x-ratelimit-remaining", Says::Remaining),
+                ("x-ratelimit-reset", Says::Reset(ResetForm::EpochS)),
+            ],
+            Self::Ratelimit => &[("ratelimit-policy", Says::Policies), ("ratelimit", Says::Limits)],
+            Self::Openai => &[
+                ("x-ratelimit-limit-UNIT", Says::Limit),
+                ("x-ratelimit-remaining-UNIT", Says::Remaining),
+                ("x-ratelimit-reset-UNIT", Says::Reset(ResetForm::GoDuration)),
+            ],
+            Self::Anthropic => &[
+                ("anthropic-ratelimit-UNIT-limit", Says::Limit),
+                ("anthropic-ratelimit-UNIT-remaining", Says::Remaining),
+                ("anthropic-ratelimit-UNIT-reset", Says::Reset(ResetForm::Rfc3339)),
+            ],
+            Self::Github => &[
+                ("x-ratelimit-limit", Says::Limit),
+                ("x-ratelimit-remaining", Says::Remaining),
+                ("x-ratelimit-used", Says::Used),
+                ("x-ratelimit-reset", Says::Reset(ResetForm::EpochS)),
+                ("x-ratelimit-resource", Says::Resource),
+            ],
+            Self::None => &[],
+        }
+    }
+
     /// Writes that nothing is left, and when there will be more, in the place of all that is told of a
     /// limit.
     pub fn write(self, wall: Wall, reset_us: u64, headers: &mut HeaderMap) {
@@ -164,41 +197,62 @@ impl LimitHeaders {
         for name in told {
             headers.remove(name);
         }
-        let reset = |form: ResetForm| form.text(wall, reset_us);
-        let (limit, none) = (LIMIT.to_string(), "0".to_owned());
-        let pairs: Vec<(&'static str, String)> = match self {
-            Self::XRatelimit => vec![
-                ("x-ratelimit-limit", limit),
-                ("x-ratelimit-remaining", none),
-                ("x-ratelimit-reset", reset(ResetForm::EpochS)),
-            ],
-            Self::Ratelimit => vec![
-                ("ratelimit-policy", format!("\"default\";q={limit};w=60")),
-                ("ratelimit", format!("\"default\";r=0;t={}", reset(ResetForm::DeltaS))),
-            ],
-            Self::Openai => vec![
-                ("x-ratelimit-limit-requests", limit),
-                ("x-ratelimit-remaining-requests", none),
-                ("x-ratelimit-reset-requests", reset(ResetForm::GoDuration)),
-            ],
-            Self::Anthropic => vec![
-                ("anthropic-ratelimit-requests-limit", limit),
-                ("anthropic-ratelimit-requests-remaining", none),
-                ("anthropic-ratelimit-requests-reset", reset(ResetForm::Rfc3339)),
-            ],
-            Self::Github => vec![
-                ("x-ratelimit-limit", limit.clone()),
-                ("x-ratelimit-remaining", none),
-                ("x-ratelimit-used", limit),
-                ("x-ratelimit-reset", reset(ResetForm::EpochS)),
-                ("x-ratelimit-resource", "core".to_owned()),
-            ],
-            Self::None => Vec::new(),
-        };
-        for (name, text) in pairs {
-            if let Ok(value) = HeaderValue::try_from(text) {
-                headers.insert(HeaderName::from_static(name), value);
+        for (name, says) in self.pairs() {
+            let text = match says {
+                Says::Limit | Says::Used => LIMIT.to_string(),
+                Says::Remaining => "0".to_owned(),
+                Says::Reset(form) => form.text(wall, reset_us),
+                Says::Policies => format!("\"default\";q={LIMIT};w=60"),
+                Says::Limits => {
+                    format!("\"default\";r=0;t={}", ResetForm::DeltaS.text(wall, reset_us))
+                }
+                Says::Resource => RESOURCE.to_owned(),
+            };
+            let name = HeaderName::try_from(name.replace("UNIT", "requests"));
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(text)) {
+                headers.insert(name, value);
             }
+        }
+    }
+}
+
+/// What a header says of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// How much there is in all.
+    Limit,
+    /// How much is left.
+    Remaining,
+    /// How much is gone.
+    Used,
+    /// When it is fresh again.
+    Reset(ResetForm),
+    /// `RateLimit-Policy` of draft 11.
+    Policies,
+    /// `RateLimit` of draft 11.
+    Limits,
+    /// Which limit it is.
+    Resource,
+}
+
+/// The limit that there is, where there are several.
+const RESOURCE: &str = "core";
+
+impl Says {
+    /// The same as a template over the words that are known of a limit.
+    #[must_use]
+    pub const fn template(self) -> &'static str {
+        match self {
+            Self::Limit => "{{ limit }}",
+            Self::Remaining => "{{ remaining }}",
+            Self::Used => "{{ used }}",
+            Self::Reset(ResetForm::EpochS) => "{{ reset_epoch_s }}",
+            Self::Reset(ResetForm::DeltaS | ResetForm::DeltaMs) => "{{ reset_s }}",
+            Self::Reset(ResetForm::Rfc3339) => "{{ reset_date }}",
+            Self::Reset(ResetForm::GoDuration) => "{{ reset_duration }}",
+            Self::Policies => "{{ policies }}",
+            Self::Limits => "{{ limits }}",
+            Self::Resource => RESOURCE,
         }
     }
 }

@@ -12,7 +12,7 @@ mod read;
 mod write;
 
 pub use form::{BAD_WORDS, RetryAfter};
-pub use limit::{LimitHeaders, ResetForm};
+pub use limit::{LimitHeaders, ResetForm, Says};
 pub use read::read;
 pub use write::write;
 

@@ -15,12 +15,7 @@ pub type Slot = Digest16;
 /// The slot of `key` in a scope. The parts are kept apart by their lengths.
 #[must_use]
 pub fn slot(scope: &[&str], key: &str) -> Slot {
-    let mut bytes = Vec::with_capacity(64);
-    for part in scope.iter().chain([&key]) {
-        bytes.extend_from_slice(&part.len().to_be_bytes());
-        bytes.extend_from_slice(part.as_bytes());
-    }
-    Digest16::of(&bytes)
+    Digest16::of_parts(scope.iter().chain([&key]).map(|part| part.as_bytes()))
 }
 
 /// What the store says of a key.

@@ -228,12 +228,21 @@ struct Taken {
 }
 
 impl Taken {
-    /// True when a fault of this group still strikes; takes the place.
-    fn admits(&mut self, group: Group) -> bool {
+    /// True when a fault of this group can still strike.
+    const fn admits(&self, group: Group) -> bool {
         match group {
             Group::Delay | Group::Provider => true,
-            Group::Client => !std::mem::replace(&mut self.client, true),
-            Group::Ending => !std::mem::replace(&mut self.ending, true),
+            Group::Client => !self.client,
+            Group::Ending => !self.ending,
+        }
+    }
+
+    /// A fault of this group strikes.
+    const fn take(&mut self, group: Group) {
+        match group {
+            Group::Delay | Group::Provider => {}
+            Group::Client => self.client = true,
+            Group::Ending => self.ending = true,
         }
     }
 }
@@ -283,29 +292,31 @@ impl Armed {
             if fault.streams_only() && !situation.streamed {
                 continue;
             }
-            let mut action = fault.strike_at(&mut draw.fork(name, *nth), situation.since_first_us);
-            let mut scheduled = by_coordinates;
-            if let Action::Door(door) = action {
-                let Some(met) = met_inside(door) else { continue };
-                (action, scheduled) = (met, false);
-            }
+            let (kind, door) = (fault.kind(), fault.door());
+            let scheduled = by_coordinates && door.is_none();
             if scheduled {
                 decision.drawn.push((Arc::clone(&self.rule.name), Arc::clone(name)));
             }
+            if !taken.admits(kind.group) {
+                continue;
+            }
+            let action = match door {
+                Some(door) => met_inside(door),
+                None => Some(fault.strike_at(&mut draw.fork(name, *nth), situation.since_first_us)),
+            };
+            let Some(action) = action else { continue };
             let is_idle = matches!(action, Action::End { ending: Ending::CloseIdle, .. });
             if is_idle && !situation.reused {
                 continue;
             }
-            let kind = fault.kind();
-            if taken.admits(kind.group) {
-                decision.strikes.push(Strike {
-                    rule: Arc::clone(&self.rule.name),
-                    fault: kind,
-                    detail: detail(&**fault, &action),
-                    scheduled,
-                    action,
-                });
-            }
+            taken.take(kind.group);
+            decision.strikes.push(Strike {
+                rule: Arc::clone(&self.rule.name),
+                fault: kind,
+                detail: detail(&**fault, &action),
+                scheduled,
+                action,
+            });
         }
     }
 }

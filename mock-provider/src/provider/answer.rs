@@ -29,7 +29,7 @@ impl Provider {
             Some((mark, ending)) => {
                 self.emit_strike(open, &mark);
                 if !matches!(ending, Ending::Hang | Ending::Cut { after_bytes: None, .. })
-                    || mark.at == Point::MidBody.name()
+                    || mark.is_at(Point::MidBody)
                 {
                     self.keep_late(open, &own);
                 }
@@ -94,7 +94,7 @@ impl Provider {
                 // Before the work the key stays in flight until the client closes.
                 open.stage = Stage::Handed { free_at_close: own.is_none() };
                 match own {
-                    Some(own) if mark.at == Point::MidBody.name() => {
+                    Some(own) if mark.is_at(Point::MidBody) => {
                         let cut = Cut { after_bytes: half(&own.body), then: End::Stall };
                         self.send_cut(open, own, rule, cut)
                     }

@@ -64,10 +64,10 @@ impl Provider {
         listening
     }
 
-    /// How to greet a connection over TLS, where that is not as it should be. Time begins with the first
-    /// connection here, for there may never be a request.
+    /// How to greet a connection over TLS, where that is not as it should be. Here alone time begins with
+    /// the first connection, for there may never be a request.
     pub fn greeting(&mut self, now_us: u64) -> Option<Greeting> {
-        let first_us = *self.first_request_us.get_or_insert(now_us);
+        let first_us = *self.first_connection_us.get_or_insert(now_us);
         let since_us = now_us.saturating_sub(first_us);
         let (index, greeting) = self.doors.iter().enumerate().find_map(|(index, one)| {
             let Door::Greets(greeting) = one.rule.door else { return None };

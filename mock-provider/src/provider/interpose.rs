@@ -13,16 +13,16 @@ use http::HeaderMap;
 use indexmap::IndexMap;
 
 use super::Setup;
-use super::answer::{half, mangled, misframed, rendered, substituted, unanswered};
+use super::answer::{half, mangled, rendered, substituted, unanswered};
 use super::arrival::Arrivals;
 use super::open::Own;
 use super::struck::Struck;
-use crate::api::{Api, ErrorContext, Rendered, Route, Standard, Which};
+use crate::api::{Api, ErrorContext, Route, Which};
 use crate::coordinates::Coordinates;
 use crate::event::{Class, Digest16};
 use crate::exchange::{Answer, Cut, End, ExchangeId, Next, Wire};
 use crate::fault::{Ending, Point};
-use crate::hint::{self, WallClock};
+use crate::hint::WallClock;
 use crate::ledger::Ledger;
 use crate::plan::{FaultPlan, Situation};
 use crate::recognition::{Evidence, Recognizer};
@@ -162,28 +162,21 @@ impl Interposer {
             return sent(struck, own.unwrap_or_else(empty), None);
         };
         match ending.clone() {
-            Ending::Interim(_) => sent(struck, own.unwrap_or_else(empty), None),
             Ending::Answer(substitute) => {
                 let own = substituted(&self.api, substitute, &context, wall, |_| {});
                 sent(struck, own, None)
-            }
-            Ending::InFlight { hint, .. } => {
-                let which = Which::Standard(Standard::InFlight);
-                let Rendered { status, mut headers, mut body } =
-                    rendered(&self.api, which, &context);
-                if let Some(hint) = hint {
-                    hint::write(&hint, &self.api.hint, wall, &mut headers, body.as_mut());
-                }
-                let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-                sent(struck, Own::new(status, headers, body), None)
             }
             Ending::Malformed(how) => {
                 let error = rendered(&self.api, Which::Status(500), &context);
                 let own = mangled(Some(route), &how, own.unwrap_or_else(empty), error);
                 sent(struck, own, None)
             }
-            // Refused when the fault engine is built: a stream is the other server's own.
-            Ending::Stream(_) => sent(struck, own.unwrap_or_else(empty), None),
+            // Whoever builds a fault engine refuses these: they are the other server's own.
+            Ending::Interim(_)
+            | Ending::InFlight { .. }
+            | Ending::Stream(_)
+            | Ending::CloseIdle
+            | Ending::Misframed { .. } => sent(struck, own.unwrap_or_else(empty), None),
             Ending::Hang => match own {
                 Some(own) if *point == Point::MidBody => {
                     let cut = Cut { after_bytes: half(&own.body), then: End::Stall };
@@ -192,11 +185,6 @@ impl Interposer {
                 Some(_) | None => Next::Silence,
             },
             Ending::Cut { after_bytes: None, then } => unanswered(then),
-            Ending::CloseIdle => unanswered(End::Fin),
-            Ending::Misframed { how, then } => {
-                let (own, framed, wire) = misframed(own.unwrap_or_else(empty), &how, then);
-                framed.carried_by(sent(struck, own, wire.cut))
-            }
             Ending::Cut { after_bytes: Some(after_bytes), then } => {
                 cut_short(struck, own.unwrap_or_else(empty), Cut { after_bytes, then })
             }

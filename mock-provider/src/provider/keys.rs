@@ -104,7 +104,7 @@ impl Provider {
     fn look_up(&mut self, open: &mut Open) -> Option<Work> {
         let api = Arc::clone(&self.api);
         let policy = api.idempotency.as_ref()?;
-        let place = open.place.clone().filter(|place| place.route.keyed)?;
+        let place = open.place.as_ref().filter(|place| place.route.keyed)?.clone();
         let Some(key) = open.key.clone() else { return self.without_key(open, policy) };
         if let Some((mark, ())) =
             open.struck.key(|fault| (*fault == KeyFault::Ignore).then_some(()))
@@ -140,13 +140,14 @@ impl Provider {
                 Some(Work::Settled(own))
             }
             LookUp::Mismatch { first } => {
-                self.emit_key(open, &key, KeyState::Mismatch, Some(first));
                 let own = self.mismatch(open, policy);
+                self.emit_key(open, &key, KeyState::Mismatch, Some(first));
                 Some(Work::Settled(Own { refuses_key: true, ..own }))
             }
             LookUp::Replay { first, answer } => {
+                let own = self.replay(open, &place, policy, answer);
                 self.emit_key(open, &key, KeyState::Replayed, Some(first));
-                Some(Work::Settled(self.replay(open, &place, policy, answer)))
+                Some(Work::Settled(own))
             }
         }
     }
@@ -247,9 +248,12 @@ impl Provider {
                     !is_new && self.is_anothers(open, ask)
                 }
                 KeyFault::AnyBody => is_replay && self.has_another_body(ask),
-                KeyFault::Mismatch { .. } => matches!(found, LookUp::Mismatch { .. }),
-                KeyFault::Altered { .. } | KeyFault::ReplayStatus { .. } => is_replay,
-                KeyFault::Ignore | KeyFault::RequiredAfter { .. } => false,
+                // Those of an answer strike where the answer is made.
+                KeyFault::Mismatch { .. }
+                | KeyFault::Altered { .. }
+                | KeyFault::ReplayStatus { .. }
+                | KeyFault::Ignore
+                | KeyFault::RequiredAfter { .. } => false,
             };
             if struck {
                 self.emit_strike(open, mark);
@@ -270,29 +274,38 @@ impl Provider {
     }
 
     /// The refusal of a key that came first with another body.
-    fn mismatch(&self, open: &Open, policy: &IdempotencyPolicy) -> Own {
-        let status = open.struck.key(|fault| {
+    fn mismatch(&mut self, open: &Open, policy: &IdempotencyPolicy) -> Own {
+        let own = self.refuse(open, Which::Refusal(&policy.mismatch), None);
+        let struck = open.struck.key(|fault| {
             if let KeyFault::Mismatch { status } = fault { Some(*status) } else { None }
         });
-        let refusal = match status {
-            Some((_, status)) => {
-                Refusal { error: Arc::clone(&policy.mismatch.error), status: Some(status) }
-            }
-            None => policy.mismatch.clone(),
+        let Some((mark, status)) = struck.filter(|(_, status)| *status != own.status) else {
+            return own;
         };
+        self.emit_strike(open, &mark);
+        let refusal = Refusal { error: Arc::clone(&policy.mismatch.error), status: Some(status) };
         self.refuse(open, Which::Refusal(&refusal), None)
     }
 
     /// The stored answer, given again.
-    fn replay(&self, open: &Open, place: &Place, policy: &IdempotencyPolicy, answer: Own) -> Own {
+    fn replay(
+        &mut self,
+        open: &Open,
+        place: &Place,
+        policy: &IdempotencyPolicy,
+        answer: Own,
+    ) -> Own {
         let mut own = Own { replayed: true, usable: false, ..answer };
         own.status = policy.replay_status.unwrap_or(own.status);
         for (name, value) in &policy.replay_headers {
             own.headers.insert(name.clone(), value.clone());
         }
-        for (_, fault) in &open.struck.keys {
-            if let KeyFault::ReplayStatus { status } = fault {
+        for (mark, fault) in &open.struck.keys {
+            if let KeyFault::ReplayStatus { status } = fault
+                && own.status != *status
+            {
                 own.status = *status;
+                self.emit_strike(open, mark);
             }
             if let KeyFault::Altered { field, bits } = fault {
                 let needs: Vec<&str> =
@@ -300,7 +313,10 @@ impl Provider {
                 let field = field.as_deref().or_else(|| malformed::needed(&needs));
                 let other =
                     field.and_then(|field| malformed::with_another(&own.body, field, *bits));
-                own.body = other.unwrap_or(own.body);
+                if let Some(other) = other.filter(|other| *other != own.body) {
+                    own.body = other;
+                    self.emit_strike(open, mark);
+                }
             }
         }
         own
@@ -352,9 +368,5 @@ fn scope<'a>(open: &'a Open, place: &'a Place, policy: &IdempotencyPolicy) -> Ve
 /// canonical body.
 fn fingerprint(open: &Open, place: &Place) -> Digest16 {
     let path = open.call.path.to_string();
-    let mut bytes = Vec::with_capacity(96);
-    for part in [place.route.name.as_bytes(), b"\0", path.as_bytes(), b"\0", &open.canonical.0] {
-        bytes.extend_from_slice(part);
-    }
-    Digest16::of(&bytes)
+    Digest16::of_parts([place.route.name.as_bytes(), path.as_bytes(), &open.canonical.0])
 }

@@ -25,7 +25,8 @@ pub(super) struct Limits {
     quota: Option<Limiter>,
     scope: LimitScope,
     cost: Cost,
-    bans: BTreeMap<Arc<str>, Refusals>,
+    /// By rule, and who has been refused.
+    bans: BTreeMap<(Arc<str>, Arc<str>), Refusals>,
     /// The next request of a neighbour, by whose limit it shares.
     neighbours: BTreeMap<Arc<str>, u64>,
 }
@@ -94,11 +95,11 @@ impl Limits {
     /// Lets a request through at this rate, or does not; both limiters agree before either is taken from.
     fn admit(&mut self, rate: Rate, who: &Arc<str>, (cost, now_us): (u64, u64)) -> Said {
         let window_us = if self.limit.algorithm().has_period { rate.per_us } else { 0 };
-        let mut limited = self.limit.look(rate, who, (cost, now_us));
         let Some(quota) = &mut self.quota else {
-            limited = self.limit.admit_at(rate, who, (cost, now_us));
+            let limited = self.limit.admit_at(rate, who, (cost, now_us));
             return Said { deciding: limited, told: vec![told(limited, window_us)] };
         };
+        let mut limited = self.limit.look(rate, who, (cost, now_us));
         let own = quota.rate();
         let mut counted = quota.look(own, who, (cost, now_us));
         if limited.admitted && counted.admitted {
@@ -146,10 +147,11 @@ impl Limits {
     }
 
     /// Counts a refusal, and bans who has had too many.
-    fn refused(&mut self, who: Arc<str>, struck: &Struck, now_us: u64) {
-        for (_, fault) in &struck.limits {
+    fn refused(&mut self, who: &Arc<str>, struck: &Struck, now_us: u64) {
+        for (mark, fault) in &struck.limits {
             let LimitFault::Ban { after, within_us, for_us, .. } = fault else { continue };
-            let refusals = self.bans.entry(Arc::clone(&who)).or_default();
+            let by_whom = (Arc::clone(&mark.rule), Arc::clone(who));
+            let refusals = self.bans.entry(by_whom).or_default();
             refusals.at_us.push_back(now_us);
             while refusals
                 .at_us
@@ -165,8 +167,14 @@ impl Limits {
         }
     }
 
-    fn is_banned(&self, who: &str, now_us: u64) -> bool {
-        self.bans.get(who).is_some_and(|refusals| now_us < refusals.banned_until_us)
+    /// The ban of this request that lasts, and whether it resets connections.
+    fn ban(&self, open: &Open) -> Option<(Mark, bool)> {
+        let who = self.banned(open);
+        open.struck.limits.iter().find_map(|(mark, fault)| {
+            let LimitFault::Ban { resets, .. } = fault else { return None };
+            let refusals = self.bans.get(&(Arc::clone(&mark.rule), Arc::clone(&who)))?;
+            (open.now_us < refusals.banned_until_us).then(|| (mark.clone(), *resets))
+        })
     }
 }
 
@@ -178,13 +186,10 @@ fn told(admission: Admission, window_us: u64) -> Told {
 impl Provider {
     /// Turns the banned away.
     pub(super) fn turn_away(&mut self, open: &mut Open) -> Option<Next> {
-        let (mark, resets) = open.struck.limit(|fault| {
-            if let LimitFault::Ban { resets, .. } = fault { Some(*resets) } else { None }
-        })?;
-        let limits = self.limits.as_ref()?;
-        if !limits.is_banned(&limits.banned(open), open.now_us) {
+        if open.struck.limits.is_empty() {
             return None;
         }
+        let (mark, resets) = self.limits.as_ref()?.ban(open)?;
         self.emit_strike(open, &mark);
         let ending = if resets {
             Ending::Cut { after_bytes: None, then: End::Rst }
@@ -216,7 +221,7 @@ impl Provider {
             open.counted = Some(who);
         } else {
             let banned = limits.banned(open);
-            limits.refused(banned, &open.struck, open.now_us);
+            limits.refused(&banned, &open.struck, open.now_us);
         }
         let scope = limits.scope;
         if let Some((mark, ..)) = &tightened {

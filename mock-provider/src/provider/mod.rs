@@ -97,6 +97,8 @@ pub struct Provider {
     pending: usize,
     last_id: ExchangeId,
     first_request_us: Option<u64>,
+    /// Of the first one over TLS.
+    first_connection_us: Option<u64>,
     seed: Seed,
     ids: RuleKey,
     events: Vec<Event>,
@@ -137,6 +139,7 @@ impl Provider {
             pending: 0,
             last_id: 0,
             first_request_us: None,
+            first_connection_us: None,
             ids: RuleKey::new(seed, "#ids"),
             seed,
             events: Vec::new(),
@@ -252,13 +255,13 @@ impl Provider {
         self.client_strikes.push(ClientStrike {
             operation: Arc::clone(&place.operation),
             submit: place.submit,
-            mid_body: mark.at == Point::MidBody.name(),
+            mid_body: mark.is_at(Point::MidBody),
             does,
         });
         self.emit_strike(open, &mark);
         match does {
             ClientFault::Kill => return Some(mark),
-            ClientFault::Pause { .. } if mark.at == Point::MidBody.name() => {
+            ClientFault::Pause { .. } if mark.is_at(Point::MidBody) => {
                 open.struck.halved = true;
             }
             ClientFault::Pause { .. } => {
@@ -331,7 +334,7 @@ impl Provider {
             operation: open.place.as_ref().map(|place| Arc::clone(&place.operation)),
             rule: Arc::clone(&mark.rule),
             fault: mark.fault.into(),
-            at: Some(mark.at.into()),
+            at: Some(mark.at.name().into()),
             scheduled: mark.scheduled,
             detail: mark.detail.clone(),
         };

@@ -18,6 +18,10 @@ use crate::units::in_words_exactly;
 /// then, in microseconds.
 pub(super) const STRUCK_WITHIN_US: u64 = 10_000;
 
+/// The pause between the halves of a body over which the client is struck: it is asleep when the second
+/// comes.
+const HALF_PAUSE_US: u64 = 2 * STRUCK_WITHIN_US;
+
 /// The strikes on one request, folded.
 #[derive(Debug, Default)]
 pub(super) struct Struck {
@@ -63,7 +67,42 @@ pub(super) struct Mark {
     pub(super) fault: &'static str,
     pub(super) detail: String,
     pub(super) scheduled: bool,
-    pub(super) at: &'static str,
+    pub(super) at: MarkedAt,
+}
+
+/// Where somebody struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MarkedAt {
+    /// At a point of the request's life.
+    Point(Point),
+    /// Between head and body.
+    Head,
+    /// Between the pieces of the body.
+    Chunk,
+}
+
+impl MarkedAt {
+    /// The word in the trace.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Point(point) => point.name(),
+            Self::Head => "head",
+            Self::Chunk => "chunk",
+        }
+    }
+}
+
+impl From<Point> for MarkedAt {
+    fn from(point: Point) -> Self {
+        Self::Point(point)
+    }
+}
+
+impl Mark {
+    /// True when it struck at this point.
+    pub(super) fn is_at(&self, point: Point) -> bool {
+        self.at == MarkedAt::Point(point)
+    }
 }
 
 impl Struck {
@@ -78,7 +117,7 @@ impl Struck {
     }
 
     fn take(&mut self, strike: Strike) {
-        let mark = |at, detail| Mark {
+        let mark = |at: MarkedAt, detail| Mark {
             rule: Arc::clone(&strike.rule),
             fault: strike.fault.name,
             detail,
@@ -88,10 +127,10 @@ impl Struck {
         match strike.action {
             Action::Delay { at, micros } => {
                 let (delay, name) = match at {
-                    DelayPoint::BeforeCommit => (&mut self.before, "before_commit"),
-                    DelayPoint::AfterCommit => (&mut self.after, "after_commit"),
-                    DelayPoint::Head => (&mut self.head, "head"),
-                    DelayPoint::Chunk => (&mut self.chunk, "chunk"),
+                    DelayPoint::BeforeCommit => (&mut self.before, Point::BeforeCommit.into()),
+                    DelayPoint::AfterCommit => (&mut self.after, Point::AfterCommit.into()),
+                    DelayPoint::Head => (&mut self.head, MarkedAt::Head),
+                    DelayPoint::Chunk => (&mut self.chunk, MarkedAt::Chunk),
                 };
                 delay.total_us = delay.total_us.saturating_add(micros);
                 delay.marks.push(mark(name, format!("+{}", in_words_exactly(micros))));
@@ -99,28 +138,28 @@ impl Struck {
             Action::Drip { bytes, every_us } => {
                 let pace =
                     Pace { bytes: usize::try_from(bytes).unwrap_or(usize::MAX).max(1), every_us };
-                self.drip = Some((mark("mid_body", strike.detail.clone()), pace));
+                self.drip = Some((mark(Point::MidBody.into(), strike.detail.clone()), pace));
             }
             Action::Key(fault) => {
-                self.keys.push((mark("before_commit", strike.detail.clone()), fault));
+                self.keys.push((mark(Point::BeforeCommit.into(), strike.detail.clone()), fault));
             }
             Action::Limit(fault) => {
-                self.limits.push((mark("throttling", strike.detail.clone()), fault));
+                self.limits.push((mark(Point::Throttling.into(), strike.detail.clone()), fault));
             }
             Action::Duplicate { times, apart_us } => {
-                let mark = mark("accept", strike.detail.clone());
+                let mark = mark(Point::Accept.into(), strike.detail.clone());
                 self.duplicates.push((mark, times, apart_us));
             }
             Action::Client { at, does } => {
-                self.client = Some((mark(at.name(), strike.detail.clone()), at, does));
+                self.client = Some((mark(at.into(), strike.detail.clone()), at, does));
             }
             // A plan turns these into ends, or into nothing.
             Action::Door(_) => {}
             Action::End { at, ending: Ending::Interim(head) } => {
-                self.interim = Some(Box::new((mark(at.name(), strike.detail.clone()), head)));
+                self.interim = Some(Box::new((mark(at.into(), strike.detail.clone()), head)));
             }
             Action::End { at, ending } => {
-                let mark = mark(at.name(), strike.detail.clone());
+                let mark = mark(at.into(), strike.detail.clone());
                 self.ending = Some(Box::new((mark, at, ending)));
             }
         }
@@ -135,7 +174,7 @@ impl Struck {
             && substitute.status.is_some_and(throttles)
         {
             *point = Point::Throttling;
-            mark.at = Point::Throttling.name();
+            mark.at = Point::Throttling.into();
         }
     }
 
@@ -203,7 +242,13 @@ impl Struck {
                 let lengths = stream.chunks(pace.bytes).map(<[u8]>::len).collect();
                 Pieces { lengths, every_us: pace.every_us }
             }
-            None => Pieces { lengths: sse::pieces(stream), every_us: self.chunk.total_us },
+            None => {
+                let (lengths, every_us) = (sse::pieces(stream), self.chunk.total_us);
+                if self.halved && every_us < HALF_PAUSE_US {
+                    return Pieces { lengths: in_halves(&lengths), every_us: HALF_PAUSE_US };
+                }
+                Pieces { lengths, every_us }
+            }
         }
     }
 
@@ -212,8 +257,7 @@ impl Struck {
         match &self.drip {
             Some((_, pace)) => Some(*pace),
             None if self.halved => {
-                // The client is struck over the first half and asleep when the second comes.
-                Some(Pace { bytes: length.div_ceil(2).max(1), every_us: 2 * STRUCK_WITHIN_US })
+                Some(Pace { bytes: length.div_ceil(2).max(1), every_us: HALF_PAUSE_US })
             }
             None if self.chunk.total_us > 0 => {
                 Some(Pace { bytes: length.div_ceil(CHUNKS).max(1), every_us: self.chunk.total_us })
@@ -221,4 +265,10 @@ impl Struck {
             None => None,
         }
     }
+}
+
+/// Pieces as two: what comes before the client is struck, and what comes after.
+fn in_halves(lengths: &[usize]) -> Vec<usize> {
+    let (first, second) = lengths.split_at(lengths.len().div_ceil(2));
+    [first, second].map(|half| half.iter().sum()).into_iter().filter(|bytes| *bytes > 0).collect()
 }

@@ -730,3 +730,22 @@ fn a_client_that_is_to_stand_still_does_so_before_the_provider_goes_on() {
     assert_eq!(pace.bytes, answer.body.len().div_ceil(2));
     assert!(bench.provider.take_client_strikes()[0].mid_body);
 }
+
+#[test]
+fn time_begins_with_the_first_request_also_where_a_handshake_came_long_before() {
+    use crate::fault::{Door, Greeting};
+    let greets = Rule {
+        name: "expired".into(),
+        when: When { during_us: Some((0, 1_000_000)), ..When::default() },
+        faults: vec![Arc::new(Does(Action::Door(Door::Greets(Greeting::Expired))))],
+    };
+    let mut bench = Bench::new(vec![greets, away(0, 1)]);
+    assert_eq!(bench.provider.greeting(5_000_000), Some(Greeting::Expired));
+    assert_eq!(bench.provider.greeting(6_000_000), None);
+    assert_eq!(bench.provider.listening(6_000_000), Listening::ALWAYS);
+    bench.now = 9_000_000;
+    bench.charge("order-1", None);
+    let closed = Listening { open: false, until_us: Some(10_000_000) };
+    assert_eq!(bench.provider.listening(9_500_000), closed);
+    assert_eq!(bench.provider.greeting(9_500_000), None, "which it met before its request");
+}

@@ -44,8 +44,8 @@ pub(super) fn agrees(
     Ok(())
 }
 
-/// Looks ahead on the limiter: what it published comes true, to the microsecond. Time runs backwards
-/// afterwards, so meters are copied by asking a fresh look each.
+/// Asks the limiter about other requests at the same moment: what it published is what passes. A look takes
+/// nothing, so one limiter can be asked as often as there is something to compare.
 fn keeps_its_word(
     limiter: &mut Limiter,
     who: &Arc<str>,

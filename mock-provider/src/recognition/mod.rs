@@ -408,13 +408,8 @@ fn read_token(token: &str) -> Option<(&str, u32)> {
 
 /// What two attempts of one operation have in common: method, path with query, and canonical body.
 fn fingerprint(evidence: &Evidence<'_>) -> Digest16 {
-    let mut bytes = Vec::with_capacity(128);
-    bytes.extend_from_slice(evidence.method.as_str().as_bytes());
-    bytes.push(0);
-    bytes.extend_from_slice(evidence.rest.as_bytes());
-    bytes.push(0);
-    bytes.extend_from_slice(&evidence.canonical.0);
-    Digest16::of(&bytes)
+    let (method, target) = (evidence.method.as_str().as_bytes(), evidence.rest.as_bytes());
+    Digest16::of_parts([method, target, &evidence.canonical.0])
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! the trace is the order of the decisions.
 
 use std::any::Any;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -39,6 +40,10 @@ pub(super) struct Core<H> {
     changed: Notify,
     tasks: Mutex<JoinSet<()>>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+    /// Why nobody can be let in any more.
+    deaf: Mutex<Option<io::Error>>,
+    /// Told when that happens.
+    pub(super) deafened: Arc<Notify>,
 }
 
 impl<H: Handler> Core<H> {
@@ -56,6 +61,8 @@ impl<H: Handler> Core<H> {
             changed: Notify::new(),
             tasks: Mutex::new(JoinSet::new()),
             panic: Mutex::new(None),
+            deaf: Mutex::new(None),
+            deafened: Arc::new(Notify::new()),
         }
     }
 
@@ -116,6 +123,22 @@ impl<H: Handler> Core<H> {
     /// The panic of a task, if one panicked.
     pub(super) fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
         lock(&self.panic).take()
+    }
+
+    /// The door cannot be opened or closed as it should.
+    pub(super) fn deafen(&self, error: io::Error) {
+        lock(&self.deaf).get_or_insert(error);
+        self.deafened.notify_one();
+    }
+
+    /// True when nobody can be let in any more.
+    pub(super) fn is_deaf(&self) -> bool {
+        lock(&self.deaf).is_some()
+    }
+
+    /// Why nobody could be let in any more, if that happened.
+    pub(super) fn take_deafness(&self) -> Option<io::Error> {
+        lock(&self.deaf).take()
     }
 
     /// True when nothing is pending, open or spawned.

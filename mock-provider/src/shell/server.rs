@@ -71,6 +71,15 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// The place that a fault had left for a while is taken.
+    #[error(
+        "the provider was closed for a while by a fault and cannot listen again; let no other program take its port meanwhile"
+    )]
+    Deaf {
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// Something else.
     #[error("cannot listen on `127.0.0.1:{port}`")]
     Listen {
@@ -83,13 +92,14 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    fn of(port: u16, source: io::Error) -> Self {
-        if source.kind() == io::ErrorKind::AddrInUse {
-            Self::PortInUse { port, source }
-        } else if source.kind() == io::ErrorKind::PermissionDenied {
-            Self::PortForbidden { port, source }
-        } else {
-            Self::Listen { port, source }
+    fn of(transport: Transport, port: u16, source: io::Error) -> Self {
+        match (transport, source.kind()) {
+            (Transport::Unix | Transport::Memory, _) => Self::Socket { source },
+            (Transport::Tcp, io::ErrorKind::AddrInUse) => Self::PortInUse { port, source },
+            (Transport::Tcp, io::ErrorKind::PermissionDenied) => {
+                Self::PortForbidden { port, source }
+            }
+            (Transport::Tcp, _) => Self::Listen { port, source },
         }
     }
 }
@@ -105,9 +115,7 @@ impl<H: Handler> Server<H> {
         clock: Clock,
         sink: Arc<dyn Sink>,
     ) -> Result<Self, ServeError> {
-        let port = port.unwrap_or(0);
-        let listening = Listener::open(Transport::Tcp, port).await;
-        let listening = listening.map_err(|source| ServeError::of(port, source))?;
+        let listening = open(Transport::Tcp, port.unwrap_or(0)).await?;
         Ok(Self::serve(handler, listening, (clock, sink), None))
     }
 
@@ -124,9 +132,7 @@ impl<H: Handler> Server<H> {
         sink: Arc<dyn Sink>,
         authority: Arc<crate::shell::tls::Authority>,
     ) -> Result<Self, ServeError> {
-        let port = port.unwrap_or(0);
-        let listening = Listener::open(transport, port).await;
-        let listening = listening.map_err(|source| ServeError::of(port, source))?;
+        let listening = open(transport, port.unwrap_or(0)).await?;
         Ok(Self::serve(handler, listening, (clock, sink), Some(authority)))
     }
 
@@ -150,10 +156,7 @@ impl<H: Handler> Server<H> {
         clock: Clock,
         sink: Arc<dyn Sink>,
     ) -> Result<Self, ServeError> {
-        let listening = Listener::open(transport, 0).await.map_err(|source| match transport {
-            Transport::Tcp => ServeError::of(0, source),
-            Transport::Unix | Transport::Memory => ServeError::Socket { source },
-        })?;
+        let listening = open(transport, 0).await?;
         Ok(Self::serve(handler, listening, (clock, sink), None))
     }
 
@@ -206,9 +209,12 @@ impl<H: Handler> Server<H> {
     /// Ends it: no new connections, open ones are closed, and what is still open is finished as ended
     /// by the provider.
     ///
+    /// # Errors
+    /// If a fault had closed the door and it could not be opened again.
+    ///
     /// # Panics
     /// If a connection's task has panicked, with that panic.
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(mut self) -> Result<(), ServeError> {
         self.core.stop();
         if let Some(stop) = self.stop.take() {
             // The task that accepts ends before it is told only by a panic, which comes to light below.
@@ -220,6 +226,14 @@ impl<H: Handler> Server<H> {
         if let Some(panic) = self.core.take_panic() {
             std::panic::resume_unwind(panic);
         }
+        self.core.take_deafness().map_or(Ok(()), |source| Err(ServeError::Deaf { source }))
+    }
+
+    /// Comes to an end when nobody can be let in any more, because a door that a fault had closed cannot be
+    /// opened again; [`Server::shutdown`] tells why. Belongs to whoever asks first.
+    pub fn deafened(&self) -> impl Future<Output = ()> + Send + 'static {
+        let deafened = Arc::clone(&self.core.deafened);
+        async move { deafened.notified().await }
     }
 }
 
@@ -236,6 +250,11 @@ impl<H: Handler> fmt::Debug for Server<H> {
     }
 }
 
+/// Begins to listen; `port` matters over TCP alone.
+async fn open(transport: Transport, port: u16) -> Result<(Listener, Endpoint), ServeError> {
+    Listener::open(transport, port).await.map_err(|source| ServeError::of(transport, port, source))
+}
+
 /// Greets a connection, if that is to be done, and serves it until it ends.
 async fn serve<H: Handler>(core: Arc<Core<H>>, stream: Accepted, number: u64, tls: Tls) {
     #[cfg(feature = "tls")]
@@ -243,7 +262,6 @@ async fn serve<H: Handler>(core: Arc<Core<H>>, stream: Accepted, number: u64, tl
         None => stream,
         Some(authority) => {
             let greeting = core.call(|handler| handler.greeting(core.clock.now_us()));
-            core.arrived();
             match authority.greet(stream, greeting).await {
                 Ok(stream) => stream,
                 Err(error) => {
@@ -259,16 +277,25 @@ async fn serve<H: Handler>(core: Arc<Core<H>>, stream: Accepted, number: u64, tl
     connection::serve(core, stream, number).await;
 }
 
+/// Nobody listens any more, nor will.
+const SHUT_FOR_GOOD: Listening = Listening { open: false, until_us: None };
+
 /// Opens or closes the door as it is to stand now.
 fn mind_the_door<H: Handler>(core: &Core<H>, listener: &mut Listener) -> Listening {
     if !core.minds_the_door {
         return Listening::ALWAYS;
     }
-    let listening = core.call(|handler| handler.listening(core.clock.now_us()));
-    if let Err(error) = listener.turn(listening) {
-        tracing::warn!(%error, "the provider could not begin or stop to listen");
+    if core.is_deaf() {
+        return SHUT_FOR_GOOD;
     }
-    listening
+    let listening = core.call(|handler| handler.listening(core.clock.now_us()));
+    match listener.turn(listening) {
+        Ok(()) => listening,
+        Err(error) => {
+            core.deafen(error);
+            SHUT_FOR_GOOD
+        }
+    }
 }
 
 /// Accepts connections until it is told to stop, then ends them.

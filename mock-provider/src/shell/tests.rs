@@ -320,7 +320,7 @@ async fn a_plain_answer_is_these_bytes_and_the_connection_lives_on() {
         ]
     );
     assert_eq!(stage.sink.0.lock().unwrap().len(), said.len(), "each event reached the sink");
-    stage.server.shutdown().await;
+    stage.server.shutdown().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -747,7 +747,7 @@ async fn a_shutdown_finishes_what_is_open() {
     idle.get("/b").await;
     idle.expect(&ok(5, "plain")).await;
     let Stage { server, sink, clock } = stage;
-    server.shutdown().await;
+    server.shutdown().await.unwrap();
     assert_eq!(clock.now_us(), 0, "nothing is waited for");
     assert_eq!(raw.rest().await.0, "");
     assert_eq!(idle.rest().await, (String::new(), Saw::Fin));

@@ -61,12 +61,13 @@ impl Authority {
     /// If the machine has no randomness for keys.
     pub fn new() -> Result<Self, TlsError> {
         let (own, stranger) = (issuer("brownout")?, issuer("somebody else")?);
+        let key = KeyPair::generate()?;
         Ok(Self {
             pem: own.pem(),
-            good: acceptor(&own, &HERE, 2120)?,
-            expired: acceptor(&own, &HERE, 2021)?,
-            wrong_host: acceptor(&own, &[ELSEWHERE], 2120)?,
-            untrusted: acceptor(&stranger, &HERE, 2120)?,
+            good: acceptor(&own, &key, &HERE, 2120)?,
+            expired: acceptor(&own, &key, &HERE, 2021)?,
+            wrong_host: acceptor(&own, &key, &[ELSEWHERE], 2120)?,
+            untrusted: acceptor(&stranger, &key, &HERE, 2120)?,
         })
     }
 
@@ -110,7 +111,12 @@ fn issuer(name: &str) -> Result<Issuer, TlsError> {
 }
 
 /// A server that shows a certificate for these names, valid from 2020 to that year.
-fn acceptor(issuer: &Issuer, names: &[&str], until: i32) -> Result<TlsAcceptor, TlsError> {
+fn acceptor(
+    issuer: &Issuer,
+    key: &KeyPair,
+    names: &[&str],
+    until: i32,
+) -> Result<TlsAcceptor, TlsError> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "the mock provider");
@@ -119,8 +125,7 @@ fn acceptor(issuer: &Issuer, names: &[&str], until: i32) -> Result<TlsAcceptor, 
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = date_time_ymd(until, 1, 1);
-    let key = KeyPair::generate()?;
-    let certificate = params.signed_by(&key, issuer)?;
+    let certificate = params.signed_by(key, issuer)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)

@@ -379,11 +379,7 @@ impl<H: Handler> State<H> {
             return Poll::Ready(Err(cut_off()));
         }
         if let Some(front) = self.armed.front_mut() {
-            while !front.interim.is_empty() {
-                let stream = Pin::new(&mut self.stream);
-                let written = ready!(stream.poll_write(cx, &front.interim))?;
-                front.interim.advance(written.max(1));
-            }
+            ready!(write_all(&mut self.stream, cx, &mut front.interim))?;
         }
         if let Some(front) = self.armed.front_mut()
             && !front.head_over
@@ -395,11 +391,7 @@ impl<H: Handler> State<H> {
                 return Poll::Ready(Ok((bytes.len(), Wrote::Some)));
             };
             front.open.head_at_us.get_or_insert(before_us);
-            while !head.left.is_empty() {
-                let stream = Pin::new(&mut self.stream);
-                let written = ready!(stream.poll_write(cx, &head.left))?;
-                head.left.advance(written);
-            }
+            ready!(write_all(&mut self.stream, cx, &mut head.left))?;
             front.head_over = true;
             return Poll::Ready(Ok((end, self.settle(before_us))));
         }
@@ -459,6 +451,21 @@ impl Closed {
     }
 }
 
+/// Writes all of these bytes; a stream that takes none of them is over.
+fn write_all(
+    stream: &mut (impl AsyncWrite + Unpin),
+    cx: &mut Context<'_>,
+    left: &mut Bytes,
+) -> Poll<io::Result<()>> {
+    while !left.is_empty() {
+        match ready!(Pin::new(&mut *stream).poll_write(cx, left))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => left.advance(written),
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
 /// How a client ended its side that cannot be read from any more. Many close without a word of TLS.
 fn how_ended(error: &io::Error) -> End {
     if error.kind() == io::ErrorKind::UnexpectedEof { End::Fin } else { End::Rst }
@@ -498,5 +505,44 @@ impl<H: Handler> AsyncWrite for WireIo<H> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes at a time, until it is over.
+    struct Slow(usize);
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(self.0.min(bytes.len())))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_stream_that_takes_nothing_any_more_ends_the_writing() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut left = Bytes::from_static(b"head");
+        assert!(matches!(write_all(&mut Slow(3), &mut cx, &mut left), Poll::Ready(Ok(()))));
+        let mut left = Bytes::from_static(b"head");
+        let Poll::Ready(Err(error)) = write_all(&mut Slow(0), &mut cx, &mut left) else {
+            panic!("it is over");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+        assert_eq!(left.len(), 4);
     }
 }

@@ -152,3 +152,22 @@ async fn half_a_close_in_the_middle_of_the_body_shows_the_beginning() {
     let sent = stage.responses().await;
     assert!(!sent[0].complete, "{:?}", sent[0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_door_that_cannot_be_opened_again_is_an_error_of_the_run() {
+    let stage = Stage::when("during: {from: 1s, to: 3s}", "refuse").await;
+    let mut open = stage.connect().await;
+    open.charge().await;
+    open.answer().await;
+    let deafened = stage.server.deafened();
+    stage.clock.sleep_until_us(2_000 * MS).await;
+    stage.settle().await;
+    // Another program takes the port while nobody listens there.
+    let other = tokio::net::TcpSocket::new_v4().expect("a socket");
+    other.set_reuseaddr(true).expect("an option");
+    other.bind(stage.server.addr()).expect("nobody listens");
+    let _other = other.listen(1).expect("nobody listens");
+    deafened.await;
+    let error = stage.server.shutdown().await.expect_err("nobody was let in any more");
+    assert!(error.to_string().contains("cannot listen again"), "{error}");
+}

@@ -1,5 +1,6 @@
 //! What a provider does to idempotency keys, seen by a client that knows bytes only.
 
+use brownout_provider::event::EventKind;
 use serde_json::Value;
 
 use super::stage::{Answer, Raw, Stage, charge};
@@ -221,5 +222,23 @@ async fn of_a_hundred_at_once_one_charges_where_keys_are_honored() {
         (format!("{slow}  - {{name: late, inject: late_key}}\n"), (100, 0, 100)),
     ] {
         assert_eq!(race(&rules).await, charged_conflicts_effects, "{rules}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_nothing_about_an_answer_does_not_strike() {
+    for (fault, cents, strikes) in [
+        ("replay_status: {code: 208}", 5, 1),
+        ("replay_altered: {field: /amount}", 5, 1),
+        ("replay_altered: {field: /no_such_field}", 5, 0),
+        ("mismatch_rejected: {code: 409}", 7, 1),
+        // What this API says by itself.
+        ("mismatch_rejected: {code: 422}", 7, 0),
+    ] {
+        let stage = Stage::always(fault).await;
+        ask_all(&stage, &[(0, keyed("sk", "k-1", 5)), (1, keyed("sk", "k-1", cents))]).await;
+        let struck = stage.events().await.into_iter();
+        let struck = struck.filter(|event| matches!(event.kind, EventKind::FaultInjected(_)));
+        assert_eq!(struck.count(), strikes, "{fault}");
     }
 }

@@ -323,3 +323,14 @@ async fn a_neighbour_uses_up_what_all_share() {
         assert!(stage.clock.now_us() < Duration::from_secs(2).as_micros().try_into().unwrap());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_of_two_bans_counts_a_refusal_once() {
+    let policy = "rate_limit: {limit: 1, per: 1s}";
+    let ban = |name: &str, after: u32| {
+        format!("  - {{name: {name}, inject: {{ban: {{after: {after}, within: 5s, for: 10s}}}}}}\n")
+    };
+    let stage = Stage::limited(policy, &[ban("soon", 3), ban("late", 4)].concat()).await;
+    let seen = statuses(&stage, &[0, 0, 100, 200, 300]).await;
+    assert_eq!(seen, ["201", "429", "429", "429", "403"]);
+}

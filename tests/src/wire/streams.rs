@@ -370,3 +370,16 @@ async fn faults_that_know_nothing_of_streams_strike_them_as_well() {
     ask_chat(&mut raw).await;
     assert_eq!(raw.answer().await.status(), "503");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stands_still_over_a_stream_has_half_of_it() {
+    let stage = stage("create_chat_completion", "pause_client: {for: 1s, at: mid_body}").await;
+    let mut raw = stage.connect().await;
+    ask_chat(&mut raw).await;
+    let (halves, ended) = stream(&mut raw).await;
+    assert_eq!((halves.len(), ended), (2, Ended::InOrder));
+    let (first, second) = (sse::events(&halves[0]).len(), sse::events(&halves[1]).len());
+    assert!(first > 1 && second > 1, "{first} and {second} events");
+    // Whoever drives the client needs a moment between them.
+    assert_eq!(stage.clock.now_us() / MS, 20);
+}

@@ -29,9 +29,6 @@ use crate::report::baseline::{Compared, Known, Stale};
 use crate::report::{Entry, PlacedDiagnostic, Report, diagnostics};
 use crate::verdict::{InvariantVerdict, Verdict};
 
-/// How a file without content is told of.
-const EMPTY: &str = "the file is empty";
-
 /// What an empty baseline is told.
 const START: &str = "a baseline with nothing in it reads `{version: 1, known: []}`; each entry under \
                      `known` has a `scenario`, an `invariant`, a `reason` and a `date`";
@@ -99,9 +96,7 @@ pub fn read(path: &Path, terminal: Terminal) -> Result<Baseline, Refusal> {
 fn parse(file: &str, bytes: &[u8]) -> Result<Baseline, Box<(Source, Vec<Diagnostic>)>> {
     let document = Document::parse(file, bytes).map_err(|refusal| {
         let mut refusal = *refusal;
-        if let [only] = &mut refusal.diagnostics[..]
-            && only.message == EMPTY
-        {
+        if let Some(only) = refusal.diagnostics.first_mut().filter(|_| refusal.is_empty) {
             // Whoever starts a baseline with an empty file wants to see what one looks like.
             only.cure = Some(START.to_owned());
         }

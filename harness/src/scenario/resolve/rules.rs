@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brownout_provider::document::{At, Named, OneOrMany};
-use brownout_provider::fault::{Door, Fault, Group, registry};
+use brownout_provider::fault::{Action, Door, Fault, Group, LimitFault, registry};
 use brownout_provider::rule::{Rule, Selector, When};
 
 use super::entry::{Registry, known};
+use super::survive::action;
 use super::when::{self, Context};
 use super::workload::check_route;
 use crate::scenario::later;
@@ -76,13 +77,30 @@ fn one_rule(raw: &RawRule, context: &Context<'_>, at: &At<'_>) -> Option<Rule> {
     if faults.iter().any(|fault| fault.door().is_some()) {
         at_the_door(&faults, &when, context, at);
     }
+    let bans =
+        |fault: &Arc<dyn Fault>| matches!(action(&**fault), Action::Limit(LimitFault::Ban { .. }));
+    if when != time_alone(&when) && faults.iter().any(bans) {
+        at.key("when").note(
+            "`ban` counts the refusals of these requests alone, and bans no others",
+            |d| {
+                d.key().cure(
+                    "say `provider` and `during` alone, to ban whoever is refused from everything",
+                )
+            },
+        );
+    }
     Some(Rule { name: Arc::from(name?), when, faults })
+}
+
+/// The conditions that tell no request from another.
+fn time_alone(when: &When) -> When {
+    When { provider: when.provider.clone(), during_us: when.during_us, ..When::default() }
 }
 
 /// Reports what makes no sense of a rule that strikes before any request is known.
 fn at_the_door(faults: &[Arc<dyn Fault>], when: &When, context: &Context<'_>, at: &At<'_>) {
-    let known =
-        When { provider: when.provider.clone(), during_us: when.during_us, ..When::default() };
+    // What knows time alone reports a route by itself.
+    let known = When { route: when.route.clone(), ..time_alone(when) };
     let name = faults.iter().find(|fault| fault.door().is_some()).map_or("", |it| it.kind().name);
     if *when != known {
         at.key("when").error(format!("`{name}` strikes before any request is known"), |d| {

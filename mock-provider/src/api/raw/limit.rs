@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::document::ScalarOr;
+use crate::hint::LimitHeaders;
 use crate::rate_limit::{Algorithm, registry};
 use crate::units::Period;
 
@@ -34,7 +35,7 @@ pub struct RawRateLimit {
     /// A second limit over a longer time, such as a day, counted in a fixed window.
     pub quota: Option<RawQuota>,
     /// The headers that tell of the limit, by a common dialect, instead of those of the API.
-    pub headers: Option<LimitDialect>,
+    pub headers: Option<LimitHeaders>,
 }
 
 /// What a request costs, by a field of its body: tokens, for example.
@@ -97,24 +98,4 @@ pub enum RawLimitScope {
     Global,
     /// All requests to one route.
     Route,
-}
-
-/// Headers that tell of a limit, by a common dialect.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitDialect {
-    /// None.
-    None,
-    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since 1970).
-    XRatelimit,
-    /// `RateLimit-Policy` and `RateLimit` as in draft 11 of the HTTP API working group.
-    Ratelimit,
-    /// `x-ratelimit-limit-requests` and the like (`-tokens` where a field says the cost), with the reset as
-    /// a duration: `6m0s`.
-    Openai,
-    /// `anthropic-ratelimit-requests-limit` and the like (`-tokens-` where a field says the cost), with the
-    /// reset as a date in RFC 3339.
-    Anthropic,
-    /// `x-ratelimit-limit`, `-remaining`, `-used`, `-reset` (seconds since 1970) and `-resource`.
-    Github,
 }

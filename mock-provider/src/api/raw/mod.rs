@@ -13,10 +13,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::document::{OneOrMany, ScalarOr};
-use crate::hint::ResetForm;
+use crate::hint::{LimitHeaders, ResetForm};
 use crate::units::Period;
 
-pub use limit::{LimitDialect, RawCost, RawLimitAlgorithm, RawLimitScope, RawQuota, RawRateLimit};
+pub use limit::{RawCost, RawLimitAlgorithm, RawLimitScope, RawQuota, RawRateLimit};
 
 /// An API: what a provider offers, does and answers.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -47,7 +47,7 @@ pub struct RawApi {
     /// A limit on requests; left out for none.
     pub rate_limit: Option<RawRateLimit>,
     /// The headers that tell of the limit: a dialect's name, or headers and their templates.
-    pub limit_headers: Option<ScalarOr<LimitDialect, BTreeMap<String, String>>>,
+    pub limit_headers: Option<ScalarOr<LimitHeaders, BTreeMap<String, String>>>,
     /// The errors.
     pub errors: Option<RawErrors>,
     /// Which answers are permanent, throttling or transient.

@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 
 use super::super::limit::{Cost, LIMIT_NAMES, LimitScope, RateLimitPolicy};
 use super::super::policy::HeaderTemplate;
-use super::super::raw::{LimitDialect, RawApi, RawCost, RawLimitScope, RawQuota, RawRateLimit};
+use super::super::raw::{RawApi, RawCost, RawLimitScope, RawQuota, RawRateLimit};
 use super::{header_templates, pointer, required};
 use crate::document::{At, ScalarOr};
+use crate::hint::LimitHeaders;
 use crate::rate_limit::{Rate, registry};
-use crate::units::Period;
-
-/// A day in microseconds.
-const DAY_US: u64 = 24 * 3600 * 1_000_000;
+use crate::units::{DAY_US, Period};
 
 pub(super) fn rate_limit(raw: &RawRateLimit, at: &At<'_>) -> Option<RateLimitPolicy> {
     let limit = required(raw.limit, "limit", at)?;
@@ -96,36 +94,10 @@ pub(super) fn limit_headers(raw: &RawApi, at: &At<'_>) -> Vec<HeaderTemplate> {
     }
 }
 
-fn of_dialect(dialect: LimitDialect, unit: &str, at: &At<'_>) -> Vec<HeaderTemplate> {
-    let pairs: &[(&str, &str)] = match dialect {
-        LimitDialect::None => &[],
-        LimitDialect::XRatelimit => &[
-            ("x-ratelimit-limit", "{{ limit }}"),
-            ("x-ratelimit-remaining", "{{ remaining }}"),
-            ("x-ratelimit-reset", "{{ reset_epoch_s }}"),
-        ],
-        LimitDialect::Ratelimit => {
-            &[("ratelimit-policy", "{{ policies }}"), ("ratelimit", "{{ limits }}")]
-        }
-        LimitDialect::Openai => &[
-            ("x-ratelimit-limit-UNIT", "{{ limit }}"),
-            ("x-ratelimit-remaining-UNIT", "{{ remaining }}"),
-            ("x-ratelimit-reset-UNIT", "{{ reset_duration }}"),
-        ],
-        LimitDialect::Anthropic => &[
-            ("anthropic-ratelimit-UNIT-limit", "{{ limit }}"),
-            ("anthropic-ratelimit-UNIT-remaining", "{{ remaining }}"),
-            ("anthropic-ratelimit-UNIT-reset", "{{ reset_date }}"),
-        ],
-        LimitDialect::Github => &[
-            ("x-ratelimit-limit", "{{ limit }}"),
-            ("x-ratelimit-remaining", "{{ remaining }}"),
-            ("x-ratelimit-used", "{{ used }}"),
-            ("x-ratelimit-reset", "{{ reset_epoch_s }}"),
-            ("x-ratelimit-resource", "core"),
-        ],
-    };
-    let pairs: BTreeMap<String, String> =
-        pairs.iter().map(|(name, text)| (name.replace("UNIT", unit), (*text).to_owned())).collect();
+fn of_dialect(dialect: LimitHeaders, unit: &str, at: &At<'_>) -> Vec<HeaderTemplate> {
+    let pairs = dialect.pairs().iter();
+    let pairs: BTreeMap<String, String> = pairs
+        .map(|(name, says)| (name.replace("UNIT", unit), says.template().to_owned()))
+        .collect();
     header_templates(Some(&pairs), &LIMIT_NAMES, at)
 }

@@ -15,9 +15,7 @@ use super::{header_name, header_value, pointer, status, unknown};
 use crate::document::{At, ScalarOr};
 use crate::event::Class;
 use crate::hint::{Dialect, ResetForm};
-use crate::units::Period;
-
-const DAY_US: u64 = 24 * 3600 * 1_000_000;
+use crate::units::{DAY_US, Period};
 
 pub(super) fn idempotency(
     raw: &RawIdempotency,

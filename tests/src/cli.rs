@@ -545,7 +545,8 @@ fn a_second_run_into_the_same_folder_is_refused_and_harms_nothing() {
     let mut trace = fs::File::create_new(run.join("trace.jsonl")).expect("a new file");
     trace.write_all(b"of another run").expect("room for a line");
     trace.lock().expect("nobody else has it");
-    let second = brownout_in(folder.path(), &["run", "payments-calm", "--no-control", "--", "true"]);
+    let second =
+        brownout_in(folder.path(), &["run", "payments-calm", "--no-control", "--", "true"]);
     refused(&second, 4, &["another brownout writes to", "--out"]);
     let kept = fs::read_to_string(run.join("trace.jsonl")).expect("it is there");
     assert_eq!(kept, "of another run");

@@ -4,11 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use brownout_provider::coordinates::Coordinates;
 use brownout_provider::event::Mode;
 use brownout_provider::fault::{Action, Ending};
 use brownout_provider::rule::{Rule, Selector};
-use brownout_provider::seed::{RuleKey, Seed};
+use brownout_provider::seed::Seed;
 use brownout_provider::units::in_words_exactly;
 
 use crate::amount::plural;
@@ -48,13 +47,10 @@ pub(super) fn sentence(trace: &Trace, scenario: &Scenario) -> String {
 
 /// The fault of a rule that strikes only where the request meets a condition of the fault's own.
 fn condition(rule: &Rule) -> Option<&'static str> {
-    let nowhere = Coordinates { provider: "", route: "", operation: "", submit: 1, attempt: 1 };
-    let draw = RuleKey::new(Seed::default(), &rule.name).draw(&nowhere);
     let conditional = rule.faults.iter().find(|fault| {
-        let action = fault.strike(&mut draw.clone());
         fault.streams_only()
             || matches!(
-                action,
+                fault.looked_at(Seed::default()),
                 Action::Key(_)
                     | Action::Limit(_)
                     | Action::Door(_)

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use brownout_provider::document::{At, Named, OneOrMany};
 use brownout_provider::fault::{Action, Door, Fault, Group, LimitFault, registry};
 use brownout_provider::rule::{Rule, Selector, When};
+use brownout_provider::seed::Seed;
 
 use super::entry::{Registry, known};
-use super::survive::action;
 use super::when::{self, Context};
 use super::workload::check_route;
 use crate::scenario::later;
@@ -77,8 +77,9 @@ fn one_rule(raw: &RawRule, context: &Context<'_>, at: &At<'_>) -> Option<Rule> {
     if faults.iter().any(|fault| fault.door().is_some()) {
         at_the_door(&faults, &when, context, at);
     }
-    let bans =
-        |fault: &Arc<dyn Fault>| matches!(action(&**fault), Action::Limit(LimitFault::Ban { .. }));
+    let bans = |fault: &Arc<dyn Fault>| {
+        matches!(fault.looked_at(Seed::default()), Action::Limit(LimitFault::Ban { .. }))
+    };
     if when != time_alone(&when) && faults.iter().any(bans) {
         at.key("when").note(
             "`ban` counts the refusals of these requests alone, and bans no others",

@@ -51,15 +51,42 @@ pub struct Object {
     pub owner: Owner,
     text: Bytes,
     value: OnceCell<Box<Value>>,
-    /// What a read showed before the latest change.
-    earlier: Option<Box<Value>>,
+    /// When there was something to read, in microseconds since the start of the run.
+    made_us: u64,
+    /// What a read showed until when, oldest first; the latest alone, unless somebody looks back.
+    earlier: Vec<(u64, Value)>,
 }
 
 impl Object {
     /// An object of which a read shows this JSON text.
     #[must_use]
     pub fn new(collection: Arc<str>, text: Bytes, effect: Option<EffectId>, owner: Owner) -> Self {
-        Self { collection, effect, owner, text, value: OnceCell::new(), earlier: None }
+        let (value, earlier) = (OnceCell::new(), Vec::new());
+        Self { collection, effect, owner, text, value, made_us: 0, earlier }
+    }
+
+    /// The same, made at this time.
+    #[must_use]
+    pub fn made_at(self, made_us: u64) -> Self {
+        Self { made_us, ..self }
+    }
+
+    /// What a read showed at this time (in microseconds since the start of the run); `None` before it was made. Exact for as long as all changes are
+    /// kept.
+    #[must_use]
+    pub fn as_of(&self, time_us: i64) -> Option<&Value> {
+        if time_us < signed(self.made_us) {
+            return None;
+        }
+        let then = self.earlier.iter().find(|(until_us, _)| time_us < signed(*until_us));
+        Some(then.map_or_else(|| self.value(), |(_, value)| value))
+    }
+
+    /// True when it was made or changed after this time.
+    #[must_use]
+    pub fn is_newer_than(&self, time_us: i64) -> bool {
+        let changed_us = self.earlier.last().map_or(self.made_us, |(until_us, _)| *until_us);
+        time_us < signed(changed_us)
     }
 
     /// What a read shows; `null` if it was made of something else than JSON.
@@ -71,12 +98,17 @@ impl Object {
     /// What a read showed before the latest change, if there was one.
     #[must_use]
     pub fn earlier(&self) -> Option<&Value> {
-        self.earlier.as_deref()
+        self.earlier.last().map(|(_, value)| value)
     }
 
-    /// Changes what a read shows.
-    pub fn change(&mut self, value: Value) {
-        self.earlier = Some(Box::new(self.value().clone()));
+    /// Changes what a read shows from now on; what it showed before is kept, and with `keep_all` also what
+    /// it showed before that.
+    #[expect(clippy::fn_params_excessive_bools, reason = "it says the same as the ledger's owner")]
+    pub fn change(&mut self, value: Value, now_us: u64, keep_all: bool) {
+        if !keep_all {
+            self.earlier.clear();
+        }
+        self.earlier.push((now_us, self.value().clone()));
         self.text = Bytes::new();
         self.value = OnceCell::from(Box::new(value));
     }
@@ -134,8 +166,14 @@ impl Ledger {
         self.effects.get(index(effect)?).copied()
     }
 
-    /// Keeps an object under its id.
-    pub fn put(&mut self, id: Arc<str>, object: Object) {
+    /// Keeps an object under its id; with `keep_all` it shows what one of that id showed before it.
+    #[expect(clippy::fn_params_excessive_bools, reason = "it says the same as for a change")]
+    pub fn put(&mut self, id: Arc<str>, mut object: Object, keep_all: bool) {
+        if keep_all && let Some(old) = self.objects.get(&id) {
+            let last = (object.made_us, old.value().clone());
+            object.earlier = old.earlier.iter().cloned().chain([last]).collect();
+            object.made_us = old.made_us;
+        }
         let ids = self.collections.entry(Arc::clone(&object.collection)).or_default();
         if self.objects.insert(Arc::clone(&id), object).is_none() {
             ids.push(id);
@@ -169,6 +207,11 @@ impl Ledger {
     pub fn list<'a>(&'a self, collection: &str) -> impl Iterator<Item = &'a Object> {
         self.collections.get(collection).into_iter().flatten().filter_map(|id| self.objects.get(id))
     }
+}
+
+/// A moment of a run, comparable with moments before it.
+fn signed(time_us: u64) -> i64 {
+    i64::try_from(time_us).unwrap_or(i64::MAX)
 }
 
 fn index(effect: EffectId) -> Option<usize> {
@@ -257,8 +300,18 @@ mod tests {
     fn an_object_shows_what_it_was_made_of_until_it_is_changed() {
         let mut object = charge(7);
         assert_eq!(object.value(), &json!({"n": 7}));
-        object.change(json!({"n": 8}));
-        assert_eq!(object.value(), &json!({"n": 8}));
+        object.change(json!({"n": 8}), 5, true);
+        object.change(json!({"n": 9}), 7, true);
+        assert_eq!(object.value(), &json!({"n": 9}));
+        for (time_us, n) in
+            [(-1, None), (2, None), (3, Some(7)), (4, Some(7)), (5, Some(8)), (7, Some(9))]
+        {
+            let then = object.clone().made_at(3).as_of(time_us).map(|value| value["n"].clone());
+            assert_eq!(then, n.map(Value::from), "at {time_us}");
+        }
+        assert!(object.is_newer_than(6) && !object.is_newer_than(7));
+        object.change(json!({"n": 10}), 9, false);
+        assert_eq!(object.earlier(), Some(&json!({"n": 9})));
         assert_eq!(object.clone().value(), object.value());
     }
 
@@ -266,7 +319,7 @@ mod tests {
     fn objects_are_listed_in_the_order_of_creation_and_only_in_their_collection() {
         let mut ledger = Ledger::default();
         for (id, effect) in [("z", 1), ("a", 2)] {
-            ledger.put(id.into(), charge(effect));
+            ledger.put(id.into(), charge(effect), false);
         }
         let listed: Vec<_> = ledger.list("charges").filter_map(|one| one.effect).collect();
         assert_eq!(listed, [1, 2]);

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::virtual_time::{LocalBoxed, hyper_client, one_trace, repetitions, reqwest_client};
 
 /// One fault an operation, each at its first attempt, and a time in which nobody listens.
-const FAULTS: [&str; 12] = [
+const FAULTS: [&str; 17] = [
     "wrong_content_length: {delta: 9, then: fin}",
     "wrong_content_length: {delta: 9, then: rst}",
     "wrong_content_length: {delta: -9}",
@@ -23,6 +23,11 @@ const FAULTS: [&str; 12] = [
     "close_idle",
     "half_close: {at: after_commit}",
     "half_close: {at: mid_body, after_bytes: 20}",
+    "slow_read: {per_second: 100B}",
+    "delayed_duplicate: {after: 3s}",
+    "reorder: {by: 300ms}",
+    "accept_then_drop: {}",
+    "slow_commit: {by: 3s}",
 ];
 
 fn harness(concurrency: u64) -> Harness {

@@ -66,6 +66,9 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         Action::Limit(_) => {
             Some("the limit is the server's own; use `rate_limited` or `status: {code: 403}`")
         }
+        Action::Order(_) => {
+            Some("when a request arrives and what a read shows is the server's own; use `latency`")
+        }
         Action::Duplicate { .. } => {
             Some("a request that has arrived is served once; send it twice in the test")
         }
@@ -77,6 +80,9 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         }
         Action::End { at: Point::BeforeCommit, ending: Ending::Malformed(_) } => {
             Some("there is an answer to spoil only when the work is done; leave `at` out")
+        }
+        Action::End { ending: Ending::Accepted, .. } => {
+            Some("what is accepted is the server's own; use `status: {code: 202}`")
         }
         Action::Client { .. } => {
             Some("whoever runs the client kills it or stops it; do so in the test")
@@ -142,6 +148,7 @@ pub(super) fn in_a_responder(action: &Action) -> Option<&'static str> {
         | Action::Client { .. }
         | Action::Key(_)
         | Action::Limit(_)
+        | Action::Order(_)
         | Action::Duplicate { .. }
         | Action::End { .. } => of_the_provider(action),
     }

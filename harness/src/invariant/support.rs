@@ -9,7 +9,9 @@ use brownout_provider::coordinates::Coordinates;
 use brownout_provider::document::{At, decode};
 use brownout_provider::event::{Class, Mode};
 use brownout_provider::exchange::{ClientFault, End};
-use brownout_provider::fault::{Action, Ending, Group, HintSpec, KeyFault, LimitFault, Point};
+use brownout_provider::fault::{
+    Action, Ending, Group, HintSpec, KeyFault, LimitFault, OrderFault, Point,
+};
 use brownout_provider::seed::RuleKey;
 use brownout_provider::stream;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -166,6 +168,13 @@ impl Means {
             Action::Delay { micros, .. } => self.delay_us = self.delay_us.max(*micros),
             Action::Drip { .. } => self.hang = true,
             Action::Duplicate { .. } | Action::Door(_) => {}
+            Action::Order(fault) => match fault {
+                OrderFault::Held { by_us } => self.delay_us = self.delay_us.max(*by_us),
+                // It takes as long as the body is large.
+                OrderFault::Read { .. } => self.hang = true,
+                OrderFault::Stale { .. } => self.permanent = true,
+                OrderFault::Slow { .. } => {}
+            },
             Action::Client { at, does } => match does {
                 // What the answer said dies with the client; the attempt fails.
                 ClientFault::Kill => {
@@ -234,6 +243,7 @@ impl Means {
                 self.unusable |= !how.kind.may_stay_usable();
                 self.hang |= how.kind == stream::Kind::Stall;
             }
+            Ending::Accepted => self.unusable = true,
             Ending::Hang => self.hang = true,
             Ending::Cut { after_bytes, then } => {
                 self.unusable |= after_bytes.is_some();

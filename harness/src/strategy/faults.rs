@@ -11,7 +11,7 @@ use std::time::Duration;
 use brownout_provider::api::Api;
 use brownout_provider::fault::registry::FAULTS;
 use brownout_provider::fault::variants::{Variant, variants};
-use brownout_provider::fault::{Action, DelayPoint, Ending};
+use brownout_provider::fault::{Action, DelayPoint, Ending, OrderFault};
 use brownout_provider::seed::Seed;
 use brownout_provider::units::micros;
 
@@ -231,6 +231,7 @@ impl Promises {
         match action {
             Action::Key(fault) => !self.keys_honored || fault.honors_keys(),
             Action::Limit(fault) => !self.recovers || !fault.lasts(),
+            Action::Order(fault) => self.allow_order(*fault),
             // What a gateway repeats later may come when the provider has to be well again.
             Action::Duplicate { apart_us, .. } => {
                 !self.unrepeated && (*apart_us == 0 || !self.recovers)
@@ -257,6 +258,19 @@ impl Promises {
     }
 }
 
+impl Promises {
+    fn allow_order(self, fault: OrderFault) -> bool {
+        match fault {
+            // Whoever looks must see all that will ever be.
+            OrderFault::Stale { .. } => self.commits_within_us.is_none(),
+            // It is under way when the provider has to be well again, or when somebody looks.
+            OrderFault::Held { .. } | OrderFault::Slow { .. } | OrderFault::Read { .. } => {
+                !self.recovers && self.commits_within_us.is_none()
+            }
+        }
+    }
+}
+
 /// True when a fault does the same whatever is drawn, as far as time is concerned.
 fn is_steady(variant: &Variant) -> bool {
     let delays: BTreeSet<u64> = (0..LOOKS)
@@ -266,6 +280,7 @@ fn is_steady(variant: &Variant) -> bool {
             | Action::Drip { .. }
             | Action::Key(_)
             | Action::Limit(_)
+            | Action::Order(_)
             | Action::Duplicate { .. }
             | Action::Client { .. }
             | Action::End { .. }

@@ -127,6 +127,19 @@ impl Route {
         self.effect.is_some()
     }
 
+    /// True when the route shows objects and changes nothing.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        (self.uses.is_some() || self.lists.is_some()) && !self.does_work()
+    }
+
+    /// True when the route makes, changes or undoes something.
+    #[must_use]
+    pub fn does_work(&self) -> bool {
+        let changes = self.uses.as_ref().is_some_and(|uses| uses.set.is_some());
+        self.effect.is_some() || self.creates.is_some() || self.reverses || changes
+    }
+
     /// How this request is answered in a stream, if it is.
     #[must_use]
     pub fn stream_for(&self, call: &Call) -> Option<&StreamSpec> {

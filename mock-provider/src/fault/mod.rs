@@ -5,12 +5,14 @@
 //! and one line in [`registry`].
 //! **Invariant:** a fault decides from its parameters and its draw alone.
 
+mod accept_then_drop;
 mod bad_chunk;
 mod ban;
 mod clean_cut;
 mod close;
 mod close_idle;
 mod conflict;
+mod delayed_duplicate;
 mod drip;
 mod duplicate_request;
 mod early_response;
@@ -34,19 +36,24 @@ mod malformed;
 mod mismatch_accepted;
 mod mismatch_rejected;
 mod noisy_neighbour;
+mod order_fault;
 mod parts;
 mod pause_client;
 mod permanent_error;
 mod rate_limited;
 mod refuse;
 pub mod registry;
+mod reorder;
 mod replay_altered;
 mod replay_error;
 mod replay_other;
 mod replay_status;
 mod reset;
 mod should_retry;
+mod slow_commit;
+mod slow_read;
 mod slow_tokens;
+mod stale_read;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -76,6 +83,7 @@ use crate::seed::{Draw, RuleKey, Seed};
 use crate::stream::Broken;
 pub use key_fault::KeyFault;
 pub use limit_fault::{Lie, LimitFault};
+pub use order_fault::OrderFault;
 
 /// Which of the four groups a fault belongs to; the group says how faults that strike together combine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,6 +164,8 @@ pub enum Action {
     Key(KeyFault),
     /// The limit on requests is treated in another way than as its policy says.
     Limit(LimitFault),
+    /// Something is out of its order: the request arrives late, or what it does or reads is.
+    Order(OrderFault),
     /// A gateway repeats the request `times` more times, `apart_us` apart; the client gets the
     /// original's answer.
     Duplicate {
@@ -219,6 +229,8 @@ pub enum Ending {
     },
     /// The provider's own answer, and the whole head of an interim one (1xx) before it, as bytes.
     Interim(Bytes),
+    /// 202 with an object that is still to be made, and it never is.
+    Accepted,
     /// The provider's own answer, made unusable.
     Malformed(Malformed),
     /// The provider's own stream of events goes wrong. An answer that is no stream (an error) goes out as

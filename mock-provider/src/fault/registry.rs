@@ -2,13 +2,7 @@
 
 use super::FaultKind;
 use super::{
-    bad_chunk, ban, clean_cut, close, close_idle, conflict, drip, duplicate_request,
-    early_response, expired_certificate, forget_key, garbage, half_close, handshake_reset, hang,
-    ignore_key, key_required_late, kill_client, late_key, latency, lying_limit, malformed,
-    mismatch_accepted, mismatch_rejected, noisy_neighbour, pause_client, permanent_error,
-    rate_limited, refuse, replay_altered, replay_error, replay_other, replay_status, reset,
-    should_retry, slow_tokens, status, stream, throttle_bandwidth, tighten, truncate,
-    truncated_key, untrusted, wrong_content_length, wrong_host,
+    accept_then_drop, bad_chunk, ban, clean_cut, close, close_idle, conflict, delayed_duplicate, drip, duplicate_request, early_response, expired_certificate, forget_key, garbage, half_close, handshake_reset, hang, ignore_key, key_required_late, kill_client, late_key, latency, lying_limit, malformed, mismatch_accepted, mismatch_rejected, noisy_neighbour, pause_client, permanent_error, rate_limited, refuse, reorder, replay_altered, replay_error, replay_other, replay_status, reset, should_retry, slow_commit, slow_read, slow_tokens, stale_read, status, stream, throttle_bandwidth, tighten, truncate, truncated_key, untrusted, wrong_content_length, wrong_host,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
@@ -21,6 +15,7 @@ pub static FAULTS: &[&FaultKind] = &[
     &latency::LATENCY,
     &hang::HANG,
     &drip::DRIP,
+    &slow_read::SLOW_READ,
     &throttle_bandwidth::THROTTLE_BANDWIDTH,
     &reset::RESET,
     &close::CLOSE,
@@ -50,6 +45,11 @@ pub static FAULTS: &[&FaultKind] = &[
     &truncated_key::TRUNCATED_KEY,
     &key_required_late::KEY_REQUIRED_LATE,
     &duplicate_request::DUPLICATE_REQUEST,
+    &delayed_duplicate::DELAYED_DUPLICATE,
+    &reorder::REORDER,
+    &stale_read::STALE_READ,
+    &accept_then_drop::ACCEPT_THEN_DROP,
+    &slow_commit::SLOW_COMMIT,
     &lying_limit::LYING_LIMIT,
     &tighten::TIGHTEN,
     &ban::BAN,

@@ -67,6 +67,12 @@ impl<'r> Shape<'r> {
         Self { needs: Vec::new(), enums: Vec::new(), echoes: Vec::new() }
     }
 
+    /// True when some field of an answer must have a certain value, so that another one there is seen.
+    #[must_use]
+    pub fn tells_states(&self) -> bool {
+        !self.enums.is_empty()
+    }
+
     /// An answer of this shape.
     #[must_use]
     pub fn own<'a>(&'a self, body: &'a Bytes, error: &'a Bytes) -> Own<'a> {

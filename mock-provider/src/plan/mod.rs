@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::coordinates::Coordinates;
 use crate::exchange::End;
-use crate::fault::{Action, Door, Ending, Fault, FaultKind, Group, Point};
+use crate::fault::{Action, Door, Ending, Fault, FaultKind, Group, OrderFault, Point};
 use crate::rule::{Rule, Selector, When};
 use crate::seed::{Draw, RuleKey, Seed};
 use crate::units::in_words_exactly;
@@ -155,6 +155,19 @@ impl FaultPlan {
             .any(|fault| fault.point() == Some(Point::Accept))
     }
 
+    /// True when some rule has the provider read a body slowly, so that heads must be looked at before
+    /// bodies.
+    #[must_use]
+    pub fn reads_slowly(&self) -> bool {
+        self.actions().any(|action| matches!(action, Action::Order(OrderFault::Read { .. })))
+    }
+
+    /// True when some rule shows what was there before.
+    #[must_use]
+    pub fn looks_back(&self) -> bool {
+        self.actions().any(|action| matches!(action, Action::Order(OrderFault::Stale { .. })))
+    }
+
     /// What each fault of the plan does, looked at without a request.
     pub fn actions(&self) -> impl Iterator<Item = Action> {
         let faults = self.rules.iter().flat_map(|armed| &armed.rule.faults);
@@ -191,6 +204,18 @@ impl FaultPlan {
             .strikes
             .iter()
             .any(|strike| matches!(strike.action, Action::End { at: Point::Accept, .. }))
+    }
+
+    /// How many bytes a second of this request's body are read; counts nothing. Asked when only the head
+    /// has been read.
+    #[must_use]
+    pub fn read_per_second(&self, situation: &Situation<'_>) -> Option<u64> {
+        let strikes = self.weigh(situation).0.strikes;
+        let rates = strikes.iter().filter_map(|strike| {
+            let Action::Order(OrderFault::Read { per_second }) = strike.action else { return None };
+            Some(per_second)
+        });
+        rates.min()
     }
 
     /// Decides, and counts the strikes of rules with `max_times`.
@@ -340,6 +365,7 @@ fn detail(fault: &dyn Fault, action: &Action) -> String {
         | Action::Door(_)
         | Action::Key(_)
         | Action::Limit(_)
+        | Action::Order(_)
         | Action::Duplicate { .. }
         | Action::Client { .. }
         | Action::End { .. } => fault.detail(),

@@ -72,6 +72,11 @@ impl Provider {
                 }
                 next
             }
+            Ending::Accepted => {
+                let own = own.unwrap_or_else(|| self.preview(open));
+                let answer = self.promise(open, own);
+                self.send(open, answer, rule, Wire::default())
+            }
             Ending::InFlight { hint, .. } => {
                 let api = Arc::clone(&self.api);
                 let which = match &api.idempotency {
@@ -271,6 +276,25 @@ impl Provider {
     fn mangle(&self, open: &Open, how: &Malformed, own: Own) -> Own {
         let error = self.error(open, Which::Status(500), &ErrorContext::default());
         mangled(open.place.as_ref().map(|place| &*place.route), how, own, error)
+    }
+
+    /// The answer that the work is still to be done; what is no success stays as it is.
+    fn promise(&self, open: &Open, own: Own) -> Own {
+        if !(200..300).contains(&own.status) {
+            return own;
+        }
+        if own.is_stream {
+            return Own::new(202, own.headers, Bytes::new());
+        }
+        let promised = match own.status {
+            202 => own,
+            _ => {
+                let kind = malformed::Kind::StaleAnswer;
+                let pending = Malformed { kind, field: None, size: 0, bits: 0 };
+                self.mangle(open, &pending, Own { earlier: None, ..own })
+            }
+        };
+        Own { status: 202, ..promised }
     }
 
     /// The headers that every answer has.

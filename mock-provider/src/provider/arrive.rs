@@ -56,22 +56,47 @@ impl Provider {
     /// strikes and the operation can be told from the head alone, and then the body is never read.
     pub fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange> {
         let read = Read { body_unread: true, ..self.read(head) };
-        let route = read.reading.route.clone()?;
-        let recognition = self.recognizer.peek(&evidence(&self.api, head, &read), &self.ledger)?;
-        let counted =
-            (Arc::clone(&recognition.operation), recognition.submit, Arc::clone(&route.name));
-        let attempt = self.attempts.get(&counted).copied().unwrap_or(0) + 1;
-        let number = self.arrivals.peek(&recognition);
-        let place = Place::new(route, recognition, attempt, number);
+        let place = self.peek(head, &read)?;
         let since = now_us.saturating_sub(self.first_request_us.unwrap_or(head.head_at_us));
         let situation = situation(&self.name, head, None, &place, since);
         self.plan.ends_at_accept(&situation).then(|| self.take(head, read, now_us))
+    }
+
+    /// A head has been read: how many bytes a second of its body are to be read, where a fault slows that
+    /// down and the operation can be told from the head alone.
+    #[must_use]
+    pub fn read_per_second(&mut self, head: &Request, now_us: u64) -> Option<u64> {
+        if !self.reads_slowly {
+            return None;
+        }
+        let read = Read { body_unread: true, ..self.read(head) };
+        let place = self.peek(head, &read)?;
+        let since = now_us.saturating_sub(self.first_request_us.unwrap_or(head.head_at_us));
+        self.plan.read_per_second(&situation(&self.name, head, None, &place, since))
+    }
+
+    /// A body that was read slowly broke off, because the client gave up: nothing will be done. The
+    /// exchange is finished like any other.
+    pub fn broke_off(&mut self, head: &Request, now_us: u64) -> ExchangeId {
+        let read = Read { body_unread: true, ..self.read(head) };
+        self.take(head, read, now_us).id
     }
 
     /// A request has been read whole.
     pub fn handle(&mut self, request: Request, now_us: u64) -> Exchange {
         let read = self.read(&request);
         self.take(&request, read, now_us)
+    }
+
+    /// The coordinates that a request will have, as far as its head tells them.
+    fn peek(&self, head: &Request, read: &Read) -> Option<Place> {
+        let route = read.reading.route.clone()?;
+        let recognition = self.recognizer.peek(&evidence(&self.api, head, read), &self.ledger)?;
+        let counted =
+            (Arc::clone(&recognition.operation), recognition.submit, Arc::clone(&route.name));
+        let attempt = self.attempts.get(&counted).copied().unwrap_or(0) + 1;
+        let number = self.arrivals.peek(&recognition);
+        Some(Place::new(route, recognition, attempt, number))
     }
 
     fn read(&mut self, request: &Request) -> Read {
@@ -141,12 +166,15 @@ impl Provider {
             key: read.key,
             slot: None,
             late: None,
+            later: None,
             by: Side::Client,
             ids: self.ids,
             struck: Struck::fold(decision),
             stage: Stage::Handed { free_at_close: false },
             planned: None,
             gone: false,
+            unread: read.body_unread,
+            unnamed: shown.is_none(),
             limit: None,
             peer: request.peer,
             counted: None,
@@ -154,8 +182,13 @@ impl Provider {
         open.struck.locate(&request.target, &read.target);
         let classes = &self.api.classes;
         open.struck.sort_out_throttling(|status| classes.of_status(status) == Class::Throttling);
-        let also = self.repeats(&mut open);
-        let next = self.arrive(&mut open, shown.as_ref());
+        let mut also = Vec::new();
+        if !read.body_unread && open.place.is_some() {
+            also = self.repeats(&mut open);
+            also.extend(self.open_later(&mut open));
+        }
+        let read_us = now_us.saturating_sub(request.head_at_us);
+        let next = self.arrive(&mut open, request.body.len(), read_us);
         let next = self.keep(open, next);
         Exchange { id, next, also }
     }
@@ -172,8 +205,7 @@ impl Provider {
 
     /// Opens the repeats that a gateway makes of this request.
     fn repeats(&mut self, open: &mut Open) -> Vec<(ExchangeId, Next)> {
-        let at_accept = matches!(open.struck.ending.as_deref(), Some((_, Point::Accept, _)));
-        if at_accept || open.place.is_none() {
+        if matches!(open.struck.ending.as_deref(), Some((_, Point::Accept, _))) {
             return Vec::new();
         }
         let mut also = Vec::new();
@@ -193,12 +225,15 @@ impl Provider {
                     canonical: open.canonical,
                     slot: None,
                     late: None,
+                    later: None,
                     by: Side::Provider,
                     ids: RuleKey::new(self.seed, &format!("#ids of repeat {}", also.len() + 1)),
                     struck: Struck { keys: open.struck.keys.clone(), ..Struck::default() },
                     stage: Stage::Arrive,
                     planned: None,
                     gone: false,
+                    unread: false,
+                    unnamed: false,
                     limit: None,
                     peer: open.peer,
                     counted: None,
@@ -221,17 +256,37 @@ impl Provider {
         self.work(open, work)
     }
 
-    fn arrive(&mut self, open: &mut Open, shown: Option<&Credential>) -> Next {
+    /// A request has come, with a body of so many bytes that took so long to be read.
+    fn arrive(&mut self, open: &mut Open, body_bytes: usize, read_us: u64) -> Next {
         if let Some((mark, ending)) = open.struck.ending_at(&[Point::Accept]) {
             self.emit_strike(open, &mark);
             return self.end(open, &mark, ending, None);
         }
+        let body_bytes = u64::try_from(body_bytes).unwrap_or(u64::MAX);
+        let (wait_us, marks) = open.struck.on_its_way(body_bytes, read_us);
+        for mark in marks {
+            self.emit_strike(open, &mark);
+        }
+        if open.unread {
+            // Its client has gone in the middle of it.
+            return Next::Silence;
+        }
+        if wait_us == 0 {
+            return self.come_in(open);
+        }
+        open.stage = Stage::Gate;
+        self.pending += 1;
+        Next::Wait { until_us: open.now_us.saturating_add(wait_us) }
+    }
+
+    /// The request has arrived whole, and nobody holds it back any more.
+    pub(super) fn come_in(&mut self, open: &mut Open) -> Next {
         if open.place.is_none() {
             let own = self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
             return self.reply(open, own);
         }
         let demanded = self.api.auth.as_ref().is_some_and(|auth| auth.required);
-        if demanded && shown.is_none() {
+        if demanded && open.unnamed {
             let own = self.refuse(open, Which::Standard(Standard::Unauthorized), None);
             return self.reply(open, own);
         }

@@ -34,7 +34,7 @@ impl Provider {
         }
         self.recognizer.ended(id, whole);
         match open.stage {
-            Stage::Arrive | Stage::Held | Stage::Work(_) | Stage::Reply(_) => {
+            Stage::Arrive | Stage::Gate | Stage::Held | Stage::Work(_) | Stage::Reply(_) => {
                 open.gone = true;
                 self.open.insert(id, open);
             }

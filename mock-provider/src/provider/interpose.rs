@@ -176,6 +176,7 @@ impl Interposer {
             | Ending::InFlight { .. }
             | Ending::Stream(_)
             | Ending::CloseIdle
+            | Ending::Accepted
             | Ending::Misframed { .. } => sent(struck, own.unwrap_or_else(empty), None),
             Ending::Hang => match own {
                 Some(own) if *point == Point::MidBody => {

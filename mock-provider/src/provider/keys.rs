@@ -33,6 +33,7 @@ impl Alias {
                 Action::Delay { .. }
                 | Action::Drip { .. }
                 | Action::Limit(_)
+                | Action::Order(_)
                 | Action::Duplicate { .. }
                 | Action::Client { .. }
                 | Action::End { .. }

@@ -17,6 +17,7 @@ mod door;
 mod finish;
 mod interpose;
 mod keys;
+mod later;
 mod limits;
 mod open;
 mod struck;
@@ -49,6 +50,7 @@ use arrival::Arrivals;
 use arrive::Credential;
 use door::AtDoor;
 use keys::Alias;
+use later::Later;
 use limits::Limits;
 use open::{Open, Own, Place, Stage};
 use struck::Mark;
@@ -79,6 +81,9 @@ pub struct Provider {
     api: Arc<Api>,
     plan: FaultPlan,
     wants_heads: bool,
+    reads_slowly: bool,
+    /// True when some read asks for an earlier state of the ledger.
+    looks_back: bool,
     doors: Vec<AtDoor>,
     wall: WallClock,
     recognizer: Recognizer,
@@ -93,6 +98,8 @@ pub struct Provider {
     /// How many attempts each operation, submit and route has seen.
     attempts: IndexMap<(Arc<str>, u32, Arc<str>), u32, FixedState>,
     open: BTreeMap<ExchangeId, Box<Open>>,
+    /// Work that is to appear after its answer.
+    later: BTreeMap<ExchangeId, Later>,
     /// Open requests whose work is still to be done.
     pending: usize,
     last_id: ExchangeId,
@@ -124,7 +131,9 @@ impl Provider {
         let limits = api.rate_limit.as_ref().filter(|_| limits).map(Limits::new);
         let retention_us = api.idempotency.as_ref().map_or(0, |policy| policy.retention_us);
         Self {
-            wants_heads: plan.strikes_at_accept(),
+            wants_heads: plan.strikes_at_accept() || plan.reads_slowly(),
+            reads_slowly: plan.reads_slowly(),
+            looks_back: plan.looks_back(),
             arrivals: Arrivals::new(&plan),
             aliases: Alias::wanted(&plan),
             doors: AtDoor::all(plan.doors(&name)),
@@ -136,6 +145,7 @@ impl Provider {
             ledger: Ledger::default(),
             attempts: IndexMap::default(),
             open: BTreeMap::new(),
+            later: BTreeMap::new(),
             pending: 0,
             last_id: 0,
             first_request_us: None,
@@ -168,7 +178,7 @@ impl Provider {
         &self.api
     }
 
-    /// True when the plan has faults at `accept`.
+    /// True when the plan has faults that strike when only the head has been read.
     #[must_use]
     pub fn wants_heads(&self) -> bool {
         self.wants_heads
@@ -176,6 +186,9 @@ impl Provider {
 
     /// A wait of this exchange is over.
     pub fn advance(&mut self, id: ExchangeId, now_us: u64) -> Next {
+        if let Some(later) = self.later.remove(&id) {
+            return self.look_after(id, later, now_us);
+        }
         let Some(mut open) = self.open.remove(&id) else { return Next::Done };
         open.now_us = now_us;
         let next = match std::mem::replace(&mut open.stage, Stage::Handed { free_at_close: false })
@@ -183,6 +196,10 @@ impl Provider {
             Stage::Arrive => {
                 self.pending -= 1;
                 self.arrive_again(&mut open)
+            }
+            Stage::Gate => {
+                self.pending -= 1;
+                self.come_in(&mut open)
             }
             Stage::Held => {
                 self.pending -= 1;

@@ -38,6 +38,8 @@ pub(super) struct Open {
     pub(super) slot: Option<Slot>,
     /// The look-up of a key that is to be kept only when the answer is sent.
     pub(super) late: Option<Ask>,
+    /// The exchange in which its work appears, where that is later than its answer.
+    pub(super) later: Option<ExchangeId>,
     pub(super) by: Side,
     /// What object ids and request ids of this request are drawn with.
     pub(super) ids: RuleKey,
@@ -47,6 +49,10 @@ pub(super) struct Open {
     pub(super) planned: Option<Planned>,
     /// True when the client has gone while the provider was still at work.
     pub(super) gone: bool,
+    /// True when its body was not read, or not to its end.
+    pub(super) unread: bool,
+    /// True when the client did not show who it is.
+    pub(super) unnamed: bool,
     /// What the limiter said, for headers and bodies that tell of it.
     pub(super) limit: Option<crate::api::LimitState>,
     /// Where the request comes from, over a network.
@@ -85,6 +91,8 @@ impl Place {
 pub(super) enum Stage {
     /// A gateway's repeat that has still to arrive.
     Arrive,
+    /// A gateway holds the request back, or it is still being read.
+    Gate,
     /// The limiter holds the request back for a while.
     Held,
     /// The work is still to be done.

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::exchange::{ClientFault, Pace, Pieces};
-use crate::fault::{Action, CHUNKS, DelayPoint, Ending, KeyFault, LimitFault, Malformed, Point};
+use crate::fault::{
+    Action, CHUNKS, DelayPoint, Ending, KeyFault, LimitFault, Malformed, OrderFault, Point,
+};
 use crate::malformed::Kind;
 use crate::plan::{Decision, Strike};
 use crate::sse;
@@ -39,6 +41,8 @@ pub(super) struct Struck {
     pub(super) keys: Vec<(Mark, KeyFault)>,
     /// The limit is treated in another way than as its policy says.
     pub(super) limits: Vec<(Mark, LimitFault)>,
+    /// Something is out of its order.
+    pub(super) order: Vec<(Mark, OrderFault)>,
     /// A gateway repeats the request: (mark, times, microseconds apart).
     pub(super) duplicates: Vec<(Mark, u32, u64)>,
     /// Interim answers go out before the head.
@@ -146,6 +150,14 @@ impl Struck {
             Action::Limit(fault) => {
                 self.limits.push((mark(Point::Throttling.into(), strike.detail.clone()), fault));
             }
+            Action::Order(fault) => {
+                let at = match fault {
+                    OrderFault::Held { .. } | OrderFault::Read { .. } => "accept",
+                    OrderFault::Stale { .. } => "before_commit",
+                    OrderFault::Slow { .. } => "after_commit",
+                };
+                self.order.push((mark(at, strike.detail.clone()), fault));
+            }
             Action::Duplicate { times, apart_us } => {
                 let mark = mark(Point::Accept.into(), strike.detail.clone());
                 self.duplicates.push((mark, times, apart_us));
@@ -223,6 +235,34 @@ impl Struck {
     /// The first departure from an honest treatment of keys of which `pick` makes something, and its mark.
     pub(super) fn key<T>(&self, pick: impl Fn(&KeyFault) -> Option<T>) -> Option<(Mark, T)> {
         self.keys.iter().find_map(|(mark, fault)| Some((mark.clone(), pick(fault)?)))
+    }
+
+    /// What is out of its order in this way: the mark of the first strike, and the largest number.
+    pub(super) fn most(&self, pick: impl Fn(OrderFault) -> Option<u64>) -> Option<(Mark, u64)> {
+        let all = || self.order.iter().filter_map(|(mark, fault)| Some((mark, pick(*fault)?)));
+        let most = all().map(|(_, number)| number).max()?;
+        let (mark, _) = all().next()?;
+        Some((mark.clone(), most))
+    }
+
+    /// How long the request is on its way before it arrives, for a body of so many bytes of which the
+    /// reading has taken so long, and who says so.
+    pub(super) fn on_its_way(&self, body_bytes: u64, read_us: u64) -> (u64, Vec<Mark>) {
+        let mut total_us = 0_u64;
+        let mut marks = Vec::new();
+        for (mark, fault) in &self.order {
+            total_us = total_us.saturating_add(match fault {
+                OrderFault::Held { by_us } => *by_us,
+                OrderFault::Read { per_second } => {
+                    let whole_us =
+                        body_bytes.saturating_mul(1_000_000).div_ceil((*per_second).max(1));
+                    whole_us.saturating_sub(read_us)
+                }
+                OrderFault::Stale { .. } | OrderFault::Slow { .. } => continue,
+            });
+            marks.push(mark.clone());
+        }
+        (total_us, marks)
     }
 
     /// The first thing done to the limit of which `pick` makes something, and its mark.

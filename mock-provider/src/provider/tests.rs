@@ -53,7 +53,9 @@ impl Fault for Does {
     fn kind(&self) -> &'static FaultKind {
         match self.0 {
             Action::Delay { .. } | Action::Drip { .. } => &KIND[0],
-            Action::Key(_) | Action::Limit(_) | Action::Duplicate { .. } => &KIND[1],
+            Action::Key(_) | Action::Limit(_) | Action::Order(_) | Action::Duplicate { .. } => {
+                &KIND[1]
+            }
             Action::Client { .. } => &KIND[3],
             Action::End { .. } | Action::Door(_) => &KIND[2],
         }

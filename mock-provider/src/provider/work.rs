@@ -6,14 +6,14 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Provider;
+use super::later::Done;
 use super::open::{Open, Own, Place, Stage, Work};
 use crate::api::{
     Context, EffectDraft, ErrorContext, Route, Standard, Stores, Which, Written, bytes,
 };
-use crate::event::{EffectCommitted, EffectReversed, EventKind};
 use crate::exchange::Next;
-use crate::fault::{Ending, Point};
-use crate::ledger::{EffectId, Object, Owner};
+use crate::fault::{Ending, OrderFault, Point};
+use crate::ledger::{EffectId, Object};
 use crate::template::TemplateError;
 
 /// What a request would do, worked out before anything is changed.
@@ -27,16 +27,19 @@ struct Draft {
     told: Vec<EffectId>,
     /// The answer in an earlier state of the object, where a fault asks for it and there was one.
     earlier: Option<Bytes>,
+    /// True when it shows something else than it would without a lag.
+    is_stale: bool,
 }
 
 /// The object that a request reads, changes, or whose effect it undoes.
-struct Used {
-    id: String,
-    effect: Option<EffectId>,
+#[derive(Debug)]
+pub(super) struct Used {
+    pub(super) id: String,
+    pub(super) effect: Option<EffectId>,
     /// What it becomes.
-    changed: Option<Value>,
+    pub(super) changed: Option<Value>,
     /// How much of its effect is undone, where the route undoes effects; `None` for all that is left.
-    undone: Option<i64>,
+    pub(super) undone: Option<i64>,
 }
 
 /// Why a request does nothing.
@@ -45,6 +48,8 @@ enum Refused {
     Error(Arc<str>),
     /// A standard error.
     Standard(Standard),
+    /// There is no such object yet, for a read that lags behind.
+    NotYet,
     /// The API file asks for something that is not there.
     Template(TemplateError),
 }
@@ -102,6 +107,7 @@ impl Provider {
             Ending::InFlight { .. }
             | Ending::Interim(_)
             | Ending::Answer(_)
+            | Ending::Accepted
             | Ending::Malformed(_)
             | Ending::Stream(_)
             | Ending::Cut { .. }
@@ -114,10 +120,16 @@ impl Provider {
 
     /// Does what the route does, and gives the provider's own answer.
     fn commit(&mut self, open: &mut Open) -> Own {
-        let Some(place) = &open.place else {
+        let Some(place) = open.place.clone() else {
             return self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
         };
-        let (own, keep) = match self.draft(open, place) {
+        let draft = self.draft(open, &place);
+        if matches!(&draft, Ok(Draft { is_stale: true, .. }) | Err(Refused::NotYet))
+            && let Some((mark, _)) = open.struck.most(lag)
+        {
+            self.emit_strike(open, &mark);
+        }
+        let (own, keep) = match draft {
             Ok(draft) => (self.carry_out(open, place, draft), true),
             Err(refused) => {
                 let own = self.explain(open, &refused);
@@ -163,6 +175,7 @@ impl Provider {
         match refused {
             Refused::Error(name) => self.refuse(open, Which::Named(name), None),
             Refused::Standard(error) => self.refuse(open, Which::Standard(*error), None),
+            Refused::NotYet => self.refuse(open, Which::Standard(Standard::NotFound), None),
             Refused::Template(error) => {
                 let message = format!("the API file does not fit this request: {error}");
                 let context = ErrorContext { message: Some(&message), ..ErrorContext::default() };
@@ -183,13 +196,21 @@ impl Provider {
             context.rate_limit = limit.value();
         }
         let (mut told, mut earlier) = (Vec::new(), None);
+        let mut is_stale = false;
+        let as_of_us = Self::as_of(open, route);
         let target;
         let mut used = None;
         if let Some(uses) = &route.uses {
             let id = route.used_id(&context)?.unwrap_or_default();
             let object = self.ledger.get(&uses.collection, &id);
-            target = match object {
-                Some(object) => object.value().clone(),
+            let shown = object.and_then(|object| object.as_of(as_of_us));
+            is_stale = object.is_some_and(|object| object.is_newer_than(as_of_us));
+            if is_stale && shown.is_none() && !uses.optional {
+                return Err(Refused::NotYet);
+            }
+            let object = object.filter(|_| shown.is_some());
+            target = match shown {
+                Some(value) => value.clone(),
                 None if uses.optional => Value::Null,
                 None => return Err(Refused::Standard(Standard::NotFound)),
             };
@@ -204,7 +225,7 @@ impl Provider {
             }
         }
         if let Some(lists) = &route.lists {
-            context.objects = self.list(lists, &open.call, &mut told);
+            (context.objects, is_stale) = self.list(lists, &open.call, as_of_us, &mut told);
         }
         let value;
         let mut made_id = None;
@@ -232,7 +253,7 @@ impl Provider {
             let text = if written.is_object { written.body.clone() } else { bytes(&value) };
             (id, collection, text)
         });
-        Ok(Draft { written, made, used, effects, told, earlier })
+        Ok(Draft { written, made, used, effects, told, earlier, is_stale })
     }
 
     /// What becomes of an object that is there, and the answer in an earlier state of it.
@@ -267,84 +288,42 @@ impl Provider {
         &self,
         lists: &crate::api::Lists,
         call: &crate::api::Call,
+        as_of_us: i64,
         told: &mut Vec<EffectId>,
-    ) -> Value {
-        let mut objects: Vec<_> = self
-            .ledger
-            .list(&lists.collection)
-            .filter(|object| lists.takes(call, object.value()))
+    ) -> (Value, bool) {
+        let all = || self.ledger.list(&lists.collection);
+        let is_stale =
+            all().any(|object| object.is_newer_than(as_of_us) && lists.takes(call, object.value()));
+        let mut objects: Vec<(&Object, &Value)> = all()
+            .filter_map(|object| Some((object, object.as_of(as_of_us)?)))
+            .filter(|(_, value)| lists.takes(call, value))
             .collect();
         if lists.newest_first {
             objects.reverse();
         }
         objects.truncate(lists.limit(call));
-        told.extend(objects.iter().filter_map(|object| object.effect));
-        Value::Array(objects.into_iter().map(|object| object.value().clone()).collect())
+        told.extend(objects.iter().filter_map(|(object, _)| object.effect));
+        let shown = objects.into_iter().map(|(_, value)| value.clone()).collect();
+        (Value::Array(shown), is_stale)
     }
 
-    /// Changes the ledger as the draft says.
-    fn carry_out(&mut self, open: &Open, place: &Place, draft: Draft) -> Own {
-        let Draft { written, made, used, effects, mut told, earlier } = draft;
-        let object = made.as_ref().map(|(id, _, _)| Arc::clone(id));
-        let mut committed = Vec::with_capacity(effects.len());
-        for effect in effects {
-            let id = self.ledger.commit(effect.amount);
-            committed.push(id);
-            self.emit_effect(open, place, (id, effect), object.clone());
-        }
-        if let Some(Used { id, effect: old_effect, changed, undone }) = used {
-            if let Some(entry) = self.ledger.get_mut(&id) {
-                if let Some(changed) = changed {
-                    entry.change(changed);
-                }
-                entry.effect = entry.effect.or(committed.first().copied());
-            }
-            if place.route.reverses
-                && let Some(effect) = old_effect
-                && let Some(amount) = self.ledger.reverse(effect, undone)
-            {
-                let event = EffectReversed {
-                    effect,
-                    amount,
-                    request: open.id,
-                    provider: Arc::clone(&self.name),
-                    operation: Arc::clone(&place.operation),
-                };
-                self.emit(open.now_us, EventKind::EffectReversed(event));
-            }
-        }
-        if let Some((id, collection, text)) = made {
-            let effect = committed.first().copied();
-            let owner = Owner { operation: Arc::clone(&place.operation), submit: place.submit };
-            self.ledger.put(id, Object::new(collection, text, effect, owner));
-        }
-        told.extend(committed);
+    /// The state of which moment a request sees, in microseconds since the start of the run (negative
+    /// before it): now, unless a fault has reads lag behind.
+    fn as_of(open: &Open, route: &Route) -> i64 {
+        let lag_us = open.struck.most(lag).filter(|_| route.only_reads());
+        let signed = |micros| i64::try_from(micros).unwrap_or(i64::MAX);
+        lag_us.map_or(i64::MAX, |(_, lag_us)| signed(open.now_us).saturating_sub(signed(lag_us)))
+    }
+
+    /// Does what the draft says, now or later, and gives the answer.
+    fn carry_out(&mut self, open: &mut Open, place: Place, draft: Draft) -> Own {
+        let Draft { written, made, used, effects, mut told, earlier, .. } = draft;
+        let effects: Vec<_> =
+            effects.into_iter().map(|effect| (self.ledger.commit(effect.amount), effect)).collect();
+        told.extend(effects.iter().map(|(id, _)| *id));
+        let (request, by) = (open.id, open.by);
+        self.show(open, Done { request, by, place, effects, made, used });
         Own { earlier, ..self.own(open, written, told) }
-    }
-
-    fn emit_effect(
-        &mut self,
-        open: &Open,
-        place: &Place,
-        (effect, draft): (EffectId, EffectDraft),
-        object: Option<Arc<str>>,
-    ) {
-        let billed = place.route.effect.as_ref().is_some_and(|effect| effect.billed);
-        let event = EffectCommitted {
-            effect,
-            request: open.id,
-            provider: Arc::clone(&self.name),
-            operation: Arc::clone(&place.operation),
-            submit: place.submit,
-            kind: draft.kind,
-            subject: draft.subject,
-            amount: draft.amount,
-            unit: draft.unit,
-            billed,
-            object,
-            by: open.by,
-        };
-        self.emit(open.now_us, EventKind::EffectCommitted(event));
     }
 
     /// An answer of the API, with the headers that every answer has.
@@ -352,5 +331,13 @@ impl Provider {
         let Written { status, mut headers, body, usable, is_stream, .. } = written;
         self.add_headers(open, &mut headers);
         Own { effects: effects.into(), usable, is_stream, ..Own::new(status, headers, body) }
+    }
+}
+
+/// How far reads lag behind.
+fn lag(fault: OrderFault) -> Option<u64> {
+    match fault {
+        OrderFault::Stale { lag_us } => Some(lag_us),
+        OrderFault::Held { .. } | OrderFault::Slow { .. } | OrderFault::Read { .. } => None,
     }
 }

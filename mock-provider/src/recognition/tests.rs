@@ -220,7 +220,7 @@ fn an_object_belongs_to_the_operation_that_made_it() {
         let mut ledger = Ledger::default();
         let owner = Owner { operation: "op-0001".into(), submit: 2 };
         let object = Object::new("charges".into(), "{}".into(), None, owner);
-        ledger.put("ch_1".into(), object);
+        ledger.put("ch_1".into(), object, false);
         ledger
     };
     let in_path = Sent { path: json!({"id": "ch_1"}), ledger: made(), ..Sent::to("/make/ch_1") };

@@ -158,6 +158,7 @@ impl<H: Handler> Connection<H> {
             head_at_us: self.core.clock.now_us(),
         };
         let wanted = Wanted::by(&request.method, head.version);
+        let mut per_second = None;
         if self.core.wants_heads {
             let head_at_us = request.head_at_us;
             let struck = self.core.call(|handler| handler.accept(&request, head_at_us));
@@ -169,10 +170,17 @@ impl<H: Handler> Connection<H> {
                 let _body = body;
                 return self.carry_out(exchange, wanted).await;
             }
+            per_second = self.core.call(|handler| handler.read_per_second(&request, head_at_us));
         }
-        request.body = match read_body(&self.core, body, &request.headers).await? {
-            Read::Whole(body) => body,
-            Read::TooLarge => return Ok(self.refuse()),
+        request.body = match read_body(&self.core, body, &request.headers, per_second).await {
+            Ok(Read::Whole(body)) => body,
+            Ok(Read::TooLarge) => return Ok(self.refuse()),
+            Err(broken) => {
+                if per_second.is_some() {
+                    self.broke_off(&request);
+                }
+                return Err(broken);
+            }
         };
         let now_us = self.core.clock.now_us();
         let exchange = self.core.call(|handler| handler.handle(request, now_us));
@@ -263,6 +271,15 @@ impl<H: Handler> Connection<H> {
         Ok(response)
     }
 
+    /// The client gave up while its request was read slowly.
+    fn broke_off(&self, request: &Request) {
+        let now_us = self.core.clock.now_us();
+        let id = self.core.call(|handler| handler.broke_off(request, now_us));
+        self.core.arrived();
+        let open = Open::new(&self.core, &self.went_down, id);
+        open.ended(Side::Client, End::Fin, now_us);
+    }
+
     /// Answers a request whose body is larger than what is held.
     fn refuse(&self) -> Response<AnswerBody<H>> {
         let now_us = self.core.clock.now_us();
@@ -281,11 +298,12 @@ impl<H: Handler> Connection<H> {
     }
 }
 
-/// Reads a body whole, unless it is larger than what is held.
+/// Reads a body whole, unless it is larger than what is held; slowly where a rate is given.
 async fn read_body<H: Handler>(
     core: &Core<H>,
     mut body: Incoming,
     headers: &HeaderMap,
+    per_second: Option<u64>,
 ) -> Result<Read, LetGo> {
     let announced = body.size_hint().lower();
     let most = u64::try_from(BODY_BYTES).unwrap_or(u64::MAX);
@@ -299,6 +317,11 @@ async fn read_body<H: Handler>(
         && let Some(frame) = body.frame().await
     {
         let Ok(piece) = frame.map_err(LetGo::BrokenBody)?.into_data() else { continue };
+        if let Some(per_second) = per_second {
+            let bytes = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            let micros = bytes.saturating_mul(1_000_000).div_ceil(per_second.max(1));
+            core.clock.sleep(Duration::from_micros(micros)).await;
+        }
         if first.len() + all.len() + piece.len() > BODY_BYTES {
             return drain(core, body).await;
         }

@@ -103,6 +103,11 @@ async fn keys() {
     insta::assert_snapshot!("keys", met(rows::KEYS).await);
 }
 
+#[tokio::test]
+async fn order() {
+    insta::assert_snapshot!("order", met(rows::ORDER).await);
+}
+
 #[test]
 fn every_fault_is_met_or_has_a_reason() {
     let met: BTreeSet<&str> = FAMILIES.iter().copied().flatten().map(Row::fault).collect();

@@ -99,6 +99,7 @@ pub(super) const LATENCY: &[Row] = &[
     first("latency: {spike: {base: 1ms, spike: 200ms, chance: 50%}}"),
     first("latency: {ramp: {from: 200ms, to: 20s, over: 1h}}"),
     first("drip: {bytes: 40, every: 50ms}"),
+    first("slow_read: {per_second: 400B}"),
     first("throttle_bandwidth: {per_second: 400B}"),
     first("hang"),
     first("hang: {at: accept}"),
@@ -141,8 +142,12 @@ pub(super) const TLS: &[Row] = &[
 /// Keys that are not honored, as one request sees them.
 pub(super) const KEYS: &[Row] = &[first("conflict")];
 
+/// Duplicates and order, as one request sees them.
+pub(super) const ORDER: &[Row] =
+    &[first("reorder: {by: 200ms}"), first("accept_then_drop"), first("slow_commit: {by: 200ms}")];
+
 /// All families.
-pub(super) const FAMILIES: &[&[Row]] = &[ANSWERS, MALFORMED, LATENCY, WIRE, TLS, KEYS];
+pub(super) const FAMILIES: &[&[Row]] = &[ANSWERS, MALFORMED, LATENCY, WIRE, TLS, KEYS, ORDER];
 
 /// Faults that a plain client which asks once cannot meet, and why.
 pub(super) const NOT_MET: &[(&str, &str)] = &[
@@ -160,6 +165,8 @@ pub(super) const NOT_MET: &[(&str, &str)] = &[
     ("truncated_key", "only two keys with one beginning show it"),
     ("key_required_late", "only a request without a key in the middle of a run shows it"),
     ("duplicate_request", "the client gets the answer to its own request, and it is right"),
+    ("delayed_duplicate", "the client gets the answer to its own request, and it is right"),
+    ("stale_read", "only a read behind a write shows it"),
     ("lying_limit", "it is a limit's, and a single request is within every limit"),
     ("tighten", "it is a limit's, and a single request is within every limit"),
     ("ban", "it is a limit's, and a single request is within every limit"),

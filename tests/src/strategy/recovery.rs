@@ -4,7 +4,7 @@
 use brownout::Harness;
 use brownout::strategy::{Drawn, Faults, check, scenario};
 use brownout_provider::coordinates::Coordinates;
-use brownout_provider::fault::{Action, DelayPoint, Ending};
+use brownout_provider::fault::{Action, DelayPoint, Ending, OrderFault};
 use brownout_provider::plan::{FaultPlan, Numbered, Situation};
 use brownout_provider::shell::transport::Transport;
 use http::{HeaderMap, Method};
@@ -57,6 +57,7 @@ fn lasts(action: &Action) -> bool {
         Action::End { ending: Ending::InFlight { for_us, .. }, .. } => *for_us > 0,
         Action::End { ending: Ending::Answer(answer), .. } => answer.kept,
         Action::Limit(fault) => fault.lasts(),
+        Action::Order(fault) => !matches!(fault, OrderFault::Stale { .. }),
         Action::Delay { .. }
         | Action::Drip { .. }
         | Action::Key(_)

@@ -14,6 +14,7 @@ mod input;
 mod keys;
 mod limits;
 mod malformed;
+mod order;
 pub(crate) mod stage;
 mod streams;
 mod tls;

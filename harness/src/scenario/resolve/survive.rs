@@ -156,6 +156,7 @@ fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
         | Action::Drip { .. }
         | Action::Key(_)
         | Action::Limit(_)
+        | Action::Order(_)
         | Action::Duplicate { .. }
         | Action::Door(_) => return None,
     };
@@ -199,6 +200,7 @@ fn hints_at_a_date(fault: &dyn Fault) -> bool {
         Ending::Answer(answer) => answer.hint,
         Ending::InFlight { hint, .. } => hint,
         Ending::Malformed(_)
+        | Ending::Accepted
         | Ending::Interim(_)
         | Ending::Stream(_)
         | Ending::Hang

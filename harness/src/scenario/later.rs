@@ -4,15 +4,9 @@
 
 /// Faults of the catalogue, by name.
 const FAULTS: &[(&str, &str)] = &[
-    ("slow_read", "use `latency` or `hang`"),
     ("goaway", "use `close`"),
     ("rst_stream", "use `reset`"),
-    ("delayed_duplicate", "use `duplicate_request` with `apart`"),
-    ("reorder", "use `latency` with a large spread"),
-    ("stale_read", "use `status: {code: 404}` on the reading route"),
-    ("accept_then_drop", "use `status: {code: 202}`"),
     ("partial_batch", "use `status: {code: 207}`"),
-    ("slow_commit", "use `latency`"),
     ("cut", "use `stream: {kind: cut}`, or `truncate` where the answer is no stream"),
     ("stall", "use `stream: stall`, or `truncate: {then: stall}` where the answer is no stream"),
     ("garbage_event", "use `stream: garbage_event`"),

@@ -2,7 +2,14 @@
 
 use super::FaultKind;
 use super::{
-    accept_then_drop, bad_chunk, ban, clean_cut, close, close_idle, conflict, delayed_duplicate, drip, duplicate_request, early_response, expired_certificate, forget_key, garbage, half_close, handshake_reset, hang, ignore_key, key_required_late, kill_client, late_key, latency, lying_limit, malformed, mismatch_accepted, mismatch_rejected, noisy_neighbour, pause_client, permanent_error, rate_limited, refuse, reorder, replay_altered, replay_error, replay_other, replay_status, reset, should_retry, slow_commit, slow_read, slow_tokens, stale_read, status, stream, throttle_bandwidth, tighten, truncate, truncated_key, untrusted, wrong_content_length, wrong_host,
+    accept_then_drop, bad_chunk, ban, clean_cut, close, close_idle, conflict, delayed_duplicate,
+    drip, duplicate_request, early_response, expired_certificate, forget_key, garbage, half_close,
+    handshake_reset, hang, ignore_key, key_required_late, kill_client, late_key, latency,
+    lying_limit, malformed, mismatch_accepted, mismatch_rejected, noisy_neighbour, pause_client,
+    permanent_error, rate_limited, refuse, reorder, replay_altered, replay_error, replay_other,
+    replay_status, reset, should_retry, slow_commit, slow_read, slow_tokens, stale_read, status,
+    stream, throttle_bandwidth, tighten, truncate, truncated_key, untrusted, wrong_content_length,
+    wrong_host,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.

@@ -152,11 +152,11 @@ impl Struck {
             }
             Action::Order(fault) => {
                 let at = match fault {
-                    OrderFault::Held { .. } | OrderFault::Read { .. } => "accept",
-                    OrderFault::Stale { .. } => "before_commit",
-                    OrderFault::Slow { .. } => "after_commit",
+                    OrderFault::Held { .. } | OrderFault::Read { .. } => Point::Accept,
+                    OrderFault::Stale { .. } => Point::BeforeCommit,
+                    OrderFault::Slow { .. } => Point::AfterCommit,
                 };
-                self.order.push((mark(at, strike.detail.clone()), fault));
+                self.order.push((mark(at.into(), strike.detail.clone()), fault));
             }
             Action::Duplicate { times, apart_us } => {
                 let mark = mark(Point::Accept.into(), strike.detail.clone());

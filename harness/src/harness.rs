@@ -565,4 +565,68 @@ impl Harness {
     {
         Prepared::new(self.clone(), Client::InProcess(Arc::new(factory)))
     }
+
+    /// A client that is a service: an axum router, which is called as the scenario says under `http`, built anew
+    /// for each run and whenever it is killed. It reaches the provider over the connection that its builder is
+    /// given; requests go into the router as calls, without a socket, so it takes part in virtual time.
+    ///
+    /// What the service spawned by itself lives on when it is killed or stands still.
+    ///
+    /// ```
+    /// # #[cfg(feature = "service")] {
+    /// use std::time::Duration;
+    ///
+    /// use axum::Router;
+    /// use axum::http::StatusCode;
+    /// use axum::routing::post;
+    /// use brownout::drive::loopback::{Call, post_over};
+    /// use brownout::{Connection, Harness, Verdict};
+    ///
+    /// let harness = Harness::from_yaml(
+    ///     "version: 1
+    /// name: a-shop
+    /// provider: {api: payments}
+    /// faults: [{name: lost, when: {attempt: 1}, inject: {reset: {at: after_commit}}}]
+    /// workload:
+    ///   operations: 3
+    ///   http: {calls: create_charge, request: {path: '/orders/{{ n }}', json: '{{ input }}'}}
+    /// expect: [no_double_charges]
+    /// ",
+    /// )
+    /// .expect("a right scenario");
+    /// let shop = |connection: &Connection| {
+    ///     let connection = connection.clone();
+    ///     let order = move |body: axum::Json<serde_json::Value>| async move {
+    ///         let url = format!("{}/v1/charges", connection.url);
+    ///         for _ in 0..2 {
+    ///             let call = Call {
+    ///                 url: &url,
+    ///                 api_key: &connection.api_key,
+    ///                 // No key: the second attempt charges again.
+    ///                 idempotency_key: None,
+    ///                 body: &body,
+    ///                 timeout: Duration::from_secs(5),
+    ///             };
+    ///             if post_over(&connection, call).await.is_ok_and(|it| it.status == 201) {
+    ///                 return StatusCode::CREATED;
+    ///             }
+    ///         }
+    ///         StatusCode::GATEWAY_TIMEOUT
+    ///     };
+    ///     Router::new().route("/orders/{n}", post(order))
+    /// };
+    /// let judged = harness.virtual_time().service(shop).run().expect("it runs");
+    /// assert_eq!(judged.result.verdict, Verdict::Failed);
+    /// assert!(judged.report().starts_with("3 of 3 customers would have been charged twice"));
+    /// # }
+    /// ```
+    #[cfg(feature = "service")]
+    #[must_use]
+    pub fn service<B>(&self, build: B) -> Prepared
+    where
+        B: Fn(&Connection) -> axum::Router + Send + Sync + 'static,
+    {
+        let routers = crate::drive::http::Routers::new(build);
+        Prepared::new(self.clone(), Client::ServiceInProcess(Arc::new(routers)))
+    }
 }

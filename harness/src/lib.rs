@@ -55,6 +55,7 @@
 //! |---|---|
 //! | `reqwest` | `Connection::reqwest`, a builder that leads to the mock |
 //! | `connector` | `Connection::connector`, for hyper-util's client and others with a tower connector |
+//! | `service` | `Harness::service`: a client that is an axum router, called as http mode calls services |
 //! | `tower` | `embed::Faults::layer`, for axum and others |
 //! | `wiremock` | `embed::Faults::responder`, for existing wiremock tests |
 //! | `proptest` | the module `strategy`: scenarios by chance |

@@ -541,6 +541,9 @@ pub struct OperationFinished {
     pub submit: u32,
     /// The claim; what the driver writes itself is `unknown`.
     pub claim: Claim,
+    /// True for a success in a lesser way: from a cache, with a default.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub degraded: bool,
     /// Who wrote it.
     #[serde(default)]
     pub by: ClaimBy,

@@ -13,6 +13,7 @@ mod own_api;
 mod rust_clients;
 mod scenarios;
 mod search;
+mod service;
 mod speed;
 mod strategy;
 mod tidy;

@@ -46,7 +46,7 @@ pub(crate) fn said(output: &Output) -> Said {
 }
 
 /// Runs the program at the root of the clone.
-fn brownout(arguments: &[&str]) -> Said {
+pub(crate) fn brownout(arguments: &[&str]) -> Said {
     brownout_in(root(), arguments)
 }
 
@@ -88,12 +88,12 @@ fn a_wrong_command_line_is_exit_code_3_and_says_what_is_right() {
     refused(
         &brownout(&["run", "scenarios", "--mode", "http", "--", "x"]),
         3,
-        &["`--mode http`", "comes in a later version; use `--mode suite`", "stdio", "exec"],
+        &["does not say how the service is called; add `http: {request: {method: POST"],
     );
     refused(
         &brownout(&["run", "scenarios", "--mode", "x", "--", "x"]),
         3,
-        &["exec, stdio, suite]"],
+        &["exec, stdio, suite, http]"],
     );
     refused(&brownout(&["run", "scenarios", "--format", "xml", "--", "x"]), 3, &["human, json"]);
     refused(

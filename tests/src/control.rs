@@ -319,7 +319,7 @@ fn the_fixture_for_pytest_makes_the_verdict_the_assertion() {
 }
 
 /// The block of the README that begins with this line.
-fn of_readme(first: &str) -> String {
+pub(crate) fn of_readme(first: &str) -> String {
     let readme = std::fs::read_to_string(root().join("README.md")).expect("it is there");
     let block = readme.split("```").find(|block| block.lines().nth(1) == Some(first));
     let block =

@@ -5,6 +5,7 @@
 //! (0 passed, 1 failed, 2 inconclusive, 3 wrong scenario or command line, 4 the harness could not run).
 
 pub mod check;
+pub mod client;
 pub mod demo;
 pub mod executable;
 pub mod exit;

@@ -42,6 +42,11 @@ pub fn prepare(
     command: &[OsString],
     search_path: Option<&OsStr>,
 ) -> Result<Speed, Refusal> {
+    if command.is_empty() {
+        return Err(Refusal::usage(
+            "`--speed` gives a faster clock to what brownout starts; name the command after `--`, or leave it out",
+        ));
+    }
     let named = std::env::var_os(VARIABLE).map(PathBuf::from);
     let library = library(named)?;
     let program = command.first().and_then(|program| executable::find(program, search_path));

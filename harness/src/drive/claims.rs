@@ -24,6 +24,8 @@ pub struct Statement {
     pub submit: u32,
     /// The claim.
     pub claim: Claim,
+    /// True for a success in a lesser way: from a cache, with a default.
+    pub degraded: bool,
     /// Free words.
     pub detail: String,
     /// The provider that served it, where the client says.
@@ -82,6 +84,7 @@ impl Statement {
             operation,
             submit,
             claim,
+            degraded: object.get("degraded") == Some(&Value::Bool(true)),
             detail: words("detail").unwrap_or_default(),
             provider: words("provider").map(Arc::from),
         })

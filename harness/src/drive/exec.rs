@@ -317,7 +317,14 @@ impl Driver<'_> {
             (ExitWord::Claim(claim), outcome) if !end.killed => {
                 let exit = end.code.map_or(String::new(), |code| format!("exit code {code}"));
                 let mut statement = outcome.map_or(
-                    Statement { operation: None, submit, claim, detail: exit, provider: None },
+                    Statement {
+                        operation: None,
+                        submit,
+                        claim,
+                        degraded: false,
+                        detail: exit,
+                        provider: None,
+                    },
                     |(_, statement)| statement,
                 );
                 statement.submit = submit;

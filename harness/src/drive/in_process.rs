@@ -34,7 +34,7 @@ use crate::run::RunError;
 pub use super::connection::Connection;
 
 /// What stands in a trace of virtual time in place of the mock's real port, which differs from run to run.
-const NO_PORT: &str = "127.0.0.1:0";
+pub(super) const NO_PORT: &str = "127.0.0.1:0";
 
 /// How often copies of a client may crash without getting anywhere.
 const VAIN_CRASHES: u32 = 1_000;
@@ -227,14 +227,14 @@ struct Asleep {
 
 /// Crashes that led nowhere: since the first of them hardly any time has passed, and no work has ended.
 #[derive(Default)]
-struct Vain {
+pub(super) struct Vain {
     since_us: u64,
     times: u32,
 }
 
 impl Vain {
     /// Takes a crash.
-    fn crashed(&mut self, now_us: u64, client: u32) -> Result<(), RunError> {
+    pub(super) fn crashed(&mut self, now_us: u64, client: u32) -> Result<(), RunError> {
         if self.times == 0 || now_us.saturating_sub(self.since_us) > VAIN_US {
             *self = Self { since_us: now_us, times: 0 };
         }
@@ -532,6 +532,7 @@ impl<'a> Crew<'a> {
                         operation: None,
                         submit: slot.submit,
                         claim: outcome.claim,
+                        degraded: false,
                         detail: hide(self.hidden.as_deref(), outcome.detail),
                         provider: outcome.provider.map(Arc::from),
                     },
@@ -550,11 +551,11 @@ impl<'a> Crew<'a> {
 }
 
 /// What a connection of a run asks of its driver.
-struct OfRun {
-    scene: Arc<Scene>,
-    operation: Option<Arc<str>>,
-    hidden: Option<Arc<str>>,
-    crashes: mpsc::UnboundedSender<u32>,
+pub(super) struct OfRun {
+    pub(super) scene: Arc<Scene>,
+    pub(super) operation: Option<Arc<str>>,
+    pub(super) hidden: Option<Arc<str>>,
+    pub(super) crashes: mpsc::UnboundedSender<u32>,
 }
 
 impl Link for OfRun {
@@ -599,7 +600,11 @@ async fn finish(mut work: JoinHandle<Outcome>, clock: Clock, late_us: &Cell<u64>
 }
 
 /// The work of a client that does nothing as long as it stands still.
-async fn awake<T>(work: impl Future<Output = T>, gate: Rc<Cell<u64>>, clock: Clock) -> T {
+pub(super) async fn awake<T>(
+    work: impl Future<Output = T>,
+    gate: Rc<Cell<u64>>,
+    clock: Clock,
+) -> T {
     let mut work = pin!(work);
     let mut rest: Option<Pin<Box<dyn Future<Output = ()>>>> = None;
     poll_fn(move |context| {
@@ -619,7 +624,7 @@ async fn awake<T>(work: impl Future<Output = T>, gate: Rc<Cell<u64>>, clock: Clo
     .await
 }
 
-struct AbortOnDrop(AbortHandle);
+pub(super) struct AbortOnDrop(pub(super) AbortHandle);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
@@ -627,7 +632,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-fn panic_in_words(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_in_words(panic: &(dyn std::any::Any + Send)) -> String {
     let words = panic
         .downcast_ref::<&str>()
         .map(|words| (*words).to_owned())

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod connector;
 pub mod exec;
 pub mod family;
+pub mod http;
 pub mod in_process;
 pub(crate) mod listen;
 pub mod loopback;

@@ -136,6 +136,7 @@ mod tests {
         Workload {
             call: Some(Arc::from("create_charge")),
             steps: Vec::new(),
+            http: None,
             operations: 3,
             exec_operations: None,
             concurrency: 1,

@@ -107,6 +107,7 @@ pub async fn drive(
                     operation: None,
                     submit: 1,
                     claim: Claim::Succeeded,
+                    degraded: false,
                     detail: "exit code 0".to_owned(),
                     provider: None,
                 },

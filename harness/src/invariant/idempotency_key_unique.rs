@@ -68,7 +68,7 @@ impl Invariant for IdempotencyKeyUnique {
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
-        if scenario.workload.call.is_some() && scenario.workload.operations < 2 {
+        if scenario.workload.is_driven() && scenario.workload.operations < 2 {
             at.error("`idempotency_key_unique` cannot be exercised by one operation", |problem| {
                 problem.cure("ask for `operations: 2` or more")
             });

@@ -72,13 +72,56 @@ pub enum RunError {
     },
     /// A rule strikes the client itself, and this mode has none that it could start again.
     #[error(
-        "`{rule}` kills or stops the client itself, which is not possible in {mode} mode; use stdio or exec mode, or a closure in a test"
+        "`{rule}` kills or stops the client itself, which is not possible in {mode} mode; use stdio or exec mode (for a service, http mode with a command), or a closure in a test"
     )]
     ClientOutOfReach {
         /// The rule.
         rule: String,
         /// The mode.
         mode: &'static str,
+    },
+    /// The scenario does not say how a service is called.
+    #[error(
+        "the scenario does not say how the service is called; add `http: {{request: {{method: POST, path: /orders, json: {{…}}}}}}` to its workload, in the place of `call`"
+    )]
+    NotCalled,
+    /// The scenario is for a client that is a service.
+    #[error(
+        "the scenario calls a service (`http`), and this client is none; use `--mode http` (`Harness::service` in a test), or name a route with `call` in the place of `http`"
+    )]
+    OnlyService,
+    /// A service that runs already is not there, or is not ready.
+    #[error(
+        "the service at {place} did not {} within {}{}; start it, or let brownout start it with `-- COMMAND`",
+        path.as_ref().map_or_else(|| "take a connection".to_owned(), |path| format!("answer `GET {path}` with 2xx")),
+        in_words_exactly(micros(*within)),
+        if last.is_empty() { String::new() } else { format!(" ({last})") }
+    )]
+    NoService {
+        /// Where it should be.
+        place: String,
+        /// What was asked, where the scenario says.
+        path: Option<String>,
+        /// How long it had.
+        within: Duration,
+        /// What was seen last.
+        last: String,
+    },
+    /// A service that runs already cannot be told where the provider is.
+    #[error(
+        "the service at {place} runs already and cannot be told where the provider is; fix the provider's port with `--port 9400`, and start the service with `http://127.0.0.1:9400` as the address of the API"
+    )]
+    NoFixedPort {
+        /// Where the service is.
+        place: String,
+    },
+    /// A service that runs already cannot be told which certificates to trust.
+    #[error(
+        "the service at {place} runs already and cannot be told which certificates to trust; let brownout start it with `-- COMMAND`, or leave out `tls`"
+    )]
+    NoTrust {
+        /// Where the service is.
+        place: String,
     },
     /// Virtual time is for clients in this process.
     #[error(
@@ -163,6 +206,10 @@ impl RunError {
             Self::NothingToCall { .. }
             | Self::NotForPrograms { .. }
             | Self::ClientOutOfReach { .. }
+            | Self::NotCalled
+            | Self::OnlyService
+            | Self::NoFixedPort { .. }
+            | Self::NoTrust { .. }
             | Self::VirtualOnlyInProcess { .. }
             | Self::TcpOnly { .. }
             | Self::Template { .. } => 3,
@@ -170,6 +217,7 @@ impl RunError {
             Self::Certificates(_) => 4,
             Self::Serve(_)
             | Self::Spawn { .. }
+            | Self::NoService { .. }
             | Self::Folder { .. }
             | Self::Trace { .. }
             | Self::Busy { .. }

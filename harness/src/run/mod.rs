@@ -14,13 +14,15 @@ mod worker;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use brownout_provider::event::{ClockKind, Mode, RunKind};
 use brownout_provider::seed::Seed;
+use brownout_provider::shell::lock::lock;
 use brownout_provider::shell::transport::Transport;
 
+use crate::drive::http::{Place, ServiceFactory};
 use crate::drive::in_process::{Always, Factory, InProcess, Reconciler};
 use crate::drive::nobody::Nobody;
 use crate::drive::speed::Speed;
@@ -34,6 +36,10 @@ pub use error::RunError;
 
 use paused::Paused;
 use stage::Order;
+
+/// How far the numbers of a run's operations stand from those of another that shares something with it; also how
+/// many operations a run has at most.
+const RAISE: u64 = 1_000_000;
 
 /// How many operations a control run has at most.
 const CONTROL_OPERATIONS: u64 = 5;
@@ -51,8 +57,12 @@ pub enum Client {
         /// The program and its arguments.
         command: Vec<String>,
     },
+    /// A service: http mode.
+    Service(Arc<Service>),
     /// A client in this process, built by this; see [`Client::in_process`].
     InProcess(Arc<dyn Factory>),
+    /// A service in this process, built by this.
+    ServiceInProcess(Arc<dyn ServiceFactory>),
     /// None: the provider alone, until it is told to end.
     Nobody(Arc<Nobody>),
 }
@@ -68,12 +78,22 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When a rule strikes the client itself, and nobody could start it again.
+    /// When a rule strikes the client itself, and nobody could start it again; when the client is a service
+    /// and the scenario does not say how it is called, or the other way round.
     pub fn check(&self, scenario: &Scenario) -> Result<(), RunError> {
-        let mode = match self.mode() {
-            Mode::Suite => "suite",
-            Mode::Serve => "serve",
-            Mode::Stdio | Mode::Exec | Mode::Http | Mode::InProcess => return Ok(()),
+        match (self, scenario.workload.http.is_some()) {
+            (Self::Service(_) | Self::ServiceInProcess(_), false) => {
+                return Err(RunError::NotCalled);
+            }
+            (Self::Process { .. } | Self::InProcess(_), true) => return Err(RunError::OnlyService),
+            (Self::Service(_) | Self::ServiceInProcess(_) | Self::Nobody(_), _)
+            | (Self::Process { .. } | Self::InProcess(_), false) => {}
+        }
+        let mode = match (self, self.mode()) {
+            (Self::Service(service), _) if service.command.is_empty() => "target",
+            (_, Mode::Suite) => "suite",
+            (_, Mode::Serve) => "serve",
+            (_, Mode::Stdio | Mode::Exec | Mode::Http | Mode::InProcess) => return Ok(()),
         };
         match scenario.strikes_client() {
             Some(rule) => Err(RunError::ClientOutOfReach { rule: rule.name.to_string(), mode }),
@@ -86,7 +106,8 @@ impl Client {
     pub fn mode(&self) -> Mode {
         match self {
             Self::Process { mode, .. } => *mode,
-            Self::InProcess(_) => Mode::InProcess,
+            Self::Service(_) => Mode::Http,
+            Self::InProcess(_) | Self::ServiceInProcess(_) => Mode::InProcess,
             Self::Nobody(_) => Mode::Serve,
         }
     }
@@ -98,8 +119,72 @@ impl fmt::Debug for Client {
             Self::Process { mode, command } => {
                 f.debug_struct("Process").field("mode", mode).field("command", command).finish()
             }
+            Self::Service(service) => f.debug_tuple("Service").field(service).finish(),
             Self::InProcess(_) => f.write_str("InProcess"),
+            Self::ServiceInProcess(_) => f.write_str("ServiceInProcess"),
             Self::Nobody(_) => f.write_str("Nobody"),
+        }
+    }
+}
+
+/// A service under test.
+#[derive(Debug)]
+pub struct Service {
+    /// What starts it; empty where it runs already.
+    pub command: Vec<String>,
+    /// Where it listens, whatever it is told; `None` for a free port, which `PORT` names.
+    pub target: Option<Place>,
+    raises: Mutex<Raises>,
+}
+
+/// By how much the numbers of operations are raised where a service's memory outlives a run.
+#[derive(Debug, Default)]
+struct Raises {
+    has_run: bool,
+    has_been_controlled: bool,
+    further: u64,
+}
+
+impl Service {
+    /// A service that a command starts, one that runs already, or one that a command starts at a fixed place.
+    #[must_use]
+    pub fn new(command: Vec<String>, target: Option<Place>) -> Self {
+        Self { command, target, raises: Mutex::default() }
+    }
+
+    /// True for one that goes on when a run ends.
+    #[must_use]
+    pub fn outlives_runs(&self) -> bool {
+        self.command.is_empty()
+    }
+
+    /// By how much the numbers of the next run are raised: those of a control run by a million, and where the
+    /// service's memory outlives a run, those of each further run by a million more.
+    fn raise(&self, kind: RunKind) -> u64 {
+        let mut raises = lock(&self.raises);
+        let is_first = match kind {
+            RunKind::Main => !std::mem::replace(&mut raises.has_run, true),
+            RunKind::Control => !std::mem::replace(&mut raises.has_been_controlled, true),
+        };
+        let own = match kind {
+            RunKind::Main => 0,
+            RunKind::Control => 1,
+        };
+        if is_first || !self.outlives_runs() {
+            return own * RAISE;
+        }
+        raises.further += 1;
+        (1 + raises.further) * RAISE
+    }
+}
+
+impl Client {
+    /// By how much the numbers of the next run's operations are raised.
+    fn raise(&self, kind: RunKind) -> u64 {
+        match (self, kind) {
+            (Self::Service(service), kind) => service.raise(kind),
+            (_, RunKind::Main) => 0,
+            (_, RunKind::Control) => RAISE,
         }
     }
 }

@@ -20,18 +20,20 @@ use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::server::Server;
 use brownout_provider::shell::transport::Transport;
 use brownout_provider::units::micros;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::paused::Paused;
 use super::worker::Pulse;
-use super::{Client, Run, RunError, RunOptions};
+use super::{Client, RAISE, Run, RunError, RunOptions};
 use crate::drive::claims::Ledger;
 use crate::drive::family::{Family, Orphans};
+use crate::drive::http::{self, Part, Place, ServiceFactory};
 use crate::drive::in_process::{self, Cast, Factory};
 use crate::drive::listen::carried;
 use crate::drive::output::Output;
 use crate::drive::plan::{Address, Plan};
-use crate::drive::process::Launcher;
+use crate::drive::process::{Launcher, Notice};
 use crate::drive::scene::Scene;
 use crate::drive::schedule::Schedule;
 use crate::drive::seen::Seen;
@@ -43,11 +45,9 @@ use crate::drive::{exec, nobody, stdio};
 use crate::operation::Operation;
 use crate::record::Recorder;
 use crate::redact::Redactor;
+use crate::scenario::http::trace_of;
 use crate::scenario::{Planted, Scenario};
 use crate::trace::Trace;
-
-/// How far the numbers of a control run stand from those of the main run.
-const CONTROL_RAISE: u64 = 1_000_000;
 
 /// The key that is handed out for an API that asks for none.
 const NO_KEY: &str = "brownout-needs-no-key";
@@ -81,7 +81,7 @@ struct Stage {
     recorder: Arc<Recorder>,
     path: Option<PathBuf>,
     sink: Arc<dyn Sink>,
-    /// Set in suite and exec mode.
+    /// Set in suite, exec and http mode.
     seen: Option<Arc<Seen>>,
     stop: Stop,
     /// What befalls the client, on its way to the driver.
@@ -106,6 +106,7 @@ impl Order<'_> {
     /// Carries the order out.
     pub(super) fn carry_out(self) -> Result<Run, RunError> {
         self.client.check(self.scenario)?;
+        self.can_be_found()?;
         match self.options.clock {
             ClockKind::Virtual => {
                 let Self { scenario, seed, client, options, kind } = self;
@@ -113,6 +114,23 @@ impl Order<'_> {
             }
             ClockKind::Real => self.on_real_time(),
         }
+    }
+
+    /// Refuses a service that runs already and cannot know its provider.
+    fn can_be_found(self) -> Result<(), RunError> {
+        let Client::Service(service) = self.client else { return Ok(()) };
+        let Some(place) = service.target.as_ref().filter(|_| service.command.is_empty()) else {
+            return Ok(());
+        };
+        let place = place.to_string();
+        let Some(spec) = self.scenario.providers.values().next() else { return Ok(()) };
+        if spec.tls {
+            return Err(RunError::NoTrust { place });
+        }
+        if spec.port.or(self.options.port).is_none() {
+            return Err(RunError::NoFixedPort { place });
+        }
+        Ok(())
     }
 
     /// Carries the order out on a thread and a runtime of its own.
@@ -228,7 +246,7 @@ impl Order<'_> {
             sink = Arc::new(Shown { sink, pulse: Arc::clone(pulse) });
         }
         let mut seen = None;
-        if matches!(self.client.mode(), Mode::Suite | Mode::Exec) {
+        if self.is_watched() {
             let suite = Arc::new(Seen::new(sink));
             sink = Arc::<Seen>::clone(&suite);
             seen = Some(suite);
@@ -269,6 +287,12 @@ impl Order<'_> {
         Ok(Stage { clock, recorder, path, sink, seen, stop, strikes, servers })
     }
 
+    /// True where the driver has to see the client's requests.
+    fn is_watched(self) -> bool {
+        let is_service = matches!(self.client, Client::ServiceInProcess(_));
+        is_service || matches!(self.client.mode(), Mode::Suite | Mode::Exec | Mode::Http)
+    }
+
     fn recorder(self, stop: &Stop) -> Result<(Recorder, Option<PathBuf>), RunError> {
         let Some(dir) = &self.options.dir else { return Ok((Recorder::in_memory(), None)) };
         create_private(dir)?;
@@ -288,7 +312,7 @@ impl Order<'_> {
     /// How many times as fast as the machine's the clock goes: programs alone can be given a faster one.
     fn speed(self) -> u32 {
         match (self.client, &self.options.speed) {
-            (Client::Process { .. }, Some(speed)) => speed.factor,
+            (Client::Process { .. } | Client::Service(_), Some(speed)) => speed.factor,
             _ => 1,
         }
     }
@@ -311,7 +335,10 @@ impl Order<'_> {
             speed: self.speed(),
             command: match self.client {
                 Client::Process { command, .. } => command.clone(),
-                Client::InProcess(_) | Client::Nobody(_) => Vec::new(),
+                Client::Service(service) => service.command.clone(),
+                Client::InProcess(_) | Client::ServiceInProcess(_) | Client::Nobody(_) => {
+                    Vec::new()
+                }
             },
         }
     }
@@ -327,10 +354,56 @@ impl Order<'_> {
                 let scene = self.scene(stage, trust.variables())?;
                 nobody::wait(&scene, nobody, stage.path.clone()).await
             }
-            Client::Process { mode, command } => {
-                self.play_process(stage, *mode, command, notes).await
+            Client::Process { command, .. } => self.play_process(stage, command, notes).await,
+            Client::Service(service) => match &service.target {
+                Some(place) if service.command.is_empty() => {
+                    self.play_target(stage, place.clone(), notes).await
+                }
+                _ => self.play_process(stage, &service.command, notes).await,
+            },
+            Client::ServiceInProcess(factory) => {
+                self.play_service_in_process(stage, factory.as_ref(), notes).await
             }
         }
+    }
+
+    /// What a service is asked; `check` has seen that the scenario says it.
+    fn part<'s>(&'s self, stage: &'s Stage) -> Result<Part<'s>, RunError> {
+        Ok(Part {
+            http: self.scenario.workload.http.as_ref().ok_or(RunError::NotCalled)?,
+            strikes: strikes::taken(&stage.strikes),
+            seen: stage.seen.as_deref().expect("whoever drives a service sees its requests"),
+        })
+    }
+
+    async fn play_target(
+        self,
+        stage: &Stage,
+        place: Place,
+        notes: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        let scene = Arc::new(self.scene(stage, Vec::new())?);
+        let schedule = || self.schedule(stage, notes);
+        let result = http::drive_target(&scene, self.part(stage)?, schedule, place).await;
+        scene.output_is_over();
+        result
+    }
+
+    async fn play_service_in_process(
+        self,
+        stage: &Stage,
+        factory: &dyn ServiceFactory,
+        notes: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        let scene = Arc::new(self.scene(stage, Vec::new())?);
+        let server = &stage.servers[0];
+        let authority = server.authority().map(Arc::from);
+        let way = (server.endpoint().clone(), authority, self.options.clock);
+        let schedule = || self.schedule(stage, notes);
+        let part = self.part(stage)?;
+        let result = http::drive_in_process(&scene, part, schedule, factory, way).await;
+        scene.output_is_over();
+        result
     }
 
     async fn play_in_process(
@@ -358,7 +431,6 @@ impl Order<'_> {
     async fn play_process(
         self,
         stage: &Stage,
-        mode: Mode,
         command: &[String],
         notes: &mut Vec<String>,
     ) -> Result<(), RunError> {
@@ -370,26 +442,16 @@ impl Order<'_> {
             .map_err(|source| RunError::System { what: "open a port", source })?;
         let trust = Trust::in_servers(&stage.servers)?;
         let variables = [self.variables(&state, &trap), trust.variables()].concat();
-        let scene = self.scene(stage, variables)?;
+        let scene = Arc::new(self.scene(stage, variables)?);
         let (mut launcher, mut heard) =
             Launcher::new(command.to_vec(), Arc::clone(&family), stage.clock);
         launcher = launcher.at_speed(self.options.speed.clone());
-        let strikes = strikes::taken(&stage.strikes);
-        let result = match (mode, &stage.seen) {
-            (Mode::Suite, Some(seen)) => {
-                suite::drive(&scene, seen, self.terms(), &mut launcher, &mut heard).await
-            }
-            (Mode::Stdio, _) => {
-                let schedule = self.schedule(stage, notes);
-                stdio::drive(&scene, schedule, (&mut launcher, strikes), &mut heard).await
-            }
-            (Mode::Exec, Some(seen)) => {
-                let schedule = self.schedule(stage, notes);
-                exec::drive(&scene, seen, schedule, (&mut launcher, strikes), &mut heard).await
-            }
-            (Mode::Suite | Mode::Exec | Mode::Http | Mode::InProcess | Mode::Serve, _) => {
-                Err(RunError::NotForPrograms { mode })
-            }
+        let result = if let Client::Service(service) = self.client {
+            let schedule = || self.schedule(stage, notes);
+            let (part, fixed) = (self.part(stage)?, service.target.clone());
+            http::drive_program(&scene, part, schedule, fixed, (&mut launcher, &mut heard)).await
+        } else {
+            self.drive_program(stage, &scene, (&mut launcher, &mut heard), notes).await
         };
         let left = family.end(&stage.clock).await;
         if left > 0 {
@@ -397,6 +459,33 @@ impl Order<'_> {
         }
         scene.output_is_over();
         result
+    }
+
+    async fn drive_program(
+        self,
+        stage: &Stage,
+        scene: &Scene,
+        (launcher, heard): (&mut Launcher, &mut Receiver<Notice>),
+        notes: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        let strikes = strikes::taken(&stage.strikes);
+        let mode = self.client.mode();
+        match (mode, &stage.seen) {
+            (Mode::Suite, Some(seen)) => {
+                suite::drive(scene, seen, self.terms(), launcher, heard).await
+            }
+            (Mode::Stdio, _) => {
+                let schedule = self.schedule(stage, notes);
+                stdio::drive(scene, schedule, (launcher, strikes), heard).await
+            }
+            (Mode::Exec, Some(seen)) => {
+                let schedule = self.schedule(stage, notes);
+                exec::drive(scene, seen, schedule, (launcher, strikes), heard).await
+            }
+            (Mode::Suite | Mode::Exec | Mode::Http | Mode::InProcess | Mode::Serve, _) => {
+                Err(RunError::NotForPrograms { mode })
+            }
+        }
     }
 
     fn terms(self) -> Terms {
@@ -447,6 +536,7 @@ impl Order<'_> {
             token_in_key: auth.is_some_and(|auth| auth.token_in_key),
         };
         let servers = Arc::downgrade(&stage.servers);
+        let traced = self.scenario.workload.http.is_some().then_some(self.seed);
         let mut scene = Scene {
             clock: stage.clock,
             sink: Arc::clone(&stage.sink),
@@ -459,7 +549,7 @@ impl Order<'_> {
             on_submit: Box::new(move |operation| {
                 // Whatever a client keeps of the scene keeps no server alive.
                 if let Some(servers) = servers.upgrade() {
-                    register(&servers, operation);
+                    register(&servers, operation, traced);
                 }
             }),
             claims: Mutex::new(Ledger::default()),
@@ -478,12 +568,12 @@ impl Order<'_> {
             Mode::Exec | Mode::Http => "exec",
         };
         let workload = &self.scenario.workload;
-        let Some(call) = &workload.call else { return Err(RunError::NothingToCall { mode }) };
-        let raise = match self.kind {
-            RunKind::Main => 0,
-            RunKind::Control => CONTROL_RAISE,
+        let asked = workload.http.as_ref().map(|http| Arc::from(http.name()));
+        let Some(call) = workload.call.clone().or(asked) else {
+            return Err(RunError::NothingToCall { mode });
         };
-        Ok(Some(Plan::new(workload, call, raise, self.planted().as_ref())))
+        let raise = self.client.raise(self.kind);
+        Ok(Some(Plan::new(workload, &call, raise, self.planted().as_ref())))
     }
 
     /// What must not stand in the client's output: the keys of the APIs, every other variable that looks
@@ -603,11 +693,13 @@ async fn watch_timers(clock: Clock, most: Arc<AtomicU64>) {
     }
 }
 
-/// Makes a submit known to every provider.
-fn register(servers: &[Server], operation: &Operation) {
+/// Makes a submit known to every provider, with the trace that its caller begins where the client is a service.
+fn register(servers: &[Server], operation: &Operation, traced: Option<Seed>) {
     let submitted = Submitted {
         id: Arc::clone(&operation.id),
-        n: operation.n,
+        // Its place in the workload, by which rules count, by however much its number is raised.
+        n: (operation.n.saturating_sub(1)) % RAISE + 1,
+        trace: traced.map(|seed| trace_of(seed, &operation.id, operation.submit)),
         submit: operation.submit,
         call: Arc::clone(&operation.call),
         input: operation.input.clone(),

@@ -4,6 +4,7 @@
 //! [`schema`] describes the file to editors, and [`schedule`] shows what the rules will do.
 //! **Invariant:** a [`Scenario`] exists only without errors; whoever has one can run it.
 
+pub mod http;
 mod later;
 mod planted;
 pub mod raw;
@@ -90,10 +91,12 @@ pub struct ProviderSpec {
 #[derive(Clone, Debug)]
 pub struct Workload {
     /// The route that each operation calls, that of its first step where it has several; `None` in suite
-    /// mode, where the command decides.
+    /// mode, where the command decides, and where nobody said by which route a service does its work.
     pub call: Option<Arc<str>>,
     /// The steps of an operation of several; empty where it calls one route.
     pub steps: Vec<Step>,
+    /// How the client is called, where it is a service.
+    pub http: Option<Arc<http::Http>>,
     /// How many operations.
     pub operations: u64,
     /// How many in exec mode, where the scenario itself says so; else exec mode takes at most 25.
@@ -117,6 +120,12 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// True where operations are handed to the client; false in suite mode, where it decides itself.
+    #[must_use]
+    pub fn is_driven(&self) -> bool {
+        self.call.is_some() || self.http.is_some()
+    }
+
     /// The routes that each operation calls, each once, in the order of its steps.
     #[must_use]
     pub fn routes(&self) -> Vec<Arc<str>> {

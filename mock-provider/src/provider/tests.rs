@@ -451,6 +451,7 @@ fn a_reset_at_accept_can_strike_before_the_body_is_read() {
         submit: 1,
         call: "create_charge".into(),
         input: json!({"order": "order-1"}),
+        trace: None,
     };
     bench.provider.register(&submitted);
     let mut head = Request {
@@ -644,6 +645,7 @@ fn where_nobody_submits_operations_they_count_by_first_arrival_outside_the_sched
         submit: 1,
         call: "create_charge".into(),
         input: json!({"order": "b"}),
+        trace: None,
     });
     let statuses = ["a", "c", "b"].map(|order| {
         let exchange = bench.charge(order, None);

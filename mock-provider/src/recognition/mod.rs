@@ -47,6 +47,8 @@ pub struct Submitted {
     pub call: Arc<str>,
     /// Its input.
     pub input: Value,
+    /// The trace that its caller began for it, where it did.
+    pub trace: Option<Digest16>,
 }
 
 /// What a request shows of the operation that it belongs to.
@@ -113,6 +115,8 @@ pub struct Recognizer {
     fields: Vec<Field>,
     sdk: Sdk,
     operations: IndexMap<Arc<str>, Known, FixedState>,
+    /// Whose each trace is.
+    traces: IndexMap<String, Owner, FixedState>,
     calls: BTreeMap<Box<str>, Owner>,
     fingerprints: Fingerprints,
     /// How many operations were named here.
@@ -131,6 +135,7 @@ impl Recognizer {
             fields: extractors.iter().filter_map(Field::new).collect(),
             sdk: api.sdk.clone(),
             operations: IndexMap::default(),
+            traces: IndexMap::default(),
             calls: BTreeMap::new(),
             fingerprints: Fingerprints::default(),
             seen: 0,
@@ -144,6 +149,10 @@ impl Recognizer {
             .entry(Arc::clone(&submitted.id))
             .or_insert(Known { number: submitted.n, submits: 0 });
         known.submits = known.submits.max(submitted.submit);
+        if let Some(trace) = submitted.trace {
+            let owner = Owner { operation: Arc::clone(&submitted.id), submit: submitted.submit };
+            self.traces.insert(trace.to_string(), owner);
+        }
         for field in &mut self.fields {
             let Some(value) = find_named(&submitted.input, &field.name, 0).and_then(text) else {
                 continue;
@@ -257,6 +266,9 @@ impl Recognizer {
     fn by_value(&self, evidence: &Evidence<'_>) -> Option<Recognition> {
         let (field, value) =
             self.fields.iter().find_map(|field| Some((field, field.place.find(evidence)?)))?;
+        if let (Place::Traceparent, Some(owner)) = (&field.place, self.traces.get(&value)) {
+            return Some(self.recognition(owner.clone(), Recognized::Extractor));
+        }
         let operation = match field.values.get(&value) {
             Some(operation) => operation.clone()?,
             None if value.len() > LONGEST_VALUE => {

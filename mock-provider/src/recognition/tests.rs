@@ -33,6 +33,7 @@ fn submit(recognizer: &mut Recognizer, n: u64, submit: u32, input: Value) {
         submit,
         call: "make".into(),
         input,
+        trace: None,
     });
 }
 

@@ -6,6 +6,7 @@
 mod death;
 mod exec;
 mod hostile;
+mod http;
 mod in_process;
 mod interrupted;
 mod stdio;
@@ -46,6 +47,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
         workload: Workload {
             call: Some(Arc::from("create_charge")),
             steps: Vec::new(),
+            http: None,
             operations,
             exec_operations: None,
             concurrency: 1,

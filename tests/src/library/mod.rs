@@ -4,6 +4,7 @@
 mod build;
 mod claims;
 mod embed;
+mod service;
 mod steps;
 mod verdicts;
 

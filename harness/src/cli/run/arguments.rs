@@ -10,6 +10,7 @@ use brownout_provider::seed::Seed;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
+use crate::drive::http::Place;
 use crate::drive::speed::{FASTEST, SLOWEST};
 use crate::report::registry::FORMATS;
 
@@ -27,6 +28,10 @@ Examples:
       One long-lived process that reads operations as JSON lines.
   brownout run scenarios/openai --mode suite -- pytest
       One command that does what it likes; operations are those seen on the wire.
+  brownout run my-service.yaml --mode http -- python3 my_service.py
+      A service, started anew for each run: it listens at PORT and is called as the scenario says.
+  brownout run my-service.yaml --target http://127.0.0.1:9000 --port 9400
+      A service that runs already, and finds the provider at port 9400.
   brownout run scenarios/payments --seeds 20 --jobs 4 --format json -- ./client > verdict.json
 
 Exit codes:
@@ -39,6 +44,14 @@ pub struct RunArguments {
     /// How to drive the client; what the scenario says, else `exec`.
     #[arg(long, value_enum)]
     pub mode: Option<ModeWord>,
+
+    /// Where a service listens that runs already; with a command, where the service listens that it starts.
+    ///
+    /// Implies http mode. A service that runs already has to be pointed at the provider beforehand, which
+    /// `--port` makes possible. Its memory outlives a run, so `{{ n }}` is raised by a million for each further
+    /// one; start the service anew before the next invocation.
+    #[arg(long, value_name = "URL")]
+    pub target: Option<Place>,
 
     /// Binds the provider to this port instead of a free one.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
@@ -135,8 +148,7 @@ pub enum ModeWord {
     Stdio,
     /// One command that does what it likes, such as a test suite.
     Suite,
-    /// A service that is called over HTTP; refused until a later version brings it.
-    #[value(hide = true)]
+    /// A service that is called over HTTP, as the scenario says under `http`.
     Http,
 }
 
@@ -187,6 +199,7 @@ impl RunArguments {
         };
         let mode = self.mode.and_then(|mode| mode.to_possible_value());
         option("mode", mode.map(|mode| mode.get_name().to_owned()));
+        option("target", self.target.as_ref().map(ToString::to_string));
         option("port", self.port.map(|port| port.to_string()));
         option("concurrency", self.concurrency.map(|it| it.to_string()));
         option("speed", self.speed.map(|it| it.to_string()));
@@ -205,7 +218,9 @@ impl RunArguments {
                 words.push(format!("--{name}"));
             }
         }
-        words.push("--".to_owned());
+        if !self.command.is_empty() {
+            words.push("--".to_owned());
+        }
         words.extend(self.command.iter().map(|word| quoted(&word.to_string_lossy())));
         words.join(" ")
     }

@@ -9,25 +9,20 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use brownout_provider::document::closest;
-use brownout_provider::event::Mode;
 use brownout_provider::seed::Seed;
 
-use super::arguments::{ModeWord, RunArguments};
+use super::arguments::RunArguments;
+use crate::cli::client::{Clients, Named};
 use crate::cli::load::{self, Loaded};
 use crate::cli::refusal::Refusal;
 use crate::cli::terminal::Terminal;
-use crate::cli::{executable, sources, speed};
+use crate::cli::{sources, speed};
 use crate::drive::speed::Speed;
 use crate::run::Client;
 use crate::scenario::{Overrides, Scenario};
 
 /// So many choices are named.
 const CHOICES: usize = 10;
-
-/// What to use instead of a mode that this version does not carry out.
-const LATER_HTTP: &str = "`--mode http`, which calls a service, comes in a later version; use `--mode suite` \
-                          with a command that starts the service and calls it, `--mode stdio` with the \
-                          service's own function in a worker, or `--mode exec` for one call a process";
 
 /// How wide lines of choices are, in characters.
 const WIDTH: usize = 96;
@@ -62,9 +57,12 @@ pub struct Planned {
 /// Anything is wrong with a file, an argument or the command; all problems of all files have then been
 /// printed.
 pub fn plan(arguments: &RunArguments, terminal: Terminal) -> Result<Plan, Refusal> {
-    if arguments.mode == Some(ModeWord::Http) {
-        return Err(Refusal::usage(LATER_HTTP));
-    }
+    let clients = Clients::new(Named {
+        mode: arguments.mode,
+        target: arguments.target.as_ref(),
+        allow_network: &arguments.allow_network,
+        command: &arguments.command,
+    })?;
     let search_path = std::env::var_os("PATH");
     let overrides = Overrides {
         seed: arguments.seed.map(Seed::get),
@@ -75,15 +73,17 @@ pub fn plan(arguments: &RunArguments, terminal: Terminal) -> Result<Plan, Refusa
     let loaded = load::all(&sources::read(&arguments.scenarios)?, &overrides, terminal)?;
     one_of_each_name(&loaded)?;
     let chosen = choose(loaded, arguments)?;
-    let scenarios: Vec<Planned> =
-        chosen.into_iter().map(|one| planned(one, arguments)).collect::<Result<_, _>>()?;
+    let scenarios: Vec<Planned> = chosen
+        .into_iter()
+        .map(|one| planned(one, arguments, &clients))
+        .collect::<Result<_, _>>()?;
     // Last, because a wrong command line or scenario outranks what this machine lacks.
-    executable::require(&arguments.command, search_path.as_deref())?;
+    clients.require(&arguments.command, search_path.as_deref())?;
     let speed = arguments
         .speed
         .map(|factor| speed::prepare(factor, &arguments.command, search_path.as_deref()))
         .transpose()?;
-    Ok(Plan { scenarios, jobs: jobs(arguments)?, speed })
+    Ok(Plan { scenarios, jobs: jobs(arguments, &clients)?, speed })
 }
 
 fn one_of_each_name(loaded: &[Loaded]) -> Result<(), Refusal> {
@@ -187,14 +187,17 @@ fn apis_of(scenario: &Scenario, api: &str) -> bool {
     apis(scenario).iter().any(|name| name == api)
 }
 
-fn planned(loaded: Loaded, arguments: &RunArguments) -> Result<Planned, Refusal> {
+fn planned(
+    loaded: Loaded,
+    arguments: &RunArguments,
+    clients: &Clients,
+) -> Result<Planned, Refusal> {
     let Loaded { file, scenario } = loaded;
-    let mode = arguments.mode.map(Mode::from).or(scenario.workload.mode).unwrap_or(Mode::Exec);
-    let command =
-        arguments.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let seeds = seeds(scenario.seed, arguments.seeds)?;
-    let client = Client::Process { mode, command };
-    client.check(&scenario).map_err(|error| Refusal::usage(format!("{file}: {error}")))?;
+    let client = clients.of(&scenario).map_err(|refusal| Refusal {
+        message: format!("{file}: {}", refusal.message),
+        ..refusal
+    })?;
     Ok(Planned { file, scenario: Arc::new(scenario), seeds, client })
 }
 
@@ -212,8 +215,14 @@ fn seeds(first: Seed, count: u64) -> Result<Vec<Seed>, Refusal> {
         .collect()
 }
 
-fn jobs(arguments: &RunArguments) -> Result<usize, Refusal> {
+fn jobs(arguments: &RunArguments, clients: &Clients) -> Result<usize, Refusal> {
     let asked = arguments.jobs.map(|jobs| usize::try_from(jobs).unwrap_or(usize::MAX));
+    if let Some(why) = clients.alone() {
+        return match asked {
+            Some(jobs) if jobs > 1 => Err(Refusal::usage(format!("{why}; use `--jobs 1`"))),
+            _ => Ok(1),
+        };
+    }
     match (arguments.port, asked) {
         (Some(port), Some(jobs)) if jobs > 1 => Err(Refusal::usage(format!(
             "port {port} serves one run at a time; leave out `--port`, or use `--jobs 1`"

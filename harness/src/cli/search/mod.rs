@@ -14,15 +14,16 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use brownout_provider::event::Mode;
 use brownout_provider::seed::Seed;
 use clap::Args;
 
+use super::client::{Clients, Named};
 use super::exit::Exit;
 use super::refusal::Refusal;
 use super::run::arguments::{ModeWord, quoted, seed};
 use super::terminal::Terminal;
-use super::{executable, interrupt, load, scenario_file, sources, speed};
+use super::{interrupt, load, scenario_file, sources, speed};
+use crate::drive::http::Place;
 use crate::drive::speed::{FASTEST, SLOWEST, Speed};
 use crate::drive::stop::Stop;
 use crate::run::{Client, RunError, RunOptions, run_control, run_main};
@@ -42,6 +43,14 @@ pub struct SearchArguments {
     /// How to drive the client; what the scenario says, else `exec`.
     #[arg(long, value_enum)]
     mode: Option<ModeWord>,
+
+    /// Where a service listens that runs already; see `brownout run --help`.
+    #[arg(long, value_name = "URL")]
+    target: Option<Place>,
+
+    /// Binds the provider to this port instead of a free one; then one run is made at a time.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
 
     /// The seed, whatever the scenario says (0 to 9007199254740991).
     #[arg(long, value_parser = seed, allow_negative_numbers = true)]
@@ -104,26 +113,21 @@ impl Stage {
     ) -> Result<Self, Refusal> {
         let search_path = std::env::var_os("PATH");
         let overrides = Overrides { seed: arguments.seed.map(Seed::get), ..overrides };
-        if arguments.mode == Some(ModeWord::Http) {
-            return Err(Refusal::usage(
-                "`--mode http` comes in a later version; use `--mode suite` with a command that calls the service",
-            ));
-        }
+        let clients = Clients::new(Named {
+            mode: arguments.mode,
+            target: arguments.target.as_ref(),
+            allow_network: &arguments.allow_network,
+            command: &arguments.command,
+        })?;
         let source = sources::read_one(&arguments.scenario)?;
         let loaded = load::one(&source, &overrides, terminal)?;
-        executable::require(&arguments.command, search_path.as_deref())?;
+        let client = clients.of(&loaded.scenario)?;
+        clients.require(&arguments.command, search_path.as_deref())?;
         let speed = arguments
             .speed
             .map(|factor| speed::prepare(factor, &arguments.command, search_path.as_deref()))
             .transpose()?;
-        let mode =
-            arguments.mode.map(Mode::from).or(loaded.scenario.workload.mode).unwrap_or(Mode::Exec);
-        let words = arguments.command.iter();
-        let command = words.map(|word| word.to_string_lossy().into_owned()).collect();
-        let jobs = arguments.jobs.map_or_else(
-            || available_parallelism().map_or(1, NonZero::get),
-            |jobs| usize::try_from(jobs).unwrap_or(usize::MAX),
-        );
+        let jobs = jobs(arguments, &clients)?;
         if let Some(file) = &arguments.write {
             scenario_file::is_free(file)?;
         }
@@ -133,7 +137,7 @@ impl Stage {
             arguments: arguments.clone(),
             scenario: Arc::new(loaded.scenario),
             file: loaded.file,
-            client: Client::Process { mode, command },
+            client,
             speed,
             control: None,
             stop,
@@ -151,6 +155,7 @@ impl Stage {
             file: self.file.clone(),
             allow_network: self.arguments.allow_network.clone(),
             stop: self.stop.clone(),
+            port: self.arguments.port,
             owns_process: true,
             speed: self.speed.clone(),
             ..RunOptions::default()
@@ -208,6 +213,12 @@ impl Stage {
         if let Some(mode) = mode {
             words.extend(["--mode".to_owned(), mode.get_name().to_owned()]);
         }
+        if let Some(target) = &self.arguments.target {
+            words.extend(["--target".to_owned(), target.to_string()]);
+        }
+        if let Some(port) = self.arguments.port {
+            words.extend(["--port".to_owned(), port.to_string()]);
+        }
         if let Some(speed) = self.arguments.speed {
             words.extend(["--speed".to_owned(), speed.to_string()]);
         }
@@ -217,7 +228,9 @@ impl Stage {
         for host in &self.arguments.allow_network {
             words.extend(["--allow-network".to_owned(), quoted(host)]);
         }
-        words.push("--".to_owned());
+        if !self.arguments.command.is_empty() {
+            words.push("--".to_owned());
+        }
         let client = self.arguments.command.iter();
         words.extend(client.map(|word| quoted(&word.to_string_lossy())));
         words.join(" ")
@@ -225,6 +238,20 @@ impl Stage {
 
     fn exit(&self, exit: Exit) -> Exit {
         if self.stop.is_stopped() { exit.max(Exit::Harness) } else { exit }
+    }
+}
+
+/// How many runs at the same time.
+fn jobs(arguments: &SearchArguments, clients: &Clients) -> Result<usize, Refusal> {
+    let port = arguments.port.map(|port| format!("port {port} serves one run at a time"));
+    let asked = arguments.jobs.map(|jobs| usize::try_from(jobs).unwrap_or(usize::MAX));
+    match (clients.alone().or(port), asked) {
+        (Some(why), Some(jobs)) if jobs > 1 => {
+            Err(Refusal::usage(format!("{why}; use `--jobs 1`")))
+        }
+        (Some(_), _) => Ok(1),
+        (None, Some(jobs)) => Ok(jobs),
+        (None, None) => Ok(available_parallelism().map_or(1, NonZero::get)),
     }
 }
 

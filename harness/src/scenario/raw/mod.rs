@@ -4,6 +4,7 @@
 //! **Invariant:** nothing is checked here beyond the shape; whatever needs two keys is checked by
 //! `resolve`.
 
+mod http;
 mod rule;
 mod workload;
 
@@ -16,6 +17,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+pub use http::{RawHttp, RawMethod, RawOutcome, RawPoll, RawReady, RawRequest, RawStatus};
 pub use rule::{
     RawDuring, RawOperation, RawRule, RawScriptEntry, RawSelection, RawSelector, RawWhen,
 };

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Later;
+use super::{Later, RawHttp};
 
 /// What the client is asked to do.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -16,8 +16,9 @@ pub struct RawWorkload {
     pub call: Option<String>,
     /// Operations of several steps, instead of `call`: routes in the order in which they are called.
     pub steps: Option<Vec<RawStep>>,
-    /// Requests to a client that is a service.
-    pub http: Option<Later>,
+    /// How a client that is a service is called, instead of `call`.
+    #[schemars(title = "a map such as `{request: {path: /orders}}`")]
+    pub http: Option<RawHttp>,
     /// How the client is driven, where the command line does not say.
     pub mode: Option<RawMode>,
     /// How many operations (10 unless said).

@@ -6,6 +6,7 @@
 
 mod entry;
 mod expect;
+mod http;
 mod provider;
 mod rules;
 mod strike;

@@ -35,7 +35,7 @@ pub(super) struct Count {
 impl Context<'_> {
     /// The workload, where it says how many operations there are.
     fn counted(&self) -> Option<&Workload> {
-        self.workload.filter(|workload| workload.call.is_some())
+        self.workload.filter(|workload| workload.is_driven())
     }
 
     pub(super) fn operations(&self) -> Count {

@@ -31,11 +31,15 @@ pub(super) fn resolve(
 ) -> Option<Workload> {
     let raw = raw?;
     later(raw, at);
-    let mode = raw.mode.and_then(|mode| self::mode(mode, at));
+    let mode = mode(raw, at);
     let steps = steps(raw, api, at);
     let call = call(raw, api, at).or_else(|| Some(Arc::clone(&steps.first()?.call)));
     let route = api.zip(call.as_deref()).and_then(|(api, call)| api.route_named(call));
     let input = input(raw.input.as_ref(), route.map(AsRef::as_ref), &at.key("input"));
+    let http = raw
+        .http
+        .as_ref()
+        .map(|http| super::http::resolve(http, input.as_ref(), &at.key("http")).map(Arc::new));
     let deadline = raw.deadline.map_or(DEADLINE, Period::duration);
     if deadline.is_zero() {
         at.key("deadline").error("a deadline of zero leaves no time for anything", |d| {
@@ -46,6 +50,7 @@ pub(super) fn resolve(
     Some(Workload {
         call,
         steps,
+        http: http.map_or(Some(None), |http| http.map(Some))?,
         operations: raw.operations.unwrap_or(OPERATIONS),
         exec_operations: raw.exec.and_then(|exec| exec.operations),
         concurrency: raw.concurrency.unwrap_or(1),
@@ -66,7 +71,6 @@ pub(super) fn resolve(
 fn later(raw: &RawWorkload, at: &At<'_>) {
     let delivers = raw.deliver.as_ref().is_some_and(|deliver| deliver.0 != "call");
     for (key, is_used, cure) in [
-        ("http", raw.http.is_some(), "name one route with `call`, and drive a command"),
         ("tenants", raw.tenants.is_some(), "leave it out; all operations are of one tenant"),
         ("clients", raw.clients.is_some(), "leave it out; one client is driven"),
         ("deliver", delivers, "write `deliver: call`, or leave it out"),
@@ -78,18 +82,30 @@ fn later(raw: &RawWorkload, at: &At<'_>) {
     }
 }
 
-fn mode(raw: RawMode, at: &At<'_>) -> Option<Mode> {
-    match raw {
-        RawMode::Exec => Some(Mode::Exec),
-        RawMode::Stdio => Some(Mode::Stdio),
-        RawMode::Suite => Some(Mode::Suite),
-        RawMode::Http => {
-            at.key("mode").error("`mode: http` is not available in this version", |d| {
-                d.cure("use `exec`, `stdio` or `suite`")
-            });
-            None
-        }
+/// How the client is driven; a service is driven in one way alone.
+fn mode(raw: &RawWorkload, at: &At<'_>) -> Option<Mode> {
+    let is_service = raw.http.is_some() || at.key("http").is_wrong();
+    let mode = match raw.mode {
+        None if is_service => return Some(Mode::Http),
+        None => return None,
+        Some(RawMode::Exec) => Mode::Exec,
+        Some(RawMode::Stdio) => Mode::Stdio,
+        Some(RawMode::Suite) => Mode::Suite,
+        Some(RawMode::Http) => Mode::Http,
+    };
+    if is_service && mode != Mode::Http {
+        at.key("mode").error("`http` says that the client is a service, which is driven in one way", |d| {
+            d.cure("write `mode: http` or leave it out; else leave `http` out and name a route with `call`")
+        });
     }
+    if !is_service && mode == Mode::Http {
+        at.key("mode").error("nothing says how the service is called", |d| {
+            d.cure(
+                "add `http: {request: {method: POST, path: /orders, json: {…}}}` to the workload",
+            )
+        });
+    }
+    Some(mode)
 }
 
 /// The route that is called.
@@ -99,8 +115,20 @@ fn call(raw: &RawWorkload, api: Option<&Api>, at: &At<'_>) -> Option<Arc<str>> {
         .filter_map(|(key, is_used)| is_used.then_some(key))
         .collect();
     let is_suite = raw.mode == Some(RawMode::Suite);
+    if let (Some(_), Some(_)) = (&raw.steps, &raw.http) {
+        at.key("steps").error("`steps` and `http` contradict each other", |d| {
+            d.key().cure("keep exactly one of `call`, `steps` and `http`")
+        });
+    }
     let Some(call) = &raw.call else {
-        if others.is_empty() && !is_suite && !at.key("call").is_wrong() {
+        if let Some(calls) = raw.http.as_ref().and_then(|http| http.calls.as_deref()) {
+            if let Some(api) = api {
+                check_route(calls, api, &at.key("http").key("calls"));
+            }
+            return Some(Arc::from(calls));
+        }
+        let is_service = raw.mode == Some(RawMode::Http) || at.key("http").is_wrong();
+        if others.is_empty() && !is_service && !is_suite && !at.key("call").is_wrong() {
             at.key("call").error("nothing says what each operation does", |d| {
                 d.cure("add `call: ROUTE` with a route of the API, or `mode: suite`")
             });

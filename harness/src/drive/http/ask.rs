@@ -1,0 +1,158 @@
+//! What a service says of one operation: its first answer, and where that leaves it open, what it says when it
+//! is looked again.
+//!
+//! **Invariant:** what the service did not say is never taken for its claim.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use brownout_provider::event::{Claim, Digest16};
+use brownout_provider::shell::clock::Clock;
+use serde_json::Value;
+
+use super::reach::{Answer, Reach};
+use crate::operation::Operation;
+use crate::scenario::http::{Ask, Http, Poll, Said};
+
+/// How much of an answer's body is told, in characters.
+const TOLD: usize = 200;
+
+/// Why an operation came to no end that took too long.
+pub(super) const DEADLINE: &str = "deadline";
+
+/// What was heard of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// The service said it.
+    Said { claim: Claim, degraded: bool, detail: String },
+    /// It said nothing that can be used; why.
+    Nothing(String),
+}
+
+impl Heard {
+    /// True when nothing was heard and there was time left.
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self, Self::Nothing(why) if why != DEADLINE)
+    }
+}
+
+/// An operation that the service has taken and not yet decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// The body of the first answer.
+    answer: Value,
+    /// What was heard last, for the report.
+    last: String,
+}
+
+/// What a caller remembers of an operation, also over a restart of the service.
+pub(super) type Memory = Rc<RefCell<Option<Taken>>>;
+
+/// One operation to be asked for.
+pub(super) struct Asking {
+    pub(super) http: Arc<Http>,
+    pub(super) operation: Operation,
+    pub(super) first: Ask,
+    pub(super) trace: Digest16,
+    pub(super) memory: Memory,
+    pub(super) reach: Reach,
+    pub(super) clock: Clock,
+}
+
+impl Asking {
+    /// Asks, and looks again for as long as nothing is decided.
+    pub(super) async fn ask(self) -> Heard {
+        let taken = self.memory.borrow().clone();
+        if let (Some(taken), Some(poll)) = (taken, &self.http.poll) {
+            return self.look_again(poll, taken).await;
+        }
+        let answer = match self.reach.send(&self.first).await {
+            Ok(answer) => answer,
+            Err(why) => return Heard::Nothing(why),
+        };
+        match (self.http.outcomes.of(answer.status.as_u16()), &self.http.poll) {
+            (None, _) => {
+                Heard::Nothing(format!("{}, which `outcome` does not list", told(&answer)))
+            }
+            (Some(Said::Unknown), Some(poll)) => {
+                let body = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+                let taken = Taken { answer: body, last: told(&answer) };
+                *self.memory.borrow_mut() = Some(taken.clone());
+                self.look_again(poll, taken).await
+            }
+            (Some(said), _) => Heard::Said {
+                claim: said.claim(),
+                degraded: said == Said::Degraded,
+                detail: told(&answer),
+            },
+        }
+    }
+
+    /// Looks again until something is decided; whoever waits has a deadline.
+    async fn look_again(&self, poll: &Poll, mut taken: Taken) -> Heard {
+        let Self { http, operation, .. } = self;
+        let ask = match http.look(poll, operation, self.trace, &taken.answer) {
+            Ok(ask) => ask,
+            // The service itself left out what it would take to look again.
+            Err(error) => {
+                let detail = format!("{}; nowhere to look again: {error}", taken.last);
+                return Heard::Said { claim: Claim::Unknown, degraded: false, detail };
+            }
+        };
+        loop {
+            self.clock.sleep(poll.interval).await;
+            taken.last = match self.reach.send(&ask).await {
+                Err(why) => why,
+                Ok(answer) => {
+                    let body = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+                    if answer.status.is_success()
+                        && let Some(claim) = poll.says(&body)
+                    {
+                        return Heard::Said { claim, degraded: false, detail: told(&answer) };
+                    }
+                    told(&answer)
+                }
+            };
+            *self.memory.borrow_mut() = Some(taken.clone());
+        }
+    }
+}
+
+/// What is heard of an operation until it is late.
+pub(super) async fn in_time(asking: Asking, late_us: Rc<Cell<u64>>) -> Heard {
+    let (clock, memory) = (asking.clock, Rc::clone(&asking.memory));
+    let mut work = std::pin::pin!(asking.ask());
+    loop {
+        let until_us = late_us.get();
+        if let Some(heard) = clock.until_us(until_us, &mut work).await {
+            return heard;
+        }
+        // A service that stood still meanwhile has longer.
+        if late_us.get() <= until_us {
+            return undecided(memory.borrow().as_ref(), DEADLINE);
+        }
+    }
+}
+
+/// What is to be said of an operation that came to no end; that the service has taken it, it said itself.
+pub(super) fn undecided(taken: Option<&Taken>, why: &str) -> Heard {
+    match taken {
+        None => Heard::Nothing(why.to_owned()),
+        Some(taken) => Heard::Said {
+            claim: Claim::Unknown,
+            degraded: false,
+            detail: format!("undecided ({why}); last heard: {}", taken.last),
+        },
+    }
+}
+
+/// An answer in a few words.
+fn told(answer: &Answer) -> String {
+    let body = String::from_utf8_lossy(&answer.body);
+    let body: String = body.trim().chars().take(TOLD).collect();
+    match body.is_empty() {
+        true => answer.status.as_u16().to_string(),
+        false => format!("{}: {body}", answer.status.as_u16()),
+    }
+}

@@ -1,0 +1,694 @@
+//! Http mode: the client is a service, which is asked for operations by requests and answers for them.
+//!
+//! A service that the harness started (or built, in this process) is started again when it is killed; what was
+//! outstanding is then sent once more.
+//!
+//! **Invariant:** a status that the scenario lists is the service's claim; everything else that can happen to
+//! a request is the driver's `unknown`. Whatever the service does, every operation is over at its deadline.
+
+mod ask;
+mod host;
+mod place;
+mod reach;
+#[cfg(feature = "service")]
+mod router;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::pending;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brownout_provider::event::ClockKind;
+use brownout_provider::exchange::{ClientFault, ClientStrike};
+use brownout_provider::seed::Seed;
+use brownout_provider::shell::transport::Endpoint;
+use brownout_provider::units::micros;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_local};
+
+use self::ask::{Asking, DEADLINE, Heard, Memory, in_time, undecided};
+use self::host::{InProcess, Time};
+use self::reach::Reach;
+use super::claims::Statement;
+use super::connection::Link;
+use super::in_process::{AbortOnDrop, Vain, awake, panic_in_words};
+use super::listen::listening;
+use super::process::{Launcher, Notice};
+use super::scene::{Scene, end_in_words};
+use super::schedule::{Due, Schedule, Slot};
+use super::seen::Seen;
+use super::strikes::{Strikes, Supervisor};
+use crate::operation::Operation;
+use crate::run::RunError;
+use crate::scenario::http::{Ask, Http, Ready, trace_of};
+
+use host::Host;
+
+pub use host::ServiceFactory;
+pub use place::{NoPlace, Place};
+pub use reach::{InProcessService, Served};
+#[cfg(feature = "service")]
+pub use router::Routers;
+
+/// How long to wait before it is looked again whether a service is ready.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long one look may take.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a program has to end after its connection did, for that to be told as the cause.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// How long nothing may have happened at the provider before a service is taken to be done.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// How long a service may go on after the last answer.
+const LONGEST_QUIET: Duration = Duration::from_secs(10);
+
+/// What a service is asked, and what befalls it.
+#[derive(Debug)]
+pub struct Part<'a> {
+    /// How it is called.
+    pub http: &'a Arc<Http>,
+    /// What befalls it.
+    pub strikes: Strikes,
+    /// What is seen of its requests to the provider.
+    pub seen: &'a Seen,
+}
+
+/// Drives a service that a command starts, at a free port or at `fixed`.
+///
+/// # Errors
+///
+/// When it cannot be started or an operation not be rendered.
+pub async fn drive_program(
+    scene: &Arc<Scene>,
+    part: Part<'_>,
+    schedule: impl FnOnce() -> Schedule,
+    fixed: Option<Place>,
+    (launcher, notices): (&mut Launcher, &mut Receiver<Notice>),
+) -> Result<(), RunError> {
+    let place =
+        fixed.clone().unwrap_or(Place { host: String::new(), port: 0, base: String::new() });
+    let host = Host::Program { launcher, process: None, fixed, place };
+    drive(scene, part, schedule, host, Heeded { notices: Some(notices), crashes: None }).await
+}
+
+/// Drives a service that runs already.
+///
+/// # Errors
+///
+/// When it is not there, or an operation cannot be rendered.
+pub async fn drive_target(
+    scene: &Arc<Scene>,
+    part: Part<'_>,
+    schedule: impl FnOnce() -> Schedule,
+    place: Place,
+) -> Result<(), RunError> {
+    let heeded = Heeded { notices: None, crashes: None };
+    drive(scene, part, schedule, Host::Target(place), heeded).await
+}
+
+/// Drives a service in this process, which reaches the provider over this endpoint. Must run inside a
+/// [`tokio::task::LocalSet`].
+///
+/// # Errors
+///
+/// When an operation cannot be rendered.
+pub async fn drive_in_process(
+    scene: &Arc<Scene>,
+    part: Part<'_>,
+    schedule: impl FnOnce() -> Schedule,
+    factory: &dyn ServiceFactory,
+    (endpoint, authority, clock): (Endpoint, Option<Arc<str>>, ClockKind),
+) -> Result<(), RunError> {
+    let (host, mut crashes) = InProcess::new(scene, factory, (endpoint, authority), clock);
+    let heeded = Heeded { notices: None, crashes: Some(&mut crashes) };
+    drive(scene, part, schedule, Host::InProcess(host), heeded).await
+}
+
+/// What a driver listens to beside the provider.
+struct Heeded<'a> {
+    notices: Option<&'a mut Receiver<Notice>>,
+    crashes: Option<&'a mut UnboundedReceiver<u32>>,
+}
+
+async fn drive(
+    scene: &Arc<Scene>,
+    part: Part<'_>,
+    schedule: impl FnOnce() -> Schedule,
+    host: Host<'_>,
+    mut heeded: Heeded<'_>,
+) -> Result<(), RunError> {
+    let mut driver = Driver {
+        scene,
+        http: part.http,
+        strikes: part.strikes,
+        host,
+        supervisor: Supervisor::default(),
+        schedule: None,
+        state: State::Down { wait: Duration::ZERO, rises_us: Some(0) },
+        rises: Time::First,
+        paused_us: None,
+        asks: JoinSet::new(),
+        looking: JoinSet::new(),
+        running: BTreeMap::new(),
+        again: VecDeque::new(),
+        vain: Vain::default(),
+    };
+    let result = driver.run(schedule, &mut heeded).await;
+    if result.is_ok() && !scene.stop.is_stopped() {
+        driver.settle(part.seen, &mut heeded).await;
+    }
+    driver.end(&mut heeded).await;
+    result
+}
+
+/// What the service is like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// It does not run. It is started so long after its end; `rises_us` is `None` until that is known.
+    Down { wait: Duration, rises_us: Option<u64> },
+    /// It was started, and does not say yet that it is ready.
+    Rising,
+    /// It serves.
+    Up,
+    /// It is gone for good; why.
+    Gone(String),
+}
+
+/// A submit that the service works on.
+struct Running {
+    id: Arc<str>,
+    late_us: Rc<Cell<u64>>,
+    memory: Memory,
+    task: AbortHandle,
+}
+
+/// A submit that is to be sent again.
+struct Again {
+    slot: Slot,
+    id: Arc<str>,
+    late_us: Rc<Cell<u64>>,
+    memory: Memory,
+}
+
+struct Driver<'a> {
+    scene: &'a Arc<Scene>,
+    http: &'a Arc<Http>,
+    strikes: Strikes,
+    host: Host<'a>,
+    supervisor: Supervisor,
+    /// `None` until the service was ready for the first time.
+    schedule: Option<Schedule>,
+    state: State,
+    rises: Time,
+    /// While the service stands still: since when, and until when.
+    paused_us: Option<(u64, u64)>,
+    asks: JoinSet<(Slot, Heard)>,
+    /// Looks whether the service is ready.
+    looking: JoinSet<Result<(), String>>,
+    running: BTreeMap<Slot, Running>,
+    again: VecDeque<Again>,
+    vain: Vain,
+}
+
+/// What happens next.
+enum Step {
+    Stopped,
+    Heard(Slot, Heard),
+    Ready(Result<(), String>),
+    Strike(ClientStrike),
+    Notice(Option<Notice>),
+    Crash(u32),
+    Time,
+}
+
+impl<'a> Driver<'a> {
+    /// Asks for operations until all is said, nobody can be asked any more, or the run is stopped.
+    async fn run(
+        &mut self,
+        schedule: impl FnOnce() -> Schedule,
+        heeded: &mut Heeded<'_>,
+    ) -> Result<(), RunError> {
+        let mut schedule = Some(schedule);
+        loop {
+            if let State::Up | State::Gone(_) = self.state
+                && let Some(schedule) = schedule.take()
+            {
+                self.schedule = Some(schedule());
+            }
+            if let State::Gone(why) = self.state.clone() {
+                return self.give_up(&why);
+            }
+            self.time_passes()?;
+            self.submit_due()?;
+            if self.schedule.as_ref().is_some_and(Schedule::is_over) {
+                return Ok(());
+            }
+            match self.next(heeded).await {
+                Step::Stopped | Step::Notice(None) => return Ok(()),
+                Step::Heard(slot, heard) => self.heard(slot, heard),
+                Step::Ready(ready) => self.ready(ready)?,
+                Step::Strike(strike) => self.strike(&strike),
+                Step::Notice(Some(notice)) => self.notice(notice),
+                Step::Crash(client) => self.crash(client)?,
+                Step::Time => {}
+            }
+        }
+    }
+
+    async fn next(&mut self, heeded: &mut Heeded<'_>) -> Step {
+        let wake_us = self.wake_us();
+        tokio::select! {
+            biased;
+            () = self.scene.stop.stopped() => Step::Stopped,
+            Some(Ok((slot, heard))) = self.asks.join_next() => Step::Heard(slot, heard),
+            Some(Ok(ready)) = self.looking.join_next() => Step::Ready(ready),
+            strike = self.strikes.next() => Step::Strike(strike),
+            client = crashed(heeded.crashes.as_deref_mut()) => Step::Crash(client),
+            notice = noticed(heeded.notices.as_deref_mut()) => Step::Notice(notice),
+            () = self.scene.clock.sleep_until_us(wake_us) => Step::Time,
+        }
+    }
+
+    /// When to wake up if nothing else happens.
+    fn wake_us(&self) -> u64 {
+        let now_us = self.scene.clock.now_us();
+        // Far enough to be no limit, near enough for every timer.
+        let mut wake = now_us.saturating_add(3_600_000_000);
+        if let State::Down { rises_us: Some(rises_us), .. } = self.state {
+            wake = wake.min(rises_us);
+        }
+        if let Some((_, until_us)) = self.paused_us {
+            wake = wake.min(until_us);
+        }
+        for again in &self.again {
+            wake = wake.min(again.late_us.get());
+        }
+        if let (State::Up, Some(schedule)) = (&self.state, &self.schedule)
+            && let Due::At(at_us) = schedule.due(now_us)
+        {
+            wake = wake.min(at_us);
+        }
+        wake
+    }
+
+    /// Starts a service that is to rise, lets one go on that stood still, and gives up what is late.
+    fn time_passes(&mut self) -> Result<(), RunError> {
+        let now_us = self.scene.clock.now_us();
+        if self.paused_us.is_some_and(|(_, until_us)| until_us <= now_us) {
+            self.go_on();
+        }
+        for again in std::mem::take(&mut self.again) {
+            if again.late_us.get() <= now_us {
+                let heard = undecided(again.memory.borrow().as_ref(), DEADLINE);
+                self.conclude(again.slot, &again.id, heard);
+            } else {
+                self.again.push_back(again);
+            }
+        }
+        if let State::Down { rises_us: Some(rises_us), .. } = self.state
+            && rises_us <= now_us
+        {
+            self.host.rise(self.scene, self.rises)?;
+            self.rises = Time::Again;
+            self.state = State::Rising;
+            let clock = self.scene.clock;
+            let (ready, reach) = (self.http.ready.clone(), self.host.reach());
+            let within = match self.host {
+                Host::Program { .. } => clock.of_machine(ready.within),
+                Host::Target(_) | Host::InProcess(_) => ready.within,
+            };
+            self.looking.spawn_local(async move {
+                let last = Rc::new(std::cell::RefCell::new(String::new()));
+                let looks = looks(&reach, &ready, clock, Rc::clone(&last));
+                clock.within(within, looks).await.ok_or_else(|| last.borrow().clone())
+            });
+        }
+        Ok(())
+    }
+
+    /// It was looked whether the service is ready.
+    fn ready(&mut self, ready: Result<(), String>) -> Result<(), RunError> {
+        let Err(last) = ready else {
+            self.state = State::Up;
+            return Ok(());
+        };
+        let within = self.http.ready.within;
+        let path = self.http.ready.path.as_ref().map(ToString::to_string);
+        if let Host::Target(place) = &self.host {
+            return Err(RunError::NoService { place: place.to_string(), path, within, last });
+        }
+        let what = path.map_or_else(
+            || "take a connection".to_owned(),
+            |path| format!("answer `GET {path}` with 2xx"),
+        );
+        let whence = match &self.host {
+            Host::Program { fixed: None, .. } => " at the port in `PORT`",
+            Host::Program { .. } | Host::Target(_) | Host::InProcess(_) => "",
+        };
+        let within = brownout_provider::units::in_words(micros(within));
+        let last = if last.is_empty() { last } else { format!(" ({last})") };
+        self.state =
+            State::Gone(format!("the service did not {what}{whence} within {within}{last}"));
+        Ok(())
+    }
+
+    /// Sends what is due, as long as there is somebody to send it to.
+    fn submit_due(&mut self) -> Result<(), RunError> {
+        if self.state != State::Up {
+            return Ok(());
+        }
+        while let Some(Again { slot, late_us, memory, .. }) = self.again.pop_front() {
+            let operation = self.scene.operation(slot)?;
+            self.begin(slot, operation, late_us, memory)?;
+        }
+        let now_us = self.scene.clock.now_us();
+        while let Some(Due::Now(slot)) = self.schedule.as_ref().map(|one| one.due(now_us)) {
+            let operation = self.scene.operation(slot)?;
+            self.submit(slot, &operation);
+            let paused_us =
+                self.paused_us.map_or(0, |(_, until_us)| until_us.saturating_sub(now_us));
+            let late_us = self.scene.late_us(now_us).saturating_add(paused_us);
+            self.begin(slot, operation, Rc::new(Cell::new(late_us)), Memory::default())?;
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, slot: Slot, operation: &Operation) {
+        let now_us = self.scene.clock.now_us();
+        self.scene.submitted(operation, now_us);
+        if let Some(schedule) = &mut self.schedule {
+            schedule.submitted(slot, now_us);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        slot: Slot,
+        operation: Operation,
+        late_us: Rc<Cell<u64>>,
+        memory: Memory,
+    ) -> Result<(), RunError> {
+        let id = Arc::clone(&operation.id);
+        let seed = Seed::new(self.scene.seed).unwrap_or_default();
+        let trace = trace_of(seed, &id, slot.submit);
+        let first: Ask = self.http.ask(&operation, trace).map_err(|error| RunError::Template {
+            what: "the request to the service".to_owned(),
+            reason: error.to_string(),
+        })?;
+        let asking = Asking {
+            http: Arc::clone(self.http),
+            operation,
+            first,
+            trace,
+            memory: Rc::clone(&memory),
+            reach: self.host.reach(),
+            clock: self.scene.clock,
+        };
+        let work = in_time(asking, Rc::clone(&late_us));
+        let task = match self.host.inside(&id) {
+            None => {
+                let clock = self.scene.clock;
+                self.asks.spawn_local(async move {
+                    let heard = work.await;
+                    if heard.is_cut() {
+                        // A program that dies closes its connections first; its end says more than theirs.
+                        clock.sleep(clock.of_machine(LAST_WORD)).await;
+                    }
+                    (slot, heard)
+                })
+            }
+            Some((link, gate)) => {
+                let clock = self.scene.clock;
+                let hears = Arc::clone(&link);
+                let work = awake(listening(link, || work), gate, clock);
+                // A task of its own, so that a panic of the service is its own too.
+                let work = spawn_local(work);
+                self.asks.spawn_local(async move { (slot, guarded(work, &*hears).await) })
+            }
+        };
+        self.running.insert(slot, Running { id, late_us, memory, task });
+        Ok(())
+    }
+
+    /// What came of a submit.
+    fn heard(&mut self, slot: Slot, heard: Heard) {
+        if let Some(running) = self.running.remove(&slot) {
+            self.vain = Vain::default();
+            self.conclude(slot, &running.id, heard);
+        }
+    }
+
+    fn conclude(&mut self, slot: Slot, id: &Arc<str>, heard: Heard) {
+        match heard {
+            Heard::Said { claim, degraded, detail } => {
+                let statement = Statement {
+                    operation: None,
+                    submit: slot.submit,
+                    claim,
+                    degraded,
+                    detail: self.host.plain(detail),
+                    provider: None,
+                };
+                self.scene.claimed(id, &statement);
+            }
+            Heard::Nothing(why) => {
+                self.scene.silent(id, slot.submit, &self.host.plain(why));
+            }
+        }
+        if let Some(schedule) = &mut self.schedule {
+            schedule.finished(slot);
+        }
+    }
+
+    /// A line of the program, or its end.
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Line { stream, text, .. } => self.scene.said(stream, None, &text),
+            Notice::Ended { end, .. } => {
+                self.host.ended(self.scene, end);
+                if let State::Down { wait, rises_us } = &mut self.state {
+                    let now_us = self.scene.clock.now_us();
+                    *rises_us = Some(now_us.saturating_add(micros(*wait)));
+                } else {
+                    let how = end_in_words(end);
+                    self.state = State::Gone(match self.state {
+                        State::Rising => format!("the service was never ready: {how}"),
+                        State::Down { .. } | State::Up | State::Gone(_) => how,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Something befalls the service, if it is there.
+    fn strike(&mut self, strike: &ClientStrike) {
+        if !matches!(self.state, State::Up | State::Rising) {
+            return;
+        }
+        match strike.does {
+            ClientFault::Kill => {
+                let wait = self.supervisor.wait_after(&strike.operation, strike.submit);
+                self.fall(wait);
+            }
+            ClientFault::Pause { for_us } => self.pause(for_us),
+        }
+    }
+
+    /// The service in this process wants to crash; it is built again at once.
+    fn crash(&mut self, client: u32) -> Result<(), RunError> {
+        self.vain.crashed(self.scene.clock.now_us(), client)?;
+        if matches!(self.state, State::Up | State::Rising) {
+            self.fall(Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    /// The service is killed; what it worked on is sent again when it has risen.
+    fn fall(&mut self, wait: Duration) {
+        self.go_on();
+        self.looking = JoinSet::new();
+        for (slot, running) in std::mem::take(&mut self.running) {
+            running.task.abort();
+            let Running { id, late_us, memory, .. } = running;
+            self.again.push_back(Again { slot, id, late_us, memory });
+        }
+        let is_heard_of = self.host.kill(self.scene);
+        let at_us = self.scene.clock.now_us().saturating_add(micros(wait));
+        let rises_us = if is_heard_of { None } else { Some(at_us) };
+        self.state = State::Down { wait, rises_us };
+    }
+
+    /// Stops the service; the time that it stands still counts for nobody.
+    fn pause(&mut self, for_us: u64) {
+        let now_us = self.scene.clock.now_us();
+        let (since_us, before_us) = self.paused_us.unwrap_or((now_us, now_us));
+        let until_us = before_us.max(now_us.saturating_add(for_us));
+        let more_us = until_us.saturating_sub(before_us);
+        self.paused_us = Some((since_us, until_us));
+        for running in self.running.values() {
+            running.late_us.set(running.late_us.get().saturating_add(more_us));
+        }
+        self.host.pause(until_us);
+    }
+
+    /// Lets the service go on, if it stands still.
+    fn go_on(&mut self) {
+        let Some((since_us, _)) = self.paused_us.take() else { return };
+        let now_us = self.scene.clock.now_us();
+        self.host.go_on(self.scene, now_us.saturating_sub(since_us));
+    }
+
+    /// Nobody will work on what is left: puts every submit without a claim on record, also those that were
+    /// never sent, because the caller wanted them done.
+    fn give_up(&mut self, why: &str) -> Result<(), RunError> {
+        let running = std::mem::take(&mut self.running);
+        let running = running.into_iter().map(|(slot, one)| (slot, one.id, one.memory));
+        let again = std::mem::take(&mut self.again);
+        let again = again.into_iter().map(|one| (one.slot, one.id, one.memory));
+        let open: Vec<_> = running.chain(again).collect();
+        for (slot, id, memory) in open {
+            let heard = undecided(memory.borrow().as_ref(), why);
+            self.conclude(slot, &id, heard);
+        }
+        self.asks = JoinSet::new();
+        // The rest arrives at once: waiting for its time would change nothing.
+        while let Some(Due::Now(slot)) = self.schedule.as_ref().map(|one| one.due(u64::MAX)) {
+            let operation = self.scene.operation(slot)?;
+            self.submit(slot, &operation);
+            self.conclude(slot, &operation.id, Heard::Nothing(why.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Lets the service finish what it does after its last answer, as far as the provider sees any of it.
+    async fn settle(&mut self, seen: &Seen, heeded: &mut Heeded<'_>) {
+        if matches!(self.state, State::Gone(_)) {
+            return;
+        }
+        let clock = self.scene.clock;
+        let (quiet_us, end_us) = (
+            micros(clock.of_machine(QUIET)),
+            clock.now_us().saturating_add(micros(clock.of_machine(LONGEST_QUIET))),
+        );
+        let since_us = clock.now_us();
+        loop {
+            let now_us = clock.now_us();
+            let quiet_at_us = seen.last_us().max(since_us).saturating_add(quiet_us);
+            if now_us >= end_us || (now_us >= quiet_at_us && !seen.waits()) {
+                return;
+            }
+            let wake_us = match seen.waits() {
+                true => now_us.saturating_add(quiet_us),
+                false => quiet_at_us,
+            };
+            tokio::select! {
+                biased;
+                () = self.scene.stop.stopped() => return,
+                notice = noticed(heeded.notices.as_deref_mut()) => match notice {
+                    Some(notice) => {
+                        let is_end = matches!(notice, Notice::Ended { .. });
+                        self.notice(notice);
+                        if is_end {
+                            return;
+                        }
+                    }
+                    None => return,
+                },
+                () = clock.sleep_until_us(wake_us.min(end_us)) => {}
+            }
+        }
+    }
+
+    /// Ends the service if it still runs, and hears it out.
+    async fn end(&mut self, heeded: &mut Heeded<'_>) {
+        self.go_on();
+        self.asks = JoinSet::new();
+        self.looking = JoinSet::new();
+        if !self.host.end() {
+            return;
+        }
+        // The end comes within a bound of its own, whatever the program does.
+        while let Some(notice) = noticed(heeded.notices.as_deref_mut()).await {
+            let is_end = matches!(notice, Notice::Ended { .. });
+            self.notice(notice);
+            if is_end {
+                break;
+            }
+        }
+        let why = match &self.state {
+            State::Gone(why) => why.clone(),
+            State::Down { .. } | State::Rising | State::Up => "ended".to_owned(),
+        };
+        for (operation, submit) in self.scene.still_open() {
+            self.scene.silent(&operation, submit, &why);
+        }
+    }
+}
+
+/// Waits for what a service in this process says; one that panics cuts its connection.
+async fn guarded(mut work: JoinHandle<Heard>, hears: &dyn Link) -> Heard {
+    let _dropped = AbortOnDrop(work.abort_handle());
+    match (&mut work).await {
+        Ok(heard) => heard,
+        Err(error) => {
+            let words = error.try_into_panic().map(|panic| panic_in_words(&*panic));
+            hears.log(&words.unwrap_or_else(|_| "cancelled".to_owned()));
+            Heard::Nothing("the service panicked".to_owned())
+        }
+    }
+}
+
+/// Looks again and again, until the service says that it is ready. What was seen last stands in `last`.
+async fn looks(
+    reach: &Reach,
+    ready: &Ready,
+    clock: brownout_provider::shell::clock::Clock,
+    last: Rc<std::cell::RefCell<String>>,
+) {
+    let ask = ready.path.as_ref().map(|path| Ask {
+        method: http::Method::GET,
+        path: path.clone(),
+        headers: http::HeaderMap::new(),
+        body: Vec::new(),
+    });
+    loop {
+        let look = async {
+            match &ask {
+                None => reach.connects().await,
+                Some(ask) => match reach.send(ask).await {
+                    Ok(answer) if answer.status.is_success() => Ok(()),
+                    Ok(answer) => Err(format!("it answered {}", answer.status.as_u16())),
+                    Err(why) => Err(why),
+                },
+            }
+        };
+        let looked = clock.within(clock.of_machine(LOOK_WITHIN), look).await;
+        match looked.unwrap_or_else(|| Err("it took the request and did not answer".to_owned())) {
+            Ok(()) => return,
+            Err(why) => *last.borrow_mut() = why,
+        }
+        clock.sleep(clock.of_machine(LOOK)).await;
+    }
+}
+
+async fn noticed(notices: Option<&mut Receiver<Notice>>) -> Option<Notice> {
+    match notices {
+        Some(notices) => notices.recv().await,
+        None => pending().await,
+    }
+}
+
+async fn crashed(crashes: Option<&mut UnboundedReceiver<u32>>) -> u32 {
+    match crashes {
+        Some(crashes) => match crashes.recv().await {
+            Some(client) => client,
+            None => pending().await,
+        },
+        None => pending().await,
+    }
+}

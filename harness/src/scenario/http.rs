@@ -244,7 +244,7 @@ impl Said {
 #[must_use]
 pub fn trace_of(seed: Seed, operation: &str, submit: u32) -> Digest16 {
     let (seed, submit) = (seed.get().to_le_bytes(), submit.to_le_bytes());
-    Digest16::of_parts(&[b"traceparent", &seed, operation.as_bytes(), &submit])
+    Digest16::of_parts([b"traceparent".as_slice(), &seed, operation.as_bytes(), &submit])
 }
 
 /// A trace as the header has it: version, trace, the caller's own span, and that it is recorded.

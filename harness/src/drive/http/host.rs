@@ -14,6 +14,7 @@ use super::place::Place;
 use super::reach::{InProcessService, Reach};
 use crate::drive::connection::Connection;
 use crate::drive::in_process::{NO_PORT, OfRun};
+use crate::drive::listen::Ear;
 use crate::drive::process::{End, Input, Launcher, Process};
 use crate::drive::scene::{CLIENT, Scene};
 use crate::run::RunError;
@@ -58,6 +59,16 @@ pub(super) enum Host<'a> {
     InProcess(InProcess<'a>),
 }
 
+/// What work on an operation needs in this process.
+pub(super) struct Inside {
+    /// Whom its words are handed to.
+    pub(super) link: Arc<OfRun>,
+    /// Until when the service stands still.
+    pub(super) gate: Rc<Cell<u64>>,
+    /// Who listens to its words.
+    pub(super) ear: Ear,
+}
+
 /// A service in this process.
 pub(super) struct InProcess<'a> {
     scene: &'a Arc<Scene>,
@@ -67,6 +78,7 @@ pub(super) struct InProcess<'a> {
     hidden: Option<Arc<str>>,
     crashes: mpsc::UnboundedSender<u32>,
     service: Option<Rc<dyn InProcessService>>,
+    ear: Ear,
     /// Until when it stands still, in microseconds since the start of the run.
     gate: Rc<Cell<u64>>,
 }
@@ -85,9 +97,16 @@ impl<'a> InProcess<'a> {
             .addr()
             .filter(|_| clock == ClockKind::Virtual)
             .map(|addr| addr.to_string().into());
-        let gate = Rc::default();
-        let service = None;
-        (Self { scene, factory, endpoint, authority, hidden, crashes, service, gate }, crashed)
+        let link = |operation| OfRun {
+            scene: Arc::clone(scene),
+            operation,
+            hidden: hidden.clone(),
+            crashes: crashes.clone(),
+        };
+        let (ear, gate) = (Ear::new(Arc::new(link(None))), Rc::default());
+        let host =
+            Self { scene, factory, endpoint, authority, hidden, crashes, service: None, ear, gate };
+        (host, crashed)
     }
 
     fn link(&self, operation: Option<Arc<str>>) -> Arc<OfRun> {
@@ -150,13 +169,15 @@ impl Host<'_> {
         }
     }
 
-    /// In this process: whom its words are handed to, and until when it stands still.
-    pub(super) fn inside(&self, operation: &Arc<str>) -> Option<(Arc<OfRun>, Rc<Cell<u64>>)> {
+    /// What work on an operation needs in this process; `None` elsewhere.
+    pub(super) fn inside(&self, operation: &Arc<str>) -> Option<Inside> {
         match self {
             Self::Program { .. } | Self::Target(_) => None,
-            Self::InProcess(host) => {
-                Some((host.link(Some(Arc::clone(operation))), Rc::clone(&host.gate)))
-            }
+            Self::InProcess(host) => Some(Inside {
+                link: host.link(Some(Arc::clone(operation))),
+                gate: Rc::clone(&host.gate),
+                ear: host.ear.clone(),
+            }),
         }
     }
 

@@ -29,12 +29,11 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_local};
 
 use self::ask::{Asking, DEADLINE, Heard, Memory, in_time, undecided};
-use self::host::{InProcess, Time};
+use self::host::{InProcess, Inside, Time};
 use self::reach::Reach;
 use super::claims::Statement;
 use super::connection::Link;
 use super::in_process::{AbortOnDrop, Vain, awake, panic_in_words};
-use super::listen::listening;
 use super::process::{Launcher, Notice};
 use super::scene::{Scene, end_in_words};
 use super::schedule::{Due, Schedule, Slot};
@@ -422,10 +421,10 @@ impl<'a> Driver<'a> {
                     (slot, heard)
                 })
             }
-            Some((link, gate)) => {
+            Some(Inside { link, gate, ear }) => {
                 let clock = self.scene.clock;
                 let hears = Arc::clone(&link);
-                let work = awake(listening(link, || work), gate, clock);
+                let work = awake(ear.listening(link, || work), gate, clock);
                 // A task of its own, so that a panic of the service is its own too.
                 let work = spawn_local(work);
                 self.asks.spawn_local(async move { (slot, guarded(work, &*hears).await) })

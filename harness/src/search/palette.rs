@@ -13,11 +13,8 @@ use brownout_provider::seed::Draw;
 use serde_json::Value;
 
 use super::script::{self, Injection, NamedFault, faults_named, name_of, parameters_of};
-use super::simplest::Simplest;
+use super::simplest::{POINTS, Simplest};
 use crate::scenario::Scenario;
-
-/// Every word for a point that some fault knows.
-const POINTS: [&str; 6] = ["accept", "before_commit", "after_commit", "mid_body", "head", "chunk"];
 
 /// Up to so many attempts of an operation are struck.
 const DEEPEST: u64 = 4;

@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use super::script::{Injection, NamedFault, name_of, parameters_of};
 
-/// The words for points, the plainest first; where there is none, it is the plainest.
-const POINTS: [&str; 6] = ["before_commit", "after_commit", "accept", "mid_body", "head", "chunk"];
+/// Every word for a point that some fault knows, the plainest first; where there is none, it is the plainest.
+pub(super) const POINTS: [&str; 6] =
+    ["before_commit", "after_commit", "accept", "mid_body", "head", "chunk"];
 
 /// At so many places of a script, one after the other, all its faults are replaced by one.
 const PLACES: usize = 4;

@@ -29,6 +29,13 @@ impl Pointer {
         Some(Self { text: text.to_owned(), steps })
     }
 
+    /// The pointer to the field of that name.
+    #[must_use]
+    pub fn to_field(name: &str) -> Self {
+        let text = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        Self { text, steps: vec![name.to_owned()] }
+    }
+
     /// The pointer as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -107,6 +114,7 @@ mod tests {
     #[test]
     fn escapes_lists_and_missing_places_are_found_as_the_standard_says() {
         let value = json!({"a/b": [{"~": 7}], "": 1});
+        assert_eq!(Pointer::to_field("a/b"), Pointer::new("/a~1b").unwrap());
         let at = |text: &str| Pointer::new(text).unwrap().find(&value).cloned();
         assert_eq!(at("/a~1b/0/~0"), Some(json!(7)));
         assert_eq!(at("/"), Some(json!(1)));

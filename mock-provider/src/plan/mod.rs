@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 use serde_json::Value;
 
+use crate::api::Pointer;
 use crate::coordinates::Coordinates;
 use crate::exchange::End;
 use crate::fault::{Action, Door, Ending, Fault, FaultKind, Group, OrderFault, Point};
-use crate::rule::{Rule, Selector, When};
+use crate::rule::{Rule, Selector};
 use crate::seed::{Draw, RuleKey, Seed};
 use crate::units::in_words_exactly;
 
@@ -37,6 +38,10 @@ struct Armed {
     /// The name of each fault, and how many of that name stand before it in the list: what its
     /// stream of random numbers is named by.
     faults: Vec<(Arc<str>, u32)>,
+    /// The headers that it asks for; `None` for a name that no header can have.
+    headers: Vec<(Option<HeaderName>, String)>,
+    /// The fields of a body that it asks for.
+    fields: Vec<(Pointer, Value)>,
     struck: u64,
 }
 
@@ -287,6 +292,12 @@ impl Armed {
             key: RuleKey::new(seed, &rule.name),
             scheduled: rule.when.is_scheduled(),
             faults,
+            headers: (rule.when.headers.iter())
+                .map(|(name, value)| (HeaderName::try_from(name).ok(), value.clone()))
+                .collect(),
+            fields: (rule.when.body.iter())
+                .map(|(field, value)| (in_body(field), value.clone()))
+                .collect(),
             struck: 0,
             rule,
         }
@@ -295,11 +306,40 @@ impl Armed {
     /// The draw of this rule here, if all its conditions hold and its chance came true.
     fn comes_true(&self, situation: &Situation<'_>) -> Option<Draw> {
         let when = &self.rule.when;
-        if !holds(when, situation) || when.max_times.is_some_and(|most| self.struck >= most) {
+        if !self.holds(situation) || when.max_times.is_some_and(|most| self.struck >= most) {
             return None;
         }
         let mut draw = self.key.draw(&situation.at);
         when.chance_ppm.is_none_or(|chance| draw.happens(chance)).then_some(draw)
+    }
+
+    /// True when all conditions but the counted and the drawn one hold; the cheapest are asked first.
+    fn holds(&self, situation: &Situation<'_>) -> bool {
+        let when = &self.rule.when;
+        let is = |wanted: &Option<Arc<str>>, found: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| Some(wanted) == found)
+        };
+        when.attempt.takes(u64::from(situation.at.attempt))
+            && when.submit.takes(u64::from(situation.at.submit))
+            && match situation.operation_number {
+                Some(number) => when.operation.takes(number),
+                None => when.operation == Selector::Any,
+            }
+            && is(&when.route, Some(situation.at.route))
+            && is(&when.provider, Some(situation.at.provider))
+            && is(&when.tenant, situation.tenant)
+            && when.method.as_deref().is_none_or(|wanted| wanted == situation.method.as_str())
+            && when
+                .during_us
+                .is_none_or(|(from, to)| (from..to).contains(&situation.since_first_us))
+            && self.headers.iter().all(|(name, wanted)| {
+                let mut values = name.iter().flat_map(|name| situation.headers.get_all(name));
+                values.any(|value| value.as_bytes() == wanted.as_bytes())
+            })
+            && self.fields.iter().all(|(field, wanted)| {
+                let found = situation.body.and_then(|body| field.find(body));
+                found.is_some_and(|found| same(wanted, found))
+            })
     }
 
     /// Adds what this rule drew and what of it strikes.
@@ -372,35 +412,9 @@ fn detail(fault: &dyn Fault, action: &Action) -> String {
     }
 }
 
-/// True when all conditions but the counted and the drawn one hold; the cheapest are asked first.
-fn holds(when: &When, situation: &Situation<'_>) -> bool {
-    let is = |wanted: &Option<Arc<str>>, found: Option<&str>| {
-        wanted.as_deref().is_none_or(|wanted| Some(wanted) == found)
-    };
-    when.attempt.takes(u64::from(situation.at.attempt))
-        && when.submit.takes(u64::from(situation.at.submit))
-        && match situation.operation_number {
-            Some(number) => when.operation.takes(number),
-            None => when.operation == Selector::Any,
-        }
-        && is(&when.route, Some(situation.at.route))
-        && is(&when.provider, Some(situation.at.provider))
-        && is(&when.tenant, situation.tenant)
-        && when.method.as_deref().is_none_or(|wanted| wanted == situation.method.as_str())
-        && when.during_us.is_none_or(|(from, to)| (from..to).contains(&situation.since_first_us))
-        && when.headers.iter().all(|(name, wanted)| {
-            let mut values = situation.headers.get_all(name.as_str()).iter();
-            values.any(|value| value.as_bytes() == wanted.as_bytes())
-        })
-        && when.body.iter().all(|(field, wanted)| {
-            let found = situation.body.and_then(|body| in_body(body, field));
-            found.is_some_and(|found| same(wanted, found))
-        })
-}
-
-/// The value at a JSON pointer, or of the form field (or top-level field) of that name.
-fn in_body<'a>(body: &'a Value, field: &str) -> Option<&'a Value> {
-    if field.is_empty() || field.starts_with('/') { body.pointer(field) } else { body.get(field) }
+/// Where a field of a body stands: a JSON pointer, or the name of a form field (or top-level field).
+fn in_body(field: &str) -> Pointer {
+    Pointer::new(field).unwrap_or_else(|| Pointer::to_field(field))
 }
 
 /// Equal, where a form knows texts only: `amount: 1999` takes the field `amount=1999`.

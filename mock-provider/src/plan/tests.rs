@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::fault::{DelayPoint, Ending};
+use crate::rule::When;
 
 /// A fault of any group that shows its random numbers; one per group, told apart by its name.
 #[derive(Debug)]

@@ -390,7 +390,7 @@ impl Harness {
     /// ```
     #[must_use]
     pub fn fleet(mut self, clients: u32) -> Self {
-        self.options.clients = clients;
+        self.options.clients = Some(clients);
         self
     }
 

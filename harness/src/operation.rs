@@ -29,6 +29,12 @@ pub struct Operation {
     pub url: String,
     /// The API key to use.
     pub api_key: String,
+    /// Where there are several providers, the base URL of each by name; `url` is the first's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub urls: BTreeMap<String, String>,
+    /// Where there are several providers, the API key for each by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub api_keys: BTreeMap<String, String>,
 }
 
 /// One step of an operation of several.
@@ -36,6 +42,9 @@ pub struct Operation {
 pub struct Step {
     /// The route to call.
     pub call: Arc<str>,
+    /// The provider to call, where the scenario has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Arc<str>>,
     /// What it takes from the answer of the step before it: a parameter of its path or a field of its body,
     /// and where that stands in the answer, as a JSON pointer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -145,9 +145,12 @@ fn told_claim(trace: &Trace, which: &str, claim: &ClaimMade) -> Entry {
         Claim::Unknown => "unknown",
     };
     let detail = claim.detail.map(|detail| trace.text(detail).trim().to_owned());
+    let by = claim.provider.map_or(String::new(), |name| format!(", by `{}`", trace.text(name)));
     let text = match (claim.by, detail) {
-        (ClaimBy::Client, None) => format!("{which}the client claims `{word}`"),
-        (ClaimBy::Client, Some(detail)) => format!("{which}the client claims `{word}`: {detail}"),
+        (ClaimBy::Client, None) => format!("{which}the client claims `{word}`{by}"),
+        (ClaimBy::Client, Some(detail)) => {
+            format!("{which}the client claims `{word}`{by}: {detail}")
+        }
         (ClaimBy::Driver, None) => format!("{which}the client said nothing"),
         (ClaimBy::Driver, Some(detail)) => format!("{which}the client said nothing ({detail})"),
     };
@@ -273,6 +276,7 @@ fn told_effect(trace: &Trace, effect: &Effect) -> Vec<Entry> {
         None => String::new(),
     };
     let about = effect.subject.map_or(String::new(), |one| format!(" for `{}`", trace.text(one)));
+    let about = format!("{about}{}", trace.at_provider(effect.provider));
     let by = if effect.by.is_client() { "" } else { ", by a gateway's repeat" };
     let mut entries = vec![Entry {
         at_us: effect.at_us,

@@ -100,6 +100,17 @@ pub struct Money {
     pub beyond_first: i64,
 }
 
+/// What of a run belongs to one of several providers or tenants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// Attempts on the wire.
+    pub requests: u64,
+    /// Retries.
+    pub retries: u64,
+    /// Effects by kind, live at the end.
+    pub effects: BTreeMap<String, u64>,
+}
+
 /// One run of one scenario with one seed, judged.
 #[derive(Clone, Debug)]
 pub struct ScenarioResult {
@@ -134,6 +145,10 @@ pub struct ScenarioResult {
     pub effects: BTreeMap<String, u64>,
     /// Money by unit.
     pub money: BTreeMap<String, Money>,
+    /// What came to each provider, where there are several.
+    pub providers: BTreeMap<String, Share>,
+    /// What came from each tenant, where there are several.
+    pub tenants: BTreeMap<String, Share>,
     /// How operations were recognised: how many requests by which way.
     pub recognized: BTreeMap<String, u64>,
     /// How the client was driven.

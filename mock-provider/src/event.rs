@@ -316,6 +316,9 @@ pub struct FaultInjected {
 /// The provider's own limiter refused a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RateLimited {
+    /// The provider; empty in a trace of an earlier version.
+    #[serde(default)]
+    pub provider: Arc<str>,
     /// The request.
     pub request: u64,
     /// What shares the limit: `api_key`, `global`, `route`.
@@ -329,6 +332,9 @@ pub struct RateLimited {
 /// What the idempotency store did with a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Idempotency {
+    /// The provider; empty in a trace of an earlier version.
+    #[serde(default)]
+    pub provider: Arc<str>,
     /// The request.
     pub request: u64,
     /// The key.

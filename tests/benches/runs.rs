@@ -281,7 +281,7 @@ impl Sink for Nowhere {
 
 /// The provider of the scenario without its rules, and nobody who writes down what happens.
 async fn bare_provider(transport: Transport, harness: &Harness) -> Server {
-    let (name, spec) = harness.scenario().providers.first_key_value().expect("it has one");
+    let (name, spec) = harness.scenario().providers.first();
     let setup = Setup {
         name: Arc::clone(name),
         api: Arc::clone(&spec.api),

@@ -14,6 +14,7 @@ mod rust_clients;
 mod scenarios;
 mod search;
 mod service;
+mod several;
 mod speed;
 mod strategy;
 mod tidy;

@@ -57,7 +57,7 @@ pub fn run(arguments: &FreezeArguments, terminal: Terminal) -> Result<Exit, Refu
     let label = Label {
         name: format!("{}-frozen", scenario.name),
         summary: format!("What struck in a run of {} with seed {}.", scenario.name, trace.run.seed),
-        api: scenario_file::api_from(&scenario, Path::new(&trace.run.file), folder),
+        apis: scenario_file::apis_from(&scenario, Path::new(&trace.run.file), folder),
         story,
     };
     let text = frozen.case.to_yaml(&label);

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a file that is written reads the same API as the scenario it came from.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -44,21 +45,23 @@ pub fn is_free(file: &Path) -> Result<(), Refusal> {
     }
 }
 
-/// The API of a scenario that came from `file`, as a scenario in `folder` has to name it; `None` where
-/// the scenario's own way leads there too.
+/// The APIs of a scenario that came from `file`, by how it names them, as a scenario in `folder` has to name
+/// them; none where the scenario's own way leads there too.
 #[must_use]
-pub fn api_from(scenario: &Scenario, file: &Path, folder: &Path) -> Option<String> {
-    let provider = scenario.providers.values().next()?;
-    let beside = |folder: &Path| {
-        if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
-    };
+pub fn apis_from(scenario: &Scenario, file: &Path, folder: &Path) -> BTreeMap<String, String> {
     let from = beside(file.parent().unwrap_or(Path::new("")));
-    let path = from.join(&provider.api_name);
-    if brownout_provider::api::shipped(&provider.api_name).is_some() || !path.is_file() {
-        return None;
-    }
-    let is_same = from.canonicalize().ok()? == beside(folder).canonicalize().ok()?;
-    (!is_same).then(|| path.canonicalize().ok().map(|path| path.display().to_string())).flatten()
+    let is_same = || Some(from.canonicalize().ok()? == beside(folder).canonicalize().ok()?);
+    let moved = |name: &String| {
+        let path = from.join(name);
+        let is_file = brownout_provider::api::shipped(name).is_none() && path.is_file();
+        let full = path.canonicalize().ok().filter(|_| is_file)?;
+        (!is_same()?).then(|| (name.clone(), full.display().to_string()))
+    };
+    scenario.providers.values().filter_map(|provider| moved(&provider.api_name)).collect()
+}
+
+fn beside(folder: &Path) -> PathBuf {
+    if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! How a client in this process reaches the mock and the harness.
 //!
-//! **Invariant:** whatever the transport, everything that it hands out leads to the same provider.
+//! **Invariant:** whatever the transport, everything that it hands out leads to one provider, the first of
+//! the scenario unless another is asked for by name.
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use brownout_provider::shell::server::Server;
 use brownout_provider::shell::stream::Stream;
 use brownout_provider::shell::transport::{Endpoint, Transport};
+
+use super::address::{Addresses, Reach};
 
 /// How a client in this process reaches the mock and the harness.
 ///
@@ -29,9 +33,47 @@ pub struct Connection {
     pub api_key: String,
     /// Which copy of the client this is, from 1; see [`crate::harness::Harness::fleet`].
     pub client: u32,
-    endpoint: Endpoint,
-    authority: Option<Arc<str>>,
+    /// Which of the sites this one leads to.
+    at: usize,
+    sites: Arc<[Site]>,
     link: Arc<dyn Link>,
+}
+
+/// A provider's door, as a client in this process finds it.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Where it listens.
+    pub(super) endpoint: Endpoint,
+    /// What a client has to trust, as PEM, where it answers over TLS.
+    authority: Option<Arc<str>>,
+}
+
+impl Door {
+    /// The door of a server.
+    #[must_use]
+    pub fn of(server: &Server) -> Self {
+        let authority = server.authority().map(Arc::from);
+        Self { endpoint: server.endpoint().clone(), authority }
+    }
+}
+
+/// One provider, and how it is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) provider: Arc<str>,
+    pub(crate) reach: Reach,
+    pub(crate) door: Door,
+}
+
+/// Where each provider is reached through these doors; with a token, where there is one.
+pub(crate) fn sites(addresses: &Addresses, doors: &[Door], token: Option<&str>) -> Arc<[Site]> {
+    let reached = addresses.reached(token).into_iter().zip(doors);
+    reached.map(|((provider, reach), door)| Site { provider, reach, door: door.clone() }).collect()
+}
+
+/// What differs from run to run in the texts of a client, where equal runs are to leave equal traces.
+pub(crate) fn hidden_in<'a>(doors: impl Iterator<Item = &'a Door>) -> Arc<[String]> {
+    doors.filter_map(|door| Some(door.endpoint.addr()?.to_string())).collect()
 }
 
 /// What a connection asks of the driver.
@@ -48,19 +90,43 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("url", &self.url)
             .field("client", &self.client)
-            .field("transport", &self.endpoint.transport())
+            .field("transport", &self.door().endpoint.transport())
             .finish_non_exhaustive()
     }
 }
 
 impl Connection {
-    pub(crate) fn new(
-        (url, api_key): (String, String),
-        client: u32,
-        (endpoint, authority): (Endpoint, Option<Arc<str>>),
-        link: Arc<dyn Link>,
-    ) -> Self {
-        Self { url, api_key, client, endpoint, authority, link }
+    /// A connection to the first of these, of which there is at least one.
+    pub(crate) fn new(sites: Arc<[Site]>, client: u32, link: Arc<dyn Link>) -> Self {
+        let Reach { url, key } =
+            sites.first().map(|site| site.reach.clone()).expect("one at least");
+        Self { url, api_key: key, client, at: 0, sites, link }
+    }
+
+    fn door(&self) -> &Door {
+        &self.sites[self.at].door
+    }
+
+    /// The same for the provider of this name, where the scenario has several; `None` where it has no such
+    /// provider. The connection that a client is handed leads to the first.
+    ///
+    /// ```
+    /// use brownout::drive::in_process::Connection;
+    ///
+    /// fn second(connection: &Connection) -> Connection {
+    ///     connection.provider("backup").expect("the scenario has a provider `backup`")
+    /// }
+    /// ```
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Option<Self> {
+        let at = self.sites.iter().position(|site| &*site.provider == name)?;
+        let Reach { url, key } = self.sites[at].reach.clone();
+        Some(Self { url, api_key: key, at, ..self.clone() })
+    }
+
+    /// The names of the providers, in the order of the scenario.
+    pub fn providers(&self) -> impl Iterator<Item = &str> {
+        self.sites.iter().map(|site| &*site.provider)
     }
 
     pub(crate) fn link(&self) -> Arc<dyn Link> {
@@ -78,22 +144,22 @@ impl Connection {
 
     /// What carries the bytes between client and mock.
     #[must_use]
-    pub const fn transport(&self) -> Transport {
-        self.endpoint.transport()
+    pub fn transport(&self) -> Transport {
+        self.door().endpoint.transport()
     }
 
     /// The certificate of the authority that the client has to trust, as PEM; `None` where the mock answers
     /// without TLS. What the helpers hand out are bare connections: TLS is the client's own.
     #[must_use]
     pub fn authority(&self) -> Option<&str> {
-        self.authority.as_deref()
+        self.door().authority.as_deref()
     }
 
     /// The path for `reqwest::ClientBuilder::unix_socket` and its like; `None` over other transports. On
     /// Linux it begins with a zero byte: a name that stands in no folder.
     #[must_use]
     pub fn unix_socket(&self) -> Option<&Path> {
-        self.endpoint.path()
+        self.door().endpoint.path()
     }
 
     /// A new connection to the mock, to read from and write to: for clients of any other kind.
@@ -102,7 +168,7 @@ impl Connection {
     ///
     /// When the mock no longer listens.
     pub async fn connect(&self) -> io::Result<Stream> {
-        self.endpoint.connect().await
+        self.door().endpoint.connect().await
     }
 
     /// Ends this copy of the client as a crash would: all futures of all its operations are dropped where
@@ -135,7 +201,7 @@ impl Connection {
     #[cfg(feature = "connector")]
     #[must_use]
     pub fn connector(&self) -> super::connector::Connector {
-        super::connector::Connector::new(self.endpoint.clone())
+        super::connector::Connector::new(self.door().endpoint.clone())
     }
 
     /// A builder for a reqwest client that reaches the mock and no proxy.

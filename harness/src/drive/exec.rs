@@ -16,6 +16,7 @@ use brownout_provider::units::micros;
 use tokio::sync::mpsc::Receiver;
 
 use super::claims::{ExitWord, Statement, exit_word};
+use super::fleet::copy_for;
 use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::Scene;
 use super::schedule::{Due, Schedule, Slot};
@@ -41,7 +42,7 @@ const LONGEST_START_US: u64 = 60_000_000;
 pub async fn drive(
     scene: &Scene,
     seen: &Seen,
-    schedule: Schedule,
+    (schedule, clients): (Schedule, u32),
     (launcher, strikes): (&mut Launcher, Strikes),
     notices: &mut Receiver<Notice>,
 ) -> Result<(), RunError> {
@@ -49,6 +50,7 @@ pub async fn drive(
         scene,
         seen,
         schedule,
+        clients,
         running: BTreeMap::new(),
         fallen: Vec::new(),
         supervisor: Supervisor::default(),
@@ -62,6 +64,8 @@ struct Driver<'a> {
     scene: &'a Scene,
     seen: &'a Seen,
     schedule: Schedule,
+    /// How many copies of the client share the operations.
+    clients: u32,
     running: BTreeMap<u64, Running>,
     /// What is to be started again, and when.
     fallen: Vec<(u64, Running)>,
@@ -181,7 +185,7 @@ impl Driver<'_> {
         let now_us = self.scene.clock.now_us();
         // The program cannot call the mock before this thread is free again, so the record comes first
         // whichever order the two stand in; this one leaves no submit on record that never started.
-        let process = self.launch(&operation, launcher)?;
+        let process = self.launch(slot, &operation, launcher)?;
         self.scene.submitted(&operation, now_us);
         self.schedule.submitted(slot, now_us);
         self.scene.started(&process, Some(&operation.id));
@@ -202,15 +206,21 @@ impl Driver<'_> {
     }
 
     /// Starts a program for an operation.
-    fn launch(&self, operation: &Operation, launcher: &mut Launcher) -> Result<Process, RunError> {
-        let mut environment = self.scene.environment(Some(operation))?;
+    fn launch(
+        &self,
+        slot: Slot,
+        operation: &Operation,
+        launcher: &mut Launcher,
+    ) -> Result<Process, RunError> {
+        let client = copy_for(slot, self.clients);
+        let mut environment = self.scene.environment(client, Some(operation))?;
         let text = serde_json::to_string(operation).map_err(|error| RunError::System {
             what: "write an operation as JSON",
             source: io::Error::from(error),
         })?;
         environment.push(("BROWNOUT_OPERATION".to_owned(), text));
         environment.push(("BROWNOUT_OPERATION_ID".to_owned(), operation.id.as_ref().to_owned()));
-        launcher.start(&environment, Input::Empty)
+        launcher.start(client, &environment, Input::Empty)
     }
 
     /// Something befalls the program that works on an operation, if it is still there.
@@ -260,7 +270,7 @@ impl Driver<'_> {
                 self.scene.silent(id, submit, &format!("{DEADLINE}; the client was killed"));
                 self.schedule.finished(running.slot);
             } else if rises_us <= now_us {
-                running.process = self.launch(&running.operation, launcher)?;
+                running.process = self.launch(running.slot, &running.operation, launcher)?;
                 running.again_after = None;
                 self.scene.started(&running.process, Some(&running.operation.id));
                 self.running.insert(running.process.number, running);

@@ -17,13 +17,13 @@ use brownout_provider::event::{
 };
 use brownout_provider::exchange::{ClientFault, ClientStrike};
 use brownout_provider::shell::clock::Clock;
-use brownout_provider::shell::transport::Endpoint;
 use brownout_provider::units::micros;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_local};
 
+use super::address::Address;
 use super::claims::Statement;
-use super::connection::Link;
+use super::connection::{Door, Link, hidden_in, sites};
 use super::listen::Ear;
 use super::scene::Scene;
 use super::schedule::{Due, Schedule, Slot};
@@ -34,7 +34,7 @@ use crate::run::RunError;
 pub use super::connection::Connection;
 
 /// What stands in a trace of virtual time in place of the mock's real port, which differs from run to run.
-pub(super) const NO_PORT: &str = "127.0.0.1:0";
+const NO_PORT: &str = "127.0.0.1:0";
 
 /// How often copies of a client may crash without getting anywhere.
 const VAIN_CRASHES: u32 = 1_000;
@@ -119,10 +119,8 @@ pub struct Cast<'a> {
     pub reconciler: Option<&'a Reconciler>,
     /// What befalls the client.
     pub strikes: Strikes,
-    /// Where the mock listens.
-    pub endpoint: Endpoint,
-    /// What a client has to trust, as PEM, where the mock answers over TLS.
-    pub authority: Option<Arc<str>>,
+    /// Where each provider listens, in the order of the scene's addresses.
+    pub doors: Vec<Door>,
     /// True in virtual time, where equal runs leave equal traces.
     pub neutral: bool,
 }
@@ -131,7 +129,7 @@ impl fmt::Debug for Cast<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cast")
             .field("clients", &self.clients)
-            .field("endpoint", &self.endpoint)
+            .field("doors", &self.doors)
             .finish_non_exhaustive()
     }
 }
@@ -252,7 +250,7 @@ struct Crew<'a> {
     ear: Ear,
     cast: Cast<'a>,
     /// What is replaced in texts of the client, where equal runs are to leave equal traces.
-    hidden: Option<Arc<str>>,
+    hidden: Arc<[String]>,
     copies: Vec<Rc<dyn InProcess>>,
     /// Until when each copy stands still.
     gates: Vec<Rc<Cell<u64>>>,
@@ -269,12 +267,11 @@ struct Crew<'a> {
 impl<'a> Crew<'a> {
     fn assemble(scene: &'a Arc<Scene>, cast: Cast<'a>) -> (Self, mpsc::UnboundedReceiver<u32>) {
         let (crashes, crashed) = mpsc::unbounded_channel();
-        let hidden = cast.endpoint.addr().filter(|_| cast.neutral);
-        let hidden: Option<Arc<str>> = hidden.map(|addr| Arc::from(addr.to_string()));
+        let hidden = hidden_in(cast.doors.iter().filter(|_| cast.neutral));
         let ear = Ear::new(Arc::new(OfRun {
             scene: Arc::clone(scene),
             operation: None,
-            hidden: hidden.clone(),
+            hidden: Arc::clone(&hidden),
             crashes: crashes.clone(),
         }));
         let mut crew = Self {
@@ -298,25 +295,19 @@ impl<'a> Crew<'a> {
     }
 
     fn build(&self, client: u32) -> Rc<dyn InProcess> {
-        let address = &self.scene.address;
-        let place = (address.url.clone(), address.key.clone());
-        self.cast.factory.build(&self.connection(place, client, None))
+        self.cast.factory.build(&self.connection(client, None))
     }
 
-    fn connection(
-        &self,
-        place: (String, String),
-        client: u32,
-        operation: Option<Arc<str>>,
-    ) -> Connection {
+    fn connection(&self, client: u32, operation: Option<&Operation>) -> Connection {
+        let token = operation.map(|one| Address::token(&one.id, one.submit));
+        let sites = sites(&self.scene.addresses, &self.cast.doors, token.as_deref());
         let link = OfRun {
             scene: Arc::clone(self.scene),
-            operation,
-            hidden: self.hidden.clone(),
+            operation: operation.map(|one| Arc::clone(&one.id)),
+            hidden: Arc::clone(&self.hidden),
             crashes: self.crashes.clone(),
         };
-        let endpoint = self.cast.endpoint.clone();
-        Connection::new(place, client, (endpoint, self.cast.authority.clone()), Arc::new(link))
+        Connection::new(sites, client, Arc::new(link))
     }
 
     /// Which copy of the client serves a submit.
@@ -352,8 +343,7 @@ impl<'a> Crew<'a> {
     /// The work of a submit, which is listened to.
     fn work(&self, by: &dyn InProcess, place: usize, operation: Operation) -> JoinHandle<Outcome> {
         let client = u32::try_from(place + 1).unwrap_or(u32::MAX);
-        let reach = (operation.url.clone(), operation.api_key.clone());
-        let connection = self.connection(reach, client, Some(Arc::clone(&operation.id)));
+        let connection = self.connection(client, Some(&operation));
         let link = connection.link();
         let (gate, clock) = (Rc::clone(&self.gates[place]), self.scene.clock);
         let work = self.ear.listening(link, || by.start(operation, connection));
@@ -533,7 +523,7 @@ impl<'a> Crew<'a> {
                         submit: slot.submit,
                         claim: outcome.claim,
                         degraded: false,
-                        detail: hide(self.hidden.as_deref(), outcome.detail),
+                        detail: hide(&self.hidden, outcome.detail),
                         provider: outcome.provider.map(Arc::from),
                     },
                 );
@@ -542,7 +532,7 @@ impl<'a> Crew<'a> {
                 scene.silent(id, slot.submit, DEADLINE);
             }
             End::Panicked(words) => {
-                let words = hide(self.hidden.as_deref(), words);
+                let words = hide(&self.hidden, words);
                 scene.said("log", Some(id), &words);
                 scene.silent(id, slot.submit, "the client panicked");
             }
@@ -554,13 +544,13 @@ impl<'a> Crew<'a> {
 pub(super) struct OfRun {
     pub(super) scene: Arc<Scene>,
     pub(super) operation: Option<Arc<str>>,
-    pub(super) hidden: Option<Arc<str>>,
+    pub(super) hidden: Arc<[String]>,
     pub(super) crashes: mpsc::UnboundedSender<u32>,
 }
 
 impl Link for OfRun {
     fn log(&self, line: &str) {
-        let line = hide(self.hidden.as_deref(), line.to_owned());
+        let line = hide(&self.hidden, line.to_owned());
         self.scene.said("log", self.operation.as_ref(), &line);
     }
 
@@ -570,11 +560,11 @@ impl Link for OfRun {
     }
 }
 
-fn hide(hidden: Option<&str>, text: String) -> String {
-    match hidden {
-        Some(hidden) if text.contains(hidden) => text.replace(hidden, NO_PORT),
-        Some(_) | None => text,
-    }
+pub(super) fn hide(hidden: &[String], text: String) -> String {
+    let found = |text: String, one: &String| {
+        if text.contains(one.as_str()) { text.replace(one.as_str(), NO_PORT) } else { text }
+    };
+    hidden.iter().fold(text, found)
 }
 
 /// Waits for the work of one submit, until it is late.

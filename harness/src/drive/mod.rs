@@ -3,12 +3,14 @@
 //! **Invariant:** a driver records what it sees and judges nothing. Whatever the client does, a driver
 //! ends: every wait has a bound, and every process is ended with the run.
 
+pub mod address;
 pub mod claims;
 pub mod connection;
 #[cfg(feature = "connector")]
 pub mod connector;
 pub mod exec;
 pub mod family;
+pub mod fleet;
 pub mod http;
 pub mod in_process;
 pub(crate) mod listen;

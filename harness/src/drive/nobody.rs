@@ -3,6 +3,7 @@
 //! **Invariant:** it makes no claim of its own; operations are those seen on the wire, and claims those that
 //! somebody says from outside.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -10,8 +11,9 @@ use std::sync::{Arc, Mutex};
 use brownout_provider::shell::lock::lock;
 use tokio::sync::{mpsc, oneshot};
 
+use super::address::by_name;
 use super::claims::Statement;
-use super::scene::Scene;
+use super::scene::{CLIENT, Scene};
 use super::stop::Stop;
 use crate::run::RunError;
 
@@ -77,6 +79,10 @@ pub struct Served {
     pub url: String,
     /// The API key that it takes.
     pub api_key: String,
+    /// Where there are several providers, the base URL of each by name; `url` is the first's.
+    pub urls: BTreeMap<String, String>,
+    /// Where there are several providers, the API key for each by name.
+    pub api_keys: BTreeMap<String, String>,
     /// The variables that point an unmodified program at it.
     pub environment: Vec<(String, String)>,
     /// Where the trace is written; `None` when it is kept in memory.
@@ -89,10 +95,14 @@ pub(crate) async fn wait(
     nobody: &Nobody,
     trace: Option<PathBuf>,
 ) -> Result<(), RunError> {
+    let (urls, api_keys) = by_name(&scene.addresses.reached(None));
+    let first = scene.addresses.first().bare();
     let served = Served {
-        url: scene.address.url.clone(),
-        api_key: scene.address.key.clone(),
-        environment: scene.environment(None)?,
+        url: first.url,
+        api_key: first.key,
+        urls,
+        api_keys,
+        environment: scene.environment(CLIENT, None)?,
         trace,
     };
     let mut heard = lock(&nobody.heard).take();

@@ -9,6 +9,7 @@ use brownout_provider::template::{TemplateError, Tree};
 use brownout_provider::units::micros;
 use serde_json::Value;
 
+use super::address::{Address, Addresses, Reach, by_name};
 use super::schedule::Slot;
 use crate::operation::{Operation, Step};
 use crate::run::RunError;
@@ -25,37 +26,6 @@ pub struct Plan {
     deadline_us: u64,
     /// What `planted` stands for.
     planted: Value,
-}
-
-/// Where a client is sent.
-#[derive(Clone, Debug)]
-pub struct Address {
-    /// The mock's base URL, without a token and without a slash at its end.
-    pub url: String,
-    /// The API key.
-    pub key: String,
-    /// True when the API allows an operation's token behind the key.
-    pub token_in_key: bool,
-}
-
-impl Address {
-    /// The token of a submit, with its tilde: `~op-0003.1`.
-    #[must_use]
-    pub fn token(operation: &str, submit: u32) -> String {
-        format!("~{operation}.{submit}")
-    }
-
-    /// The base URL with a token in it.
-    #[must_use]
-    pub fn url_with(&self, token: &str) -> String {
-        format!("{}/{token}", self.url)
-    }
-
-    /// The key with a token in it, where the API allows it.
-    #[must_use]
-    pub fn key_with(&self, token: &str) -> String {
-        if self.token_in_key { format!("{}{token}", self.key) } else { self.key.clone() }
-    }
 }
 
 impl Plan {
@@ -89,7 +59,7 @@ impl Plan {
     /// # Errors
     ///
     /// When a template of the input cannot be rendered.
-    pub fn operation(&self, slot: Slot, address: &Address) -> Result<Operation, RunError> {
+    pub fn operation(&self, slot: Slot, addresses: &Addresses) -> Result<Operation, RunError> {
         let id = format!("op-{:04}", slot.index);
         let n = slot.index + self.raise;
         let (number, submit) = (Value::from(n), Value::from(slot.submit));
@@ -98,9 +68,14 @@ impl Plan {
             .render(&[("n", &number), ("submit", &submit), (PLANTED, &self.planted)])
             .map_err(|error| failed(&error))?;
         let token = Address::token(&id, slot.submit);
+        let reached = addresses.reached(Some(&token));
+        let (urls, api_keys) = by_name(&reached);
+        let Reach { url, key: api_key } = addresses.first().with(&token);
         Ok(Operation {
-            url: address.url_with(&token),
-            api_key: address.key_with(&token),
+            url,
+            api_key,
+            urls,
+            api_keys,
             id: Arc::from(id),
             n,
             submit: slot.submit,
@@ -140,6 +115,7 @@ mod tests {
             operations: 3,
             exec_operations: None,
             concurrency: 1,
+            clients: 1,
             arrival: Arrival::AtOnce,
             input,
             submits: Submits { times: 1, apart: Duration::ZERO },
@@ -159,7 +135,7 @@ mod tests {
         let input = json!({"card": "{{ planted.card }}", "text": "about {{ planted.prompt }}"});
         let plan = Plan::new(&workload(&input), &Arc::from("c"), 0, Some(&planted()));
         let at = |index| {
-            plan.operation(Slot { index, submit: 1 }, &address()).expect("it renders").input
+            plan.operation(Slot { index, submit: 1 }, &address().into()).expect("it renders").input
         };
         let markers = planted().value();
         assert_eq!(at(1)["card"], markers["card"]);
@@ -169,6 +145,7 @@ mod tests {
 
     fn address() -> Address {
         Address {
+            provider: Arc::from("provider"),
             url: "http://127.0.0.1:9".to_owned(),
             key: "sk_test".to_owned(),
             token_in_key: true,
@@ -183,7 +160,7 @@ mod tests {
         let call = Arc::from("create_charge");
         let plan = Plan::new(&workload, &call, 0, None);
         let operation =
-            plan.operation(Slot { index: 3, submit: 2 }, &address()).expect("it renders");
+            plan.operation(Slot { index: 3, submit: 2 }, &address().into()).expect("it renders");
         assert_eq!(
             serde_json::to_value(&operation).expect("plain data"),
             json!({
@@ -199,7 +176,10 @@ mod tests {
     fn a_control_run_has_inputs_of_its_own_and_the_same_names() {
         let plan = Plan::new(&workload(&json!("{{ n }}")), &Arc::from("c"), 1_000_000, None);
         let operation = plan
-            .operation(Slot { index: 1, submit: 1 }, &Address { token_in_key: false, ..address() })
+            .operation(
+                Slot { index: 1, submit: 1 },
+                &Address { token_in_key: false, ..address() }.into(),
+            )
             .expect("it renders");
         assert_eq!((&*operation.id, operation.n), ("op-0001", 1_000_001));
         assert_eq!(operation.input, json!(1_000_001));
@@ -213,7 +193,7 @@ mod tests {
         let nobody = nobody.expect("a right template");
         let plan = Plan::new(&workload_of(Arc::new(nobody)), &Arc::from("c"), 0, None);
         let error = plan
-            .operation(Slot { index: 1, submit: 1 }, &address())
+            .operation(Slot { index: 1, submit: 1 }, &address().into())
             .expect_err("nobody is not there");
         assert_eq!(error.exit_code(), 3);
     }

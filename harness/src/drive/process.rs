@@ -84,6 +84,8 @@ pub enum Input {
 pub struct Process {
     /// The number by which notices name it.
     pub number: u64,
+    /// Which copy of the client it is, from 1.
+    pub client: u32,
     /// The system's number.
     pub pid: u32,
     /// Its standard input, where it has one.
@@ -161,13 +163,14 @@ impl Launcher {
         Self { speed, ..self }
     }
 
-    /// Starts the command with these variables over the inherited environment.
+    /// Starts the command as this copy of the client, with these variables over the inherited environment.
     ///
     /// # Errors
     ///
     /// When the command is not found, is not executable, or the system refuses.
     pub fn start(
         &mut self,
+        client: u32,
         environment: &[(String, String)],
         input: Input,
     ) -> Result<Process, RunError> {
@@ -222,7 +225,7 @@ impl Launcher {
             clock: self.clock,
         };
         tokio::spawn(watcher.run(drain, drained, self.notices.clone()));
-        Ok(Process { number, pid, stdin, wishes })
+        Ok(Process { number, client, pid, stdin, wishes })
     }
 }
 

@@ -16,16 +16,17 @@ use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::lock::lock;
 use brownout_provider::units::micros;
 
+use super::address::{Address, Addresses, variables};
 use super::claims::{Effect, Ledger, Statement};
 use super::output::Output;
-use super::plan::{Address, Plan};
+use super::plan::Plan;
 use super::process::{End, Process};
 use super::schedule::Slot;
 use super::stop::Stop;
 use crate::operation::Operation;
 use crate::run::RunError;
 
-/// The number of the one copy of the client.
+/// The number of the first copy of the client.
 pub const CLIENT: u32 = 1;
 
 /// How much of the machine's time a client may work on an operation beyond its deadline where the clock
@@ -41,9 +42,9 @@ pub struct Scene {
     /// Ends the run early.
     pub stop: Stop,
     /// Where the client is sent.
-    pub address: Address,
-    /// The API, whose own variables point an unmodified program at the mock.
-    pub api: Arc<Api>,
+    pub addresses: Addresses,
+    /// The API of each provider, whose own variables point an unmodified program at the mock.
+    pub apis: Vec<Arc<Api>>,
     /// The seed of the run.
     pub seed: u64,
     /// Variables that every program of the run gets, whatever the operation.
@@ -60,7 +61,7 @@ pub struct Scene {
 
 impl fmt::Debug for Scene {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scene").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Scene").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
@@ -81,7 +82,7 @@ impl Scene {
     /// In suite mode, which has no workload.
     pub fn operation(&self, slot: Slot) -> Result<Operation, RunError> {
         let plan = self.plan.as_ref().expect("only suite mode has no plan, and never asks for one");
-        plan.operation(slot, &self.address)
+        plan.operation(slot, &self.addresses)
     }
 
     /// When a submit made at `at_us` is late.
@@ -182,7 +183,7 @@ impl Scene {
     /// A program of the client runs.
     pub fn started(&self, process: &Process, operation: Option<&Arc<str>>) {
         self.record(EventKind::ClientStarted(ClientStarted {
-            client: CLIENT,
+            client: process.client,
             pid: process.pid,
             operation: operation.map(Arc::clone),
         }));
@@ -191,7 +192,7 @@ impl Scene {
     /// A program of the client has ended.
     pub fn ended(&self, process: &Process, end: End, operation: Option<&Arc<str>>) {
         self.record(EventKind::ClientEnded(ClientEnded {
-            client: CLIENT,
+            client: process.client,
             pid: process.pid,
             code: end.code,
             signal: end.signal,
@@ -203,37 +204,45 @@ impl Scene {
     /// A program of the client goes on after it stood still for so long, in microseconds.
     pub fn paused(&self, process: &Process, for_us: u64, operation: Option<&Arc<str>>) {
         self.record(EventKind::ClientPaused(ClientPaused {
-            client: CLIENT,
+            client: process.client,
             pid: process.pid,
             for_us,
             operation: operation.map(Arc::clone),
         }));
     }
 
-    /// The environment of a program that works on one operation, or on all.
+    /// The environment of a program, this copy of the client, that works on one operation or on all.
     ///
     /// # Errors
     ///
     /// When a variable of the API cannot be rendered.
     pub fn environment(
         &self,
+        client: u32,
         operation: Option<&Operation>,
     ) -> Result<Vec<(String, String)>, RunError> {
-        let token = operation.map_or(String::new(), |one| Address::token(&one.id, one.submit));
-        let (url, key) = match operation {
-            Some(operation) => (operation.url.as_str(), operation.api_key.as_str()),
-            None => (self.address.url.as_str(), self.address.key.as_str()),
-        };
-        let own = Environment { url, key, token: &token, seed: self.seed };
-        let mut variables = self.api.environment(&own).map_err(|error| RunError::Template {
-            what: format!("the variables of the API `{}`", self.api.name),
-            reason: error.to_string(),
-        })?;
-        variables.extend(self.variables.iter().cloned());
-        variables.push(("BROWNOUT_URL".to_owned(), url.to_owned()));
-        variables.push(("BROWNOUT_API_KEY".to_owned(), key.to_owned()));
-        variables.push(("BROWNOUT_CLIENT".to_owned(), CLIENT.to_string()));
-        Ok(variables)
+        let token = operation.map(|one| Address::token(&one.id, one.submit));
+        let reached = self.addresses.reached(token.as_deref());
+        let token = token.unwrap_or_default();
+        let mut all: Vec<(String, String)> = Vec::new();
+        for ((_, reach), api) in reached.iter().zip(&self.apis) {
+            let own =
+                Environment { url: &reach.url, key: &reach.key, token: &token, seed: self.seed };
+            let of_api = api.environment(&own).map_err(|error| RunError::Template {
+                what: format!("the variables of the API `{}`", api.name),
+                reason: error.to_string(),
+            })?;
+            // A variable that two providers want leads to the first of them.
+            for (name, value) in of_api {
+                if !all.iter().any(|(taken, _)| *taken == name) {
+                    all.push((name, value));
+                }
+            }
+        }
+        all.extend(self.variables.iter().cloned());
+        all.extend(variables(&reached));
+        all.push(("BROWNOUT_CLIENT".to_owned(), client.to_string()));
+        Ok(all)
     }
 }
 

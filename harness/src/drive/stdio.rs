@@ -1,12 +1,15 @@
-//! Stdio mode: one long-lived program that reads operations from its standard input, a JSON line each,
-//! and answers with a JSON line each.
+//! Stdio mode: long-lived copies of a program, one unless the scenario says more, that read operations from their standard input, a JSON line each,
+//! and answer with a JSON line each.
 //!
 //! **Invariant:** an operation's clock starts when its whole line is in the pipe; a late operation is on
 //! record as silent and ends nothing but itself.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use brownout_provider::event::DEADLINE;
@@ -16,6 +19,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc::Receiver;
 
 use super::claims::{Effect, Statement};
+use super::fleet::{Fleet, copy_for};
 use super::process::{End, Input, Launcher, Notice, Process};
 use super::scene::{Scene, end_in_words};
 use super::schedule::{Due, Schedule, Slot};
@@ -36,23 +40,72 @@ const UNREAD: &str = "the client does not read its standard input";
 /// Why a submit got no claim when the client has closed its standard input.
 const CLOSED: &str = "the client has closed its standard input";
 
-/// Drives one program through a schedule.
+/// A copy of the client: what starts it, and what is heard of it.
+pub type Program = (Launcher, Receiver<Notice>);
+
+/// Drives copies of a program through a schedule, which they share.
 ///
 /// # Errors
 ///
-/// When the program cannot be started or an operation not be rendered.
+/// When a program cannot be started or an operation not be rendered.
 pub async fn drive(
     scene: &Scene,
     schedule: Schedule,
-    (launcher, strikes): (&mut Launcher, Strikes),
-    notices: &mut Receiver<Notice>,
+    programs: Vec<Program>,
+    strikes: Strikes,
 ) -> Result<(), RunError> {
-    let mut process = launcher.start(&scene.environment(None)?, Input::Pipe)?;
+    let fleet = Fleet::new(schedule, u32::try_from(programs.len()).unwrap_or(u32::MAX));
+    let (own, hand_over) = fleet.strikes(strikes);
+    let copies = programs.into_iter().zip(own).zip(1..);
+    let copies = copies.map(|((program, strikes), client)| -> Work<'_> {
+        Box::pin(one(scene, (&fleet, client), program, strikes))
+    });
+    let copies = copies.collect();
+    tokio::select! {
+        biased;
+        () = hand_over => Ok(()),
+        result = all(scene, copies) => result,
+    }
+}
+
+/// The work of a driver of one copy.
+type Work<'a> = Pin<Box<dyn Future<Output = Result<(), RunError>> + 'a>>;
+
+/// Waits for all of them. Where one cannot go on, the others are stopped.
+async fn all(scene: &Scene, mut works: Vec<Work<'_>>) -> Result<(), RunError> {
+    let mut result = Ok(());
+    poll_fn(|context| {
+        works.retain_mut(|work| match work.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(())) => false,
+            Poll::Ready(Err(error)) => {
+                scene.stop.stop();
+                if result.is_ok() {
+                    result = Err(error);
+                }
+                false
+            }
+        });
+        if works.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    result
+}
+
+/// Drives one copy of the program.
+async fn one(
+    scene: &Scene,
+    (fleet, client): (&Fleet, u32),
+    (mut launcher, mut notices): Program,
+    strikes: Strikes,
+) -> Result<(), RunError> {
+    let mut process = launcher.start(client, &scene.environment(client, None)?, Input::Pipe)?;
     scene.started(&process, None);
     let stdin = process.stdin.take();
     let mut driver = Driver {
         scene,
-        schedule,
+        fleet,
+        client,
         launcher,
         strikes,
         supervisor: Supervisor::default(),
@@ -64,20 +117,21 @@ pub async fn drive(
         stdin,
         writing: None,
         late: BTreeSet::new(),
-        slots: BTreeMap::new(),
         closed_us: None,
         broken_us: None,
         hopeless: None,
     };
-    let result = driver.run(notices).await;
-    driver.end(notices).await;
+    let result = driver.run(&mut notices).await;
+    driver.end(&mut notices).await;
     result
 }
 
 struct Driver<'a> {
     scene: &'a Scene,
-    schedule: Schedule,
-    launcher: &'a mut Launcher,
+    fleet: &'a Fleet,
+    /// Which copy it is, from 1.
+    client: u32,
+    launcher: Launcher,
     strikes: Strikes,
     supervisor: Supervisor,
     process: Process,
@@ -94,14 +148,12 @@ struct Driver<'a> {
     writing: Option<Writing>,
     /// When which submit is late.
     late: BTreeSet<(u64, Slot)>,
-    /// The submits by what the client calls them.
-    slots: BTreeMap<(Arc<str>, u32), Slot>,
     /// When standard input was closed because all was said.
     closed_us: Option<u64>,
     /// When the client was found to have closed its standard input.
     broken_us: Option<u64>,
     /// Why nothing can be handed to the client any more.
-    hopeless: Option<&'static str>,
+    hopeless: Option<String>,
 }
 
 /// A program that was killed and is to be started again.
@@ -129,6 +181,7 @@ enum Step {
     Notice(Option<Notice>),
     Strike(ClientStrike),
     Writable,
+    Changed,
     Time,
 }
 
@@ -137,6 +190,9 @@ impl Driver<'_> {
     async fn run(&mut self, notices: &mut Receiver<Notice>) -> Result<(), RunError> {
         loop {
             self.submit_due()?;
+            if self.has_ended && self.fleet.is_over() {
+                return Ok(());
+            }
             let wake = self.wake_us();
             let step = tokio::select! {
                 biased;
@@ -144,6 +200,7 @@ impl Driver<'_> {
                 notice = notices.recv() => Step::Notice(notice),
                 strike = self.strikes.next() => Step::Strike(strike),
                 () = writable(self.stdin.as_ref().filter(|_| self.writing.is_some())) => Step::Writable,
+                () = self.fleet.changed() => Step::Changed,
                 () = self.scene.clock.sleep_until_us(wake) => Step::Time,
             };
             match step {
@@ -156,10 +213,15 @@ impl Driver<'_> {
                         down.rises_us = Some(now_us.saturating_add(micros(down.wait)));
                         continue;
                     }
-                    self.give_up(&end_in_words(end))?;
                     self.has_ended = true;
-                    return Ok(());
+                    self.stdin = None;
+                    let why = end_in_words(end);
+                    self.give_up(&why)?;
+                    // What comes to its turn later finds nobody either.
+                    self.hopeless = Some(why);
                 }
+                // Another copy has begun or ended something: it may be this one's turn.
+                Step::Changed => {}
                 Step::Strike(strike) => self.strike(&strike),
                 Step::Writable => self.write()?,
                 Step::Time => {
@@ -193,7 +255,7 @@ impl Driver<'_> {
         match &self.writing {
             Some(writing) => wake = wake.min(self.scene.late_us(writing.began_us)),
             None if self.broken_us.is_none() => {
-                if let Due::At(at_us) = self.schedule.due(now_us) {
+                if let Due::At(at_us) = self.fleet.due(self.client, now_us) {
                     wake = wake.min(at_us);
                 }
             }
@@ -210,12 +272,14 @@ impl Driver<'_> {
 
     /// Writes lines as long as something is due, and closes standard input when all is said.
     fn submit_due(&mut self) -> Result<(), RunError> {
-        if let Some(why) = self.hopeless {
-            self.abandon_due(self.scene.clock.now_us(), why)?;
+        if let Some(why) = self.hopeless.clone() {
+            self.abandon_due(self.scene.clock.now_us(), &why)?;
         }
+        self.keep_for_later()?;
         while self.writing.is_none() && self.stdin.is_some() {
             let now_us = self.scene.clock.now_us();
-            let (slot, again) = match (self.again.pop_front(), self.schedule.due(now_us)) {
+            let (slot, again) = match (self.again.pop_front(), self.fleet.due(self.client, now_us))
+            {
                 (Some(slot), _) => (slot, true),
                 (None, Due::Now(slot)) => (slot, false),
                 (None, Due::At(_) | Due::Blocked | Due::Done) => break,
@@ -230,9 +294,22 @@ impl Driver<'_> {
                 Some(Writing { slot, again, operation, line, written: 0, began_us: now_us });
             self.write()?;
         }
-        if self.schedule.is_over() && self.closed_us.is_none() {
+        if self.fleet.is_over() && self.closed_us.is_none() {
             self.stdin = None;
             self.closed_us = Some(self.scene.clock.now_us());
+        }
+        Ok(())
+    }
+
+    /// While a copy of several is down, its turn is not to hold up the others: what is its own is told it when
+    /// it is there again.
+    fn keep_for_later(&mut self) -> Result<(), RunError> {
+        while self.down.is_some()
+            && self.fleet.clients() > 1
+            && let Due::Now(slot) = self.fleet.due(self.client, self.scene.clock.now_us())
+        {
+            let operation = self.scene.operation(slot)?;
+            self.submit(slot, &operation);
         }
         Ok(())
     }
@@ -265,10 +342,9 @@ impl Driver<'_> {
     fn submit(&mut self, slot: Slot, operation: &Operation) {
         let now_us = self.scene.clock.now_us();
         self.scene.submitted(operation, now_us);
-        self.schedule.submitted(slot, now_us);
+        self.fleet.submitted(slot, &operation.id, now_us);
         let paused_us = self.paused_us.map_or(0, |(_, until_us)| until_us.saturating_sub(now_us));
         self.late.insert((self.scene.late_us(now_us).saturating_add(paused_us), slot));
-        self.slots.insert((Arc::clone(&operation.id), operation.submit), slot);
     }
 
     /// A line of the client: a claim, or output.
@@ -288,8 +364,8 @@ impl Driver<'_> {
             Effect::Nothing => false,
             Effect::Replaces => true,
             Effect::First => {
-                if let Some(slot) = self.slots.get(&(operation, statement.submit)) {
-                    self.finished(*slot);
+                if let Some(slot) = self.fleet.slot(&operation, statement.submit) {
+                    self.finished(slot);
                 }
                 true
             }
@@ -297,7 +373,7 @@ impl Driver<'_> {
     }
 
     fn finished(&mut self, slot: Slot) {
-        self.schedule.finished(slot);
+        self.fleet.finished(slot);
         self.late.retain(|(_, one)| *one != slot);
     }
 
@@ -314,7 +390,7 @@ impl Driver<'_> {
             self.late.pop_first();
             let operation = self.scene.operation(slot)?;
             if self.scene.silent(&operation.id, slot.submit, DEADLINE) {
-                self.schedule.finished(slot);
+                self.fleet.finished(slot);
             }
         }
         if let Some(writing) = &self.writing
@@ -322,12 +398,12 @@ impl Driver<'_> {
         {
             self.writing = None;
             self.stdin = None;
-            self.hopeless = Some(UNREAD);
+            self.hopeless = Some(UNREAD.to_owned());
         }
         let closed_us = self.of_machine_us(CLOSED_WITHIN);
         if self.broken_us.is_some_and(|broken_us| broken_us.saturating_add(closed_us) <= now_us) {
             self.broken_us = None;
-            self.hopeless = Some(CLOSED);
+            self.hopeless = Some(CLOSED.to_owned());
         }
         if let Some(rises_us) = self.down.and_then(|down| down.rises_us)
             && rises_us <= now_us
@@ -389,11 +465,14 @@ impl Driver<'_> {
     /// Starts the program again, and tells it everything that was outstanding.
     fn rise(&mut self) -> Result<(), RunError> {
         self.down = None;
-        self.process = self.launcher.start(&self.scene.environment(None)?, Input::Pipe)?;
+        self.process = self.launcher.start(
+            self.client,
+            &self.scene.environment(self.client, None)?,
+            Input::Pipe,
+        )?;
         self.scene.started(&self.process, None);
         self.stdin = self.process.stdin.take();
-        let open = self.scene.still_open();
-        self.again = open.iter().filter_map(|one| self.slots.get(one).copied()).collect();
+        self.again = self.still_open().into_iter().map(|(_, _, slot)| slot).collect();
         Ok(())
     }
 
@@ -401,11 +480,9 @@ impl Driver<'_> {
     /// were never handed over, because the caller wanted them done.
     fn give_up(&mut self, why: &str) -> Result<(), RunError> {
         self.writing = None;
-        for (operation, submit) in self.scene.still_open() {
+        for (operation, submit, slot) in self.still_open() {
             self.scene.silent(&operation, submit, why);
-            if let Some(slot) = self.slots.get(&(operation, submit)).copied() {
-                self.finished(slot);
-            }
+            self.finished(slot);
         }
         // The rest arrives at once: waiting for its time would change nothing.
         self.abandon_due(u64::MAX, why)
@@ -413,7 +490,7 @@ impl Driver<'_> {
 
     /// Puts submits that cannot be handed over on record, and that nothing came of them.
     fn abandon_due(&mut self, at_us: u64, why: &str) -> Result<(), RunError> {
-        while let Due::Now(slot) = self.schedule.due(at_us) {
+        while let Due::Now(slot) = self.fleet.due(self.client, at_us) {
             let operation = self.scene.operation(slot)?;
             self.submit(slot, &operation);
             self.scene.silent(&operation.id, slot.submit, why);
@@ -444,8 +521,19 @@ impl Driver<'_> {
         }
     }
 
+    /// What this copy was handed and has neither a claim nor was found silent.
+    fn still_open(&self) -> Vec<(Arc<str>, u32, Slot)> {
+        let open = self.scene.still_open().into_iter();
+        open.filter_map(|(operation, submit)| {
+            let slot = self.fleet.slot(&operation, submit)?;
+            let is_own = copy_for(slot, self.fleet.clients()) == self.client;
+            is_own.then_some((operation, submit, slot))
+        })
+        .collect()
+    }
+
     fn silence_the_rest(&self, end: End) {
-        for (operation, submit) in self.scene.still_open() {
+        for (operation, submit, _) in self.still_open() {
             self.scene.silent(&operation, submit, &end_in_words(end));
         }
     }

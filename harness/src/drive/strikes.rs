@@ -49,6 +49,25 @@ impl Sink for Messenger {
     }
 }
 
+/// Hands what befalls one copy of the client to whoever drives it.
+#[derive(Debug)]
+pub struct Router(UnboundedSender<ClientStrike>);
+
+impl Router {
+    /// A way to one copy, by the clock of what befalls them all.
+    #[must_use]
+    pub fn beside(all: &Strikes) -> (Self, Strikes) {
+        let (strikes, receiver) = unbounded_channel();
+        (Self(strikes), Strikes { clock: all.clock, receiver, waiting: Vec::new() })
+    }
+
+    /// Strikes now: what had to wait has waited.
+    pub fn strike(&self, strike: ClientStrike) {
+        // A driver that is gone drives nobody.
+        let _ = self.0.send(ClientStrike { mid_body: false, ..strike });
+    }
+}
+
 /// What befalls the client, in order.
 #[derive(Debug)]
 pub struct Strikes {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::claims::Statement;
 use super::process::{End, Input, Launcher, Notice, Process};
-use super::scene::Scene;
+use super::scene::{CLIENT, Scene};
 use super::seen::Seen;
 use crate::run::RunError;
 
@@ -94,7 +94,7 @@ pub async fn drive(
     launcher: &mut Launcher,
     notices: &mut Receiver<Notice>,
 ) -> Result<(), RunError> {
-    let process = launcher.start(&scene.environment(None)?, Input::Empty)?;
+    let process = launcher.start(CLIENT, &scene.environment(CLIENT, None)?, Input::Empty)?;
     scene.started(&process, None);
     let patience = Patience::new(terms.deadline).at_speed(&scene.clock);
     let end = run(scene, seen, &process, patience, notices).await;

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use brownout_provider::event::{Claim, Mode, Recognized};
 
-use crate::trace::{Effect, EffectId, Name, OperationId, RequestId, Strike, Trace};
-use crate::verdict::{Money, OperationCounts};
+use crate::scenario::Scenario;
+use crate::trace::{Effect, EffectId, Name, OperationId, Request, RequestId, Strike, Trace};
+use crate::verdict::{Money, OperationCounts, Share};
 
 /// Operations by claim; with several submits, submits. Where a driver hands them out, only those count.
 pub(super) fn operations(trace: &Trace) -> OperationCounts {
@@ -49,6 +50,34 @@ pub(super) fn strikes(trace: &Trace, which: impl Fn(&Strike) -> bool) -> BTreeMa
         *counts.entry(trace.text(rule).to_owned()).or_default() += 1;
     }
     counts
+}
+
+/// What came to each provider of a scenario with several.
+pub(super) fn by_provider(trace: &Trace, scenario: &Scenario) -> BTreeMap<String, Share> {
+    if !scenario.providers.are_several() {
+        return BTreeMap::new();
+    }
+    let names = scenario.providers.names();
+    names
+        .map(|name| {
+            let known = trace.name(name);
+            let its = |provider: Name| Some(provider) == known;
+            (name.to_string(), share(trace, |one| its(one.provider), |one| its(one.provider)))
+        })
+        .collect()
+}
+
+/// What of a run belongs to these requests and effects.
+fn share(trace: &Trace, of: impl Fn(&Request) -> bool, did: impl Fn(&Effect) -> bool) -> Share {
+    let mut share = Share::default();
+    for (id, _) in trace.requests().filter(|(_, one)| one.by.is_client() && of(one)) {
+        share.requests += 1;
+        share.retries += u64::from(trace.is_retry(id));
+    }
+    for (_, effect) in trace.effects().filter(|(_, one)| one.is_live() && did(one)) {
+        *share.effects.entry(trace.text(effect.kind).to_owned()).or_default() += 1;
+    }
+    share
 }
 
 /// Effects by kind, live at the end.

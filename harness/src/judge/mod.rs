@@ -70,6 +70,8 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
         retries: counts::retries(trace),
         effects: counts::effects(trace),
         money: counts::money(trace),
+        providers: counts::by_provider(trace, scenario),
+        tenants: std::collections::BTreeMap::new(),
         recognized: counts::recognized(trace),
         mode: trace.mode(),
         notes,

@@ -11,7 +11,7 @@ use super::group::{Group, InvariantSum};
 use super::lines::{fact, line, prose};
 use super::style::Style;
 use crate::amount::{amount, plural, times};
-use crate::verdict::{InvariantVerdict, SuiteEnd};
+use crate::verdict::{InvariantVerdict, Share, SuiteEnd};
 
 /// The rows about what happened, before those about what was expected.
 pub(super) fn facts(out: &mut String, group: &Group<'_>) {
@@ -25,6 +25,8 @@ pub(super) fn facts(out: &mut String, group: &Group<'_>) {
     if let Some(effects) = counted(group.counts(|entry| &entry.result.effects)) {
         fact(out, "effects", &effects);
     }
+    shares(out, "by provider", &group.shares(|entry| &entry.result.providers));
+    shares(out, "by tenant", &group.shares(|entry| &entry.result.tenants));
     for (unit, money) in group.money() {
         let text = format!(
             "{} billed, {} delivered, {} wasted",
@@ -37,6 +39,21 @@ pub(super) fn facts(out: &mut String, group: &Group<'_>) {
     struck(out, group);
     suite(out, group);
     control(out, group);
+}
+
+/// What belongs to each of several providers or tenants, a line each.
+fn shares(out: &mut String, heading: &str, shares: &BTreeMap<&str, Share>) {
+    for (nth, (name, share)) in shares.iter().enumerate() {
+        let effects: BTreeMap<&str, u64> =
+            share.effects.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
+        let effects = counted(effects).map_or(String::new(), |effects| format!("; {effects}"));
+        let retries = retries_in_words(share.retries);
+        let requests = plural(usize::try_from(share.requests).unwrap_or(usize::MAX), "request");
+        let retries =
+            if share.requests == 0 { String::new() } else { format!(", of which {retries}") };
+        let text = format!("`{name}`: {requests}{retries}{effects}");
+        fact(out, if nth == 0 { heading } else { "" }, &text);
+    }
 }
 
 fn retries_in_words(count: u64) -> String {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::baseline::Known;
 use super::{Entry, Report};
-use crate::verdict::{InvariantVerdict, Money, OperationCounts, Verdict};
+use crate::verdict::{InvariantVerdict, Money, OperationCounts, Share, Verdict};
 
 /// The runs of one scenario in one invocation.
 #[derive(Debug)]
@@ -88,6 +88,24 @@ impl<'a> Group<'a> {
         let mut sum = BTreeMap::new();
         for (name, count) in self.entries.iter().flat_map(|entry| counts(entry)) {
             *sum.entry(name.as_str()).or_default() += count;
+        }
+        sum
+    }
+
+    /// The sum of what belongs to each of several over all runs.
+    #[must_use]
+    pub fn shares(
+        &self,
+        shares: impl Fn(&'a Entry) -> &'a BTreeMap<String, Share>,
+    ) -> BTreeMap<&'a str, Share> {
+        let mut sum = BTreeMap::<&str, Share>::new();
+        for (name, share) in self.entries.iter().flat_map(|entry| shares(entry)) {
+            let so_far = sum.entry(name.as_str()).or_default();
+            so_far.requests += share.requests;
+            so_far.retries += share.retries;
+            for (kind, count) in &share.effects {
+                *so_far.effects.entry(kind.clone()).or_default() += count;
+            }
         }
         sum
     }

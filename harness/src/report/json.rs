@@ -9,6 +9,8 @@
 //! | `scenarios` | one entry a scenario and seed; empty when nothing was judged |
 //! | `scenarios[].invariants[].known` | `{reason, date}` where the baseline knows the violation, which then fails nothing; else left out |
 //! | `scenarios[].suite` | `{exit_code, signal, killed, last_line, operations}` of the suite's own end; left out in every other mode |
+//! | `scenarios[].providers` | what came to each provider: `{requests, retries, effects}` by name; left out where there is one |
+//! | `scenarios[].tenants` | the same of each tenant; left out where there are none |
 //! | `baseline` | `{file, entries, not_run, stale: [{line, scenario, invariant}]}`; left out without `--baseline` |
 //!
 //! Where a scenario is wrong nothing runs, the exit code is 3, and the document reads
@@ -26,7 +28,7 @@ use super::baseline::{Compared, Known};
 use super::{Entry, Format, PlacedDiagnostic, Report};
 use crate::invariant::Violation;
 use crate::verdict::{
-    InvariantResult, InvariantVerdict, Money, OperationCounts, SuiteEnd, Verdict,
+    InvariantResult, InvariantVerdict, Money, OperationCounts, Share, SuiteEnd, Verdict,
 };
 
 /// The format's entry in the registry.
@@ -75,6 +77,10 @@ struct ScenarioDocument<'a> {
     retries: u64,
     effects: &'a BTreeMap<String, u64>,
     money: &'a BTreeMap<String, Money>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    providers: &'a BTreeMap<String, Share>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tenants: &'a BTreeMap<String, Share>,
     invariants: Vec<InvariantDocument<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     suite: Option<&'a SuiteEnd>,
@@ -135,6 +141,8 @@ fn scenario(entry: &Entry) -> ScenarioDocument<'_> {
         retries: result.retries,
         effects: &result.effects,
         money: &result.money,
+        providers: &result.providers,
+        tenants: &result.tenants,
         invariants: result.invariants.iter().map(|one| invariant(entry, one)).collect(),
         suite: result.suite.as_ref(),
         reproduce: &result.reproduce,

@@ -65,6 +65,8 @@ fn result(seed: u64) -> ScenarioResult {
             "usd".to_owned(),
             Money { billed: 39_980, delivered: 39_980, wasted: 0, beyond_first: 0 },
         )]),
+        providers: BTreeMap::new(),
+        tenants: BTreeMap::new(),
         recognized: counts(&[("url", 35)]),
         mode: Mode::Stdio,
         invariants: vec![

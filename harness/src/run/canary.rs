@@ -24,9 +24,10 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::paused::Paused;
 use super::{Client, Run, RunError, RunOptions};
+use crate::drive::address::{Address, Addresses};
 use crate::drive::in_process::Connection;
 use crate::drive::loopback::{Call, post_over};
-use crate::drive::plan::{Address, Plan};
+use crate::drive::plan::Plan;
 use crate::drive::schedule::Slot;
 use crate::operation::{Operation, Outcome};
 use crate::scenario::{Apis, Overrides, Scenario, read};
@@ -158,7 +159,7 @@ async fn client(operation: Operation, connection: Connection) -> Outcome {
 
 /// The same client against the pure provider: no runtime, no transport, no clock.
 fn model(scenario: &Scenario) -> BTreeSet<Arrival> {
-    let (name, spec) = scenario.providers.first_key_value().expect("a scenario has a provider");
+    let (name, spec) = scenario.providers.first();
     let mut provider = Provider::new(Setup {
         name: Arc::clone(name),
         api: Arc::clone(&spec.api),
@@ -172,11 +173,16 @@ fn model(scenario: &Scenario) -> BTreeSet<Arrival> {
     let call = workload.call.as_ref().expect("the canary's scenario calls a route");
     let plan = Plan::new(workload, call, 0, None);
     let auth = spec.api.auth.as_ref().expect("payments asks for a key");
-    let address =
-        Address { url: String::new(), key: auth.dummy.clone(), token_in_key: auth.token_in_key };
+    let address = Address {
+        provider: Arc::clone(name),
+        url: String::new(),
+        key: auth.dummy.clone(),
+        token_in_key: auth.token_in_key,
+    };
+    let addresses = Addresses::from(address);
     for index in 1..=workload.operations {
         let slot = Slot { index, submit: 1 };
-        let operation = plan.operation(slot, &address).expect("the canary's input renders");
+        let operation = plan.operation(slot, &addresses).expect("the canary's input renders");
         play(&mut provider, &operation);
     }
     let arrived = provider.take_events().into_iter().filter_map(|event| {

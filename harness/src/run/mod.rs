@@ -215,8 +215,8 @@ pub struct RunOptions {
     /// socket in virtual time, which is right on every kernel and suits reqwest and hyper-util alike. The
     /// other transports are for clients in this process.
     pub transport: Option<Transport>,
-    /// How many copies of a client in this process share the operations, at least 1.
-    pub clients: u32,
+    /// How many copies of the client share the operations, whatever the scenario says.
+    pub clients: Option<u32>,
     /// Asked, after the work, what became of each submit that a client in this process called `unknown`.
     pub reconciler: Option<Reconciler>,
     /// In virtual time: how much real time may pass without anything happening before the run is given
@@ -237,7 +237,7 @@ impl Default for RunOptions {
             clock: ClockKind::Real,
             speed: None,
             transport: None,
-            clients: 1,
+            clients: None,
             reconciler: None,
             patience: PATIENCE,
         }

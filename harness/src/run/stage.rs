@@ -13,28 +13,29 @@ use brownout_provider::api::shipped_hosts;
 use brownout_provider::event::{
     ClockKind, Event, EventKind, Mode, RunFinished, RunKind, RunStarted, Sink, TRACE_VERSION,
 };
-use brownout_provider::provider::{Provider, Setup};
+use brownout_provider::provider::{Common, Provider, Setup};
 use brownout_provider::recognition::Submitted;
 use brownout_provider::seed::Seed;
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::server::Server;
 use brownout_provider::shell::transport::Transport;
 use brownout_provider::units::micros;
-use tokio::sync::mpsc::Receiver;
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::paused::Paused;
 use super::worker::Pulse;
 use super::{Client, RAISE, Run, RunError, RunOptions};
+use crate::drive::address::{Address, Addresses};
 use crate::drive::claims::Ledger;
+use crate::drive::connection::Door;
 use crate::drive::family::{Family, Orphans};
 use crate::drive::http::{self, Part, Place, ServiceFactory};
 use crate::drive::in_process::{self, Cast, Factory};
 use crate::drive::listen::carried;
 use crate::drive::output::Output;
-use crate::drive::plan::{Address, Plan};
-use crate::drive::process::{Launcher, Notice};
-use crate::drive::scene::Scene;
+use crate::drive::plan::Plan;
+use crate::drive::process::Launcher;
+use crate::drive::scene::{CLIENT, Scene};
 use crate::drive::schedule::Schedule;
 use crate::drive::seen::Seen;
 use crate::drive::stop::Stop;
@@ -46,7 +47,7 @@ use crate::operation::Operation;
 use crate::record::Recorder;
 use crate::redact::Redactor;
 use crate::scenario::http::trace_of;
-use crate::scenario::{Planted, Scenario};
+use crate::scenario::{Planted, ProviderSpec, Scenario};
 use crate::trace::Trace;
 
 /// The key that is handed out for an API that asks for none.
@@ -254,9 +255,10 @@ impl Order<'_> {
         let (messenger, strikes) = Strikes::new(sink, clock);
         sink = Arc::new(messenger);
         sink.record(vec![Event::new(0, EventKind::RunStarted(Box::new(self.run_started())))]);
+        let common = Common::default();
         let mut servers = Vec::new();
         let mut fixed = self.options.port;
-        for (name, spec) in &self.scenario.providers {
+        for (name, spec) in self.scenario.providers.iter() {
             let setup = Setup {
                 name: Arc::clone(name),
                 api: Arc::clone(&spec.api),
@@ -267,7 +269,7 @@ impl Order<'_> {
                 limits: self.kind == RunKind::Main,
             };
             let port = spec.port.or_else(|| fixed.take());
-            let (provider, sink) = (Provider::new(setup), Arc::clone(&sink));
+            let (provider, sink) = (Provider::beside(setup, &common), Arc::clone(&sink));
             servers.push(match self.options.transport() {
                 #[cfg(feature = "tls")]
                 transport if spec.tls => {
@@ -396,9 +398,7 @@ impl Order<'_> {
         notes: &mut Vec<String>,
     ) -> Result<(), RunError> {
         let scene = Arc::new(self.scene(stage, Vec::new())?);
-        let server = &stage.servers[0];
-        let authority = server.authority().map(Arc::from);
-        let way = (server.endpoint().clone(), authority, self.options.clock);
+        let way = (stage.servers.iter().map(Door::of).collect(), self.options.clock);
         let schedule = || self.schedule(stage, notes);
         let part = self.part(stage)?;
         let result = http::drive_in_process(&scene, part, schedule, factory, way).await;
@@ -417,9 +417,8 @@ impl Order<'_> {
             factory,
             reconciler: self.options.reconciler.as_ref(),
             strikes: strikes::taken(&stage.strikes),
-            clients: self.options.clients,
-            endpoint: stage.servers[0].endpoint().clone(),
-            authority: stage.servers[0].authority().map(Arc::from),
+            clients: self.clients(),
+            doors: stage.servers.iter().map(Door::of).collect(),
             neutral: self.options.clock == ClockKind::Virtual,
         };
         let result = in_process::drive(&scene, self.schedule(stage, notes), cast).await;
@@ -443,15 +442,18 @@ impl Order<'_> {
         let trust = Trust::in_servers(&stage.servers)?;
         let variables = [self.variables(&state, &trap), trust.variables()].concat();
         let scene = Arc::new(self.scene(stage, variables)?);
-        let (mut launcher, mut heard) =
-            Launcher::new(command.to_vec(), Arc::clone(&family), stage.clock);
-        launcher = launcher.at_speed(self.options.speed.clone());
+        let program = || {
+            let (launcher, heard) =
+                Launcher::new(command.to_vec(), Arc::clone(&family), stage.clock);
+            (launcher.at_speed(self.options.speed.clone()), heard)
+        };
         let result = if let Client::Service(service) = self.client {
+            let (mut launcher, mut heard) = program();
             let schedule = || self.schedule(stage, notes);
             let (part, fixed) = (self.part(stage)?, service.target.clone());
             http::drive_program(&scene, part, schedule, fixed, (&mut launcher, &mut heard)).await
         } else {
-            self.drive_program(stage, &scene, (&mut launcher, &mut heard), notes).await
+            self.drive_program(stage, &scene, &program, notes).await
         };
         let left = family.end(&stage.clock).await;
         if left > 0 {
@@ -465,27 +467,35 @@ impl Order<'_> {
         self,
         stage: &Stage,
         scene: &Scene,
-        (launcher, heard): (&mut Launcher, &mut Receiver<Notice>),
+        program: &dyn Fn() -> stdio::Program,
         notes: &mut Vec<String>,
     ) -> Result<(), RunError> {
         let strikes = strikes::taken(&stage.strikes);
         let mode = self.client.mode();
         match (mode, &stage.seen) {
             (Mode::Suite, Some(seen)) => {
-                suite::drive(scene, seen, self.terms(), launcher, heard).await
+                let (mut launcher, mut heard) = program();
+                suite::drive(scene, seen, self.terms(), &mut launcher, &mut heard).await
             }
             (Mode::Stdio, _) => {
                 let schedule = self.schedule(stage, notes);
-                stdio::drive(scene, schedule, (launcher, strikes), heard).await
+                let programs = (0..self.clients()).map(|_| program()).collect();
+                stdio::drive(scene, schedule, programs, strikes).await
             }
             (Mode::Exec, Some(seen)) => {
-                let schedule = self.schedule(stage, notes);
-                exec::drive(scene, seen, schedule, (launcher, strikes), heard).await
+                let (mut launcher, mut heard) = program();
+                let schedule = (self.schedule(stage, notes), self.clients());
+                exec::drive(scene, seen, schedule, (&mut launcher, strikes), &mut heard).await
             }
             (Mode::Suite | Mode::Exec | Mode::Http | Mode::InProcess | Mode::Serve, _) => {
                 Err(RunError::NotForPrograms { mode })
             }
         }
+    }
+
+    /// How many copies of the client share the operations.
+    fn clients(self) -> u32 {
+        self.options.clients.unwrap_or(self.scenario.workload.clients).max(1)
     }
 
     fn terms(self) -> Terms {
@@ -520,29 +530,14 @@ impl Order<'_> {
     }
 
     fn scene(self, stage: &Stage, variables: Vec<(String, String)>) -> Result<Scene, RunError> {
-        let (spec, server) = self
-            .scenario
-            .providers
-            .values()
-            .zip(stage.servers.iter())
-            .next()
-            .expect("a scenario has a provider");
-        let auth = spec.api.auth.as_ref();
-        let scheme = if server.authority().is_some() { "https" } else { "http" };
-        let addr = server.endpoint().addr();
-        let address = Address {
-            url: addr.map_or(format!("{scheme}://{NOWHERE}"), |addr| format!("{scheme}://{addr}")),
-            key: auth.map_or(NO_KEY, |auth| auth.dummy.as_str()).to_owned(),
-            token_in_key: auth.is_some_and(|auth| auth.token_in_key),
-        };
         let servers = Arc::downgrade(&stage.servers);
         let traced = self.scenario.workload.http.is_some().then_some(self.seed);
         let mut scene = Scene {
             clock: stage.clock,
             sink: Arc::clone(&stage.sink),
             stop: stage.stop.clone(),
-            address,
-            api: Arc::clone(&spec.api),
+            addresses: self.addresses(stage),
+            apis: self.scenario.providers.apis().map(Arc::clone).collect(),
             seed: self.seed.get(),
             variables,
             plan: self.plan()?,
@@ -558,6 +553,23 @@ impl Order<'_> {
         let redactor = self.redactor(&scene)?;
         scene.output = Mutex::new(Output::new(Arc::new(redactor)));
         Ok(scene)
+    }
+
+    /// Where each provider is reached.
+    fn addresses(self, stage: &Stage) -> Addresses {
+        let address = |((name, spec), server): ((&Arc<str>, &ProviderSpec), &Server)| {
+            let auth = spec.api.auth.as_ref();
+            let scheme = if server.authority().is_some() { "https" } else { "http" };
+            let place = server.endpoint().addr().map(|addr| addr.to_string());
+            Address {
+                provider: Arc::clone(name),
+                url: format!("{scheme}://{}", place.as_deref().unwrap_or(NOWHERE)),
+                key: auth.map_or(NO_KEY, |auth| auth.dummy.as_str()).to_owned(),
+                token_in_key: auth.is_some_and(|auth| auth.token_in_key),
+            }
+        };
+        let all = self.scenario.providers.iter().zip(stage.servers.iter()).map(address).collect();
+        Addresses::new(all).expect("a scenario has a provider, and each listens")
     }
 
     fn plan(self) -> Result<Option<Plan>, RunError> {
@@ -583,7 +595,7 @@ impl Order<'_> {
         let mut secrets: Vec<String> = dummies.map(|auth| auth.dummy.clone()).collect();
         // A client in this process is given no variables.
         let in_process = self.client.mode() == Mode::InProcess;
-        let given = if in_process { Vec::new() } else { scene.environment(None)? };
+        let given = if in_process { Vec::new() } else { scene.environment(CLIENT, None)? };
         for (name, value) in given {
             let words = ["KEY", "SECRET", "TOKEN", "PASSWORD"];
             if words.iter().any(|word| name.ends_with(word)) && !name.starts_with("BROWNOUT_") {

@@ -286,6 +286,8 @@ mod tests {
             deadline_ms: 30_000,
             url: String::new(),
             api_key: String::new(),
+            urls: std::collections::BTreeMap::new(),
+            api_keys: std::collections::BTreeMap::new(),
         }
     }
 

@@ -7,6 +7,7 @@
 pub mod http;
 mod later;
 mod planted;
+pub mod providers;
 pub mod raw;
 pub mod resolve;
 pub mod schedule;
@@ -15,10 +16,10 @@ pub mod shipped;
 mod wrong;
 
 pub use planted::{INPUT_NAMES, PLANTED, Planted, input_of};
+pub use providers::Providers;
 pub use resolve::{Apis, Checked, Overrides, from_value, read, rules_from_value};
 pub use wrong::WrongScenario;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +45,8 @@ pub struct Scenario {
     pub tags: Vec<String>,
     /// The seed.
     pub seed: Seed,
-    /// The providers by name; one without a name of its own is `provider`.
-    pub providers: BTreeMap<Arc<str>, ProviderSpec>,
+    /// The providers, in the order of the file.
+    pub providers: Providers,
     /// The rules in file order. A script has become rules that strike at exact coordinates.
     pub rules: Vec<Rule>,
     /// What the client is asked to do.
@@ -62,6 +63,31 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Where the client's work leads: a provider and a route, each pair once, in the order of the steps. A
+    /// route that several providers have leads to each of them, unless a step names one.
+    #[must_use]
+    pub fn called(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        let workload = &self.workload;
+        let call = workload.call.iter().filter(|_| workload.steps.is_empty());
+        let steps = workload.steps.iter().map(|step| (step.provider.as_ref(), &step.call));
+        let mut called = Vec::new();
+        for (named, route) in call.map(|route| (None, route)).chain(steps) {
+            for (provider, ..) in self.providers.with_route(route) {
+                let place = (Arc::clone(provider), Arc::clone(route));
+                if named.is_none_or(|named| named == provider) && !called.contains(&place) {
+                    called.push(place);
+                }
+            }
+        }
+        called
+    }
+
+    /// The name of a provider where it matters which one is meant.
+    #[must_use]
+    pub fn named(&self, provider: &Arc<str>) -> Option<Arc<str>> {
+        self.providers.are_several().then(|| Arc::clone(provider))
+    }
+
     /// The first rule that strikes the client itself, which only a driver that has the client in its hands
     /// can carry out.
     #[must_use]
@@ -103,6 +129,8 @@ pub struct Workload {
     pub exec_operations: Option<u64>,
     /// How many may be outstanding.
     pub concurrency: u64,
+    /// How many copies of the client share the operations, at least 1.
+    pub clients: u32,
     /// When operations are submitted.
     pub arrival: Arrival,
     /// The input, with templates still in it, which know `n` and `submit` and are well-formed.

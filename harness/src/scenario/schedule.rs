@@ -30,7 +30,8 @@ pub struct Schedule {
     pub route: Option<Arc<str>>,
     /// The seed.
     pub seed: Seed,
-    /// One row for each submit of each operation, at most 10,000.
+    /// One row for each submit of each operation and, where there are several, each provider that it may call;
+    /// at most 10,000.
     pub rows: Vec<Row>,
     /// How many rows there would be.
     pub total: u64,
@@ -43,6 +44,8 @@ pub struct Schedule {
 pub struct Row {
     /// The operation's name.
     pub operation: String,
+    /// The provider, where there are several.
+    pub provider: Option<Arc<str>>,
     /// Which submit, from 1.
     pub submit: u32,
     /// What strikes at each attempt, from the first on; nothing strikes where a list is empty.
@@ -82,29 +85,31 @@ impl Schedule {
             total: scenario.workload.operations * u64::from(scenario.workload.submits.times),
             outside: outside.map(|rule| Arc::clone(&rule.name)).collect(),
         };
-        let provider = scenario.providers.iter().next();
-        if let (Some(call), Some((provider, spec))) = (route.as_deref(), provider)
-            && let Some(route) = spec.api.route_named(call)
-        {
-            let rules = scenario.rules.iter().filter(is_drawn).cloned().collect();
-            let mut plan = FaultPlan::new(rules, scenario.seed);
-            let submits = (1..=scenario.workload.operations)
-                .flat_map(|n| (1..=scenario.workload.submits.times).map(move |one| (n, one)));
-            for (number, submit) in submits.take(MAX_ROWS) {
-                let operation = format!("op-{number:04}");
-                let attempts = (1..=ATTEMPTS).map(|attempt| {
-                    let at = Coordinates {
-                        provider,
-                        route: call,
-                        operation: &operation,
-                        submit,
-                        attempt,
-                    };
-                    strikes(&mut plan, at, number, &route.method)
-                });
-                let attempts = attempts.collect();
-                schedule.rows.push(Row { operation, submit, attempts });
-            }
+        let Some(call) = route else { return schedule };
+        let places: Vec<Arc<str>> = scenario
+            .called()
+            .into_iter()
+            .filter(|(_, route)| *route == call)
+            .map(|(provider, _)| provider)
+            .collect();
+        schedule.total *= u64::try_from(places.len()).unwrap_or(u64::MAX);
+        let rules = scenario.rules.iter().filter(is_drawn).cloned().collect();
+        let mut plan = FaultPlan::new(rules, scenario.seed);
+        let submits = (1..=scenario.workload.operations)
+            .flat_map(|n| (1..=scenario.workload.submits.times).map(move |one| (n, one)))
+            .flat_map(|submit| places.iter().map(move |provider| (submit, provider)));
+        for ((number, submit), provider) in submits.take(MAX_ROWS) {
+            let Some(spec) = scenario.providers.get(provider) else { continue };
+            let Some(route) = spec.api.route_named(&call) else { continue };
+            let operation = format!("op-{number:04}");
+            let attempts = (1..=ATTEMPTS).map(|attempt| {
+                let (route_name, operation) = (&*call, &*operation);
+                let at = Coordinates { provider, route: route_name, operation, submit, attempt };
+                strikes(&mut plan, at, number, &route.method)
+            });
+            let attempts = attempts.collect();
+            let provider = scenario.named(provider);
+            schedule.rows.push(Row { operation, provider, submit, attempts });
         }
         schedule
     }
@@ -141,7 +146,9 @@ impl Schedule {
 
     fn write_table(&self, route: &str, text: &mut String) {
         let has_submits = self.rows.iter().any(|row| row.submit > 1);
+        let has_providers = self.rows.iter().any(|row| row.provider.is_some());
         let mut lines = vec![vec!["operation".to_owned()]];
+        lines[0].extend(has_providers.then(|| "provider".to_owned()));
         lines[0].extend((1..=ATTEMPTS).map(|attempt| format!("attempt {attempt}")));
         for row in self.rows.iter().take(MAX_SHOWN) {
             let name = if has_submits {
@@ -150,6 +157,7 @@ impl Schedule {
                 row.operation.clone()
             };
             let mut cells = vec![name];
+            cells.extend(row.provider.as_deref().map(str::to_owned));
             cells.extend(row.attempts.iter().map(|strikes| cell(strikes)));
             lines.push(cells);
         }

@@ -4,6 +4,7 @@
 //! Searches vary scenarios in this form. Knows nothing of runs or verdicts.
 //! **Invariant:** what a case runs as is exactly what its file says: both come from one value.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brownout_provider::document::{Diagnostic, Severity};
@@ -14,14 +15,14 @@ use serde_json::{Map, Value};
 use super::script::{self, Injection, name_of};
 use super::simplest::Simplest;
 use super::yaml;
-use crate::scenario::{Apis, Arrival, Overrides, ProviderSpec, Scenario, from_value};
+use crate::scenario::{Apis, Arrival, Overrides, Providers, Scenario, from_value};
 
 /// What all cases of one scenario share.
 #[derive(Debug)]
 struct Base {
     /// The file without its rules and its script.
     source: Value,
-    provider: ProviderSpec,
+    providers: Providers,
     load: Load,
 }
 
@@ -67,9 +68,9 @@ impl PartialEq for Case {
 }
 
 impl Case {
-    /// The scenario without any fault; `None` for one that has no provider.
+    /// The scenario without any fault.
     #[must_use]
-    pub fn calm(scenario: &Scenario) -> Option<Self> {
+    pub fn calm(scenario: &Scenario) -> Self {
         let workload = &scenario.workload;
         let load = Load {
             operations: workload.operations,
@@ -83,9 +84,8 @@ impl Case {
             file.shift_remove("faults");
             file.shift_remove("script");
         }
-        let provider = scenario.providers.values().next()?.clone();
-        let base = Arc::new(Base { source, provider, load });
-        Some(Self {
+        let base = Arc::new(Base { source, providers: scenario.providers.clone(), load });
+        Self {
             base,
             script: Vec::new(),
             seed: scenario.seed,
@@ -93,7 +93,7 @@ impl Case {
             only: None,
             is_driven: true,
             simplest: Arc::default(),
-        })
+        }
     }
 
     /// The same with another script, which is put in order.
@@ -199,22 +199,23 @@ impl Case {
 
     fn resolve(&self, value: &Value) -> Result<Scenario, Vec<Diagnostic>> {
         let (scenario, problems) =
-            from_value(value, Apis::Same(&self.base.provider), &Overrides::default());
+            from_value(value, Apis::Same(&self.base.providers), &Overrides::default());
         scenario.ok_or(problems)
     }
 
-    /// The text of a file for it, under a name and with a summary of its own. `api` is the API as the
-    /// file has to name it from where it will stand, if that is another way than the scenario's.
+    /// The text of a file for it, under a name and with a summary of its own. The label says how the file has
+    /// to name its APIs from where it will stand.
     #[must_use]
     pub fn to_yaml(&self, label: &Label) -> String {
         let mut value = self.to_value();
         if let Some(file) = value.as_object_mut() {
             file.insert("name".to_owned(), label.name.as_str().into());
             file.insert("summary".to_owned(), label.summary.as_str().into());
-            if let (Some(api), Some(provider)) =
-                (&label.api, file.get_mut("provider").and_then(Value::as_object_mut))
-            {
-                provider.insert("api".to_owned(), api.as_str().into());
+            for provider in providers_in(file) {
+                let Some(api) = provider.get_mut("api") else { continue };
+                if let Some(other) = api.as_str().and_then(|name| label.apis.get(name)) {
+                    *api = other.as_str().into();
+                }
             }
         }
         yaml::text(&value, &label.story)
@@ -228,10 +229,23 @@ pub struct Label {
     pub name: String,
     /// One sentence.
     pub summary: String,
-    /// The API as the file has to name it, where the scenario's way does not lead there.
-    pub api: Option<String>,
+    /// The APIs as the file has to name them, by how the scenario does, where that does not lead there.
+    pub apis: BTreeMap<String, String>,
     /// The comment at the top, line by line.
     pub story: Vec<String>,
+}
+
+/// The providers that a file describes, whatever their names.
+fn providers_in(file: &mut Map<String, Value>) -> Vec<&mut Value> {
+    let mut providers = Vec::new();
+    for (key, value) in file.iter_mut() {
+        match (key.as_str(), value) {
+            ("provider", one) => providers.push(one),
+            ("providers", Value::Object(several)) => providers.extend(several.values_mut()),
+            _ => {}
+        }
+    }
+    providers
 }
 
 /// The indices of the expectations that are wrong, if nothing else is.
@@ -300,7 +314,7 @@ expect: [no_double_charges, client_timeout: {max: 3s}, no_lost_operations: {all:
 
     #[test]
     fn expectations_that_a_script_cannot_exercise_are_left_out() {
-        let calm = Case::calm(&scenario(TEXT)).expect("it has a provider");
+        let calm = Case::calm(&scenario(TEXT));
         let case = calm.with_script(vec![injection(1, 1, json!({"status": {"code": 503}}))]);
         let names: Vec<&str> =
             case.scenario().expect("right").expect.iter().map(|one| one.name).collect();
@@ -311,7 +325,7 @@ expect: [no_double_charges, client_timeout: {max: 3s}, no_lost_operations: {all:
 
     #[test]
     fn two_endings_of_one_request_are_no_scenario() {
-        let calm = Case::calm(&scenario(TEXT)).expect("it has a provider");
+        let calm = Case::calm(&scenario(TEXT));
         let two =
             calm.with_script(vec![injection(1, 1, json!("hang")), injection(1, 1, json!("reset"))]);
         assert!(two.scenario().is_err());
@@ -335,7 +349,7 @@ expect: [no_double_charges, client_timeout: {max: 3s}, no_lost_operations: {all:
             script in prop::collection::vec((1..=20_u64, 1..5_u32, faults()), 1..6),
             (operations, concurrency, submits, at_once) in (20..30_u64, 1..6_u64, 1..4_u32, any::<bool>()),
         ) {
-            let calm = Case::calm(&scenario(TEXT)).expect("it has a provider");
+            let calm = Case::calm(&scenario(TEXT));
             let script = script.into_iter().map(|(n, attempt, fault)| injection(n, attempt, fault));
             let mut case = calm.with_script(script.collect());
             case.load = Load { operations, concurrency, submits, at_once, ..case.load };

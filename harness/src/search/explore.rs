@@ -30,8 +30,8 @@ pub struct Space {
     calm: Case,
     faults: Vec<Value>,
     route: Arc<str>,
-    /// Operation and attempt of each place, in the order in which a client comes to them.
-    places: Vec<(u64, u32)>,
+    /// Operation, provider (where there are several) and attempt of each place.
+    places: Vec<(u64, Option<Arc<str>>, u32)>,
 }
 
 /// What of the space the user chose.
@@ -89,9 +89,10 @@ impl Space {
         } else {
             choice.faults.clone()
         };
-        let api = scenario.providers.values().next().map(|provider| &provider.api);
         for fault in wanted {
-            if api.is_none_or(|api| read(&fault, api, Some(route)).is_none()) {
+            let mut called = scenario.providers.with_route(route).peekable();
+            let is_none = called.peek().is_none();
+            if is_none || called.any(|(_, one, _)| read(&fault, &one.api, Some(route)).is_none()) {
                 return Err(format!(
                     "`{}` is no fault that can strike at `{route}`; `brownout list faults` shows what there is",
                     super::yaml::flow(&fault)
@@ -106,12 +107,18 @@ impl Space {
                         `--faults 'reset: {at: after_commit}, status: {code: 503}'`"
                 .to_owned());
         }
-        let mut calm = Case::calm(scenario).ok_or("the scenario has no provider")?;
+        let mut calm = Case::calm(scenario);
         // One operation after the other: what comes later then changes nothing about what came before.
         calm.load.operations = choice.operations;
         calm.load.concurrency = 1;
-        let attempts = |operation| (1..=choice.depth).map(move |attempt| (operation, attempt));
-        let places = (1..=choice.operations).flat_map(attempts).collect();
+        let providers: Vec<Option<Arc<str>>> =
+            scenario.providers.with_route(route).map(|(name, ..)| scenario.named(name)).collect();
+        let places = (1..=choice.operations)
+            .flat_map(|operation| providers.iter().map(move |provider| (operation, provider)))
+            .flat_map(|(operation, provider)| {
+                (1..=choice.depth).map(move |attempt| (operation, provider.clone(), attempt))
+            })
+            .collect();
         let space = Self { calm, faults, route: Arc::clone(route), places };
         if space.total() == u128::MAX {
             // Nobody could ever say that all of them were survived.
@@ -141,6 +148,7 @@ impl Space {
     /// The same, as what may take the place of others when a schedule is made smaller.
     fn simplest(&self) -> Arc<Simplest> {
         let named = |fault: &Value| NamedFault {
+            provider: None,
             route: Some(Arc::clone(&self.route)),
             fault: fault.clone(),
         };
@@ -153,10 +161,10 @@ impl Space {
 
     fn case(&self, schedule: &Schedule) -> Case {
         let struck = schedule.iter().zip(&self.places).filter(|(fault, _)| **fault > 0);
-        let script = struck.map(|(fault, (operation, attempt))| Injection {
+        let script = struck.map(|(fault, (operation, provider, attempt))| Injection {
             operation: *operation,
             submit: 1,
-            provider: None,
+            provider: provider.clone(),
             route: Arc::clone(&self.route),
             attempt: *attempt,
             fault: self.faults[*fault - 1].clone(),
@@ -164,17 +172,22 @@ impl Space {
         self.calm.with_script(script.collect())
     }
 
-    /// At which places the client came by.
-    fn reached(&self, trace: &Trace) -> Vec<bool> {
+    /// At which places the client came by, in the order in which it did.
+    fn reached(&self, trace: &Trace) -> Vec<usize> {
         let numbers = Numbers::of(trace);
-        let mut reached = vec![false; self.places.len()];
+        let mut reached = Vec::new();
         for (_, request) in trace.requests() {
             let is_there = request.route.is_some_and(|route| trace.text(route) == &*self.route);
             let number = request.operation.and_then(|operation| numbers.number(operation));
-            let at = number.map(|number| (number, request.attempt));
-            let place = self.places.iter().position(|place| Some(*place) == at);
-            if let Some(place) = place.filter(|_| is_there && request.by.is_client()) {
-                reached[place] |= request.submit == 1;
+            let its = trace.text(request.provider);
+            let place = self.places.iter().position(|(operation, provider, attempt)| {
+                number == Some(*operation)
+                    && *attempt == request.attempt
+                    && provider.as_deref().is_none_or(|name| name == its)
+            });
+            let counts = is_there && request.by.is_client() && request.submit == 1;
+            if let Some(place) = place.filter(|place| counts && !reached.contains(place)) {
+                reached.push(place);
             }
         }
         reached

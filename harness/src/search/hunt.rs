@@ -5,6 +5,7 @@
 //! **Invariant:** what run number `n` does follows from the scenario, the seed and the runs of earlier
 //! generations, however many take place at the same time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use brownout_provider::coordinates::Coordinates;
@@ -105,7 +106,7 @@ struct Prey {
 /// What a hunt has learned.
 struct Hunter {
     scenario: Arc<Scenario>,
-    calm: Option<Case>,
+    calm: Case,
     palette: Palette,
     reach: Reach,
     draws: bool,
@@ -117,7 +118,11 @@ impl Hunter {
         let reach = Reach {
             operations: workload.operations,
             submits: workload.submits.times,
-            routes: workload.routes().into_iter().collect(),
+            places: scenario
+                .called()
+                .into_iter()
+                .map(|(provider, route)| (scenario.named(&provider), route))
+                .collect(),
         };
         // Rules without a chance may still draw how long a delay is.
         let draws = scenario.rules.iter().any(|rule| {
@@ -136,12 +141,14 @@ impl Hunter {
     /// Where the client goes.
     fn learn(&mut self, tried: &Tried) {
         let trace = &tried.trace;
-        let routes = trace.requests().filter_map(|(_, request)| request.route);
-        for route in routes {
-            let route = trace.text(route);
-            if !self.reach.routes.contains(route) {
-                self.reach.routes.insert(route.into());
-            }
+        let several = self.scenario.providers.are_several();
+        let places: BTreeSet<_> = trace
+            .requests()
+            .filter_map(|(_, request)| Some((several.then_some(request.provider), request.route?)))
+            .collect();
+        for (provider, route) in places {
+            let provider = provider.map(|name| trace.text(name).into());
+            self.reach.places.insert((provider, trace.text(route).into()));
         }
         let seen = u64::try_from(trace.operations().count()).unwrap_or(u64::MAX);
         if trace.mode() == Mode::Suite {
@@ -165,7 +172,7 @@ impl Hunter {
 
     /// The scenario with a random script in the place of its rules.
     fn scripted(&self, number: u64) -> Option<Prey> {
-        let calm = self.calm.as_ref()?;
+        let calm = &self.calm;
         let key = RuleKey::new(self.scenario.seed, "hunt");
         let operation = number.to_string();
         (1..=DRAWS).find_map(|attempt| {

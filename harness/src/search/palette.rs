@@ -38,8 +38,8 @@ pub struct Reach {
     pub operations: u64,
     /// How often each is submitted, at least 1.
     pub submits: u32,
-    /// The routes that the client calls.
-    pub routes: BTreeSet<Arc<str>>,
+    /// Where the client goes: the provider, where there are several, and the route.
+    pub places: BTreeSet<(Option<Arc<str>>, Arc<str>)>,
 }
 
 impl Palette {
@@ -47,10 +47,13 @@ impl Palette {
     #[must_use]
     pub fn of(scenario: &Scenario) -> Self {
         let named = faults_named(&scenario.source);
-        let Some(provider) = scenario.providers.values().next() else {
-            return Self { named, moved: Vec::new() };
+        let api = |one: &NamedFault| {
+            let of_name = one.provider.as_deref().and_then(|name| scenario.providers.get(name));
+            let route = one.route.as_deref();
+            let of_route = || Some(scenario.providers.with_route(route?).next()?.1);
+            Arc::clone(&of_name.or_else(of_route).unwrap_or(scenario.providers.first().1).api)
         };
-        let moved = named.iter().flat_map(|one| elsewhere(one, &provider.api)).collect();
+        let moved = named.iter().flat_map(|one| elsewhere(one, &api(one))).collect();
         Self { named, moved }
     }
 
@@ -64,12 +67,11 @@ impl Palette {
     /// Empty where there is no fault or nowhere to strike.
     pub fn random(&self, reach: &Reach, draw: &mut Draw) -> Vec<Injection> {
         let mut script = Vec::new();
-        if self.named.is_empty() || reach.routes.is_empty() {
+        if self.named.is_empty() || reach.places.is_empty() {
             return script;
         }
         let density = *pick(&DENSITIES_PPM, draw);
         let depth = 1 + draw.below(DEEPEST);
-        let routes: Vec<Arc<str>> = reach.routes.iter().cloned().collect();
         for operation in 1..=reach.operations {
             for attempt in (1..).take(usize::try_from(depth).unwrap_or(1)) {
                 if !draw.happens(density) {
@@ -78,17 +80,37 @@ impl Palette {
                 let moved = !self.moved.is_empty() && draw.happens(500_000);
                 let one = pick(if moved { &self.moved } else { &self.named }, draw);
                 let submit = 1 + draw.below(reach.submits.into());
+                let (provider, route) = reach.place(one, draw);
                 script.push(Injection {
                     operation,
                     submit: u32::try_from(submit).unwrap_or(1),
-                    provider: None,
-                    route: one.route.clone().unwrap_or_else(|| Arc::clone(pick(&routes, draw))),
+                    provider,
+                    route,
                     attempt,
                     fault: one.fault.clone(),
                 });
             }
         }
         script
+    }
+}
+
+impl Reach {
+    /// Where a fault strikes: somewhere where the client goes and its rule allows it, else where its rule
+    /// does.
+    fn place(&self, one: &NamedFault, draw: &mut Draw) -> (Option<Arc<str>>, Arc<str>) {
+        let fits = |(provider, route): &&(Option<Arc<str>>, Arc<str>)| {
+            one.route.as_ref().is_none_or(|its| its == route)
+                && (one.provider.is_none() || one.provider == *provider)
+        };
+        let there: Vec<_> = self.places.iter().filter(fits).collect();
+        match (&there[..], &one.route) {
+            ([], Some(route)) => (one.provider.clone(), Arc::clone(route)),
+            // Of all that it does, nothing lies within the rule: the script will strike nothing.
+            ([], None) => pick(&self.places.iter().collect::<Vec<_>>(), draw).to_owned().clone(),
+            ([only], Some(_)) => (*only).clone(),
+            (several, _) => (*pick(several, draw)).clone(),
+        }
     }
 }
 
@@ -118,7 +140,7 @@ fn elsewhere(one: &NamedFault, api: &Api) -> Vec<NamedFault> {
         let Some(read) = read(&fault, api, route) else { continue };
         if !seen.contains(&told(&*read)) {
             seen.push(told(&*read));
-            moved.push(NamedFault { route: one.route.clone(), fault });
+            moved.push(NamedFault { fault, ..one.clone() });
         }
     }
     moved
@@ -183,7 +205,7 @@ expect: [no_double_charges]
         let reach = Reach {
             operations: 20,
             submits: 2,
-            routes: BTreeSet::from(["create_charge".into(), "get_charge".into()]),
+            places: BTreeSet::from([(None, "create_charge".into()), (None, "get_charge".into())]),
         };
         let script = |number| {
             let seed = Seed::new(number).expect("small");

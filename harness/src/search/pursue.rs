@@ -111,7 +111,7 @@ impl Found {
         story.push(String::new());
         story.extend(wrapped(&self.trust()));
         story.extend(commands.iter().cloned());
-        Label { name: name.to_owned(), summary, api: None, story }
+        Label { name: name.to_owned(), summary, story, ..Label::default() }
     }
 
     /// How far this can be relied on, in a sentence or two.

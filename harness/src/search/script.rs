@@ -140,6 +140,8 @@ pub fn fault(name: &str, parameters: Value) -> Value {
 /// A fault that a scenario names, and the route to which its rule keeps it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedFault {
+    /// The provider, where the rule names one.
+    pub provider: Option<Arc<str>>,
     /// The route, where the rule names one.
     pub route: Option<Arc<str>>,
     /// The fault.
@@ -151,12 +153,15 @@ pub struct NamedFault {
 #[must_use]
 pub fn faults_named(source: &Value) -> Vec<NamedFault> {
     let list = |key: &str| source.get(key).and_then(Value::as_array).into_iter().flatten();
-    let rules = list("faults").map(|rule| (&rule["when"]["route"], &rule["inject"]));
-    let entries = list("script").map(|entry| (&entry["route"], &entry["inject"]));
+    let rules = list("faults").map(|rule| (&rule["when"], &rule["inject"]));
+    let entries = list("script").map(|entry| (entry, &entry["inject"]));
     let mut named: Vec<NamedFault> = Vec::new();
-    for (route, inject) in rules.chain(entries) {
+    for (at, inject) in rules.chain(entries) {
+        let word = |key: &str| at[key].as_str().map(Arc::from);
+        let provider = word("provider").filter(|name: &Arc<str>| **name != *PROVIDER);
         for fault in faults_in(inject) {
-            let one = NamedFault { route: route.as_str().map(Arc::from), fault: fault.clone() };
+            let (provider, route) = (provider.clone(), word("route"));
+            let one = NamedFault { provider, route, fault: fault.clone() };
             if !named.contains(&one) {
                 named.push(one);
             }

@@ -291,8 +291,8 @@ fn closed_up(case: &Case) -> Vec<Case> {
         let gone = script.remove(place);
         let mut has_moved = false;
         for one in &mut script {
-            let is_same = (one.operation, one.submit, &one.route)
-                == (gone.operation, gone.submit, &gone.route);
+            let is_same = (one.operation, one.submit, &one.provider, &one.route)
+                == (gone.operation, gone.submit, &gone.provider, &gone.route);
             if is_same && one.attempt > gone.attempt {
                 one.attempt -= 1;
                 has_moved = true;
@@ -373,7 +373,7 @@ expect: [no_double_charges]
     fn calm() -> Case {
         let apis = Apis::Beside(Path::new("."));
         let checked = read("<test>", TEXT.as_bytes(), apis, &Overrides::default());
-        Case::calm(&checked.scenario.expect("right")).expect("it has a provider")
+        Case::calm(&checked.scenario.expect("right"))
     }
 
     fn injection(operation: u64, attempt: u32, fault: Value) -> Injection {
@@ -488,7 +488,7 @@ expect: [no_double_charges]
     }
 
     fn named(fault: Value) -> NamedFault {
-        NamedFault { route: None, fault }
+        NamedFault { provider: None, route: None, fault }
     }
 
     #[test]

@@ -62,7 +62,7 @@ fn leaves(value: &Value) -> usize {
 /// use brownout::search::simplest::Simplest;
 /// use serde_json::json;
 ///
-/// let named = |fault| NamedFault { route: None, fault };
+/// let named = |fault| NamedFault { provider: None, route: None, fault };
 /// let faults = [named(json!("hang")), named(json!({"status": {"code": 503}}))];
 /// let simplest = Simplest::of(faults);
 /// assert_eq!(simplest.faults()[0].fault, json!({"status": {"code": 503}}));
@@ -85,9 +85,12 @@ impl Simplest {
         &self.0
     }
 
-    /// Those that may strike this route.
-    fn on<'a>(&'a self, route: &'a Arc<str>) -> impl Iterator<Item = &'a Value> {
-        let fits = move |one: &&NamedFault| one.route.as_ref().is_none_or(|its| its == route);
+    /// Those that may strike where this one does.
+    fn on<'a>(&'a self, place: &'a Injection) -> impl Iterator<Item = &'a Value> {
+        let fits = move |one: &&NamedFault| {
+            one.route.as_ref().is_none_or(|its| *its == place.route)
+                && (one.provider.is_none() || one.provider == place.provider)
+        };
         self.0.iter().filter(fits).map(|one| &one.fault)
     }
 
@@ -99,15 +102,17 @@ impl Simplest {
             return Vec::new();
         }
         let mut places: Vec<&Injection> = script.iter().collect();
-        places.dedup_by_key(|one| (one.operation, one.submit, Arc::clone(&one.route)));
+        places.dedup_by_key(|one| {
+            (one.operation, one.submit, one.provider.clone(), Arc::clone(&one.route))
+        });
         let mut scripts = Vec::new();
         for place in places.into_iter().take(PLACES) {
             let alone = |fault: &Value| vec![Injection { fault: fault.clone(), ..place.clone() }];
-            scripts.extend(self.on(&place.route).map(alone));
+            scripts.extend(self.on(place).map(alone));
         }
         if script.len() > 2 {
             for first in 0..script.len() - 1 {
-                for fault in self.on(&script[first].route) {
+                for fault in self.on(&script[first]) {
                     let mut fewer = script.to_vec();
                     fewer.remove(first + 1);
                     fewer[first].fault = fault.clone();
@@ -122,7 +127,7 @@ impl Simplest {
     #[must_use]
     pub fn instead_of(&self, one: &Injection) -> Vec<Injection> {
         let weight = Weight::of(&one.fault);
-        let simpler = self.on(&one.route).filter(|fault| Weight::of(fault) < weight);
+        let simpler = self.on(one).filter(|fault| Weight::of(fault) < weight);
         simpler.map(|fault| Injection { fault: fault.clone(), ..one.clone() }).collect()
     }
 }
@@ -139,7 +144,7 @@ mod tests {
     }
 
     fn named(route: Option<&str>, fault: Value) -> NamedFault {
-        NamedFault { route: route.map(Arc::from), fault }
+        NamedFault { provider: None, route: route.map(Arc::from), fault }
     }
 
     #[test]

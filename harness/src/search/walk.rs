@@ -1,8 +1,8 @@
 //! The walk over all combinations of faults: which to run next, and which need no run.
 //!
-//! A schedule puts one of the faults, or none, at each of so many places, which stand in the order in
-//! which a client comes to them. A client can be moved only by what it met, so two schedules that agree
-//! wherever the client came are one run. Knows nothing of faults, places or runs.
+//! A schedule puts one of the faults, or none, at each of so many places. A client can be moved only by what
+//! it met, so two schedules that agree wherever the client came are one run; the order in which it comes to
+//! places may depend on what it meets. Knows nothing of faults, places or runs.
 //! **Invariant:** every schedule is covered by exactly one run, if the client does the same whenever it
 //! meets the same; if it does not, the count says so.
 
@@ -23,7 +23,7 @@ pub struct Walk {
     missed: u64,
 }
 
-/// A schedule to run, and from where on its children differ.
+/// A schedule to run, and after how many of the places that the client comes to its children differ.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Step {
     /// The schedule.
@@ -51,9 +51,10 @@ impl Walk {
         self.waiting.drain(..count).collect()
     }
 
-    /// Takes in what a run showed: at which places the client came by.
-    pub fn learn(&mut self, step: &Step, reached: &[bool]) {
-        let came = |place: usize| reached.get(place).copied().unwrap_or(false);
+    /// Takes in what a run showed: at which places the client came by, each once, in the order in which it
+    /// did.
+    pub fn learn(&mut self, step: &Step, reached: &[usize]) {
+        let came = |place: usize| reached.contains(&place);
         self.runs += 1;
         if (0..self.places).any(|place| step.schedule[place] != 0 && !came(place)) {
             // On the way here the client did come by, so it does not do the same again.
@@ -62,11 +63,12 @@ impl Walk {
         }
         let never_reached = (0..self.places).filter(|place| !came(*place)).count();
         self.covered = self.covered.saturating_add(self.power(never_reached));
-        for place in (step.from..self.places).filter(|place| came(*place)) {
+        // Up to there the run was that of the schedule that this one came from.
+        for (nth, place) in reached.iter().copied().enumerate().skip(step.from) {
             for fault in 1..=self.faults {
                 let mut schedule = step.schedule.clone();
                 schedule[place] = fault;
-                self.waiting.push_back(Step { schedule, from: place + 1 });
+                self.waiting.push_back(Step { schedule, from: nth + 1 });
             }
         }
     }
@@ -124,6 +126,14 @@ mod tests {
 
     /// Runs a whole walk; gives the schedules that were run, in their order.
     fn walked(walk: &mut Walk, client: impl Fn(&[usize]) -> Vec<bool>) -> Vec<Schedule> {
+        walked_in_order(walk, |schedule| in_order(&client(schedule)))
+    }
+
+    fn in_order(reached: &[bool]) -> Vec<usize> {
+        (0..reached.len()).filter(|place| reached[*place]).collect()
+    }
+
+    fn walked_in_order(walk: &mut Walk, client: impl Fn(&[usize]) -> Vec<usize>) -> Vec<Schedule> {
         let mut run = Vec::new();
         loop {
             let steps = walk.next(5);
@@ -168,7 +178,7 @@ mod tests {
 
         #[test]
         fn schedules_with_few_faults_come_first(faults in 1..4_usize, places in 1..4_usize) {
-            let run = walked(&mut Walk::new(faults, places), |_| vec![true; 4]);
+            let run = walked(&mut Walk::new(faults, places), |_| vec![true; places]);
             let counts: Vec<usize> =
                 run.iter().map(|schedule| schedule.iter().filter(|fault| **fault > 0).count()).collect();
             prop_assert!(counts.is_sorted(), "{:?}", counts);
@@ -186,12 +196,25 @@ mod tests {
     }
 
     #[test]
+    fn a_client_may_come_to_places_in_an_order_that_depends_on_what_it_meets() {
+        // Two attempts at each of two providers: 0 and 1, 2 and 3, by turns as long as they fail.
+        let turns = |schedule: &[usize]| {
+            let failed = [0, 2, 1, 3].iter().take_while(|place| schedule[**place] > 0).count();
+            [0, 2, 1, 3].into_iter().take(failed + 1).collect::<Vec<usize>>()
+        };
+        let mut walk = Walk::new(2, 4);
+        let run = walked_in_order(&mut walk, turns);
+        assert!(walk.is_whole(), "{run:?}");
+        assert_eq!(run.len(), 1 + 2 + 4 + 8 + 16);
+    }
+
+    #[test]
     fn a_client_that_does_not_do_the_same_again_is_noticed() {
         let mut walk = Walk::new(1, 2);
         let calm = walk.next(1);
-        walk.learn(&calm[0], &[true, true]);
+        walk.learn(&calm[0], &[0, 1]);
         for step in walk.next(9) {
-            walk.learn(&step, &[true, false]);
+            walk.learn(&step, &[0]);
         }
         assert_eq!(walk.missed(), 1);
         assert!(!walk.is_whole());

@@ -184,6 +184,11 @@ pub fn reached(playing: Playing<'_>) -> Map<String, Value> {
     told.insert("seed".to_owned(), seed.get().into());
     told.insert("url".to_owned(), served.url.clone().into());
     told.insert("api_key".to_owned(), served.api_key.clone().into());
+    for (key, named) in [("urls", &served.urls), ("api_keys", &served.api_keys)] {
+        if !named.is_empty() {
+            told.insert(key.to_owned(), json!(named));
+        }
+    }
     told.insert("env".to_owned(), environment.into());
     let trace = served.trace.as_ref().map(|path| path.display().to_string());
     told.insert("trace".to_owned(), trace.into());

@@ -16,7 +16,7 @@ use super::regressions;
 use super::tree::Model;
 use crate::harness::{Judged, Prepared};
 use crate::run::RunError;
-use crate::scenario::{Apis, Arrival, Overrides, ProviderSpec, Scenario, from_value};
+use crate::scenario::{Apis, Arrival, Overrides, Providers, Scenario, from_value};
 use crate::search::script::NamedFault;
 use crate::search::simplest::Simplest;
 use crate::search::yaml;
@@ -75,22 +75,29 @@ pub(super) struct Base {
     scenario: Scenario,
     /// The file without its rules and its script.
     source: Value,
-    pub(super) provider: ProviderSpec,
+    pub(super) providers: Providers,
 }
 
 impl Base {
-    pub(super) fn new(scenario: &Scenario) -> Option<Self> {
+    pub(super) fn new(scenario: &Scenario) -> Self {
         let mut source = Value::clone(&scenario.source);
         if let Some(file) = source.as_object_mut() {
             file.shift_remove("faults");
             file.shift_remove("script");
         }
-        let provider = scenario.providers.values().next()?.clone();
-        Some(Self { scenario: scenario.clone(), source, provider })
+        let providers = scenario.providers.clone();
+        Self { scenario: scenario.clone(), source, providers }
     }
 
     pub(super) fn call(&self) -> Option<&str> {
         self.scenario.workload.call.as_deref()
+    }
+
+    /// The API that the client's work begins at: what is drawn strikes every provider that has its routes.
+    pub(super) fn api(&self) -> &brownout_provider::api::Api {
+        let providers = &self.providers;
+        let called = self.call().and_then(|call| providers.with_route(call).next());
+        called.map_or(&providers.first().1.api, |(_, spec, _)| &spec.api)
     }
 
     pub(super) fn load(&self) -> Load {
@@ -141,7 +148,7 @@ impl Base {
             }
         }
         for _ in 0..MENDINGS {
-            let same = Apis::Same(&self.provider);
+            let same = Apis::Same(&self.providers);
             let (scenario, problems) = from_value(&source, same, &Overrides::default());
             if let Some(scenario) = scenario {
                 return scenario;
@@ -210,8 +217,8 @@ impl Clone for Variations {
 
 impl Variations {
     pub(super) fn new(scenario: &Scenario, faults: &super::Faults) -> Result<Self, String> {
-        let base = Base::new(scenario).ok_or("the scenario has no provider")?;
-        let catalog = faults.catalog(&base.provider.api, base.call());
+        let base = Base::new(scenario);
+        let catalog = faults.catalog(base.api(), base.call());
         let room = catalog.map(|catalog| Room::new(faults, catalog, base.load()));
         Ok(Self { base, room, kept: Ok(Vec::new()), replayed: AtomicUsize::new(0) })
     }
@@ -222,7 +229,7 @@ impl Variations {
         Simplest::of(room.simplest.iter().map(|pick| {
             let on = &room.catalog[pick.route];
             let fault = on.variants[pick.variant].value.clone();
-            NamedFault { route: Some(Arc::clone(&on.route)), fault }
+            NamedFault { provider: None, route: Some(Arc::clone(&on.route)), fault }
         }))
     }
 

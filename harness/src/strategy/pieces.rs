@@ -34,12 +34,10 @@ impl Pieces {
 }
 
 fn place(base: &Scenario, faults: &Faults, piece: Piece) -> Result<(Base, Room), String> {
-    let base = Base::new(base).ok_or("the scenario has no provider")?;
+    let base = Base::new(base);
     let catalog = match piece {
         Piece::Workload => Vec::new(),
-        Piece::Fault | Piece::Rule | Piece::Script => {
-            faults.catalog(&base.provider.api, base.call())?
-        }
+        Piece::Fault | Piece::Rule | Piece::Script => faults.catalog(base.api(), base.call())?,
     };
     let room = Room::new(faults, catalog, base.load());
     Ok((base, room))

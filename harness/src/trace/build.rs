@@ -90,7 +90,11 @@ impl TraceBuilder {
             EventKind::OperationSubmitted(submitted) => self.submitted(stamp, submitted),
             EventKind::RequestReceived(request) => self.request(stamp, request),
             EventKind::FaultInjected(fault) => self.fault(stamp, fault),
-            EventKind::RateLimited(limited) => self.limited(limited.request),
+            EventKind::RateLimited(limited) => {
+                if let Some(request) = self.told_of(&limited.provider, limited.request) {
+                    request.limited = true;
+                }
+            }
             EventKind::Idempotency(idempotency) => self.idempotency(idempotency),
             EventKind::EffectCommitted(effect) => self.committed(stamp, effect),
             EventKind::EffectReversed(reversed) => self.reversed(stamp, reversed),
@@ -181,12 +185,14 @@ impl TraceBuilder {
         self.request_by_number.get(&(provider, request)).copied()
     }
 
-    /// The request of that number, for the few events that do not name a provider: the latest one.
-    fn find_latest(&mut self, request: u64) -> Option<&mut Request> {
-        let ids =
-            self.providers.iter().filter_map(|name| self.request_by_number.get(&(*name, request)));
-        let latest = *ids.max()?;
-        self.requests.get_mut(place(latest.0))
+    /// The request of that number; the latest one where an event of an earlier version names no provider.
+    fn told_of(&mut self, provider: &str, request: u64) -> Option<&mut Request> {
+        let latest = || {
+            let numbered = |name: &Name| self.request_by_number.get(&(*name, request)).copied();
+            self.providers.iter().filter_map(numbered).max()
+        };
+        let id = if provider.is_empty() { latest() } else { self.find(provider, request) }?;
+        self.requests.get_mut(place(id.0))
     }
 
     fn text(&mut self, text: &str) -> Option<Name> {
@@ -220,6 +226,7 @@ impl TraceBuilder {
         let auth = event.auth_digest.map(|digest| self.names.intern(&digest.to_string()));
         let sender = event.auth_digest.unwrap_or_default();
         let call = Digest16::of_parts([
+            event.provider.as_bytes(),
             event.method.as_bytes(),
             event.path.as_bytes(),
             &event.canonical_digest.0,
@@ -293,14 +300,8 @@ impl TraceBuilder {
         self.strikes.push(strike);
     }
 
-    fn limited(&mut self, request: u64) {
-        if let Some(request) = self.find_latest(request) {
-            request.limited = true;
-        }
-    }
-
     fn idempotency(&mut self, event: &Idempotency) {
-        if let Some(request) = self.find_latest(event.request) {
+        if let Some(request) = self.told_of(&event.provider, event.request) {
             request.key_state = Some(event.state);
         }
     }

@@ -445,7 +445,24 @@ impl Trace {
     #[must_use]
     pub fn request_in_words(&self, request: &Request) -> String {
         let route = request.route.map_or("an unknown route", |route| self.text(route));
-        format!("attempt {} of `{route}`", request.attempt)
+        format!("attempt {} of `{route}`{}", request.attempt, self.at_provider(request.provider))
+    }
+
+    /// Where a run has several providers, the name of one as it is said behind what it did: ` at `backup``.
+    #[must_use]
+    pub fn at_provider(&self, provider: Name) -> String {
+        if self.has_several_providers() {
+            format!(" at `{}`", self.text(provider))
+        } else {
+            String::new()
+        }
+    }
+
+    /// True when the scenario has several providers, so that it matters which one is meant.
+    #[must_use]
+    pub fn has_several_providers(&self) -> bool {
+        let named = self.run.scenario.get("providers");
+        named.and_then(Value::as_object).is_some_and(|named| named.len() > 1)
     }
 }
 

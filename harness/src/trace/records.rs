@@ -141,7 +141,7 @@ pub struct Request {
     pub canonical: Digest16,
     /// True when the body was never read, so that nobody knows what it was.
     pub body_unread: bool,
-    /// Method, path, query, canonical body and credential together: two requests with one `call` ask
+    /// Provider, method, path, query, canonical body and credential together: two requests with one `call` ask
     /// for the very same thing.
     pub call: Digest16,
     /// The connection's number.

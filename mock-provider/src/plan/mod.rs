@@ -6,7 +6,8 @@
 //! change nothing about what a rule draws.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderName, Method};
 use serde_json::Value;
@@ -42,7 +43,18 @@ struct Armed {
     headers: Vec<(Option<HeaderName>, String)>,
     /// The fields of a body that it asks for.
     fields: Vec<(Pointer, Value)>,
-    struck: u64,
+    struck: Arc<AtomicU64>,
+}
+
+/// How often each rule struck, for all plans of a run that count together; clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Counts(Arc<Mutex<BTreeMap<Arc<str>, Arc<AtomicU64>>>>);
+
+impl Counts {
+    fn of(&self, rule: &Arc<str>) -> Arc<AtomicU64> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(counts.entry(Arc::clone(rule)).or_default())
+    }
 }
 
 /// What a decision is taken on.
@@ -124,11 +136,18 @@ impl FaultPlan {
     /// A plan of these rules under this seed.
     #[must_use]
     pub fn new(rules: Vec<Rule>, seed: Seed) -> Self {
+        Self::counting(rules, seed, &Counts::default())
+    }
+
+    /// As [`FaultPlan::new`], for one of several providers: what a rule may do so many times in a run is
+    /// counted over all of them.
+    #[must_use]
+    pub fn counting(rules: Vec<Rule>, seed: Seed, counts: &Counts) -> Self {
         let rules: Vec<Armed> = rules
             .into_iter()
             // A chance of 0 is no rule at all, so that it costs and changes nothing.
             .filter(|rule| rule.when.chance_ppm != Some(0))
-            .map(|rule| Armed::new(rule, seed))
+            .map(|rule| Armed::new(rule, seed, counts))
             .collect();
         let can_match = |route: Option<&str>| -> Vec<usize> {
             let takes = |armed: &Armed| {
@@ -227,7 +246,7 @@ impl FaultPlan {
     pub fn decide(&mut self, situation: &Situation<'_>) -> Decision {
         let (decision, struck) = self.weigh(situation);
         for index in struck {
-            self.rules[index].struck += 1;
+            self.rules[index].struck.fetch_add(1, Ordering::Relaxed);
         }
         decision
     }
@@ -278,7 +297,7 @@ impl Taken {
 }
 
 impl Armed {
-    fn new(rule: Rule, seed: Seed) -> Self {
+    fn new(rule: Rule, seed: Seed, counts: &Counts) -> Self {
         let names: Vec<&'static str> = rule.faults.iter().map(|fault| fault.kind().name).collect();
         let faults = names
             .iter()
@@ -298,7 +317,7 @@ impl Armed {
             fields: (rule.when.body.iter())
                 .map(|(field, value)| (in_body(field), value.clone()))
                 .collect(),
-            struck: 0,
+            struck: counts.of(&rule.name),
             rule,
         }
     }
@@ -306,7 +325,9 @@ impl Armed {
     /// The draw of this rule here, if all its conditions hold and its chance came true.
     fn comes_true(&self, situation: &Situation<'_>) -> Option<Draw> {
         let when = &self.rule.when;
-        if !self.holds(situation) || when.max_times.is_some_and(|most| self.struck >= most) {
+        if !self.holds(situation)
+            || when.max_times.is_some_and(|most| self.struck.load(Ordering::Relaxed) >= most)
+        {
             return None;
         }
         let mut draw = self.key.draw(&situation.at);

@@ -7,22 +7,25 @@
 //! drawn schedule.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::plan::{FaultPlan, Numbered};
 use crate::recognition::Recognition;
 
-/// The numbers given so far.
+/// The numbers given so far, by all providers of a run.
+pub(super) type Numbers = Arc<Mutex<BTreeMap<Arc<str>, u64>>>;
+
+/// Gives numbers.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     /// False when no rule asks for a number, or a workload gives them.
     wanted: bool,
-    numbers: BTreeMap<Arc<str>, u64>,
+    numbers: Numbers,
 }
 
 impl Arrivals {
-    pub(super) fn new(plan: &FaultPlan) -> Self {
-        Self { wanted: plan.asks_for_numbers(), numbers: BTreeMap::new() }
+    pub(super) fn new(plan: &FaultPlan, numbers: &Numbers) -> Self {
+        Self { wanted: plan.asks_for_numbers(), numbers: Arc::clone(numbers) }
     }
 
     /// A workload gives the numbers.
@@ -34,7 +37,8 @@ impl Arrivals {
     pub(super) fn number(&mut self, recognition: &Recognition) -> (Option<u64>, Numbered) {
         let (number, numbered) = self.peek(recognition);
         if let (Some(number), Numbered::ByArrival) = (number, numbered) {
-            self.numbers.entry(Arc::clone(&recognition.operation)).or_insert(number);
+            let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+            numbers.entry(Arc::clone(&recognition.operation)).or_insert(number);
         }
         (number, numbered)
     }
@@ -44,8 +48,9 @@ impl Arrivals {
         if recognition.number.is_some() || !self.wanted {
             return (recognition.number, Numbered::BySubmit);
         }
-        let next = || u64::try_from(self.numbers.len()).map_or(u64::MAX, |count| count + 1);
-        let number = self.numbers.get(&recognition.operation).copied().unwrap_or_else(next);
+        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = || u64::try_from(numbers.len()).map_or(u64::MAX, |count| count + 1);
+        let number = numbers.get(&recognition.operation).copied().unwrap_or_else(next);
         (Some(number), Numbered::ByArrival)
     }
 }

@@ -57,7 +57,7 @@ impl Provider {
     pub fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange> {
         let read = Read { body_unread: true, ..self.read(head) };
         let place = self.peek(head, &read)?;
-        let since = now_us.saturating_sub(self.first_request_us.unwrap_or(head.head_at_us));
+        let since = now_us.saturating_sub(self.common.first_us().unwrap_or(head.head_at_us));
         let situation = situation(&self.name, head, None, &place, since);
         self.plan.ends_at_accept(&situation).then(|| self.take(head, read, now_us))
     }
@@ -71,7 +71,7 @@ impl Provider {
         }
         let read = Read { body_unread: true, ..self.read(head) };
         let place = self.peek(head, &read)?;
-        let since = now_us.saturating_sub(self.first_request_us.unwrap_or(head.head_at_us));
+        let since = now_us.saturating_sub(self.common.first_us().unwrap_or(head.head_at_us));
         self.plan.read_per_second(&situation(&self.name, head, None, &place, since))
     }
 
@@ -136,7 +136,7 @@ impl Provider {
     /// Counts the request, decides what strikes it, and takes it as far as it goes at once.
     fn take(&mut self, request: &Request, read: Read, now_us: u64) -> Exchange {
         let id = self.take_id();
-        self.first_request_us.get_or_insert(request.head_at_us);
+        let first_us = self.common.begin(request.head_at_us);
         let place = read.reading.route.clone().map(|route| {
             let recognition = {
                 let evidence = evidence(&self.api, request, &read);
@@ -144,7 +144,7 @@ impl Provider {
             };
             self.place(route, recognition)
         });
-        let since = now_us.saturating_sub(self.first_request_us.unwrap_or(now_us));
+        let since = now_us.saturating_sub(first_us);
         let decision = place.as_ref().map_or_else(Decision::default, |place| {
             let call = Some(&read.reading.call);
             self.plan.decide(&situation(&self.name, request, call, place, since))

@@ -35,7 +35,7 @@ impl Provider {
     /// Whether anybody listens at this time, and until when it stays so.
     pub fn listening(&mut self, now_us: u64) -> Listening {
         let mut listening = Listening::ALWAYS;
-        let Some(first_us) = self.first_request_us else { return listening };
+        let Some(first_us) = self.common.first_us() else { return listening };
         let mut now_closed = Vec::new();
         for (index, one) in self.doors.iter().enumerate() {
             if one.rule.door != Door::Closed {

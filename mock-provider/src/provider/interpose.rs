@@ -12,11 +12,11 @@ use foldhash::fast::FixedState;
 use http::HeaderMap;
 use indexmap::IndexMap;
 
-use super::Setup;
 use super::answer::{half, mangled, rendered, substituted, unanswered};
 use super::arrival::Arrivals;
 use super::open::Own;
 use super::struck::Struck;
+use super::{Common, Setup};
 use crate::api::{Api, ErrorContext, Route, Which};
 use crate::coordinates::Coordinates;
 use crate::event::{Class, Digest16};
@@ -41,7 +41,7 @@ pub struct Interposer {
     attempts: IndexMap<(Arc<str>, u32, Arc<str>), u32, FixedState>,
     strikes: BTreeMap<Arc<str>, u64>,
     last_id: ExchangeId,
-    first_request_us: Option<u64>,
+    common: Common,
     wall: WallClock,
 }
 
@@ -69,18 +69,19 @@ impl Interposer {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let Setup { name, api, rules, seed, wall, operation_id, .. } = setup;
-        let plan = FaultPlan::new(rules, seed);
+        let common = Common::default();
+        let plan = FaultPlan::counting(rules, seed, common.counts());
         Self {
             name,
             recognizer: Recognizer::new(&api, operation_id),
-            arrivals: Arrivals::new(&plan),
+            arrivals: Arrivals::new(&plan, common.numbers()),
             plan,
             api,
             ledger: Ledger::default(),
             attempts: IndexMap::default(),
             strikes: BTreeMap::new(),
             last_id: 0,
-            first_request_us: None,
+            common,
             wall,
         }
     }
@@ -107,7 +108,7 @@ impl Interposer {
         let attempt = self.attempts.entry(counted).or_insert(0);
         *attempt = attempt.saturating_add(1);
         let (operation_number, numbered) = self.arrivals.number(&found);
-        let first_us = *self.first_request_us.get_or_insert(now_us);
+        let first_us = self.common.begin(now_us);
         let decision = self.plan.decide(&Situation {
             at: Coordinates {
                 provider: &self.name,

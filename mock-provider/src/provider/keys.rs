@@ -168,7 +168,7 @@ impl Provider {
     }
 
     fn since_first_us(&self, now_us: u64) -> u64 {
-        now_us.saturating_sub(self.first_request_us.unwrap_or(now_us))
+        now_us.saturating_sub(self.common.first_us().unwrap_or(now_us))
     }
 
     /// Under which slot this request looks, and what it shows there.
@@ -352,7 +352,13 @@ impl Provider {
         state: KeyState,
         first_request: Option<ExchangeId>,
     ) {
-        let event = Idempotency { request: open.id, key: Arc::clone(key), state, first_request };
+        let event = Idempotency {
+            provider: Arc::clone(&self.name),
+            request: open.id,
+            key: Arc::clone(key),
+            state,
+            first_request,
+        };
         self.emit(open.now_us, EventKind::Idempotency(event));
     }
 }

@@ -201,7 +201,7 @@ impl Provider {
 
     /// What the provider's own limit makes of a request.
     pub(super) fn limit(&mut self, open: &mut Open) -> Limited {
-        let first_us = self.first_request_us.unwrap_or(open.now_us);
+        let first_us = self.common.first_us().unwrap_or(open.now_us);
         let tightened = self.tightened(open, first_us);
         let Some(limits) = self.limits.as_mut() else { return Limited::Passes };
         let (who, cost) = (limits.who(open), limits.cost.of(&open.call));
@@ -239,8 +239,13 @@ impl Provider {
             };
         }
         let Admission { limit, retry_after_us, .. } = deciding;
-        let event =
-            RateLimited { request: open.id, scope: scope.name().into(), limit, retry_after_us };
+        let event = RateLimited {
+            provider: Arc::clone(&self.name),
+            request: open.id,
+            scope: scope.name().into(),
+            limit,
+            retry_after_us,
+        };
         self.emit(open.now_us, EventKind::RateLimited(event));
         // Nobody knows when a place becomes free.
         let hint = (retry_after_us > 0).then_some(HintSpec::Seconds(retry_after_us));

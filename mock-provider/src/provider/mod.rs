@@ -13,6 +13,7 @@
 mod answer;
 mod arrival;
 mod arrive;
+mod common;
 mod door;
 mod finish;
 mod interpose;
@@ -44,6 +45,7 @@ use crate::recognition::{Recognizer, Submitted};
 use crate::rule::Rule;
 use crate::seed::{RuleKey, Seed};
 
+pub use common::Common;
 pub use interpose::{Interposed, Interposer, OwnAnswer};
 
 use arrival::Arrivals;
@@ -103,7 +105,7 @@ pub struct Provider {
     /// Open requests whose work is still to be done.
     pending: usize,
     last_id: ExchangeId,
-    first_request_us: Option<u64>,
+    common: Common,
     /// Of the first one over TLS.
     first_connection_us: Option<u64>,
     seed: Seed,
@@ -123,18 +125,24 @@ impl fmt::Debug for Provider {
 }
 
 impl Provider {
-    /// A provider with an empty ledger.
+    /// A provider with an empty ledger, the only one of its run.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
+        Self::beside(setup, &Common::default())
+    }
+
+    /// A provider with an empty ledger, one of several of a run, which share what they have in common.
+    #[must_use]
+    pub fn beside(setup: Setup, common: &Common) -> Self {
         let Setup { name, api, rules, seed, wall, operation_id, limits } = setup;
-        let plan = FaultPlan::new(rules, seed);
+        let plan = FaultPlan::counting(rules, seed, common.counts());
         let limits = api.rate_limit.as_ref().filter(|_| limits).map(Limits::new);
         let retention_us = api.idempotency.as_ref().map_or(0, |policy| policy.retention_us);
         Self {
             wants_heads: plan.strikes_at_accept() || plan.reads_slowly(),
             reads_slowly: plan.reads_slowly(),
             looks_back: plan.looks_back(),
-            arrivals: Arrivals::new(&plan),
+            arrivals: Arrivals::new(&plan, common.numbers()),
             aliases: Alias::wanted(&plan),
             doors: AtDoor::all(plan.doors(&name)),
             plan,
@@ -148,7 +156,7 @@ impl Provider {
             later: BTreeMap::new(),
             pending: 0,
             last_id: 0,
-            first_request_us: None,
+            common: common.clone(),
             first_connection_us: None,
             ids: RuleKey::new(seed, "#ids"),
             seed,
@@ -176,6 +184,11 @@ impl Provider {
     #[must_use]
     pub fn api(&self) -> &Arc<Api> {
         &self.api
+    }
+
+    /// Has `tell` called when the first request of the run comes, whichever provider it comes to.
+    pub fn when_begun(&self, tell: Box<dyn Fn() + Send + Sync>) {
+        self.common.when_begun(tell);
     }
 
     /// True when the plan has faults that strike when only the head has been read.

@@ -31,7 +31,7 @@ pub(super) struct Core<H> {
     /// True when the state machine closes its door at times.
     pub(super) minds_the_door: bool,
     /// Told when the first request has come, from which those times are counted.
-    pub(super) knock: Notify,
+    pub(super) knock: Arc<Notify>,
     knocked: AtomicBool,
     handler: Mutex<H>,
     sink: Arc<dyn Sink>,
@@ -48,11 +48,18 @@ pub(super) struct Core<H> {
 
 impl<H: Handler> Core<H> {
     pub(super) fn new(handler: H, clock: Clock, sink: Arc<dyn Sink>) -> Self {
+        let knock = Arc::new(Notify::new());
+        let minds_the_door = handler.minds_the_door();
+        if minds_the_door {
+            // It may come to another provider of the same run.
+            let knock = Arc::clone(&knock);
+            handler.when_begun(Box::new(move || knock.notify_one()));
+        }
         Self {
             clock,
             wants_heads: handler.wants_heads(),
-            minds_the_door: handler.minds_the_door(),
-            knock: Notify::new(),
+            minds_the_door,
+            knock,
             knocked: AtomicBool::new(false),
             handler: Mutex::new(handler),
             sink,

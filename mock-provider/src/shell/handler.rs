@@ -15,6 +15,9 @@ use crate::request::Request;
 pub trait Handler: Send + 'static {
     fn wants_heads(&self) -> bool;
     fn minds_the_door(&self) -> bool;
+    fn when_begun(&self, tell: Box<dyn Fn() + Send + Sync>) {
+        drop(tell);
+    }
     fn listening(&mut self, now_us: u64) -> Listening;
     fn greeting(&mut self, now_us: u64) -> Option<Greeting>;
     fn handshake_failed(&mut self, connection: u64, at_us: u64);
@@ -44,6 +47,10 @@ impl Handler for Provider {
 
     fn minds_the_door(&self) -> bool {
         Self::minds_the_door(self)
+    }
+
+    fn when_begun(&self, tell: Box<dyn Fn() + Send + Sync>) {
+        Self::when_begun(self, tell);
     }
 
     fn listening(&mut self, now_us: u64) -> Listening {

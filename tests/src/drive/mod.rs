@@ -12,7 +12,6 @@ mod interrupted;
 mod stdio;
 mod suite;
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
@@ -20,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brownout::run::{Client, Run, RunError, RunOptions, run_main};
-use brownout::scenario::{Arrival, ProviderSpec, Scenario, Submits, Workload, input_of};
+use brownout::scenario::{Arrival, ProviderSpec, Providers, Scenario, Submits, Workload, input_of};
 use brownout_provider::api;
 use brownout_provider::document::Diagnostics;
 use brownout_provider::event::{Event, EventKind, Mode, OperationFinished};
@@ -42,7 +41,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
         summary: String::new(),
         tags: Vec::new(),
         seed: Seed::new(42).expect("in range"),
-        providers: BTreeMap::from([(Arc::from("provider"), provider)]),
+        providers: Providers::one(provider),
         rules: Vec::new(),
         workload: Workload {
             call: Some(Arc::from("create_charge")),
@@ -51,6 +50,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
             operations,
             exec_operations: None,
             concurrency: 1,
+            clients: 1,
             arrival: Arrival::AtOnce,
             input: input_of(&json!({"amount": 1999, "currency": "usd", "order": "order-{{ n }}"}))
                 .expect("right templates"),

@@ -119,7 +119,7 @@ impl Stage {
         let diagnostics = checked.diagnostics;
         let scenario = checked.scenario.unwrap_or_else(|| panic!("{text}\n{diagnostics:#?}"));
         let (clock, list) = (Clock::real(), Arc::new(List::default()));
-        let (name, spec) = scenario.providers.first_key_value().expect("one provider");
+        let (name, spec) = scenario.providers.first();
         let provider = Provider::new(Setup {
             name: Arc::clone(name),
             api: Arc::clone(&spec.api),

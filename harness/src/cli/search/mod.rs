@@ -197,7 +197,7 @@ impl Stage {
         let commands = [format!("Found by: {how}"), format!("Run it:   {reproduce}")];
         let mut label = found.label(&format!("{}-min", self.scenario.name), &commands);
         let folder = file.parent().unwrap_or(Path::new(""));
-        label.api = scenario_file::api_from(&self.scenario, Path::new(&self.file), folder);
+        label.apis = scenario_file::apis_from(&self.scenario, Path::new(&self.file), folder);
         let text = found.case.to_yaml(&label);
         scenario_file::write(&file, &text).inspect_err(|_| {
             // What took so long to find is not lost with the file.

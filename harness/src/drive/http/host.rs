@@ -7,13 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use brownout_provider::event::{ClientEnded, ClientPaused, ClientStarted, ClockKind, EventKind};
-use brownout_provider::shell::transport::Endpoint;
 use tokio::sync::mpsc;
 
 use super::place::Place;
 use super::reach::{InProcessService, Reach};
-use crate::drive::connection::Connection;
-use crate::drive::in_process::{NO_PORT, OfRun};
+use crate::drive::connection::{Connection, Door, hidden_in, sites};
+use crate::drive::in_process::{OfRun, hide};
 use crate::drive::listen::Ear;
 use crate::drive::process::{End, Input, Launcher, Process};
 use crate::drive::scene::{CLIENT, Scene};
@@ -73,9 +72,8 @@ pub(super) struct Inside {
 pub(super) struct InProcess<'a> {
     scene: &'a Arc<Scene>,
     factory: &'a dyn ServiceFactory,
-    endpoint: Endpoint,
-    authority: Option<Arc<str>>,
-    hidden: Option<Arc<str>>,
+    doors: Vec<Door>,
+    hidden: Arc<[String]>,
     crashes: mpsc::UnboundedSender<u32>,
     service: Option<Rc<dyn InProcessService>>,
     ear: Ear,
@@ -89,14 +87,11 @@ impl<'a> InProcess<'a> {
     pub(super) fn new(
         scene: &'a Arc<Scene>,
         factory: &'a dyn ServiceFactory,
-        (endpoint, authority): (Endpoint, Option<Arc<str>>),
+        doors: Vec<Door>,
         clock: ClockKind,
     ) -> (Self, mpsc::UnboundedReceiver<u32>) {
         let (crashes, crashed) = mpsc::unbounded_channel();
-        let hidden = endpoint
-            .addr()
-            .filter(|_| clock == ClockKind::Virtual)
-            .map(|addr| addr.to_string().into());
+        let hidden = hidden_in(doors.iter().filter(|_| clock == ClockKind::Virtual));
         let link = |operation| OfRun {
             scene: Arc::clone(scene),
             operation,
@@ -104,8 +99,7 @@ impl<'a> InProcess<'a> {
             crashes: crashes.clone(),
         };
         let (ear, gate) = (Ear::new(Arc::new(link(None))), Rc::default());
-        let host =
-            Self { scene, factory, endpoint, authority, hidden, crashes, service: None, ear, gate };
+        let host = Self { scene, factory, doors, hidden, crashes, service: None, ear, gate };
         (host, crashed)
     }
 
@@ -119,10 +113,8 @@ impl<'a> InProcess<'a> {
     }
 
     fn build(&mut self) {
-        let address = &self.scene.address;
-        let place = (address.url.clone(), address.key.clone());
-        let reach = (self.endpoint.clone(), self.authority.clone());
-        let connection = Connection::new(place, CLIENT, reach, self.link(None));
+        let sites = sites(&self.scene.addresses, &self.doors, None);
+        let connection = Connection::new(sites, CLIENT, self.link(None));
         self.service = Some(self.factory.build(&connection));
     }
 }
@@ -139,10 +131,10 @@ impl Host<'_> {
                     None => Place::free()
                         .map_err(|source| RunError::System { what: "find a free port", source })?,
                 };
-                let mut variables = scene.environment(None)?;
+                let mut variables = scene.environment(CLIENT, None)?;
                 variables.push((PORT.to_owned(), place.port.to_string()));
                 variables.push((LISTEN.to_owned(), place.authority()));
-                let started = launcher.start(&variables, Input::Empty)?;
+                let started = launcher.start(CLIENT, &variables, Input::Empty)?;
                 scene.started(&started, None);
                 *process = Some(started);
             }
@@ -184,10 +176,8 @@ impl Host<'_> {
     /// Text of a service in this process without what differs from run to run.
     pub(super) fn plain(&self, text: String) -> String {
         match self {
-            Self::InProcess(InProcess { hidden: Some(hidden), .. }) => {
-                text.replace(&**hidden, NO_PORT)
-            }
-            Self::Program { .. } | Self::Target(_) | Self::InProcess(_) => text,
+            Self::InProcess(InProcess { hidden, .. }) => hide(hidden, text),
+            Self::Program { .. } | Self::Target(_) => text,
         }
     }
 

@@ -23,7 +23,6 @@ use std::time::Duration;
 use brownout_provider::event::ClockKind;
 use brownout_provider::exchange::{ClientFault, ClientStrike};
 use brownout_provider::seed::Seed;
-use brownout_provider::shell::transport::Endpoint;
 use brownout_provider::units::micros;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_local};
@@ -32,7 +31,7 @@ use self::ask::{Asking, DEADLINE, Heard, Memory, in_time, undecided};
 use self::host::{InProcess, Inside, Time};
 use self::reach::Reach;
 use super::claims::Statement;
-use super::connection::Link;
+use super::connection::{Door, Link};
 use super::in_process::{AbortOnDrop, Vain, awake, panic_in_words};
 use super::process::{Launcher, Notice};
 use super::scene::{Scene, end_in_words};
@@ -110,7 +109,7 @@ pub async fn drive_target(
     drive(scene, part, schedule, Host::Target(place), heeded).await
 }
 
-/// Drives a service in this process, which reaches the provider over this endpoint. Must run inside a
+/// Drives a service in this process, which reaches the providers through these doors. Must run inside a
 /// [`tokio::task::LocalSet`].
 ///
 /// # Errors
@@ -121,9 +120,9 @@ pub async fn drive_in_process(
     part: Part<'_>,
     schedule: impl FnOnce() -> Schedule,
     factory: &dyn ServiceFactory,
-    (endpoint, authority, clock): (Endpoint, Option<Arc<str>>, ClockKind),
+    (doors, clock): (Vec<Door>, ClockKind),
 ) -> Result<(), RunError> {
-    let (host, mut crashes) = InProcess::new(scene, factory, (endpoint, authority), clock);
+    let (host, mut crashes) = InProcess::new(scene, factory, doors, clock);
     let heeded = Heeded { notices: None, crashes: Some(&mut crashes) };
     drive(scene, part, schedule, Host::InProcess(host), heeded).await
 }

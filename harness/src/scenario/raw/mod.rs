@@ -9,6 +9,7 @@ mod rule;
 mod workload;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use brownout_provider::api::raw::{RawHint, RawIdempotency, RawRateLimit};
 use brownout_provider::document::Named;
@@ -49,8 +50,10 @@ pub struct RawScenario {
     /// The provider that misbehaves.
     #[schemars(title = "a map such as `{api: payments}`")]
     pub provider: Option<RawProvider>,
-    /// Several providers by name.
-    pub providers: Option<Later>,
+    /// Several providers by name, instead of `provider`; the first is the one to which a client is sent
+    /// that knows only one.
+    #[schemars(title = "a map such as `{primary: {api: payments}, backup: {api: payments}}`")]
+    pub providers: Option<BTreeMap<String, Option<RawProvider>>>,
     /// The rules, read top to bottom.
     pub faults: Option<Vec<Option<RawRule>>>,
     /// Instead of `faults`: what strikes at exactly which coordinates.

@@ -39,8 +39,10 @@ pub struct RawWorkload {
     pub deadline: Option<Period>,
     /// Several tenants.
     pub tenants: Option<Later>,
-    /// Several copies of the client.
-    pub clients: Option<Later>,
+    /// How many copies of the client share the operations (1 unless said); each is told its number in
+    /// `BROWNOUT_CLIENT`.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub clients: Option<u32>,
     /// Where requests carry the operation: `header:NAME`, `json:/POINTER`, `form:FIELD`, `query:NAME` or
     /// `traceparent`.
     pub operation_id: Option<String>,
@@ -58,6 +60,9 @@ pub struct RawWorkload {
 pub struct RawStep {
     /// The route of the API that it calls.
     pub call: String,
+    /// The name of the provider that is called, where there are several (the first that has the route
+    /// unless said).
+    pub provider: Option<String>,
     /// What it takes from the answer of the step before it: parameters of its path or fields of its body, each
     /// with the place in that answer, such as `{id: /id}`.
     pub uses: Option<Map<String, Value>>,

@@ -29,10 +29,13 @@ use brownout_provider::units::{Period, Rate, Scale};
 use serde_json::{Map, Value};
 
 use super::raw::{RawPlan, RawScenario};
-use super::{ProviderSpec, Scenario, schema};
+use super::{Providers, Scenario, schema};
 
 /// The name of a provider that has none of its own.
 pub const PROVIDER: &str = "provider";
+
+/// The key under which several providers stand.
+const PROVIDERS: &str = "providers";
 
 /// The longest name.
 const MAX_NAME: usize = 100;
@@ -57,9 +60,9 @@ pub enum Apis<'a> {
     Sent(&'a BTreeMap<String, Value>),
     /// Documents that a trace kept, by the name that the scenario uses.
     Kept(&'a BTreeMap<String, Arc<Value>>),
-    /// The provider of a scenario that was resolved before, as it stands there: for variations of that
-    /// scenario, which change nothing about the provider.
-    Same(&'a ProviderSpec),
+    /// The providers of a scenario that was resolved before, as they stand there: for variations of that
+    /// scenario, which change nothing about the providers.
+    Same(&'a Providers),
 }
 
 /// What the command line changes in a scenario.
@@ -136,8 +139,8 @@ pub fn rules_from_value(value: &Value, api: &Api, root: &At<'_>) -> Option<Vec<R
     let RawPlan { faults, script } = decode(value, root)?;
     let raw = RawScenario { faults, script, ..RawScenario::default() };
     let overrides = Overrides::default();
-    let context =
-        when::Context { api: Some(api), workload: None, tls: false, overrides: &overrides };
+    let places = when::Places::of_api(api);
+    let context = when::Context { places: &places, workload: None, overrides: &overrides };
     let (rules, is_whole) = rules::resolve(&raw, &context, root);
     if is_whole && !root.key("faults").is_wrong() && !root.key("script").is_wrong() {
         strike::check(&rules, root);
@@ -159,21 +162,26 @@ fn resolve(
         Some(scale) => decode(&scaled(source.clone(), scale), &root)?,
     };
     let name = head(&raw, &root);
-    let provider = provider::resolve(&raw, apis, &root);
-    let api = provider.as_ref().map(|provider| provider.api.as_ref());
-    let workload = workload::resolve(raw.workload.as_ref(), api, &root.key("workload"));
-    let tls = provider.as_ref().is_some_and(|provider| provider.tls);
-    let context = when::Context { api, workload: workload.as_ref(), tls, overrides };
+    if overrides.api.is_some() && raw.providers.is_some() {
+        root.key(PROVIDERS).error("there are several providers whose API could be another", |d| {
+            d.key().cure("leave `--api` out, and change the file")
+        });
+    }
+    let providers = provider::resolve(&raw, &source, apis, &root);
+    let places = when::Places::of(&providers);
+    let workload = workload::resolve(raw.workload.as_ref(), &places, &root.key("workload"));
+    let context = when::Context { places: &places, workload: workload.as_ref(), overrides };
     let (rules, rules_are_whole) = rules::resolve(&raw, &context, &root);
     let expect = expect::resolve(raw.expect.as_deref(), &root.key("expect"));
     let rules_are_right =
         rules_are_whole && !root.key("faults").is_wrong() && !root.key("script").is_wrong();
+    let specs = |place: &provider::Place| Some((Arc::clone(&place.name), place.spec.clone()?));
     let scenario = Scenario {
         name: name?,
         summary: raw.summary.clone().unwrap_or_default(),
         tags: raw.tags.iter().flatten().flatten().cloned().collect(),
         seed: Seed::new(raw.seed.unwrap_or(0))?,
-        providers: BTreeMap::from([(Arc::from(PROVIDER), provider?)]),
+        providers: Providers::several(providers.iter().map(specs).collect::<Option<_>>()?)?,
         rules: rules.iter().map(|placed| placed.rule.clone()).collect(),
         workload: workload?,
         expect: expect.iter().map(|(_, expectation)| expectation.clone()).collect(),

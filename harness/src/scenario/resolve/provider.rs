@@ -1,6 +1,6 @@
-//! The provider, its API, and the scenario's own policies over those of the API.
+//! The providers, their APIs, and the scenario's own policies over those of the API.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,26 +8,129 @@ use brownout_provider::api::{self, Api};
 use brownout_provider::document::{At, Diagnostics, Severity};
 use serde_json::{Map, Value};
 
-use super::{Apis, PROVIDER};
+use super::{Apis, PROVIDER, PROVIDERS};
 use crate::scenario::ProviderSpec;
+use crate::scenario::providers::in_variable;
 use crate::scenario::raw::{RawProvider, RawScenario};
 
-/// The provider; `None` where something is wrong that a run cannot do without.
-pub(super) fn resolve(raw: &RawScenario, apis: Apis<'_>, root: &At<'_>) -> Option<ProviderSpec> {
-    if raw.providers.is_some() {
-        root.key("providers").error("several providers are not available in this version", |d| {
-            d.key().cure("write one `provider: {api: …}`")
+/// The most providers of one scenario; each listens on a port of its own.
+const MAX_PROVIDERS: usize = 20;
+
+/// A provider by name, as far as it could be read.
+pub(super) struct Place {
+    pub(super) name: Arc<str>,
+    pub(super) spec: Option<ProviderSpec>,
+}
+
+/// The providers in the order of the file; empty where none can be told from the others.
+pub(super) fn resolve(
+    raw: &RawScenario,
+    source: &Value,
+    apis: Apis<'_>,
+    root: &At<'_>,
+) -> Vec<Place> {
+    let at = root.key(PROVIDERS);
+    if raw.provider.is_some() && raw.providers.is_some() {
+        at.error("`provider` and `providers` contradict each other", |d| {
+            d.key().cure("keep `provider` for one, or name each under `providers`")
         });
     }
+    if let Some(raw) = &raw.providers {
+        return several(raw, source, apis, &at);
+    }
     let Some(raw) = &raw.provider else {
-        if raw.providers.is_none() && !root.key(PROVIDER).is_wrong() {
+        if !root.key(PROVIDER).is_wrong() && !at.is_wrong() {
             root.key(PROVIDER).error("the required key `provider` is missing", |d| {
                 d.cure("add `provider: {api: payments}`, or another API")
             });
         }
-        return None;
+        return Vec::new();
     };
-    let at = root.key(PROVIDER);
+    let spec = one(raw, PROVIDER, apis, &root.key(PROVIDER));
+    vec![Place { name: Arc::from(PROVIDER), spec }]
+}
+
+/// Providers by name.
+fn several(
+    raw: &BTreeMap<String, Option<RawProvider>>,
+    source: &Value,
+    apis: Apis<'_>,
+    at: &At<'_>,
+) -> Vec<Place> {
+    if raw.is_empty() && !at.is_wrong() {
+        at.error("there is no provider here", |d| {
+            d.cure(
+                "name at least one, such as `{primary: {api: payments}, backup: {api: payments}}`",
+            )
+        });
+    }
+    if raw.len() > MAX_PROVIDERS {
+        at.error(format!("these are {} providers", raw.len()), |d| {
+            d.key().cure(format!("use at most {MAX_PROVIDERS}"))
+        });
+        return Vec::new();
+    }
+    let written = source.get(PROVIDERS).and_then(Value::as_object);
+    let mut places: Vec<Place> = Vec::new();
+    let mut ports: BTreeMap<u16, Arc<str>> = BTreeMap::new();
+    for name in written.into_iter().flat_map(Map::keys) {
+        let Some(Some(raw)) = raw.get(name) else { continue };
+        let at = at.key(name);
+        check_provider_name(name, &places, &at);
+        let name: Arc<str> = Arc::from(name.as_str());
+        if let Some(port) = raw.port
+            && let Some(first) = ports.insert(port, Arc::clone(&name))
+        {
+            at.key("port").error(format!("`{first}` listens on port {port} already"), |d| {
+                d.cure("give each provider a port of its own, or leave `port` out")
+            });
+        }
+        let spec = one(raw, &name, apis, &at);
+        if let Some(spec) = &spec {
+            shared_variables(spec, &places, &at);
+        }
+        places.push(Place { name, spec });
+    }
+    places
+}
+
+/// Reports a name that cannot be that of a provider beside these.
+fn check_provider_name(name: &str, places: &[Place], at: &At<'_>) {
+    super::check_name(name, "provider", at);
+    if name == PROVIDER {
+        at.error("`provider` is the name of a provider that has none of its own", |d| {
+            d.key().cure("call it by what it is for, such as `primary`")
+        });
+    }
+    let variable = in_variable(name);
+    if let Some(other) = places.iter().find(|one| in_variable(&one.name) == variable) {
+        let message = format!("`{name}` and `{}` are both `{variable}` in variables", other.name);
+        at.error(message, |d| {
+            d.key().cure("let the names differ by more than their case and their signs")
+        });
+    }
+}
+
+/// Notes where an API's own variables lead to another provider.
+fn shared_variables(spec: &ProviderSpec, places: &[Place], at: &At<'_>) {
+    let names = |spec: &ProviderSpec| -> BTreeSet<String> {
+        spec.api.client_env.iter().map(|(name, _)| name.clone()).collect()
+    };
+    let own = names(spec);
+    let other = places.iter().find_map(|place| {
+        let its = names(place.spec.as_ref()?);
+        Some((&place.name, its.intersection(&own).next()?.clone()))
+    });
+    if let Some((other, variable)) = other {
+        let message = format!("the variable `{variable}` leads to `{other}`, which stands first");
+        at.note(message, |d| {
+            d.key().cure("let the client take the address of each provider from `BROWNOUT_URL_…`")
+        });
+    }
+}
+
+/// One provider; `None` where something is wrong that a run cannot do without.
+fn one(raw: &RawProvider, name: &str, apis: Apis<'_>, at: &At<'_>) -> Option<ProviderSpec> {
     let tls = raw.tls == Some(true);
     if tls && cfg!(not(feature = "tls")) {
         at.key("tls").error("this build of brownout speaks no TLS", |d| {
@@ -45,7 +148,7 @@ pub(super) fn resolve(raw: &RawScenario, apis: Apis<'_>, root: &At<'_>) -> Optio
     let api_name = raw.api.clone()?;
     let at_api = at.key("api");
     let (api, api_source) = match apis {
-        Apis::Same(provider) => return Some(provider.clone()),
+        Apis::Same(providers) => return providers.get(name).cloned(),
         Apis::Beside(folder) => api::load(&api_name, folder, &at_api)?,
         Apis::Sent(sent) => match sent.get(&api_name) {
             Some(document) => (api::from_value(document, &at_api)?, document.clone()),
@@ -69,7 +172,7 @@ pub(super) fn resolve(raw: &RawScenario, apis: Apis<'_>, root: &At<'_>) -> Optio
             (api::from_value(document, &at_api)?, Value::clone(document))
         }
     };
-    let (api, api_source) = with_policies(raw, (api, api_source), &at)?;
+    let (api, api_source) = with_policies(raw, (api, api_source), at)?;
     Some(ProviderSpec { api, api_name, api_source: Arc::new(api_source), port: raw.port, tls })
 }
 

@@ -1,15 +1,15 @@
 //! The rules of a fault plan, written as rules or as a script.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use brownout_provider::document::{At, Named, OneOrMany};
+use brownout_provider::document::{At, Diagnostics, Named, OneOrMany};
 use brownout_provider::fault::{Action, Door, Fault, Group, LimitFault, registry};
 use brownout_provider::rule::{Rule, Selector, When};
 use brownout_provider::seed::Seed;
 
 use super::entry::{Registry, known};
-use super::when::{self, Context};
+use super::when::{self, Context, Places};
 use super::workload::check_route;
 use crate::scenario::later;
 use crate::scenario::raw::{RawOperation, RawRule, RawScenario, RawScriptEntry};
@@ -73,7 +73,7 @@ fn one_rule(raw: &RawRule, context: &Context<'_>, at: &At<'_>) -> Option<Rule> {
         .when
         .as_ref()
         .map_or_else(When::default, |when| when::resolve(when, context, &at.key("when")));
-    let faults = inject(raw.inject.as_ref(), when.route.as_deref(), context, &at.key("inject"))?;
+    let faults = inject(raw.inject.as_ref(), strikes_at(&when), context, &at.key("inject"))?;
     if faults.iter().any(|fault| fault.door().is_some()) {
         at_the_door(&faults, &when, context, at);
     }
@@ -114,7 +114,7 @@ fn at_the_door(faults: &[Arc<dyn Fault>], when: &When, context: &Context<'_>, at
         });
     }
     let greets = faults.iter().any(|fault| matches!(fault.door(), Some(Door::Greets(_))));
-    if greets && !context.tls {
+    if greets && !context.places.has_tls(when.provider.as_deref()) {
         at.key("inject").error(format!("there is no handshake for `{name}`"), |d| {
             d.key().cure("let the provider answer over TLS: `provider: {tls: true}`")
         });
@@ -136,15 +136,20 @@ fn one_entry(
     at: &At<'_>,
 ) -> Option<Rule> {
     let route = raw.route.as_deref();
-    if let (Some(route), Some(api)) = (route, context.api) {
-        check_route(route, api, &at.key("route"));
+    let apis = context.places.apis(raw.provider.as_deref());
+    if let Some(route) = route {
+        check_route(route, &apis, &at.key("route"));
     }
-    let provider = raw.provider.as_deref().map(|name| when::provider(name, &at.key("provider")));
+    let provider = raw
+        .provider
+        .as_deref()
+        .map(|name| when::provider(name, context.places, &at.key("provider")));
     let operation =
         raw.operation.as_ref().and_then(|one| operation(one, context, &at.key("operation")));
     let submit = raw.submit.unwrap_or(1);
     when::check_number(submit, context.submits(), &at.key("submit"));
-    let faults = inject(raw.inject.as_ref(), route, context, &at.key("inject"));
+    let struck = Struck { provider: raw.provider.as_deref(), route };
+    let faults = inject(raw.inject.as_ref(), struck, context, &at.key("inject"));
     Some(Rule {
         name: format!("script-{}", index + 1).into(),
         when: When {
@@ -175,10 +180,40 @@ fn operation(raw: &RawOperation, context: &Context<'_>, at: &At<'_>) -> Option<u
     Some(number)
 }
 
+/// What a rule is about; all of it where nothing is named.
+#[derive(Clone, Copy)]
+struct Struck<'a> {
+    provider: Option<&'a str>,
+    route: Option<&'a str>,
+}
+
+fn strikes_at(when: &When) -> Struck<'_> {
+    Struck { provider: when.provider.as_deref(), route: when.route.as_deref() }
+}
+
+impl Struck<'_> {
+    /// Reports what is wrong with a fault wherever it may strike, once.
+    fn check(self, fault: &dyn Fault, places: &Places<'_>, at: &At<'_>) {
+        let mut told = BTreeSet::new();
+        for api in places.apis(self.provider) {
+            if self.route.is_some_and(|route| api.route_named(route).is_none()) {
+                continue;
+            }
+            let problems = Diagnostics::new();
+            fault.check(api, self.route, &problems.root());
+            for problem in problems.into_vec() {
+                if told.insert((problem.path.clone(), problem.message.clone())) {
+                    at.adopt(problem);
+                }
+            }
+        }
+    }
+}
+
 /// The faults that strike together; `None` where one of them is wrong.
 fn inject(
     raw: Option<&OneOrMany<Named>>,
-    route: Option<&str>,
+    struck: Struck<'_>,
     context: &Context<'_>,
     at: &At<'_>,
 ) -> Option<Vec<Arc<dyn Fault>>> {
@@ -206,9 +241,7 @@ fn inject(
                 d.cure("keep one of them here, and give the other a rule of its own")
             });
         }
-        if let Some(api) = context.api {
-            fault.check(api, route, &at_fault);
-        }
+        struck.check(&*fault, context.places, &at_fault);
         faults.push(fault);
     }
     (is_whole && !faults.is_empty()).then_some(faults)

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::rules::Placed;
 use super::strike::is_certain;
+use super::{PROVIDER, PROVIDERS};
 use crate::scenario::Scenario;
 
 /// Attempts that are looked at; no client that is worth a test makes more.
@@ -21,13 +22,14 @@ const ATTEMPTS: u64 = 1_000;
 
 /// Reports scenarios that no client can survive, and notes what stands outside the drawn schedule.
 pub(super) fn check(scenario: &Scenario, rules: &[Placed], root: &At<'_>) {
-    let Some(provider) = scenario.providers.values().next() else { return };
-    survival(scenario, rules, &provider.api, root);
+    survival(scenario, rules, root);
     for placed in rules {
         outside_the_schedule(placed, &placed.at(root));
     }
-    if provider.api.rate_limit.is_some() && scenario.workload.concurrency > 1 {
-        root.key("provider").note(
+    let limited = scenario.providers.iter().find(|(_, one)| one.api.rate_limit.is_some());
+    if let Some((name, _)) = limited.filter(|_| scenario.workload.concurrency > 1) {
+        let own = (&**name != PROVIDER).then(|| root.key(PROVIDERS).key(name));
+        own.unwrap_or_else(|| root.key(PROVIDER)).note(
             "with several operations at once it matters who comes first: what the limiter refuses \
              stands outside the drawn schedule",
             |d| d.key().cure("for the same refusals in every run use the fault `rate_limited`"),
@@ -75,26 +77,17 @@ fn outside_the_schedule(placed: &Placed, at: &At<'_>) {
 }
 
 /// Whether an operation can ever be answered with success.
-fn survival(scenario: &Scenario, rules: &[Placed], api: &Api, root: &At<'_>) {
+fn survival(scenario: &Scenario, rules: &[Placed], root: &At<'_>) {
     let Some(call) = &scenario.workload.call else { return };
-    let fatal: Vec<(&Placed, Fate)> = rules
-        .iter()
-        .filter(|placed| takes_all(placed, call, scenario))
-        .filter_map(|placed| {
-            let fates = placed.rule.faults.iter().filter_map(|fault| fate(&**fault, api));
-            fates.max().map(|fate| (placed, fate))
-        })
-        .collect();
-    // The first ending in file order is the one that strikes.
-    let fate_of = |attempt: u64| {
-        let mut taking = fatal.iter().filter(|(placed, _)| placed.rule.when.attempt.takes(attempt));
-        taking.next().map(|(_, fate)| *fate)
-    };
-    if (1..=ATTEMPTS).any(|attempt| fate_of(attempt).is_none()) {
-        return;
-    }
-    let Some((placed, _)) = fatal.last() else { return };
-    let is_lost = (1..=ATTEMPTS).all(|attempt| fate_of(attempt) == Some(Fate::Lost));
+    let called: Vec<Doom<'_>> = scenario
+        .providers
+        .with_route(call)
+        .map(|(name, spec, _)| doom(scenario, rules, (name, &spec.api)))
+        .collect::<Option<_>>()
+        .unwrap_or_default();
+    // With several providers there is a way out as long as one of them lets it through.
+    let Some(Doom { placed, .. }) = called.first() else { return };
+    let is_lost = called.iter().all(|doom| doom.is_lost);
     match all_must_take_effect(scenario) {
         Some(index) if is_lost => {
             let message = format!(
@@ -114,6 +107,43 @@ fn survival(scenario: &Scenario, rules: &[Placed], api: &Api, root: &At<'_>) {
             |d| d.cure("to let it succeed in the end, let the faults stop: `attempt: {to: 3}`"),
         ),
     }
+}
+
+/// Why no attempt at a provider is answered.
+struct Doom<'a> {
+    placed: &'a Placed,
+    /// True when nothing is ever done there.
+    is_lost: bool,
+}
+
+/// Why no attempt at this provider is answered, if that is so.
+fn doom<'a>(
+    scenario: &Scenario,
+    rules: &'a [Placed],
+    (provider, api): (&Arc<str>, &Api),
+) -> Option<Doom<'a>> {
+    let call = scenario.workload.call.as_ref()?;
+    let here =
+        |placed: &&Placed| placed.rule.when.provider.as_ref().is_none_or(|one| one == provider);
+    let fatal: Vec<(&Placed, Fate)> = rules
+        .iter()
+        .filter(here)
+        .filter(|placed| takes_all(placed, call, scenario))
+        .filter_map(|placed| {
+            let fates = placed.rule.faults.iter().filter_map(|fault| fate(&**fault, api));
+            fates.max().map(|fate| (placed, fate))
+        })
+        .collect();
+    // The first ending in file order is the one that strikes.
+    let fate_of = |attempt: u64| {
+        let mut taking = fatal.iter().filter(|(placed, _)| placed.rule.when.attempt.takes(attempt));
+        taking.next().map(|(_, fate)| *fate)
+    };
+    if (1..=ATTEMPTS).any(|attempt| fate_of(attempt).is_none()) {
+        return None;
+    }
+    let is_lost = (1..=ATTEMPTS).all(|attempt| fate_of(attempt) == Some(Fate::Lost));
+    fatal.last().map(|(placed, _)| Doom { placed, is_lost })
 }
 
 /// Where `no_lost_operations: {all: true}` is expected.

@@ -81,7 +81,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(workload.submits, Submits { times: 1, apart: Duration::ZERO });
     assert!(workload.input.source().get("amount").is_some(), "the route's own input");
     assert!(workload.mode.is_none() && workload.exec_operations.is_none());
-    assert_eq!(scenario.providers.keys().map(|name| &**name).collect::<Vec<_>>(), [PROVIDER]);
+    assert_eq!(scenario.providers.names().map(|name| &**name).collect::<Vec<_>>(), [PROVIDER]);
 }
 
 #[test]
@@ -166,33 +166,33 @@ fn a_policy_of_the_scenario_stands_over_that_of_the_api() {
         "{api: payments, idempotency: {retention: 2h}, rate_limit: {limit: 5, per: 10s}}",
     );
     let scenario = right(&yaml);
-    let api = &scenario.providers[PROVIDER].api;
+    let api = &scenario.providers.first().1.api;
     let keys = api.idempotency.as_ref().expect("the API has keys");
     assert_eq!(keys.retention_us, 7_200_000_000);
     let limit = api.rate_limit.as_ref().expect("the scenario limits");
     assert_eq!((limit.rate.limit, limit.rate.per_us), (5, 10_000_000));
-    assert_eq!(scenario.providers[PROVIDER].api_source["idempotency"]["retention"], "2h");
+    assert_eq!(scenario.providers.first().1.api_source["idempotency"]["retention"], "2h");
     let scaled = right(&format!("scale: 1/60\n{yaml}"));
-    let api = &scaled.providers[PROVIDER].api;
+    let api = &scaled.providers.first().1.api;
     assert_eq!(api.idempotency.as_ref().map(|keys| keys.retention_us), Some(120_000_000));
     assert_eq!(api.rate_limit.as_ref().map(|limit| limit.rate.per_us), Some(166_667));
-    let api_source = scaled.providers[PROVIDER].api_source.clone();
-    let kept = BTreeMap::from([(scaled.providers[PROVIDER].api_name.clone(), api_source.clone())]);
+    let api_source = scaled.providers.first().1.api_source.clone();
+    let kept = BTreeMap::from([(scaled.providers.first().1.api_name.clone(), api_source.clone())]);
     let (again, _) = from_value(&scaled.source, Apis::Kept(&kept), &Overrides::default());
     let again = again.expect("what a trace keeps is right");
-    assert_eq!(again.providers[PROVIDER].api_source, api_source, "nothing is shortened twice");
+    assert_eq!(again.providers.first().1.api_source, api_source, "nothing is shortened twice");
 }
 
 #[test]
 fn a_scenario_of_a_trace_reads_the_apis_of_the_trace() {
     let original = right(&scenario("seed: 7", "", "{name: a, when: {chance: 50%}, inject: hang}"));
-    let provider = &original.providers[PROVIDER];
+    let provider = original.providers.first().1;
     let kept = BTreeMap::from([(provider.api_name.clone(), provider.api_source.clone())]);
     let overrides = Overrides::default();
     let (again, diagnostics) = from_value(&original.source, Apis::Kept(&kept), &overrides);
     let again = again.unwrap_or_else(|| panic!("{diagnostics:?}"));
     assert_eq!(again.seed.get(), 7);
-    assert_eq!(again.providers[PROVIDER].api_source, provider.api_source);
+    assert_eq!(again.providers.first().1.api_source, provider.api_source);
     let (none, _) = from_value(&original.source, Apis::Kept(&BTreeMap::new()), &overrides);
     assert!(none.is_none());
 }

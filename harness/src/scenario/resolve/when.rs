@@ -8,6 +8,7 @@ use brownout_provider::rule::{Selector, When};
 use brownout_provider::units::Chance;
 use http::{HeaderName, Method};
 
+use super::provider::Place;
 use super::workload::check_route;
 use super::{Overrides, PROVIDER};
 use crate::scenario::Workload;
@@ -15,11 +16,53 @@ use crate::scenario::raw::{RawDuring, RawSelection, RawSelector, RawWhen};
 
 /// What conditions are judged against; what is wrong is missing.
 pub(super) struct Context<'a> {
-    pub(super) api: Option<&'a Api>,
+    pub(super) places: &'a Places<'a>,
     pub(super) workload: Option<&'a Workload>,
-    /// True when the provider answers over TLS.
-    pub(super) tls: bool,
     pub(super) overrides: &'a Overrides,
+}
+
+/// The providers by name, each with its API, which is missing where something is wrong with it, and whether
+/// it answers over TLS.
+pub(super) struct Places<'a>(Vec<(&'a str, Option<&'a Api>, bool)>);
+
+impl<'a> Places<'a> {
+    pub(super) fn of(providers: &'a [Place]) -> Self {
+        let place = |one: &'a Place| {
+            let spec = one.spec.as_ref();
+            (&*one.name, spec.map(|spec| &*spec.api), spec.is_some_and(|spec| spec.tls))
+        };
+        Self(providers.iter().map(place).collect())
+    }
+
+    /// One provider of this API.
+    pub(super) fn of_api(api: &'a Api) -> Self {
+        Self(vec![(PROVIDER, Some(api), false)])
+    }
+
+    pub(super) fn are_several(&self) -> bool {
+        self.0.len() > 1
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.0.iter().map(|(name, ..)| *name)
+    }
+
+    /// The APIs of this provider, or of all; none where one of them is not known.
+    pub(super) fn apis(&self, provider: Option<&str>) -> Vec<&'a Api> {
+        let meant = self.0.iter().filter(|(name, ..)| provider.is_none_or(|one| one == *name));
+        meant.map(|(_, api, _)| *api).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// True when this provider, or one of all, answers over TLS.
+    pub(super) fn has_tls(&self, provider: Option<&str>) -> bool {
+        self.0.iter().any(|(name, _, tls)| *tls && provider.is_none_or(|one| one == *name))
+    }
+
+    /// The first provider that has this route, by name.
+    pub(super) fn with_route(&self, route: &str) -> Option<(&'a str, &'a Api)> {
+        let places = self.0.iter().filter_map(|(name, api, _)| Some((*name, (*api)?)));
+        places.into_iter().find(|(_, api)| api.route_named(route).is_some())
+    }
 }
 
 /// What a selector counts.
@@ -68,7 +111,10 @@ pub(super) fn resolve(raw: &RawWhen, context: &Context<'_>, at: &At<'_>) -> When
     }
     When {
         route: route(raw, context, at),
-        provider: raw.provider.as_deref().map(|name| provider(name, &at.key("provider"))),
+        provider: raw
+            .provider
+            .as_deref()
+            .map(|name| provider(name, context.places, &at.key("provider"))),
         tenant: None,
         method: raw.method.as_deref().map(|text| method(text, &at.key("method"))),
         headers: headers(raw, &at.key("header")),
@@ -84,10 +130,10 @@ pub(super) fn resolve(raw: &RawWhen, context: &Context<'_>, at: &At<'_>) -> When
 
 fn route(raw: &RawWhen, context: &Context<'_>, at: &At<'_>) -> Option<Arc<str>> {
     let route = raw.route.as_deref()?;
-    if let Some(api) = context.api
-        && check_route(route, api, &at.key("route"))
+    let apis = context.places.apis(raw.provider.as_deref());
+    if check_route(route, &apis, &at.key("route"))
         && let Some(method) = raw.method.as_deref()
-        && let Some(found) = api.route_named(route)
+        && let Some(found) = apis.iter().find_map(|api| api.route_named(route))
         && !method.eq_ignore_ascii_case(found.method.as_str())
     {
         let right = &found.method;
@@ -98,11 +144,16 @@ fn route(raw: &RawWhen, context: &Context<'_>, at: &At<'_>) -> Option<Arc<str>> 
 }
 
 /// A provider's name, as a condition.
-pub(super) fn provider(name: &str, at: &At<'_>) -> Arc<str> {
-    if name != PROVIDER {
+pub(super) fn provider(name: &str, places: &Places<'_>, at: &At<'_>) -> Arc<str> {
+    if !places.0.is_empty() && !places.names().any(|known| known == name) {
         let message = format!("there is no provider `{}` in this scenario", super::shown(name));
         at.error(message, |d| {
-            d.allowed(name, [PROVIDER]).cure("leave it out; there is only one provider")
+            let d = d.allowed(name, places.names());
+            if places.are_several() {
+                d
+            } else {
+                d.cure("leave it out; there is only one provider")
+            }
         });
     }
     Arc::from(name)

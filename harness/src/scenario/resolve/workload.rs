@@ -1,6 +1,6 @@
 //! What the client is asked to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use brownout_provider::template::Tree;
 use brownout_provider::units::{Period, Rate};
 use serde_json::{Map, Value};
 
+use super::when::{self, Places};
 use crate::operation::Step;
 use crate::scenario::raw::{RawArrival, RawExit0, RawMode, RawSubmits, RawWorkload};
 use crate::scenario::{Arrival, INPUT_NAMES, PLANTED, Planted, Submits, Workload};
@@ -26,15 +27,19 @@ const MAX_SUBMITS: u32 = 100;
 /// The workload; `None` where something is wrong that it cannot do without.
 pub(super) fn resolve(
     raw: Option<&RawWorkload>,
-    api: Option<&Api>,
+    places: &Places<'_>,
     at: &At<'_>,
 ) -> Option<Workload> {
     let raw = raw?;
     later(raw, at);
     let mode = mode(raw, at);
-    let steps = steps(raw, api, at);
-    let call = call(raw, api, at).or_else(|| Some(Arc::clone(&steps.first()?.call)));
-    let route = api.zip(call.as_deref()).and_then(|(api, call)| api.route_named(call));
+    let steps = steps(raw, places, at);
+    let call = call(raw, places, at).or_else(|| Some(Arc::clone(&steps.first()?.call)));
+    let of_step = steps.first().and_then(|step| step.provider.as_deref());
+    let route = call.as_deref().and_then(|call| {
+        let own = places.apis(of_step).into_iter().find_map(|api| api.route_named(call));
+        own.or_else(|| places.with_route(call)?.1.route_named(call))
+    });
     let input = input(raw.input.as_ref(), route.map(AsRef::as_ref), &at.key("input"));
     let http = raw
         .http
@@ -54,6 +59,7 @@ pub(super) fn resolve(
         operations: raw.operations.unwrap_or(OPERATIONS),
         exec_operations: raw.exec.and_then(|exec| exec.operations),
         concurrency: raw.concurrency.unwrap_or(1),
+        clients: clients(raw, at),
         arrival: arrival(raw.arrival.as_ref(), &at.key("arrival")),
         input: Arc::new(input?),
         submits: submits(raw.submits.as_ref(), &at.key("submits")),
@@ -72,7 +78,6 @@ fn later(raw: &RawWorkload, at: &At<'_>) {
     let delivers = raw.deliver.as_ref().is_some_and(|deliver| deliver.0 != "call");
     for (key, is_used, cure) in [
         ("tenants", raw.tenants.is_some(), "leave it out; all operations are of one tenant"),
-        ("clients", raw.clients.is_some(), "leave it out; one client is driven"),
         ("deliver", delivers, "write `deliver: call`, or leave it out"),
     ] {
         if is_used {
@@ -108,8 +113,25 @@ fn mode(raw: &RawWorkload, at: &At<'_>) -> Option<Mode> {
     Some(mode)
 }
 
+/// How many copies of the client there are.
+fn clients(raw: &RawWorkload, at: &At<'_>) -> u32 {
+    let clients = raw.clients.unwrap_or(1).max(1);
+    let at_once = raw.concurrency.unwrap_or(1);
+    let is_service = raw.http.is_some() || raw.mode == Some(RawMode::Http);
+    if clients > 1 && (is_service || raw.mode == Some(RawMode::Suite)) {
+        let message = "in this mode no operations are handed to copies of a client";
+        at.key("clients")
+            .error(message, |d| d.key().cure("leave `clients` out, or use `mode: stdio`"));
+    } else if u64::from(clients) > at_once {
+        let message =
+            format!("of {clients} copies of the client only {at_once} can work at a time");
+        at.key("clients").note(message, |d| d.key().cure(format!("set `concurrency: {clients}`")));
+    }
+    clients
+}
+
 /// The route that is called.
-fn call(raw: &RawWorkload, api: Option<&Api>, at: &At<'_>) -> Option<Arc<str>> {
+fn call(raw: &RawWorkload, places: &Places<'_>, at: &At<'_>) -> Option<Arc<str>> {
     let others: Vec<&str> = [("steps", raw.steps.is_some()), ("http", raw.http.is_some())]
         .into_iter()
         .filter_map(|(key, is_used)| is_used.then_some(key))
@@ -122,9 +144,7 @@ fn call(raw: &RawWorkload, api: Option<&Api>, at: &At<'_>) -> Option<Arc<str>> {
     }
     let Some(call) = &raw.call else {
         if let Some(calls) = raw.http.as_ref().and_then(|http| http.calls.as_deref()) {
-            if let Some(api) = api {
-                check_route(calls, api, &at.key("http").key("calls"));
-            }
+            check_route(calls, &places.apis(None), &at.key("http").key("calls"));
             return Some(Arc::from(calls));
         }
         let is_service = raw.mode == Some(RawMode::Http) || at.key("http").is_wrong();
@@ -147,14 +167,12 @@ fn call(raw: &RawWorkload, api: Option<&Api>, at: &At<'_>) -> Option<Arc<str>> {
             )
         });
     }
-    if let Some(api) = api {
-        check_route(call, api, &at.key("call"));
-    }
+    check_route(call, &places.apis(None), &at.key("call"));
     Some(Arc::from(call.as_str()))
 }
 
 /// The steps of each operation.
-fn steps(raw: &RawWorkload, api: Option<&Api>, at: &At<'_>) -> Vec<Step> {
+fn steps(raw: &RawWorkload, places: &Places<'_>, at: &At<'_>) -> Vec<Step> {
     let Some(raw_steps) = &raw.steps else { return Vec::new() };
     let at = at.key("steps");
     if raw.mode == Some(RawMode::Suite) {
@@ -170,9 +188,9 @@ fn steps(raw: &RawWorkload, api: Option<&Api>, at: &At<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     for (index, step) in raw_steps.iter().enumerate() {
         let at = at.index(index);
-        if let Some(api) = api {
-            check_route(&step.call, api, &at.key("call"));
-        }
+        let named = step.provider.as_deref();
+        let named = named.map(|name| when::provider(name, places, &at.key("provider")));
+        check_route(&step.call, &places.apis(named.as_deref()), &at.key("call"));
         let mut uses = BTreeMap::new();
         for (name, place) in step.uses.iter().flatten() {
             let at = at.key("uses").key(name);
@@ -190,17 +208,34 @@ fn steps(raw: &RawWorkload, api: Option<&Api>, at: &At<'_>) -> Vec<Step> {
                 }),
             }
         }
-        steps.push(Step { call: Arc::from(step.call.as_str()), uses });
+        let found = || places.with_route(&step.call).map(|(name, _)| Arc::from(name));
+        let provider = named.or_else(found).filter(|_| places.are_several());
+        steps.push(Step { call: Arc::from(step.call.as_str()), provider, uses });
     }
     steps
 }
 
-/// Reports a route that the API does not have; true when it has it.
-pub(super) fn check_route(route: &str, api: &Api, at: &At<'_>) -> bool {
-    let is_known = api.route_named(route).is_some();
-    if !is_known {
-        let message = format!("the API `{}` has no route `{}`", api.name, super::shown(route));
-        at.error(message, |d| d.allowed(route, api.routes.iter().map(|route| &*route.name)));
+/// Reports a route that none of the APIs has; true when one has it. Without any API nothing is known.
+pub(super) fn check_route(route: &str, apis: &[&Api], at: &At<'_>) -> bool {
+    let is_known = apis.iter().any(|api| api.route_named(route).is_some());
+    if !is_known && !apis.is_empty() {
+        let mut names: Vec<&str> = apis.iter().map(|api| &*api.name).collect();
+        names.dedup();
+        let route = super::shown(route);
+        let message = match names[..] {
+            [name] => format!("the API `{name}` has no route `{route}`"),
+            _ => format!("no provider has a route `{route}`"),
+        };
+        let routes: BTreeSet<&str> =
+            apis.iter().flat_map(|api| &api.routes).map(|route| &*route.name).collect();
+        let one = apis.len() == 1;
+        at.error(message, |d| {
+            if one {
+                d.allowed(&route, apis.iter().flat_map(|api| &api.routes).map(|route| &*route.name))
+            } else {
+                d.allowed(&route, routes)
+            }
+        });
     }
     is_known
 }

@@ -1,0 +1,162 @@
+//! Where a client is sent: the address and the key of each provider, and the tokens in them.
+//!
+//! **Invariant:** the first provider's address is also the one of a client that knows only one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::scenario::providers::in_variable;
+
+/// Where a client reaches one provider.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// The provider's name.
+    pub provider: Arc<str>,
+    /// The mock's base URL, without a token and without a slash at its end.
+    pub url: String,
+    /// The API key.
+    pub key: String,
+    /// True when the API allows an operation's token behind the key.
+    pub token_in_key: bool,
+}
+
+impl Address {
+    /// The token of a submit, with its tilde: `~op-0003.1`.
+    #[must_use]
+    pub fn token(operation: &str, submit: u32) -> String {
+        format!("~{operation}.{submit}")
+    }
+
+    /// Base URL and key with a token in them, in the key where the API allows it.
+    #[must_use]
+    pub fn with(&self, token: &str) -> Reach {
+        let key = if self.token_in_key { format!("{}{token}", self.key) } else { self.key.clone() };
+        Reach { url: format!("{}/{token}", self.url), key }
+    }
+
+    /// Base URL and key as they are.
+    #[must_use]
+    pub fn bare(&self) -> Reach {
+        Reach { url: self.url.clone(), key: self.key.clone() }
+    }
+}
+
+/// A base URL and a key, as a client is handed them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The base URL.
+    pub url: String,
+    /// The API key.
+    pub key: String,
+}
+
+/// Where a client reaches each provider, in the order of the scenario.
+#[derive(Clone, Debug)]
+pub struct Addresses(Vec<Address>);
+
+impl Addresses {
+    /// These; there must be at least one.
+    #[must_use]
+    pub fn new(addresses: Vec<Address>) -> Option<Self> {
+        (!addresses.is_empty()).then_some(Self(addresses))
+    }
+
+    /// That of the first provider.
+    ///
+    /// # Panics
+    ///
+    /// Never: there is at least one.
+    #[must_use]
+    pub fn first(&self) -> &Address {
+        self.0.first().expect("there is at least one address")
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Address> {
+        self.0.iter()
+    }
+
+    /// How each provider is reached, by its name; with a token, where there is one.
+    #[must_use]
+    pub fn reached(&self, token: Option<&str>) -> Vec<(Arc<str>, Reach)> {
+        let reach = |one: &Address| token.map_or_else(|| one.bare(), |token| one.with(token));
+        self.0.iter().map(|one| (Arc::clone(&one.provider), reach(one))).collect()
+    }
+}
+
+impl From<Address> for Addresses {
+    fn from(address: Address) -> Self {
+        Self(vec![address])
+    }
+}
+
+/// Base URLs and keys by provider, where there are several; empty where the one that everybody knows is all.
+#[must_use]
+pub fn by_name(
+    reached: &[(Arc<str>, Reach)],
+) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    if reached.len() < 2 {
+        return Default::default();
+    }
+    let urls = reached.iter().map(|(name, reach)| (name.to_string(), reach.url.clone()));
+    let keys = reached.iter().map(|(name, reach)| (name.to_string(), reach.key.clone()));
+    (urls.collect(), keys.collect())
+}
+
+/// The variables that say how each provider is reached: `BROWNOUT_URL` and `BROWNOUT_API_KEY` of the first and,
+/// where there are several, `BROWNOUT_URL_BACKUP` and `BROWNOUT_API_KEY_BACKUP` of each.
+#[must_use]
+pub fn variables(reached: &[(Arc<str>, Reach)]) -> Vec<(String, String)> {
+    let mut variables = Vec::new();
+    let mut add = |suffix: &str, reach: &Reach| {
+        variables.push((format!("BROWNOUT_URL{suffix}"), reach.url.clone()));
+        variables.push((format!("BROWNOUT_API_KEY{suffix}"), reach.key.clone()));
+    };
+    if let Some((_, first)) = reached.first() {
+        add("", first);
+    }
+    for (name, reach) in reached.iter().filter(|_| reached.len() > 1) {
+        add(&format!("_{}", in_variable(name)), reach);
+    }
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(provider: &str) -> Address {
+        Address {
+            provider: provider.into(),
+            url: format!("http://{provider}"),
+            key: format!("key of {provider}"),
+            token_in_key: provider == "primary",
+        }
+    }
+
+    #[test]
+    fn a_client_learns_where_each_provider_is_and_one_that_knows_one_where_the_first_is() {
+        let both = Addresses::new(vec![address("primary"), address("back-up")]).expect("two");
+        let names = |token| -> Vec<String> {
+            let variables = variables(&both.reached(token));
+            variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+        };
+        assert_eq!(
+            names(Some("~op-0001.1")),
+            [
+                "BROWNOUT_URL=http://primary/~op-0001.1",
+                "BROWNOUT_API_KEY=key of primary~op-0001.1",
+                "BROWNOUT_URL_PRIMARY=http://primary/~op-0001.1",
+                "BROWNOUT_API_KEY_PRIMARY=key of primary~op-0001.1",
+                "BROWNOUT_URL_BACK_UP=http://back-up/~op-0001.1",
+                "BROWNOUT_API_KEY_BACK_UP=key of back-up",
+            ]
+        );
+        let (urls, keys) = by_name(&both.reached(None));
+        assert_eq!(urls["back-up"], "http://back-up");
+        assert_eq!(keys["primary"], "key of primary");
+        let one = Addresses::from(address("provider"));
+        assert_eq!(variables(&one.reached(None)).len(), 2);
+        assert!(by_name(&one.reached(None)).0.is_empty());
+    }
+}

@@ -1,0 +1,109 @@
+//! Copies of a client that share the operations of a run: whose turn each is, and what befalls whom.
+//!
+//! It knows neither processes nor pipes.
+//! **Invariant:** which copy serves an operation follows from its number alone, in every run and mode.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, futures::Notified};
+
+use super::schedule::{Due, Schedule, Slot};
+use super::strikes::{Router, Strikes};
+
+/// Which copy of a client, of so many, serves an operation: its number, from 1.
+#[must_use]
+pub fn copy_for(slot: Slot, clients: u32) -> u32 {
+    let place = slot.index.saturating_sub(1) % u64::from(clients.max(1));
+    u32::try_from(place).map_or(u32::MAX, |place| place + 1)
+}
+
+/// The work that copies of a client share.
+#[derive(Debug)]
+pub struct Fleet {
+    clients: u32,
+    schedule: RefCell<Schedule>,
+    /// The submits by what the clients call them.
+    slots: RefCell<BTreeMap<(Arc<str>, u32), Slot>>,
+    changed: Notify,
+}
+
+impl Fleet {
+    /// The work of so many copies, at least one.
+    #[must_use]
+    pub fn new(schedule: Schedule, clients: u32) -> Self {
+        Self {
+            clients: clients.max(1),
+            schedule: RefCell::new(schedule),
+            slots: RefCell::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// How many copies there are.
+    #[must_use]
+    pub fn clients(&self) -> u32 {
+        self.clients
+    }
+
+    /// What this copy does next. What another one is to begin with holds up all that comes after it.
+    #[must_use]
+    pub fn due(&self, client: u32, now_us: u64) -> Due {
+        match self.schedule.borrow().due(now_us) {
+            Due::Now(slot) if copy_for(slot, self.clients) != client => Due::Blocked,
+            due @ (Due::Now(_) | Due::At(_) | Due::Blocked | Due::Done) => due,
+        }
+    }
+
+    /// True when all was submitted and has ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.schedule.borrow().is_over()
+    }
+
+    /// A copy was handed this at `now_us`, under this name.
+    pub fn submitted(&self, slot: Slot, operation: &Arc<str>, now_us: u64) {
+        self.change().submitted(slot, now_us);
+        self.slots.borrow_mut().insert((Arc::clone(operation), slot.submit), slot);
+    }
+
+    /// A submit has its claim, or is past its deadline. Called once for each.
+    pub fn finished(&self, slot: Slot) {
+        self.change().finished(slot);
+    }
+
+    /// The submit that a client calls so, where it was handed to a copy of it.
+    #[must_use]
+    pub fn slot(&self, operation: &Arc<str>, submit: u32) -> Option<Slot> {
+        self.slots.borrow().get(&(Arc::clone(operation), submit)).copied()
+    }
+
+    /// Waits until another copy has begun or ended something.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    fn change(&self) -> RefMut<'_, Schedule> {
+        self.changed.notify_waiters();
+        self.schedule.borrow_mut()
+    }
+
+    /// What befalls each copy, and a task that hands it over as long as it is polled.
+    pub fn strikes(&self, strikes: Strikes) -> (Vec<Strikes>, impl Future<Output = ()> + '_) {
+        let (routers, own): (Vec<Router>, Vec<Strikes>) =
+            (0..self.clients).map(|_| Router::beside(&strikes)).unzip();
+        let hand_over = async move {
+            let mut strikes = strikes;
+            loop {
+                let strike = strikes.next().await;
+                let slot = self.slot(&strike.operation, strike.submit);
+                let place = slot.map_or(0, |slot| copy_for(slot, self.clients) - 1);
+                if let Some(router) = usize::try_from(place).ok().and_then(|at| routers.get(at)) {
+                    router.strike(strike);
+                }
+            }
+        };
+        (own, hand_over)
+    }
+}

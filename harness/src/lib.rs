@@ -60,6 +60,7 @@
 //! | `wiremock` | `embed::Faults::responder`, for existing wiremock tests |
 //! | `proptest` | the module `strategy`: scenarios by chance |
 //! | `tls` | `provider: {tls: true}`, with certificates made at start-up |
+//! | `http2` | `provider: {http2: true}`, beside HTTP/1.1 |
 //! | `serve` | the module `serve`: one provider for a test suite in any language, with its control API |
 //! | `cli` (default) | the command line; a test does without: `default-features = false` |
 //!

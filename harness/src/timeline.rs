@@ -5,6 +5,7 @@
 //! **Invariant:** every entry names the event it tells of, so that evidence finds its line.
 
 use brownout_provider::event::{Claim, ClaimBy, KeyState, Side};
+use brownout_provider::http2::ErrorCode;
 use brownout_provider::units::in_words;
 
 use crate::amount::amount;
@@ -194,6 +195,11 @@ fn ended_in_words(how: &str) -> String {
     match how {
         "rst" => "reset the connection".to_owned(),
         "fin" => "closed the connection".to_owned(),
+        "goaway" => "took its leave of the connection and had not begun this request".to_owned(),
+        "end_stream" => "ended the stream before all of it was there".to_owned(),
+        code if ErrorCode::ALL.iter().any(|one| one.name() == code) => {
+            format!("reset the stream ({code})")
+        }
         other => format!("ended the connection ({other})"),
     }
 }

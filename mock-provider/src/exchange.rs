@@ -9,6 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use crate::http2::{ErrorCode, GoAway};
+
 /// Names one request (or one repeat of a request by a gateway) within a provider, from 1.
 pub type ExchangeId = u64;
 
@@ -39,6 +41,8 @@ pub enum Next {
     Silence,
     /// Write nothing, end the connection this way, then call `finish`.
     Drop(End),
+    /// Take leave of the connection, write nothing for this exchange, then call `finish`.
+    GoAway(Box<GoAway>),
     /// Nobody waits for an answer and nothing is left to do.
     Done,
 }
@@ -62,6 +66,8 @@ pub struct Answer {
     /// Set for a stream: the body has no length in the head and goes out piece by piece, each a chunk of
     /// its own.
     pub pieces: Option<Pieces>,
+    /// Set where the provider takes its leave of the connection before this answer, over HTTP/2.
+    pub goaway: Option<Box<GoAway>>,
 }
 
 /// The bytes of a head in the place of those that HTTP would write.
@@ -122,6 +128,13 @@ pub enum End {
     Stall,
     /// The provider's side is closed (FIN); what the client writes is taken until it closes its own.
     Half,
+    /// The stream is reset (RST_STREAM), over HTTP/2; the connection lives on.
+    Stream(ErrorCode),
+    /// The stream ends in order (END_STREAM) although its head announced more, over HTTP/2; the connection
+    /// lives on.
+    EndStream,
+    /// The provider has taken its leave of the connection (GOAWAY), over HTTP/2, and does not answer.
+    GoAway,
 }
 
 /// What befalls the client itself.

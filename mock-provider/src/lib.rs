@@ -4,7 +4,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `hex` `event` `document` `hint` `template` `sse` |
+//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `hex` `http2` `event` `document` `hint` `template` `sse` |
 //! | data | `api` `fault` `framing` `malformed` `rate_limit` `stream` `rule` |
 //! | decisions | `plan` `ledger` `idempotency` `recognition` |
 //! | state machine | `provider` |
@@ -19,6 +19,7 @@ pub mod fault;
 pub mod framing;
 mod hex;
 pub mod hint;
+pub mod http2;
 pub mod idempotency;
 pub mod ledger;
 pub mod malformed;

@@ -13,6 +13,8 @@ pub struct Request {
     pub connection: u64,
     /// True when an earlier request was answered on the same connection.
     pub reused: bool,
+    /// True when it came over HTTP/2.
+    pub http2: bool,
     /// The client's address, where it came over a network.
     pub peer: Option<IpAddr>,
     /// The method as sent.

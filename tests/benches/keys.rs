@@ -132,6 +132,7 @@ fn ask_plainly(order: u64) -> Request {
         connection: 1,
         peer: None,
         reused: false,
+        http2: false,
         method: http::Method::POST,
         target: "/v1/charges".to_owned(),
         headers,

@@ -290,6 +290,7 @@ async fn bare_provider(transport: Transport, harness: &Harness) -> Server {
         wall: Clock::paused().wall(),
         operation_id: None,
         limits: true,
+        http2: false,
     };
     let server =
         Server::over(transport, Provider::new(setup), Clock::paused(), Arc::new(Nowhere)).await;

@@ -302,6 +302,7 @@ fn request(order: u64) -> Request {
     Request {
         connection: 1,
         reused: false,
+        http2: false,
         peer: None,
         method: http::Method::POST,
         target: "/v1/charges".to_owned(),
@@ -367,6 +368,7 @@ impl Handler for Always {
         std::hint::black_box(&value);
         self.last += 1;
         let answer = Answer {
+            goaway: None,
             framing: None,
             interim: Bytes::new(),
             status: self.answer.status.as_u16(),

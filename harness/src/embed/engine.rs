@@ -45,6 +45,7 @@ impl Engine {
         let request = Request {
             connection: 0,
             reused: false,
+            http2: false,
             peer: None,
             method: method.clone(),
             target: target.to_owned(),
@@ -84,7 +85,8 @@ impl Engine {
             let clock = Clock::real();
             let Plan { name, api, rules, seed, operation_id } = self.plan.clone();
             let wall = clock.wall();
-            let setup = Setup { name, api, rules, seed, wall, operation_id, limits: false };
+            let setup =
+                Setup { name, api, rules, seed, wall, operation_id, limits: false, http2: false };
             (clock, Mutex::new(Interposer::new(setup)))
         })
     }

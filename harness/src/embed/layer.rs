@@ -163,7 +163,7 @@ async fn write<O>(struck: Struck, own: Option<OwnAnswer>, clock: Clock) -> Respo
     let ends = struck.faults().ends();
     let answer = match struck.answer(own) {
         Next::Answer(answer) => *answer,
-        Next::Drop(_) | Next::Done | Next::Wait { .. } => {
+        Next::Drop(_) | Next::GoAway(_) | Next::Done | Next::Wait { .. } => {
             // hyper sends the head together with the first of the body, and this one never comes.
             return Response::new(FaultBody::failed(Box::new(OnPurpose)));
         }
@@ -286,14 +286,12 @@ impl Paced {
             None => Poll::Ready(None),
             Some((_, End::Stall)) => Poll::Pending,
             // What stands in hyper's buffer would be lost together with the connection.
-            Some((_, End::Fin | End::Rst | End::Half)) if self.turns < TURNS => {
+            Some(_) if self.turns < TURNS => {
                 self.turns += 1;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Some((_, End::Fin | End::Rst | End::Half)) => {
-                Poll::Ready(Some(Err(Box::new(OnPurpose))))
-            }
+            Some(_) => Poll::Ready(Some(Err(Box::new(OnPurpose)))),
         }
     }
 }

@@ -90,6 +90,10 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         Action::Door(_) => {
             Some("who listens is the server's own business; stop it in the test to see the same")
         }
+        Action::End {
+            ending: Ending::GoAway(_) | Ending::Cut { then: End::Stream(_), .. },
+            ..
+        } => Some("the frames of HTTP/2 are written by the server; use `hang` or `status`"),
         Action::End { ending: Ending::CloseIdle, .. } => Some(
             "which connection a request comes over is not known there; use `close: {at: accept}`",
         ),

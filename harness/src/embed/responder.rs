@@ -96,9 +96,11 @@ impl<R: Respond> Respond for FaultResponder<R> {
                         Some(_) | None => delayed(whole(*answer), wait),
                     },
                     // What ends a connection was refused, so that silence is all that is left.
-                    Next::Silence | Next::Drop(_) | Next::Wait { .. } | Next::Done => {
-                        ResponseTemplate::new(500).set_delay(NEVER)
-                    }
+                    Next::Silence
+                    | Next::Drop(_)
+                    | Next::GoAway(_)
+                    | Next::Wait { .. }
+                    | Next::Done => ResponseTemplate::new(500).set_delay(NEVER),
                 }
             }
         };

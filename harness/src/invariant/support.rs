@@ -245,11 +245,11 @@ impl Means {
             }
             Ending::Accepted => self.unusable = true,
             Ending::Hang => self.hang = true,
-            Ending::Cut { after_bytes, then } => {
+            Ending::Cut { after_bytes, then, .. } => {
                 self.unusable |= after_bytes.is_some();
                 self.hang |= *then == End::Stall;
             }
-            Ending::CloseIdle => {}
+            Ending::CloseIdle | Ending::GoAway(_) => {}
             Ending::Misframed { then, .. } => {
                 self.unusable = true;
                 self.hang |= *then == Some(End::Stall);

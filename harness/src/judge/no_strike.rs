@@ -49,6 +49,7 @@ pub(super) fn sentence(trace: &Trace, scenario: &Scenario) -> String {
 fn condition(rule: &Rule) -> Option<&'static str> {
     let conditional = rule.faults.iter().find(|fault| {
         fault.streams_only()
+            || fault.http2_only()
             || matches!(
                 fault.looked_at(Seed::default()),
                 Action::Key(_)

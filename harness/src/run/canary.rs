@@ -168,6 +168,7 @@ fn model(scenario: &Scenario) -> BTreeSet<Arrival> {
         wall: WallClock::Beside(SystemTime::UNIX_EPOCH),
         operation_id: None,
         limits: true,
+        http2: false,
     });
     let workload = &scenario.workload;
     let call = workload.call.as_ref().expect("the canary's scenario calls a route");
@@ -204,7 +205,9 @@ fn play(provider: &mut Provider, operation: &Operation) {
             Next::Answer(answer) if answer.status < 300 => (None, true, None),
             Next::Answer(answer) => (Some(retry_after(&answer.headers)), true, None),
             Next::Drop(how) => (Some(PAUSE), false, Some(how)),
-            Next::Silence | Next::Done | Next::Wait { .. } => (Some(PAUSE), false, Some(End::Fin)),
+            Next::Silence | Next::GoAway(_) | Next::Done | Next::Wait { .. } => {
+                (Some(PAUSE), false, Some(End::Fin))
+            }
         };
         provider.finish(
             id,
@@ -232,6 +235,7 @@ fn request(operation: &Operation, now_us: u64) -> Request {
     Request {
         connection: 1,
         reused: false,
+        http2: false,
         peer: None,
         method: Method::POST,
         target: format!("{}/v1/charges", operation.url),

@@ -18,6 +18,8 @@ use brownout_provider::recognition::Submitted;
 use brownout_provider::seed::Seed;
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::server::Server;
+#[cfg(feature = "tls")]
+use brownout_provider::shell::tls::Offers;
 use brownout_provider::shell::transport::Transport;
 use brownout_provider::units::micros;
 use tokio::task::{JoinHandle, LocalSet};
@@ -267,13 +269,15 @@ impl Order<'_> {
                 wall: clock.wall(),
                 operation_id: self.scenario.workload.operation_id.clone(),
                 limits: self.kind == RunKind::Main,
+                http2: spec.http2,
             };
             let port = spec.port.or_else(|| fixed.take());
             let (provider, sink) = (Provider::beside(setup, &common), Arc::clone(&sink));
             servers.push(match self.options.transport() {
                 #[cfg(feature = "tls")]
                 transport if spec.tls => {
-                    let made = brownout_provider::shell::tls::Authority::new();
+                    let offers = if spec.http2 { Offers::Http2 } else { Offers::Http1 };
+                    let made = brownout_provider::shell::tls::Authority::new(offers);
                     let authority = Arc::new(made.map_err(RunError::Certificates)?);
                     let place = (transport, port);
                     Server::over_tls(place, provider, clock, sink, authority).await?

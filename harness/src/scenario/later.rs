@@ -4,8 +4,6 @@
 
 /// Faults of the catalogue, by name.
 const FAULTS: &[(&str, &str)] = &[
-    ("goaway", "use `close`"),
-    ("rst_stream", "use `reset`"),
     ("partial_batch", "use `status: {code: 207}`"),
     ("cut", "use `stream: {kind: cut}`, or `truncate` where the answer is no stream"),
     ("stall", "use `stream: stall`, or `truncate: {then: stall}` where the answer is no stream"),

@@ -111,6 +111,8 @@ pub struct ProviderSpec {
     pub port: Option<u16>,
     /// True when it answers over TLS.
     pub tls: bool,
+    /// True when it speaks HTTP/2 beside HTTP/1.1.
+    pub http2: bool,
 }
 
 /// What the client is asked to do.

@@ -195,6 +195,7 @@ fn strikes(
     let decision = plan.decide(&Situation {
         // A fault that needs a connection used before is shown.
         reused: true,
+        http2: true,
         at,
         operation_number: Some(number),
         numbered: Numbered::BySubmit,

@@ -20,6 +20,8 @@
 //! open it reads in favour of the client.
 
 use brownout_provider::event::{Claim, ClaimBy, Class, ClockKind, KeyState, Side};
+use brownout_provider::exchange::End;
+use brownout_provider::http2::ErrorCode;
 use serde_json::Value;
 
 use super::{
@@ -506,9 +508,13 @@ pub(super) fn mark_told_effects(trace: &mut Trace) {
 fn repeats_lost_request(trace: &Trace, id: RequestId) -> bool {
     let Some(before) = trace.previous(id) else { return false };
     let (previous, this) = (trace.request(before), trace.request(id));
-    previous.reused
+    let Some(ended) = previous.ended.filter(|ended| ended.by == Side::Provider) else {
+        return false;
+    };
+    // Over HTTP/2 the provider says itself that a request was not begun.
+    let is_refused = [ErrorCode::RefusedStream.name(), End::GoAway.name()];
+    (previous.reused || is_refused.contains(&trace.text(ended.how)))
         && previous.response.is_none()
-        && previous.ended.is_some_and(|ended| ended.by == Side::Provider)
         && (this.same_bytes || previous.body_unread)
         && previous.key == this.key
 }

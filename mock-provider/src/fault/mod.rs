@@ -19,6 +19,7 @@ mod early_response;
 mod expired_certificate;
 mod forget_key;
 mod garbage;
+mod goaway;
 mod greeting;
 mod half_close;
 mod handshake_reset;
@@ -49,6 +50,7 @@ mod replay_error;
 mod replay_other;
 mod replay_status;
 mod reset;
+mod rst_stream;
 mod should_retry;
 mod slow_commit;
 mod slow_read;
@@ -79,6 +81,7 @@ use crate::document::At;
 use crate::exchange::{ClientFault, End};
 use crate::framing::Misframed;
 pub use crate::hint::{HintSpec, LimitHeaders};
+use crate::http2::GoAway;
 use crate::seed::{Draw, RuleKey, Seed};
 use crate::stream::Broken;
 pub use key_fault::KeyFault;
@@ -243,9 +246,13 @@ pub enum Ending {
     Cut {
         /// Bytes of the body that go out; `None` for nothing at all, not even the head.
         after_bytes: Option<u64>,
-        /// How the connection ends.
+        /// How the connection ends; over HTTP/2, the stream.
         then: End,
+        /// Over HTTP/2 the whole connection ends, with all of its streams.
+        connection: bool,
     },
+    /// The provider takes its leave of the connection; strikes only over HTTP/2.
+    GoAway(GoAway),
     /// As a [`Ending::Cut`] with no byte, if the connection has carried a request before this one; else the
     /// fault does not strike.
     CloseIdle,
@@ -341,6 +348,11 @@ pub trait Fault: fmt::Debug + Send + Sync {
         false
     }
 
+    /// True when it strikes only requests that come over HTTP/2.
+    fn http2_only(&self) -> bool {
+        false
+    }
+
     /// Reports what cannot work on this route of this API (`wrong_amount` where nothing is echoed), or on
     /// any of its routes without one; `at` is where the parameters stand, as for `parse`.
     fn check(&self, api: &Api, route: Option<&str>, at: &At<'_>) {
@@ -349,6 +361,31 @@ pub trait Fault: fmt::Debug + Send + Sync {
 }
 
 impl dyn Fault + '_ {
+    /// Why there is no such thing over HTTP/2, with what to use instead; `None` where there is.
+    #[must_use]
+    pub fn not_over_http2(&self) -> Option<&'static str> {
+        let Action::End { ending, .. } = self.looked_at(Seed::default()) else { return None };
+        match ending {
+            Ending::Misframed { .. } => Some(
+                "HTTP/2 frames every answer by itself; use `truncate`, `close` or `rst_stream`",
+            ),
+            Ending::Interim(_) => {
+                Some("interim answers go out over HTTP/1.1 alone; use a status from 200 on")
+            }
+            Ending::CloseIdle => Some("a server takes its leave there by a word; use `goaway`"),
+            Ending::Cut { then: End::Half, .. } => {
+                Some("a stream ends in both directions there; use `close` or `rst_stream`")
+            }
+            Ending::Answer(_)
+            | Ending::InFlight { .. }
+            | Ending::Malformed(_)
+            | Ending::Stream(_)
+            | Ending::Hang
+            | Ending::Cut { .. }
+            | Ending::GoAway(_) => None,
+        }
+    }
+
     /// What it does, looked at without a request, under one of many draws: which action it asks for depends on
     /// no draw, only its numbers do.
     ///

@@ -114,6 +114,7 @@ struct WireEnd {
     at: WireAt,
     after_bytes: u64,
     then: End,
+    connection: bool,
 }
 
 /// The parameters of `reset`, `close` and `half_close`.
@@ -125,6 +126,8 @@ pub(super) struct WireEndParameters {
     /// With `at: mid_body`, how many bytes of the body go out first; 1 unless said. The last byte of the
     /// body never goes out.
     after_bytes: Option<u64>,
+    /// Over HTTP/2: true for the whole connection, with all that goes on over it; else the stream alone.
+    connection: Option<bool>,
 }
 
 /// The documentation of [`WireEndParameters`].
@@ -134,6 +137,11 @@ pub(super) const WIRE_END_PARAMETERS: &[(&str, &str)] = &[
         "after_bytes",
         "with `at: mid_body`: bytes of the body that go out first, from 0; default 1; the last byte is \
          kept back however large the number",
+    ),
+    (
+        "connection",
+        "over HTTP/2: `true` for the whole connection, with every request that is under way over it; \
+         default: the stream of this request alone",
     ),
 ];
 
@@ -153,7 +161,8 @@ pub(super) fn wire_end(
             });
     }
     let after_bytes = parameters.after_bytes.unwrap_or(1);
-    Some(Arc::new(WireEnd { kind, at, after_bytes, then }))
+    let connection = parameters.connection == Some(true);
+    Some(Arc::new(WireEnd { kind, at, after_bytes, then, connection }))
 }
 
 impl Fault for WireEnd {
@@ -163,7 +172,8 @@ impl Fault for WireEnd {
 
     fn strike(&self, _: &mut Draw) -> Action {
         let after_bytes = (self.at == WireAt::MidBody).then_some(self.after_bytes);
-        let ending = Ending::Cut { after_bytes, then: self.then };
+        let (then, connection) = (self.then, self.connection);
+        let ending = Ending::Cut { after_bytes, then, connection };
         Action::End { at: self.at.point(), ending }
     }
 
@@ -172,12 +182,18 @@ impl Fault for WireEnd {
     }
 
     fn detail(&self) -> String {
-        match self.at {
+        let connection = self.connection.then(|| "the whole connection".to_owned());
+        let place = match self.at {
             WireAt::MidBody => format!("mid_body after {}", bytes(self.after_bytes)),
             WireAt::Accept | WireAt::BeforeCommit | WireAt::AfterCommit => {
                 self.at.point().name().to_owned()
             }
-        }
+        };
+        listed([Some(place), connection])
+    }
+
+    fn http2_only(&self) -> bool {
+        self.connection
     }
 }
 
@@ -278,7 +294,7 @@ mod tests {
                 assert!(
                     matches!(
                         action,
-                        Action::End { at, ending: Ending::Cut { after_bytes, then } }
+                        Action::End { at, ending: Ending::Cut { after_bytes, then, .. } }
                             if at == point && after_bytes == bytes && then == end
                     ),
                     "{kind:?}: {action:?}"

@@ -3,13 +3,13 @@
 use super::FaultKind;
 use super::{
     accept_then_drop, bad_chunk, ban, clean_cut, close, close_idle, conflict, delayed_duplicate,
-    drip, duplicate_request, early_response, expired_certificate, forget_key, garbage, half_close,
-    handshake_reset, hang, ignore_key, key_required_late, kill_client, late_key, latency,
-    lying_limit, malformed, mismatch_accepted, mismatch_rejected, noisy_neighbour, pause_client,
-    permanent_error, rate_limited, refuse, reorder, replay_altered, replay_error, replay_other,
-    replay_status, reset, should_retry, slow_commit, slow_read, slow_tokens, stale_read, status,
-    stream, throttle_bandwidth, tighten, truncate, truncated_key, untrusted, wrong_content_length,
-    wrong_host,
+    drip, duplicate_request, early_response, expired_certificate, forget_key, garbage, goaway,
+    half_close, handshake_reset, hang, ignore_key, key_required_late, kill_client, late_key,
+    latency, lying_limit, malformed, mismatch_accepted, mismatch_rejected, noisy_neighbour,
+    pause_client, permanent_error, rate_limited, refuse, reorder, replay_altered, replay_error,
+    replay_other, replay_status, reset, rst_stream, should_retry, slow_commit, slow_read,
+    slow_tokens, stale_read, status, stream, throttle_bandwidth, tighten, truncate, truncated_key,
+    untrusted, wrong_content_length, wrong_host,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
@@ -35,6 +35,8 @@ pub static FAULTS: &[&FaultKind] = &[
     &early_response::EARLY_RESPONSE,
     &close_idle::CLOSE_IDLE,
     &half_close::HALF_CLOSE,
+    &goaway::GOAWAY,
+    &rst_stream::RST_STREAM,
     &expired_certificate::EXPIRED_CERTIFICATE,
     &wrong_host::WRONG_HOST,
     &untrusted::UNTRUSTED,

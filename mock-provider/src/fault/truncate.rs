@@ -64,7 +64,8 @@ impl Fault for Truncate {
     }
 
     fn strike(&self, _: &mut Draw) -> Action {
-        let ending = Ending::Cut { after_bytes: Some(self.after_bytes), then: self.then.end() };
+        let (after_bytes, then) = (Some(self.after_bytes), self.then.end());
+        let ending = Ending::Cut { after_bytes, then, connection: false };
         Action::End { at: Point::MidBody, ending }
     }
 
@@ -98,7 +99,7 @@ mod tests {
                     action,
                     Action::End {
                         at: Point::MidBody,
-                        ending: Ending::Cut { after_bytes: Some(bytes), then }
+                        ending: Ending::Cut { after_bytes: Some(bytes), then, .. }
                     } if bytes == count && then == end
                 ),
                 "{action:?}"

@@ -40,7 +40,7 @@ pub struct Variant {
     pub fault: Arc<dyn Fault>,
 }
 
-/// The variants of a fault that can strike on this route of this API, the simplest first.
+/// The variants of a fault that can strike on this route of this API over HTTP/1.1, the simplest first.
 ///
 /// ```
 /// use std::path::Path;
@@ -76,7 +76,8 @@ pub fn variants(kind: &'static FaultKind, api: &Api, route: &str) -> Vec<Variant
             let fault = (kind.parse)(&parameters, &at)?;
             fault.check(api, Some(route), &at);
             // What a fault is stands in its debug form; a default that is spelled out changes nothing.
-            let is_new = !diagnostics.has_errors() && seen.insert(format!("{fault:?}"));
+            let can_strike = !diagnostics.has_errors() && !fault.http2_only();
+            let is_new = can_strike && seen.insert(format!("{fault:?}"));
             let value = written(kind.name, parameters);
             is_new.then_some(Variant { kind, value, optional, fault })
         })
@@ -263,8 +264,9 @@ mod tests {
                 variants(kind, &payments, "create_charge")
             };
             let bare = (kind.parse)(&Value::Null, &Diagnostics::new().root());
-            if bare.is_some_and(|fault| fault.door().is_some()) {
-                assert!(found.is_empty(), "{} knows no request", kind.name);
+            let strikes_beside = ["goaway", "rst_stream"].contains(&kind.name);
+            if strikes_beside || bare.is_some_and(|fault| fault.door().is_some()) {
+                assert!(found.is_empty(), "{} strikes no request of HTTP/1.1", kind.name);
                 continue;
             }
             let first = found.first().unwrap_or_else(|| panic!("{} has none", kind.name));

@@ -80,6 +80,8 @@ pub struct Situation<'a> {
     pub reused: bool,
     /// True when the request is answered in a stream.
     pub streamed: bool,
+    /// True when it came over HTTP/2.
+    pub http2: bool,
 }
 
 /// A rule that strikes at the door of a provider, where time alone is known.
@@ -375,7 +377,9 @@ impl Armed {
             situation.numbered == Numbered::ByArrival && self.rule.when.operation != Selector::Any;
         let by_coordinates = self.scheduled && !by_arrival;
         for (fault, (name, nth)) in self.rule.faults.iter().zip(&self.faults) {
-            if fault.streams_only() && !situation.streamed {
+            if (fault.streams_only() && !situation.streamed)
+                || (fault.http2_only() && !situation.http2)
+            {
                 continue;
             }
             let (kind, door) = (fault.kind(), fault.door());
@@ -411,7 +415,7 @@ impl Armed {
 fn met_inside(door: Door) -> Option<Action> {
     match door {
         Door::Closed => {
-            let ending = Ending::Cut { after_bytes: None, then: End::Rst };
+            let ending = Ending::Cut { after_bytes: None, then: End::Rst, connection: true };
             Some(Action::End { at: Point::Accept, ending })
         }
         Door::Greets(_) => None,

@@ -23,7 +23,11 @@ impl Fault for Probe {
         match self.0.group {
             Group::Ending => Action::End {
                 at: Point::Accept,
-                ending: Ending::Cut { after_bytes: Some(draw.bits()), then: End::Fin },
+                ending: Ending::Cut {
+                    after_bytes: Some(draw.bits()),
+                    then: End::Fin,
+                    connection: false,
+                },
             },
             Group::Delay | Group::Provider | Group::Client => {
                 Action::Delay { at: DelayPoint::Head, micros: draw.bits() }
@@ -93,6 +97,7 @@ fn situation<'a>(at: Coordinates<'a>, headers: &'a HeaderMap) -> Situation<'a> {
         headers,
         body: None,
         reused: false,
+        http2: false,
         since_first_us: 0,
         streamed: false,
     }

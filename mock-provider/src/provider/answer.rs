@@ -15,6 +15,7 @@ use crate::exchange::{Answer, Cut, End, Framing, Next, Wire};
 use crate::fault::{Ending, Malformed, Point, Substitute, SubstituteBody};
 use crate::framing::{Framed, Misframed};
 use crate::hint::{self, HintSpec, Wall};
+use crate::http2::{ErrorCode, GoAway, LastStream};
 use crate::malformed;
 use crate::stream::{self, Broken, Spoiled};
 
@@ -106,17 +107,35 @@ impl Provider {
                     Some(_) | None => Next::Silence,
                 }
             }
-            Ending::Cut { after_bytes: None, then } => unanswered(then),
+            Ending::Cut { after_bytes: None, then, connection } => {
+                unanswered(if connection { then } else { on_stream(open, then) })
+            }
             Ending::CloseIdle => unanswered(End::Fin),
-            Ending::Cut { after_bytes: Some(after_bytes), then } => {
+            Ending::Cut { after_bytes: Some(after_bytes), then, connection } => {
                 let own = own.unwrap_or_else(|| self.preview(open));
+                let then = if connection { then } else { in_body(open, &own, then) };
                 self.send_cut(open, own, rule, Cut { after_bytes, then })
             }
+            Ending::GoAway(leave) => self.take_leave(open, leave, own),
             Ending::Misframed { how, then } => {
                 let own = own.unwrap_or_else(|| self.preview(open));
                 self.send_misframed(open, own, rule, (&how, then))
             }
         }
+    }
+
+    /// Takes leave of a connection, with the answer if that is still to come.
+    fn take_leave(&mut self, open: &mut Open, leave: GoAway, own: Option<Own>) -> Next {
+        let leave = Box::new(leave);
+        if leave.last == LastStream::Before {
+            return Next::GoAway(leave);
+        }
+        let own = own.unwrap_or_else(|| self.preview(open));
+        let mut next = self.send(open, own, None, Wire::default());
+        if let Next::Answer(answer) = &mut next {
+            answer.goaway = Some(leave);
+        }
+        next
     }
 
     /// Hands over an answer in other bytes than HTTP would write. What has no body is not begun.
@@ -169,7 +188,7 @@ impl Provider {
             String::new()
         };
         let Spoiled { body, lengths, cut } = stream::spoil(how, spec, &own.body, &error);
-        let cut = cut.map(|(after_bytes, then)| Cut { after_bytes, then });
+        let cut = cut.map(|(after_bytes, then)| Cut { after_bytes, then: on_stream(open, then) });
         let own = Own { body, usable: false, ..own };
         let mut next = self.send(open, own, rule, Wire { cut, ..Wire::default() });
         if let (Next::Answer(answer), Some(lengths)) = (&mut next, lengths)
@@ -229,6 +248,7 @@ impl Provider {
             pieces,
             framing: None,
             interim,
+            goaway: None,
         }))
     }
 
@@ -457,11 +477,37 @@ impl Framed {
     }
 }
 
+/// How the stream of a request over HTTP/2 ends where a connection of its own would end so.
+fn on_stream(open: &Open, then: End) -> End {
+    match then {
+        End::Rst if open.http2 => End::Stream(ErrorCode::InternalError),
+        End::Fin if open.http2 => End::Stream(ErrorCode::Cancel),
+        End::Fin
+        | End::Rst
+        | End::Stall
+        | End::Half
+        | End::Stream(_)
+        | End::EndStream
+        | End::GoAway => then,
+    }
+}
+
+/// The same in the middle of a body: where its head has announced a length, what ends in order is seen to be
+/// too short.
+fn in_body(open: &Open, own: &Own, then: End) -> End {
+    if open.http2 && then == End::Fin && !own.is_stream {
+        return End::EndStream;
+    }
+    on_stream(open, then)
+}
+
 /// Nothing is answered, and the connection ends so.
 pub(super) fn unanswered(then: End) -> Next {
     match then {
         End::Stall => Next::Silence,
-        End::Fin | End::Rst | End::Half => Next::Drop(then),
+        End::Fin | End::Rst | End::Half | End::Stream(_) | End::EndStream | End::GoAway => {
+            Next::Drop(then)
+        }
     }
 }
 

@@ -177,6 +177,7 @@ impl Provider {
             unnamed: shown.is_none(),
             limit: None,
             peer: request.peer,
+            http2: request.http2,
             counted: None,
         });
         open.struck.locate(&request.target, &read.target);
@@ -236,6 +237,7 @@ impl Provider {
                     unnamed: false,
                     limit: None,
                     peer: open.peer,
+                    http2: open.http2,
                     counted: None,
                 };
                 self.open.insert(id, Box::new(repeat));
@@ -427,6 +429,7 @@ fn situation<'a>(
         body: call.and_then(|call| call.body.as_ref()),
         since_first_us,
         reused: request.reused,
+        http2: request.http2,
         streamed: call.is_some_and(|call| place.route.stream_for(call).is_some()),
     }
 }

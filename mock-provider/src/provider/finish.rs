@@ -112,6 +112,9 @@ impl End {
             Self::Rst => "rst",
             Self::Stall => "stall",
             Self::Half => "half_close",
+            Self::Stream(code) => code.name(),
+            Self::EndStream => "end_stream",
+            Self::GoAway => "goaway",
         }
     }
 }

@@ -126,6 +126,7 @@ impl Interposer {
             since_first_us: now_us.saturating_sub(first_us),
             // Connections are not known here.
             reused: false,
+            http2: false,
             streamed: route.stream_for(&reading.call).is_some(),
         });
         for strike in &decision.strikes {
@@ -178,6 +179,7 @@ impl Interposer {
             | Ending::Stream(_)
             | Ending::CloseIdle
             | Ending::Accepted
+            | Ending::GoAway(_)
             | Ending::Misframed { .. } => sent(struck, own.unwrap_or_else(empty), None),
             Ending::Hang => match own {
                 Some(own) if *point == Point::MidBody => {
@@ -186,8 +188,8 @@ impl Interposer {
                 }
                 Some(_) | None => Next::Silence,
             },
-            Ending::Cut { after_bytes: None, then } => unanswered(then),
-            Ending::Cut { after_bytes: Some(after_bytes), then } => {
+            Ending::Cut { after_bytes: None, then, .. } => unanswered(then),
+            Ending::Cut { after_bytes: Some(after_bytes), then, .. } => {
                 cut_short(struck, own.unwrap_or_else(empty), Cut { after_bytes, then })
             }
         }
@@ -256,6 +258,7 @@ fn sent(struck: &Struck, own: Own, cut: Option<Cut>) -> Next {
         framing: None,
         pieces: None,
         interim: Bytes::new(),
+        goaway: None,
     }))
 }
 

@@ -406,6 +406,7 @@ impl Trial {
             wall: WallClock::Beside(SystemTime::UNIX_EPOCH),
             operation_id: None,
             limits: true,
+            http2: false,
         });
         Self {
             provider,
@@ -435,6 +436,7 @@ impl Trial {
         let request = Request {
             connection: 1,
             reused: false,
+            http2: false,
             peer: None,
             method: Method::POST,
             target: "/v1/charges".to_owned(),

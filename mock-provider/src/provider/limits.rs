@@ -192,7 +192,7 @@ impl Provider {
         let (mark, resets) = self.limits.as_ref()?.ban(open)?;
         self.emit_strike(open, &mark);
         let ending = if resets {
-            Ending::Cut { after_bytes: None, then: End::Rst }
+            Ending::Cut { after_bytes: None, then: End::Rst, connection: false }
         } else {
             Ending::Answer(Substitute { status: Some(403), ..Substitute::default() })
         };

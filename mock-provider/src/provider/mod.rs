@@ -75,6 +75,8 @@ pub struct Setup {
     pub operation_id: Option<Extractor>,
     /// False for a control run, which has no limits.
     pub limits: bool,
+    /// True when HTTP/2 is spoken beside HTTP/1.1.
+    pub http2: bool,
 }
 
 /// One provider of a run: its API, ledger, idempotency store, limiter and its part of the fault plan.
@@ -86,6 +88,7 @@ pub struct Provider {
     reads_slowly: bool,
     /// True when some read asks for an earlier state of the ledger.
     looks_back: bool,
+    http2: bool,
     doors: Vec<AtDoor>,
     wall: WallClock,
     recognizer: Recognizer,
@@ -134,7 +137,7 @@ impl Provider {
     /// A provider with an empty ledger, one of several of a run, which share what they have in common.
     #[must_use]
     pub fn beside(setup: Setup, common: &Common) -> Self {
-        let Setup { name, api, rules, seed, wall, operation_id, limits } = setup;
+        let Setup { name, api, rules, seed, wall, operation_id, limits, http2 } = setup;
         let plan = FaultPlan::counting(rules, seed, common.counts());
         let limits = api.rate_limit.as_ref().filter(|_| limits).map(Limits::new);
         let retention_us = api.idempotency.as_ref().map_or(0, |policy| policy.retention_us);
@@ -195,6 +198,12 @@ impl Provider {
     #[must_use]
     pub fn wants_heads(&self) -> bool {
         self.wants_heads
+    }
+
+    /// True when it speaks HTTP/2 beside HTTP/1.1.
+    #[must_use]
+    pub fn speaks_http2(&self) -> bool {
+        self.http2
     }
 
     /// A wait of this exchange is over.
@@ -308,12 +317,14 @@ impl Provider {
         let nobody_waits = open.gone || !open.by.is_client();
         match next {
             Next::Wait { .. } => {}
-            Next::Answer(_) | Next::Silence | Next::Drop(_) | Next::Done if nobody_waits => {
+            Next::Answer(_) | Next::Silence | Next::Drop(_) | Next::GoAway(_) | Next::Done
+                if nobody_waits =>
+            {
                 self.give_back_at_close(&mut open);
                 self.leave_limiter(&mut open);
                 return Next::Done;
             }
-            Next::Answer(_) | Next::Silence | Next::Drop(_) | Next::Done => {}
+            Next::Answer(_) | Next::Silence | Next::Drop(_) | Next::GoAway(_) | Next::Done => {}
         }
         self.open.insert(open.id, open);
         next

@@ -57,6 +57,8 @@ pub(super) struct Open {
     pub(super) limit: Option<crate::api::LimitState>,
     /// Where the request comes from, over a network.
     pub(super) peer: Option<IpAddr>,
+    /// True when it came over HTTP/2.
+    pub(super) http2: bool,
     /// Against whose limit the request was counted, until it is over.
     pub(super) counted: Option<Arc<str>>,
 }

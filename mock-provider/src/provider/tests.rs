@@ -120,6 +120,7 @@ impl Bench {
             wall: WallClock::Beside(SystemTime::UNIX_EPOCH),
             operation_id: None,
             limits: true,
+            http2: false,
         };
         Self { provider: Provider::new(setup), now: 0 }
     }
@@ -133,6 +134,7 @@ impl Bench {
         let request = Request {
             connection: 1,
             reused: false,
+            http2: false,
             peer: None,
             method: Method::GET,
             target: "/v1/charges".to_owned(),
@@ -167,6 +169,7 @@ impl Bench {
         let request = Request {
             connection: 1,
             reused: false,
+            http2: false,
             peer: None,
             method,
             target: target.to_owned(),
@@ -385,7 +388,7 @@ fn cuts_end_the_connection_where_they_say() {
         (Point::AfterCommit, None, 1),
         (Point::MidBody, Some(10), 1),
     ] {
-        let cut = Ending::Cut { after_bytes, then: End::Rst };
+        let cut = Ending::Cut { after_bytes, then: End::Rst, connection: false };
         let mut bench = Bench::new(vec![ending(at, cut)]);
         let exchange = bench.charge("order-1", None);
         match exchange.next {
@@ -403,7 +406,7 @@ fn cuts_end_the_connection_where_they_say() {
 #[test]
 fn of_an_answer_without_a_body_nothing_goes_out_when_it_is_cut() {
     for (then, dropped) in [(End::Fin, true), (End::Rst, true), (End::Stall, false)] {
-        let cut = Ending::Cut { after_bytes: Some(9), then };
+        let cut = Ending::Cut { after_bytes: Some(9), then, connection: false };
         let mut bench = Bench::with(vec![ending(Point::MidBody, cut)], |api| {
             for route in &mut api.routes {
                 Arc::make_mut(route).success.body = None;
@@ -442,7 +445,7 @@ fn a_key_that_is_too_long_is_refused_and_leaves_nothing_behind() {
 
 #[test]
 fn a_reset_at_accept_can_strike_before_the_body_is_read() {
-    let cut = Ending::Cut { after_bytes: None, then: End::Rst };
+    let cut = Ending::Cut { after_bytes: None, then: End::Rst, connection: false };
     let mut bench = Bench::new(vec![ending(Point::Accept, cut)]);
     assert!(bench.provider.wants_heads());
     let submitted = Submitted {
@@ -457,6 +460,7 @@ fn a_reset_at_accept_can_strike_before_the_body_is_read() {
     let mut head = Request {
         connection: 1,
         reused: false,
+        http2: false,
         peer: None,
         method: Method::POST,
         target: "/~op-0001.1/v1/charges".to_owned(),

@@ -111,6 +111,7 @@ impl Provider {
             | Ending::Malformed(_)
             | Ending::Stream(_)
             | Ending::Cut { .. }
+            | Ending::GoAway(_)
             | Ending::CloseIdle
             | Ending::Misframed { .. } => {}
         }

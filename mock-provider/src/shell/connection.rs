@@ -38,7 +38,7 @@ const DRAIN_BYTES: u64 = 1 << 30;
 /// How long that may take.
 const DRAIN: Duration = Duration::from_secs(30);
 /// The largest head of a request.
-const HEAD_BYTES: usize = 64 << 10;
+pub(super) const HEAD_BYTES: usize = 64 << 10;
 
 /// One connection that was accepted.
 struct Connection<H: Handler> {
@@ -89,11 +89,16 @@ enum Read {
     TooLarge,
 }
 
-/// Serves one connection until it ends.
-pub(super) async fn serve<H: Handler>(core: Arc<Core<H>>, stream: Accepted, number: u64) {
+/// Serves one connection until it ends; `ahead` was read from it before.
+pub(super) async fn serve<H: Handler>(
+    core: Arc<Core<H>>,
+    stream: Accepted,
+    ahead: Vec<u8>,
+    number: u64,
+) {
     let went_down = Arc::new(AtomicBool::new(false));
     let peer = stream.peer();
-    let wire = Arc::new(Wire::new(stream, core.clock, Arc::clone(&went_down)));
+    let wire = Arc::new(Wire::new((stream, ahead), core.clock, Arc::clone(&went_down)));
     let connection = Arc::new(Connection {
         core,
         wire: Arc::clone(&wire),
@@ -150,6 +155,7 @@ impl<H: Handler> Connection<H> {
         let mut request = Request {
             connection: self.number,
             reused: self.answered.load(Ordering::Relaxed),
+            http2: false,
             peer: self.peer,
             method: head.method,
             target: target.to_owned(),
@@ -203,13 +209,20 @@ impl<H: Handler> Connection<H> {
         let open = Open::new(&self.core, &self.went_down, exchange.id);
         let (open, next) = match exchange.next {
             Next::Wait { until_us } => self.wait(open, until_us).await?,
-            next @ (Next::Answer(_) | Next::Silence | Next::Drop(_) | Next::Done) => (open, next),
+            next @ (Next::Answer(_)
+            | Next::Silence
+            | Next::Drop(_)
+            | Next::GoAway(_)
+            | Next::Done) => (open, next),
         };
         let how = match next {
             Next::Answer(answer) => return self.answer(open, *answer, wanted),
             Next::Silence | Next::Drop(End::Stall) => End::Stall,
             Next::Drop(how @ (End::Rst | End::Half)) => how,
-            Next::Drop(End::Fin) | Next::Done | Next::Wait { .. } => End::Fin,
+            Next::Drop(End::Fin | End::Stream(_) | End::EndStream | End::GoAway)
+            | Next::GoAway(_)
+            | Next::Done
+            | Next::Wait { .. } => End::Fin,
         };
         self.wire.flushed().await;
         self.wire.end(open, how);
@@ -285,17 +298,21 @@ impl<H: Handler> Connection<H> {
         let now_us = self.core.clock.now_us();
         self.core.call(|handler| handler.too_large(self.number, now_us));
         self.went_down.store(true, Ordering::Release);
-        let text = format!(
-            "{{\"error\":{{\"code\":\"request_too_large\",\"message\":\"the request's body is larger \
-             than {BODY_BYTES} bytes, which is all that the mock provider takes; send less\"}}}}"
-        );
-        let mut response = Response::new(AnswerBody::Whole(Bytes::from(text)));
+        let mut response = Response::new(AnswerBody::Whole(Bytes::from(too_large())));
         *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }
+}
+
+/// What is said of a body that is larger than what is held.
+pub(super) fn too_large() -> String {
+    format!(
+        "{{\"error\":{{\"code\":\"request_too_large\",\"message\":\"the request's body is larger \
+         than {BODY_BYTES} bytes, which is all that the mock provider takes; send less\"}}}}"
+    )
 }
 
 /// Reads a body whole, unless it is larger than what is held; slowly where a rate is given.

@@ -30,6 +30,9 @@ pub(super) struct Core<H> {
     pub(super) wants_heads: bool,
     /// True when the state machine closes its door at times.
     pub(super) minds_the_door: bool,
+    /// True when HTTP/2 is spoken beside HTTP/1.1.
+    #[cfg(feature = "http2")]
+    pub(super) speaks_http2: bool,
     /// Told when the first request has come, from which those times are counted.
     pub(super) knock: Arc<Notify>,
     knocked: AtomicBool,
@@ -50,6 +53,8 @@ impl<H: Handler> Core<H> {
     pub(super) fn new(handler: H, clock: Clock, sink: Arc<dyn Sink>) -> Self {
         let knock = Arc::new(Notify::new());
         let minds_the_door = handler.minds_the_door();
+        #[cfg(feature = "http2")]
+        let speaks_http2 = handler.speaks_http2();
         if minds_the_door {
             // It may come to another provider of the same run.
             let knock = Arc::clone(&knock);
@@ -60,6 +65,8 @@ impl<H: Handler> Core<H> {
             wants_heads: handler.wants_heads(),
             minds_the_door,
             knock,
+            #[cfg(feature = "http2")]
+            speaks_http2,
             knocked: AtomicBool::new(false),
             handler: Mutex::new(handler),
             sink,

@@ -18,6 +18,9 @@ pub trait Handler: Send + 'static {
     fn when_begun(&self, tell: Box<dyn Fn() + Send + Sync>) {
         drop(tell);
     }
+    fn speaks_http2(&self) -> bool {
+        false
+    }
     fn listening(&mut self, now_us: u64) -> Listening;
     fn greeting(&mut self, now_us: u64) -> Option<Greeting>;
     fn handshake_failed(&mut self, connection: u64, at_us: u64);
@@ -51,6 +54,9 @@ impl Handler for Provider {
 
     fn when_begun(&self, tell: Box<dyn Fn() + Send + Sync>) {
         Self::when_begun(self, tell);
+    }
+    fn speaks_http2(&self) -> bool {
+        Self::speaks_http2(self)
     }
 
     fn listening(&mut self, now_us: u64) -> Listening {

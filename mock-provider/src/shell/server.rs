@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "http2")]
+use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -19,6 +21,8 @@ use crate::shell::connection;
 use crate::shell::core::Core;
 use crate::shell::handler::Handler;
 use crate::shell::stream::Accepted;
+#[cfg(feature = "http2")]
+use crate::shell::streams;
 use crate::shell::transport::{Endpoint, Listener, Transport};
 
 /// How long accepting pauses when the machine refuses it for a while (no descriptor left).
@@ -274,8 +278,39 @@ async fn serve<H: Handler>(core: Arc<Core<H>>, stream: Accepted, number: u64, tl
     };
     #[cfg(not(feature = "tls"))]
     let _ = tls;
-    connection::serve(core, stream, number).await;
+    speak(core, stream, number).await;
 }
+
+/// Speaks HTTP/1.1.
+#[cfg(not(feature = "http2"))]
+async fn speak<H: Handler>(core: Arc<Core<H>>, stream: Accepted, number: u64) {
+    connection::serve(core, stream, Vec::new(), number).await;
+}
+
+/// Speaks HTTP/1.1, or HTTP/2 where the provider does so too and the client begins with it.
+#[cfg(feature = "http2")]
+async fn speak<H: Handler>(core: Arc<Core<H>>, mut stream: Accepted, number: u64) {
+    if !core.speaks_http2 {
+        return connection::serve(core, stream, Vec::new(), number).await;
+    }
+    let mut ahead = Vec::new();
+    while ahead.len() < PREFACE.len() && PREFACE.starts_with(&ahead) {
+        match stream.read_u8().await {
+            Ok(byte) => ahead.push(byte),
+            // Whoever serves it meets the end again.
+            Err(_) => break,
+        }
+    }
+    if ahead == PREFACE {
+        streams::serve(core, stream, ahead, number).await;
+    } else {
+        connection::serve(core, stream, ahead, number).await;
+    }
+}
+
+/// How a client begins that speaks HTTP/2; no request of HTTP/1.1 begins so.
+#[cfg(feature = "http2")]
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Nobody listens any more, nor will.
 const SHUT_FOR_GOOD: Listening = Listening { open: false, until_us: None };

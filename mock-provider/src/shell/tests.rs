@@ -178,6 +178,7 @@ fn shaped(body: impl Into<Bytes>, wire: Pacing) -> Next {
         body: body.into(),
         wire,
         framing: None,
+        goaway: None,
         interim: Bytes::new(),
         pieces: None,
     }))
@@ -359,6 +360,7 @@ async fn a_head_request_and_a_204_have_no_body_on_the_wire() {
         body: Bytes::from_static(b"not sent"),
         wire: Pacing::default(),
         framing: None,
+        goaway: None,
         interim: Bytes::new(),
         pieces: None,
     };

@@ -37,6 +37,16 @@ pub enum TlsError {
     Config(#[from] rustls::Error),
 }
 
+/// Which versions of HTTP a provider offers over TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offers {
+    /// HTTP/1.1 alone.
+    #[default]
+    Http1,
+    /// HTTP/2, and HTTP/1.1 to those who do not speak it.
+    Http2,
+}
+
 /// An authority, and a provider's certificates: those that it should show, and those that it should not.
 pub struct Authority {
     pem: String,
@@ -59,15 +69,15 @@ impl Authority {
     ///
     /// # Errors
     /// If the machine has no randomness for keys.
-    pub fn new() -> Result<Self, TlsError> {
+    pub fn new(offers: Offers) -> Result<Self, TlsError> {
         let (own, stranger) = (issuer("brownout")?, issuer("somebody else")?);
         let key = KeyPair::generate()?;
         Ok(Self {
             pem: own.pem(),
-            good: acceptor(&own, &key, &HERE, 2120)?,
-            expired: acceptor(&own, &key, &HERE, 2021)?,
-            wrong_host: acceptor(&own, &key, &[ELSEWHERE], 2120)?,
-            untrusted: acceptor(&stranger, &key, &HERE, 2120)?,
+            good: acceptor((&own, &key, offers), &HERE, 2120)?,
+            expired: acceptor((&own, &key, offers), &HERE, 2021)?,
+            wrong_host: acceptor((&own, &key, offers), &[ELSEWHERE], 2120)?,
+            untrusted: acceptor((&stranger, &key, offers), &HERE, 2120)?,
         })
     }
 
@@ -112,8 +122,7 @@ fn issuer(name: &str) -> Result<Issuer, TlsError> {
 
 /// A server that shows a certificate for these names, valid from 2020 to that year.
 fn acceptor(
-    issuer: &Issuer,
-    key: &KeyPair,
+    (issuer, key, offers): (&Issuer, &KeyPair, Offers),
     names: &[&str],
     until: i32,
 ) -> Result<TlsAcceptor, TlsError> {
@@ -132,7 +141,10 @@ fn acceptor(
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = match offers {
+        Offers::Http1 => vec![b"http/1.1".to_vec()],
+        Offers::Http2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+    };
     // A session that is taken up again shows no certificate.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});

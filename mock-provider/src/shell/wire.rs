@@ -120,11 +120,16 @@ enum Wrote<H: Handler> {
 }
 
 impl<H: Handler> Wire<H> {
-    /// `went_down` is raised when the connection ends under an exchange.
-    pub(super) fn new(stream: Accepted, clock: Clock, went_down: Arc<AtomicBool>) -> Self {
+    /// `went_down` is raised when the connection ends under an exchange; some bytes may have been read
+    /// ahead of HTTP.
+    pub(super) fn new(
+        (stream, ahead): (Accepted, Vec<u8>),
+        clock: Clock,
+        went_down: Arc<AtomicBool>,
+    ) -> Self {
         let state = State {
             stream,
-            ahead: VecDeque::new(),
+            ahead: ahead.into(),
             client: None,
             armed: VecDeque::new(),
             ending: None,
@@ -211,11 +216,15 @@ impl<H: Handler> Wire<H> {
                 self.reset();
                 open.ended(Side::Provider, End::Rst, at_us);
             }
-            Some((open, how @ (End::Fin | End::Half))) => {
+            // Streams end over HTTP/2 alone; here each has a connection of its own.
+            Some((
+                open,
+                how @ (End::Fin | End::Half | End::Stream(_) | End::EndStream | End::GoAway),
+            )) => {
                 let at_us = self.clock.now_us();
                 self.shut_down().await;
                 open.ended(Side::Provider, how, at_us);
-                linger = how == End::Fin;
+                linger = how != End::Half;
                 if how == End::Half {
                     self.discard_until_closed(usize::MAX).await;
                 }
@@ -247,7 +256,14 @@ impl<H: Handler> Wire<H> {
             match closed.map(|closed| closed.how) {
                 // The queue of a socket that was reset never empties.
                 Some(End::Rst) => return,
-                Some(End::Fin | End::Stall | End::Half) => {
+                Some(
+                    End::Fin
+                    | End::Stall
+                    | End::Half
+                    | End::Stream(_)
+                    | End::EndStream
+                    | End::GoAway,
+                ) => {
                     self.clock.sleep(Duration::from_millis(1)).await;
                 }
                 None => {}
@@ -446,7 +462,9 @@ impl Closed {
     fn as_read(self) -> io::Result<()> {
         match self.how {
             End::Rst => Err(io::ErrorKind::ConnectionReset.into()),
-            End::Fin | End::Stall | End::Half => Ok(()),
+            End::Fin | End::Stall | End::Half | End::Stream(_) | End::EndStream | End::GoAway => {
+                Ok(())
+            }
         }
     }
 }
@@ -467,7 +485,7 @@ fn write_all(
 }
 
 /// How a client ended its side that cannot be read from any more. Many close without a word of TLS.
-fn how_ended(error: &io::Error) -> End {
+pub(super) fn how_ended(error: &io::Error) -> End {
     if error.kind() == io::ErrorKind::UnexpectedEof { End::Fin } else { End::Rst }
 }
 

@@ -32,5 +32,6 @@ pub(crate) fn payments(rules: Vec<Rule>, clock: &Clock) -> Provider {
         wall: clock.wall(),
         operation_id: None,
         limits: true,
+        http2: false,
     })
 }

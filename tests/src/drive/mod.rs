@@ -34,8 +34,14 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
     let (api, api_source) =
         api::load("payments", Path::new("."), &diagnostics.root()).expect("a shipped API is right");
     let api_source = Arc::new(api_source);
-    let provider =
-        ProviderSpec { api, api_name: "payments".to_owned(), api_source, port: None, tls: false };
+    let provider = ProviderSpec {
+        api,
+        api_name: "payments".to_owned(),
+        api_source,
+        port: None,
+        tls: false,
+        http2: false,
+    };
     Scenario {
         name: "drive".to_owned(),
         summary: String::new(),

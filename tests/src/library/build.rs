@@ -122,6 +122,7 @@ fn every_fault_can_be_named() {
         };
         let built = scenario("one", api)
             .provider("tls", tls)
+            .provider("http2", fault.http2_only())
             .provider("rate_limit", json!({"limit": 10, "scope": "global"}))
             .rule(struck.inject(named))
             .call(route)

@@ -41,6 +41,7 @@ fn strikes(drawn: &Drawn, attempts: u32) -> Vec<(u32, Action)> {
                     since_first_us: 0,
                     reused: true,
                     streamed: false,
+                    http2: false,
                 });
                 struck.extend(decision.strikes.into_iter().map(|one| (attempt, one.action)));
             }

@@ -10,6 +10,7 @@ mod door;
 mod endings;
 mod framing;
 mod hostile;
+mod http2;
 mod input;
 mod keys;
 mod limits;

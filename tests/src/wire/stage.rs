@@ -11,7 +11,7 @@ use brownout_provider::event::{
 use brownout_provider::provider::{Provider, Setup};
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::server::Server;
-use brownout_provider::shell::tls::Authority;
+use brownout_provider::shell::tls::{Authority, Offers};
 use brownout_provider::shell::transport::Transport;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -128,10 +128,12 @@ impl Stage {
             wall: clock.wall(),
             operation_id: None,
             limits: true,
+            http2: spec.http2,
         });
         let sink: Arc<dyn Sink> = Arc::<List>::clone(&list);
+        let offers = if spec.http2 { Offers::Http2 } else { Offers::Http1 };
         let server = if spec.tls {
-            let authority = Arc::new(Authority::new().expect("certificates"));
+            let authority = Arc::new(Authority::new(offers).expect("certificates"));
             let place = (Transport::Tcp, None);
             Server::over_tls(place, provider, clock, sink, authority).await
         } else {

@@ -91,8 +91,9 @@ pub struct RawProvider {
     pub port: Option<u16>,
     /// Answers over TLS.
     pub tls: Option<bool>,
-    /// Answers over HTTP/2.
-    pub http2: Option<Later>,
+    /// Speaks HTTP/2 beside HTTP/1.1: over TLS to clients that ask for it, in clear to those that begin with
+    /// it.
+    pub http2: Option<bool>,
     /// How idempotency keys are treated, over what the API says.
     #[schemars(with = "Option<RawIdempotency>")]
     pub idempotency: Option<Map<String, Value>>,

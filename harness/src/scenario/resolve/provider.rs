@@ -137,13 +137,11 @@ fn one(raw: &RawProvider, name: &str, apis: Apis<'_>, at: &At<'_>) -> Option<Pro
             d.key().cure("turn on the feature `tls` of the package `brownout`, or leave it out")
         });
     }
-    for (key, value, cure) in
-        [("http2", &raw.http2, "leave it out; the provider answers over HTTP/1.1")]
-    {
-        if value.is_some() {
-            at.key(key)
-                .error(format!("`{key}` is not available in this version"), |d| d.key().cure(cure));
-        }
+    let http2 = raw.http2 == Some(true);
+    if http2 && cfg!(not(feature = "http2")) {
+        at.key("http2").error("this build of brownout speaks no HTTP/2", |d| {
+            d.key().cure("turn on the feature `http2` of the package `brownout`, or leave it out")
+        });
     }
     let api_name = raw.api.clone()?;
     let at_api = at.key("api");
@@ -173,7 +171,14 @@ fn one(raw: &RawProvider, name: &str, apis: Apis<'_>, at: &At<'_>) -> Option<Pro
         }
     };
     let (api, api_source) = with_policies(raw, (api, api_source), at)?;
-    Some(ProviderSpec { api, api_name, api_source: Arc::new(api_source), port: raw.port, tls })
+    Some(ProviderSpec {
+        api,
+        api_name,
+        api_source: Arc::new(api_source),
+        port: raw.port,
+        tls,
+        http2,
+    })
 }
 
 /// The API with the scenario's own policies over those of its file.

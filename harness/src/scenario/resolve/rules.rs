@@ -210,6 +210,20 @@ impl Struck<'_> {
     }
 }
 
+/// Reports a fault that the versions of HTTP do not know that its providers speak.
+fn over_http2(fault: &dyn Fault, struck: Struck<'_>, places: &Places<'_>, at: &At<'_>) {
+    let (name, spoken) = (fault.kind().name, places.has_http2(struck.provider));
+    if fault.http2_only() && !spoken {
+        at.error(format!("this `{name}` strikes over HTTP/2 alone"), |d| {
+            d.cure("let the provider speak it: `provider: {http2: true}`")
+        });
+    }
+    if let Some(why) = fault.not_over_http2().filter(|_| spoken) {
+        let (why, instead) = why.split_once("; ").unwrap_or((why, "leave it out"));
+        at.error(format!("there is no `{name}` over HTTP/2: {why}"), |d| d.cure(instead));
+    }
+}
+
 /// The faults that strike together; `None` where one of them is wrong.
 fn inject(
     raw: Option<&OneOrMany<Named>>,
@@ -242,6 +256,7 @@ fn inject(
             });
         }
         struck.check(&*fault, context.places, &at_fault);
+        over_http2(&*fault, struck, context.places, &at_fault);
         faults.push(fault);
     }
     (is_whole && !faults.is_empty()).then_some(faults)

@@ -235,6 +235,7 @@ fn hints_at_a_date(fault: &dyn Fault) -> bool {
         | Ending::Stream(_)
         | Ending::Hang
         | Ending::Cut { .. }
+        | Ending::GoAway(_)
         | Ending::CloseIdle
         | Ending::Misframed { .. } => None,
     };

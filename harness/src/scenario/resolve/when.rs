@@ -21,22 +21,30 @@ pub(super) struct Context<'a> {
     pub(super) overrides: &'a Overrides,
 }
 
-/// The providers by name, each with its API, which is missing where something is wrong with it, and whether
-/// it answers over TLS.
-pub(super) struct Places<'a>(Vec<(&'a str, Option<&'a Api>, bool)>);
+/// The providers by name, each with its API, which is missing where something is wrong with it, and what it
+/// speaks.
+pub(super) struct Places<'a>(Vec<(&'a str, Option<&'a Api>, Speaks)>);
+
+/// What a provider speaks beside plain HTTP/1.1.
+#[derive(Clone, Copy, Default)]
+struct Speaks {
+    tls: bool,
+    http2: bool,
+}
 
 impl<'a> Places<'a> {
     pub(super) fn of(providers: &'a [Place]) -> Self {
         let place = |one: &'a Place| {
             let spec = one.spec.as_ref();
-            (&*one.name, spec.map(|spec| &*spec.api), spec.is_some_and(|spec| spec.tls))
+            let (tls, http2) = spec.map_or((false, false), |spec| (spec.tls, spec.http2));
+            (&*one.name, spec.map(|spec| &*spec.api), Speaks { tls, http2 })
         };
         Self(providers.iter().map(place).collect())
     }
 
     /// One provider of this API.
     pub(super) fn of_api(api: &'a Api) -> Self {
-        Self(vec![(PROVIDER, Some(api), false)])
+        Self(vec![(PROVIDER, Some(api), Speaks::default())])
     }
 
     pub(super) fn are_several(&self) -> bool {
@@ -55,7 +63,12 @@ impl<'a> Places<'a> {
 
     /// True when this provider, or one of all, answers over TLS.
     pub(super) fn has_tls(&self, provider: Option<&str>) -> bool {
-        self.0.iter().any(|(name, _, tls)| *tls && provider.is_none_or(|one| one == *name))
+        self.0.iter().any(|(name, _, it)| it.tls && provider.is_none_or(|one| one == *name))
+    }
+
+    /// True when this provider, or one of all, speaks HTTP/2.
+    pub(super) fn has_http2(&self, provider: Option<&str>) -> bool {
+        self.0.iter().any(|(name, _, it)| it.http2 && provider.is_none_or(|one| one == *name))
     }
 
     /// The first provider that has this route, by name.

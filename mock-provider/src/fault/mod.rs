@@ -381,6 +381,7 @@ impl dyn Fault + '_ {
             | Ending::Malformed(_)
             | Ending::Stream(_)
             | Ending::Hang
+            | Ending::Accepted
             | Ending::Cut { .. }
             | Ending::GoAway(_) => None,
         }

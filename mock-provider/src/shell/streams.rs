@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use h2::server::SendResponse;
@@ -165,6 +166,7 @@ impl<H: Handler> Connection<H> {
             head_at_us: self.core.clock.now_us(),
         };
         let has_body = request.method != Method::HEAD;
+        let mut per_second = None;
         if self.core.wants_heads {
             let head_at_us = request.head_at_us;
             let struck = self.core.call(|handler| handler.accept(&request, head_at_us));
@@ -175,17 +177,57 @@ impl<H: Handler> Connection<H> {
                 let _ = self.carry_out(exchange, respond, has_body).await;
                 return;
             }
+            per_second = self.core.call(|handler| handler.read_per_second(&request, head_at_us));
         }
-        match read_body(&mut body).await {
+        match self.read_body(&mut body, per_second).await {
             Ok(Some(body)) => request.body = body,
             Ok(None) => return self.refuse(&mut respond),
             // The client took it back before it was whole.
-            Err(_) => return,
+            Err(error) => {
+                if per_second.is_some() {
+                    let code =
+                        error.reason().map_or(ErrorCode::Cancel, |it| ErrorCode::of(it.into()));
+                    self.broke_off(&request, code);
+                }
+                return;
+            }
         }
         let now_us = self.core.clock.now_us();
         let exchange = self.core.call(|handler| handler.handle(request, now_us));
         self.core.arrived();
         let _ = self.carry_out(exchange, respond, has_body).await;
+    }
+
+    /// The client gave a request up while it was read slowly.
+    fn broke_off(&self, request: &Request, code: ErrorCode) {
+        let now_us = self.core.clock.now_us();
+        let id = self.core.call(|handler| handler.broke_off(request, now_us));
+        self.core.arrived();
+        let open = Open::new(&self.core, &Arc::new(AtomicBool::new(false)), id);
+        open.ended(Side::Client, End::Stream(code), now_us);
+    }
+
+    /// Reads a body whole, slowly where a rate is given; `None` for one that is larger than what is held.
+    async fn read_body(
+        &self,
+        body: &mut RecvStream,
+        per_second: Option<u64>,
+    ) -> Result<Option<Bytes>, h2::Error> {
+        let mut all = BytesMut::new();
+        while let Some(piece) = body.data().await {
+            let piece = piece?;
+            if let Some(per_second) = per_second {
+                let bytes = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+                let micros = bytes.saturating_mul(1_000_000).div_ceil(per_second.max(1));
+                self.core.clock.sleep(Duration::from_micros(micros)).await;
+            }
+            body.flow_control().release_capacity(piece.len())?;
+            if all.len() + piece.len() > BODY_BYTES {
+                return Ok(None);
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(Some(all.freeze()))
     }
 
     /// Does what the state machine says of one request.
@@ -461,18 +503,4 @@ impl<H: Handler> Out<'_, H> {
         }
         Ok(())
     }
-}
-
-/// Reads a body whole; `None` for one that is larger than what is held.
-async fn read_body(body: &mut RecvStream) -> Result<Option<Bytes>, h2::Error> {
-    let mut all = BytesMut::new();
-    while let Some(piece) = body.data().await {
-        let piece = piece?;
-        body.flow_control().release_capacity(piece.len())?;
-        if all.len() + piece.len() > BODY_BYTES {
-            return Ok(None);
-        }
-        all.extend_from_slice(&piece);
-    }
-    Ok(Some(all.freeze()))
 }

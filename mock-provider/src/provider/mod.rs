@@ -142,6 +142,7 @@ impl Provider {
         let limits = api.rate_limit.as_ref().filter(|_| limits).map(Limits::new);
         let retention_us = api.idempotency.as_ref().map_or(0, |policy| policy.retention_us);
         Self {
+            http2,
             wants_heads: plan.strikes_at_accept() || plan.reads_slowly(),
             reads_slowly: plan.reads_slowly(),
             looks_back: plan.looks_back(),

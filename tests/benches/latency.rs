@@ -13,12 +13,11 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use brownout_provider::event::{Event, Sink};
 use brownout_provider::fault::Fault;
 use brownout_provider::rule::{Rule, When};
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::server::Server;
-use support::{load, percentile, provider, spread_permille, stay_on_core};
+use support::{Nowhere, load, percentile, provider, spread_permille, stay_on_core};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -168,13 +167,4 @@ fn fixed_latency() -> Arc<dyn Fault> {
     let kind = brownout_provider::fault::registry::find("latency").expect("a fault of that name");
     let parameters = serde_json::json!({"fixed": "50ms"});
     (kind.parse)(&parameters, &problems.root()).expect("right parameters")
-}
-
-/// A sink that keeps nothing.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn record(&self, events: Vec<Event>) {
-        drop(events);
-    }
 }

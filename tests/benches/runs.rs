@@ -17,7 +17,6 @@ use brownout::drive::in_process::Connection;
 use brownout::harness::{Harness, Prepared, Transport};
 use brownout::operation::{Operation, Outcome};
 use brownout::verdict::Verdict;
-use brownout_provider::event::{Event, Sink};
 use brownout_provider::provider::{Provider, Setup};
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::server::Server;
@@ -27,7 +26,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::connect::{Connected, Connection as Wired};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use support::{fraction, median, percentile, stay_on_core};
+use support::{Nowhere, fraction, median, percentile, stay_on_core};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
@@ -270,13 +269,6 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, asked: Arc<AtomicU3
     http.auto_date_header(false);
     // How the client leaves is no matter here.
     let _ = http.serve_connection(TokioIo::new(stream), service).await;
-}
-
-/// Throws every event away.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn record(&self, _: Vec<Event>) {}
 }
 
 /// The provider of the scenario without its rules, and nobody who writes down what happens.

@@ -29,7 +29,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use support::bare::{self, Fixed};
 use support::load;
 use support::provider;
-use support::{fraction, median, spread_permille, stay_on_core, thread_cpu_us};
+use support::{Nowhere, fraction, median, spread_permille, stay_on_core, thread_cpu_us};
 use tokio::sync::oneshot;
 
 /// Rounds, each with a run of every server.
@@ -318,15 +318,6 @@ fn fixed() -> Fixed {
     let Next::Answer(answer) = exchange.next else { panic!("a plain route answers at once") };
     let status = StatusCode::from_u16(answer.status).expect("a status");
     Fixed { status, headers: answer.headers, body: answer.body }
-}
-
-/// A sink that keeps nothing.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn record(&self, events: Vec<Event>) {
-        drop(events);
-    }
 }
 
 /// A state machine that parses the body and gives one answer to everything.

@@ -281,9 +281,13 @@ fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> 
     notes.extend(unnamed_submits(trace));
     let repeats = trace.requests().filter(|(id, _)| trace.is_transport_repeat(*id)).count();
     if repeats > 0 {
+        let (were, they) = match repeats {
+            1 => ("request was a repeat", "it is"),
+            _ => ("requests were repeats", "they are"),
+        };
         notes.push(format!(
-            "{repeats} requests were repeats that the client's HTTP stack made by itself; they are \
-             counted, and not judged as retries"
+            "{repeats} {were} of the kind that an HTTP stack makes by itself, once for an operation, where a \
+             kept connection ends without an answer; {they} counted, and not judged as a retry"
         ));
     }
     let skipped =

@@ -107,6 +107,15 @@ async fn send(addr: SocketAddr, connections: u64, millis: u64) -> Counted {
 
 /// A request for an order of its own; the number has twelve digits, so that all have one length.
 pub(crate) fn request(order: u64) -> Vec<u8> {
+    with_headers(order, "")
+}
+
+/// The same with a key of its own.
+pub(crate) fn keyed_request(order: u64) -> Vec<u8> {
+    with_headers(order, &format!("idempotency-key: key-{order:012}\r\n"))
+}
+
+fn with_headers(order: u64, headers: &str) -> Vec<u8> {
     let body = format!(
         "{{\"amount\":1999,\"currency\":\"usd\",\"order\":\"order-{order:012}\",\"description\":\"a \
          plain order of one thing\"}}"
@@ -114,7 +123,7 @@ pub(crate) fn request(order: u64) -> Vec<u8> {
     let length = body.len();
     format!(
         "POST /v1/charges HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer bench\r\n\
-         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+         content-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
     )
     .into_bytes()
 }
@@ -162,17 +171,21 @@ impl Line {
 
 /// True when this is an answer with all of the body that its head announces.
 fn is_whole(answer: &[u8]) -> bool {
+    whole(answer).unwrap_or_else(|| {
+        panic!("an answer without a length: {}", String::from_utf8_lossy(answer))
+    })
+}
+
+/// The same; `None` where the head announces no length.
+pub(crate) fn whole(answer: &[u8]) -> Option<bool> {
     const LENGTH: &[u8] = b"content-length: ";
     let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return false;
+        return Some(false);
     };
-    let Some(place) = answer[..head].windows(LENGTH.len()).position(|window| window == LENGTH)
-    else {
-        panic!("an answer without a length: {}", String::from_utf8_lossy(answer));
-    };
+    let place = answer[..head].windows(LENGTH.len()).position(|window| window == LENGTH)?;
     let length = answer[place + LENGTH.len()..]
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
         .fold(0_usize, |length, digit| length * 10 + usize::from(digit - b'0'));
-    answer.len() >= head + 4 + length
+    Some(answer.len() >= head + 4 + length)
 }

@@ -10,6 +10,7 @@ pub(crate) mod bare;
 pub(crate) mod load;
 pub(crate) mod provider;
 
+use brownout_provider::event::{Event, Sink};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -71,6 +72,16 @@ pub(crate) fn thread_cpu_us() -> u64 {
     let used = getrusage(UsageWho::RUSAGE_THREAD).expect("the kernel counts this thread");
     let micros = used.user_time().num_microseconds() + used.system_time().num_microseconds();
     u64::try_from(micros).expect("a thread uses no negative time")
+}
+
+/// A sink that keeps nothing.
+#[derive(Debug)]
+pub(crate) struct Nowhere;
+
+impl Sink for Nowhere {
+    fn record(&self, events: Vec<Event>) {
+        drop(events);
+    }
 }
 
 /// The memory of this process that is in use, in bytes.

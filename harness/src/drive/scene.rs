@@ -151,7 +151,8 @@ impl Scene {
                 claim: Claim::Unknown,
                 degraded: false,
                 by: ClaimBy::Driver,
-                detail: why.to_owned(),
+                // What a service answered may stand in it.
+                detail: lock(&self.output).redact(why),
                 provider: None,
             }));
         }

@@ -71,6 +71,13 @@ impl Schedule {
         Self { operations, concurrency, arrival, submits, began_us, next: 1, open: BTreeMap::new() }
     }
 
+    /// How many submits there are in all.
+    #[must_use]
+    pub fn submits(&self) -> usize {
+        let submits = self.operations.saturating_mul(u64::from(self.submits.times.max(1)));
+        usize::try_from(submits).unwrap_or(usize::MAX)
+    }
+
     /// What is due at `now_us`.
     #[must_use]
     pub fn due(&self, now_us: u64) -> Due {

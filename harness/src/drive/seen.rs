@@ -8,9 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use brownout_provider::event::{Event, EventKind, Sink};
+use brownout_provider::event::{Class, Event, EventKind, Sink};
 use brownout_provider::exchange::ClientStrike;
 use brownout_provider::shell::lock::lock;
+
+/// An operation and the number of the submit.
+type Submit = (Arc<str>, u32);
 
 /// Passes events on and remembers when each operation was first named, which requests are unanswered,
 /// and when the last event came.
@@ -18,9 +21,11 @@ pub struct Seen {
     sink: Arc<dyn Sink>,
     last_us: AtomicU64,
     /// When the first request of each submit came.
-    first_us: Mutex<BTreeMap<(Arc<str>, u32), u64>>,
-    /// By provider and number.
-    unanswered: Mutex<BTreeSet<(Arc<str>, u64)>>,
+    first_us: Mutex<BTreeMap<Submit, u64>>,
+    /// By provider and number, and for which submit.
+    unanswered: Mutex<BTreeMap<(Arc<str>, u64), Option<Submit>>>,
+    /// The submits for which the last answer was a success.
+    settled: Mutex<BTreeSet<Submit>>,
 }
 
 impl std::fmt::Debug for Seen {
@@ -38,19 +43,27 @@ impl Seen {
             last_us: AtomicU64::new(0),
             first_us: Mutex::default(),
             unanswered: Mutex::default(),
+            settled: Mutex::default(),
         }
     }
 
     /// Keeps what an event says of the requests under way.
     fn see(&self, at_us: u64, kind: &EventKind) {
         if let EventKind::RequestReceived(request) = kind {
-            lock(&self.unanswered).insert((Arc::clone(&request.provider), request.request));
-            if let Some(operation) = &request.operation {
-                let submit = (Arc::clone(operation), request.submit);
-                lock(&self.first_us).entry(submit).or_insert(at_us);
+            let submit = request.operation.as_ref().map(|name| (Arc::clone(name), request.submit));
+            if let Some(submit) = &submit {
+                lock(&self.first_us).entry(submit.clone()).or_insert(at_us);
+                lock(&self.settled).remove(submit);
             }
+            lock(&self.unanswered).insert((Arc::clone(&request.provider), request.request), submit);
         } else if let EventKind::ResponseSent(response) = kind {
-            lock(&self.unanswered).remove(&(Arc::clone(&response.provider), response.request));
+            let request = (Arc::clone(&response.provider), response.request);
+            if let Some(Some(submit)) = lock(&self.unanswered).remove(&request)
+                && response.complete
+                && response.class == Class::Success
+            {
+                lock(&self.settled).insert(submit);
+            }
         } else if let EventKind::ConnectionEnded(ended) = kind
             && let Some(request) = ended.request
         {
@@ -74,6 +87,12 @@ impl Seen {
     #[must_use]
     pub fn waits(&self) -> bool {
         !lock(&self.unanswered).is_empty()
+    }
+
+    /// For how many submits the last answer was a whole success.
+    #[must_use]
+    pub fn settled(&self) -> usize {
+        lock(&self.settled).len()
     }
 
     /// Every operation that a request named.

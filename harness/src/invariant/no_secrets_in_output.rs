@@ -54,9 +54,11 @@ impl Invariant for NoSecretsInOutput {
         }
         let mut claims = 0;
         for (_, submit) in trace.submits() {
-            for claim in trace.claims(submit).iter().filter(|claim| claim.by == ClaimBy::Client) {
+            for claim in trace.claims(submit) {
+                // What the driver notes of an answer that says nothing is the client's own text, too.
                 let detail = claim.detail.map_or("", |detail| trace.text(detail));
-                claims += usize::from(is_output(trace.mode(), detail));
+                let is_own = claim.by == ClaimBy::Client && is_output(trace.mode(), detail);
+                claims += usize::from(is_own);
                 found(&mut leaks, Some(submit.operation), CLAIM, &[], (claim.seq, detail));
             }
         }

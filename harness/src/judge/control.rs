@@ -151,6 +151,12 @@ pub(super) fn no_request(trace: &Trace, scenario: &Scenario) -> String {
         format!(" (it tried to reach {}:{})", stray.host, stray.port)
     });
     let point = point_at_mock(trace, api);
+    if let Some(why) = never_ready(trace) {
+        return format!(
+            "your client sent no request to the mock{elsewhere}: {why}; let it listen at the port in `PORT` and \
+             stay in the foreground, or say by `--target` where it listens"
+        );
+    }
     if trace.client_ends().iter().any(|end| end.killed) {
         return format!(
             "your client sent no request to the mock in the time that it had{elsewhere}; {point}, and give \
@@ -158,6 +164,38 @@ pub(super) fn no_request(trace: &Trace, scenario: &Scenario) -> String {
         );
     }
     format!("your client sent no request to the mock{elsewhere}; {point}")
+}
+
+/// What is to be said of a service that ended by itself in the middle of its work.
+pub(super) fn fell(trace: &Trace) -> Option<String> {
+    let end = trace.client_ends().iter().find(|end| !end.killed)?;
+    let claims = trace.submits().flat_map(|(_, submit)| trace.claims(submit));
+    let unanswered = claims.filter(|one| one.by == ClaimBy::Driver && one.seq > end.seq).count();
+    let how = match (end.code, end.signal) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(signal)) => format!("died of signal {signal}{}", name_of_signal(signal)),
+        (None, None) => "ended".to_owned(),
+    };
+    (trace.mode() == Mode::Http && unanswered > 0).then(|| {
+        format!(
+            "the service {how} by itself before it was asked to end{}; {} without an answer",
+            last_words(trace, *end),
+            match unanswered {
+                1 => "1 operation was left".to_owned(),
+                many => format!("{many} operations were left"),
+            }
+        )
+    })
+}
+
+/// Why a service that the harness started was never asked for anything.
+fn never_ready(trace: &Trace) -> Option<&str> {
+    let silences = trace.submits().flat_map(|(_, submit)| trace.claims(submit));
+    let mut details =
+        silences.filter(|claim| claim.by == ClaimBy::Driver).filter_map(|one| one.detail);
+    let is_service = trace.mode() == Mode::Http && !trace.run.command.is_empty();
+    let why = details.next().filter(|_| is_service).map(|detail| trace.text(detail))?;
+    why.starts_with("the service ").then_some(why)
 }
 
 /// How a client ended that did not end well by itself, and the last it said of that.
@@ -242,6 +280,11 @@ pub(super) fn refused_bytes(trace: &Trace) -> Vec<String> {
 
 /// What points a client at the mock.
 fn point_at_mock(trace: &Trace, api: Option<&Api>) -> String {
+    if trace.mode() == Mode::Http && trace.run.command.is_empty() {
+        return "start the service with the mock's address, which `--port` fixes, as that of the API; one that \
+                remembers the operations of an earlier run has to be started anew"
+            .to_owned();
+    }
     if trace.mode() == Mode::InProcess {
         return "give it `operation.url` as its base URL, and over anything but loopback TCP one of the helpers of \
                 `Connection`"

@@ -22,6 +22,10 @@ pub(super) fn note(trace: &Trace, scenario: &Scenario) -> Option<String> {
     let whose =
         first.operation.map_or(String::new(), |id| format!(" for `{}`", trace.operation_name(id)));
     let count = 1 + strange.count();
+    // A service that runs already was given none.
+    if trace.mode() == Mode::Http && trace.run.command.is_empty() {
+        return None;
+    }
     let handed = match trace.mode() {
         Mode::InProcess => "`operation.api_key`",
         Mode::Exec | Mode::Stdio | Mode::Suite | Mode::Http | Mode::Serve => "`BROWNOUT_API_KEY`",

@@ -258,6 +258,7 @@ fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> 
     let mut notes: Vec<String> = trace.cut.iter().cloned().collect();
     notes.extend(missing(trace));
     notes.extend(stood_still(trace));
+    notes.extend(control::fell(trace));
     notes.extend(control::refused_strays(trace));
     notes.extend(control::refused_bytes(trace));
     notes.extend(shared_operation(trace));

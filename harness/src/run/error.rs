@@ -115,6 +115,22 @@ pub enum RunError {
         /// Where the service is.
         place: String,
     },
+    /// Somebody listens already where a service is to be started.
+    #[error(
+        "something listens at {place} before the service is started, and would be taken for it; end it, or let the service listen elsewhere"
+    )]
+    PlaceTaken {
+        /// Where.
+        place: String,
+    },
+    /// The service is to be found where the provider is.
+    #[error(
+        "{place} is the provider's own address by `--port`, so the provider would be driven as if it were the service; give one of them another port"
+    )]
+    OwnPlace {
+        /// Where.
+        place: String,
+    },
     /// A service that runs already cannot be told which certificates to trust.
     #[error(
         "the service at {place} runs already and cannot be told which certificates to trust; let brownout start it with `-- COMMAND`, or leave out `tls`"
@@ -209,6 +225,7 @@ impl RunError {
             | Self::NotCalled
             | Self::OnlyService
             | Self::NoFixedPort { .. }
+            | Self::OwnPlace { .. }
             | Self::NoTrust { .. }
             | Self::VirtualOnlyInProcess { .. }
             | Self::TcpOnly { .. }
@@ -218,6 +235,7 @@ impl RunError {
             Self::Serve(_)
             | Self::Spawn { .. }
             | Self::NoService { .. }
+            | Self::PlaceTaken { .. }
             | Self::Folder { .. }
             | Self::Trace { .. }
             | Self::Busy { .. }

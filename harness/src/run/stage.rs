@@ -122,11 +122,15 @@ impl Order<'_> {
     /// Refuses a service that runs already and cannot know its provider.
     fn can_be_found(self) -> Result<(), RunError> {
         let Client::Service(service) = self.client else { return Ok(()) };
-        let Some(place) = service.target.as_ref().filter(|_| service.command.is_empty()) else {
-            return Ok(());
-        };
-        let place = place.to_string();
+        let Some(target) = &service.target else { return Ok(()) };
+        let place = target.to_string();
         let Some(spec) = self.scenario.providers.values().next() else { return Ok(()) };
+        if target.is_loopback() && spec.port.or(self.options.port) == Some(target.port) {
+            return Err(RunError::OwnPlace { place });
+        }
+        if !service.command.is_empty() {
+            return Ok(());
+        }
         if spec.tls {
             return Err(RunError::NoTrust { place });
         }
@@ -379,6 +383,7 @@ impl Order<'_> {
             http: self.scenario.workload.http.as_ref().ok_or(RunError::NotCalled)?,
             strikes: strikes::taken(&stage.strikes),
             seen: stage.seen.as_deref().expect("whoever drives a service sees its requests"),
+            drain: self.scenario.drain,
         })
     }
 
@@ -715,7 +720,7 @@ fn register(servers: &[Server], operation: &Operation, traced: Option<Seed>) {
         id: Arc::clone(&operation.id),
         // Its place in the workload, by which rules count, by however much its number is raised.
         n: (operation.n.saturating_sub(1)) % RAISE + 1,
-        trace: traced.map(|seed| trace_of(seed, &operation.id, operation.submit)),
+        trace: traced.map(|seed| trace_of(seed, operation)),
         submit: operation.submit,
         call: Arc::clone(&operation.call),
         input: operation.input.clone(),

@@ -79,7 +79,7 @@ impl Space {
         let [route] = &routes[..] else {
             return Err(
                 "the scenario does not say which route is explored; name it in `workload: \
-                        {call: …}`, or name one route in the rules"
+                        {call: …}` (for a service `http: {calls: …}`), or name one route in the rules"
                     .to_owned(),
             );
         };

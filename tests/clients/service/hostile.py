@@ -1,6 +1,6 @@
 """Services that behave badly:
 
-    hostile.py deaf|dies|drops_dead|garbage|drips|floods|floods_head|hangs|never_ready|cuts|stubborn|chatters
+    hostile.py deaf|dies|drops_dead|garbage|drips|floods|floods_head|hangs|never_ready|cuts|stubborn|chatters|leaks
 """
 
 import os
@@ -60,6 +60,9 @@ def serve(stream):
         stream.sendall(OK)
         while True:
             stream.sendall(b"x-more: " + b"x" * 65536 + b"\r\n")
+    elif KIND == "leaks":
+        key = os.environ["BROWNOUT_API_KEY"].encode()
+        stream.sendall(b"HTTP/1.1 303 See Other\r\ncontent-length: %d\r\n\r\n%s" % (len(key), key))
     elif KIND == "hangs":
         time.sleep(600)
     else:

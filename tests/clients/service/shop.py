@@ -1,10 +1,10 @@
 """A shop that charges its customers through an API: a service, as http mode tests them.
 
-    shop.py careful|careless|later|stale
+    shop.py careful|careless|later|stale|zombie
 
 careful asks the payments API with one key per order and says honestly what became of it; careless makes a new
 key for each attempt; later answers 202 and charges behind its own answer, to be asked again; stale answers from
-a cache when the API fails, and says so by 203.
+a cache when the API fails, and says so by 203; zombie says that it failed, and goes on behind its answer.
 """
 
 import json
@@ -22,10 +22,10 @@ ATTEMPTS = 4
 STATES = {}
 
 
-def charge(order, trace):
+def charge(order, trace, attempts=ATTEMPTS):
     """What became of it: paid, declined or unknown."""
     key = str(order["order"])
-    for attempt in range(ATTEMPTS):
+    for attempt in range(attempts):
         if KIND == "careless":
             key = str(uuid.uuid4())
         request = urllib.request.Request(
@@ -46,7 +46,7 @@ def charge(order, trace):
                 return "declined"
         except OSError:
             pass
-        if attempt + 1 < ATTEMPTS:
+        if attempt + 1 < attempts:
             time.sleep(0.01)
     return "unknown"
 
@@ -79,6 +79,11 @@ class Shop(BaseHTTPRequestHandler):
 
             threading.Thread(target=work, daemon=True).start()
             self.answer(202, {"id": name})
+            return
+        if KIND == "zombie":
+            if charge(order, trace, 1) != "paid":
+                threading.Timer(0.5, charge, (order, trace)).start()
+                self.answer(500, {"status": "failed"})
             return
         state = charge(order, trace)
         if KIND == "stale" and state == "unknown":

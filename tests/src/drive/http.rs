@@ -95,7 +95,9 @@ fn a_service_that_answers_later_is_asked_again() {
     let (driven, _) = drive(&scenario, service("shop.py", "later"));
     let claims = driven.claims();
     assert!(
-        claims[0].starts_with("op-0001.1 unknown client: undecided (deadline); last heard: 200"),
+        claims[0].starts_with(
+            "op-0001.1 unknown driver: deadline, while it was undecided; last heard: 200"
+        ),
         "{claims:?}"
     );
 }
@@ -122,6 +124,53 @@ fn a_service_that_is_killed_is_started_again_and_asked_once_more() {
     assert_eq!((driven.submitted(), result.operations.succeeded, result.requests), (3, 3, 4));
     let starts = driven.events.iter().filter(|one| matches!(one.kind, EventKind::ClientStarted(_)));
     assert_eq!(starts.count(), 2);
+}
+
+#[test]
+fn all_that_is_outstanding_when_a_service_is_killed_is_asked_for_once_more() {
+    let kill = "[{name: kill, when: {operation: 1, attempt: 1}, inject: {kill_client: {at: before_commit}}},
+                 {name: slow, when: {attempt: 1}, inject: {latency: {fixed: 200ms}}}]";
+    let mut scenario = shop(kill, "", "[no_double_charges, no_lost_operations]");
+    (scenario.workload.operations, scenario.workload.concurrency) = (8, 8);
+    let (driven, result) = drive(&scenario, service("shop.py", "careful"));
+    assert_eq!(result.verdict, Verdict::Passed, "{result:#?}");
+    let claims = driven.claims();
+    assert_eq!(claims.len(), 8, "{claims:?}");
+    assert!(claims.iter().all(|claim| claim.contains(" succeeded client")), "{claims:?}");
+}
+
+#[test]
+fn what_a_service_does_after_its_answer_is_heard_out() {
+    let down = "[{name: down, when: {attempt: 1}, inject: {status: {code: 503}}}]";
+    let scenario = shop(down, "", "[nothing_after_claim]");
+    let (_, result) = drive(&scenario, service("shop.py", "zombie"));
+    assert_eq!((result.verdict, result.requests), (Verdict::Failed, 6), "{result:#?}");
+}
+
+#[test]
+fn a_secret_in_an_answer_that_says_nothing_is_found_and_not_kept() {
+    let scenario = shop("[]", "", "[no_secrets_in_output]");
+    let (driven, result) = drive(&scenario, service("hostile.py", "leaks"));
+    assert_eq!(result.verdict, Verdict::Failed, "{result:#?}");
+    let claims = driven.claims();
+    assert!(claims[0].contains("unknown driver: 303: ⟦secret:api_key:"), "{claims:?}");
+}
+
+#[test]
+fn a_service_is_not_taken_for_whoever_listens_in_its_place() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let place: Place = format!("http://127.0.0.1:{port}").parse().expect("a place");
+    let scenario = shop("[]", "", "[failures_surface]");
+    let Service { command, .. } = service("shop.py", "careful");
+    let run = |options: &RunOptions| {
+        let service = Service::new(command.clone(), Some(place.clone()));
+        let client = Client::Service(Arc::new(service));
+        run_main(&scenario, scenario.seed, &client, options).map(|_| ())
+    };
+    assert!(matches!(run(&RunOptions::default()), Err(RunError::PlaceTaken { .. })));
+    let options = RunOptions { port: Some(port), ..RunOptions::default() };
+    assert!(matches!(run(&options), Err(RunError::OwnPlace { .. })));
 }
 
 #[test]
@@ -173,6 +222,9 @@ fn a_service_that_is_never_ready_says_why() {
         let said = format!("op-0003.1 unknown driver: {expected}");
         assert_eq!(driven.claims().last(), Some(&said), "{kind}");
         assert_eq!(result.verdict, Verdict::Inconclusive, "{kind}: {result:#?}");
+        let reason = result.reason.expect("why nothing can be said");
+        let told = if kind == "dies" { "it exited with code 1" } else { expected };
+        assert!(reason.contains(told), "{kind}: {reason}");
     }
 }
 

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use brownout_provider::event::{Claim, Digest16};
 use brownout_provider::shell::clock::Clock;
@@ -18,6 +19,12 @@ use crate::scenario::http::{Ask, Http, Poll, Said};
 /// How much of an answer's body is told, in characters.
 const TOLD: usize = 200;
 
+/// How long one look may take.
+pub(super) const LOOK_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is said of a look that took longer.
+pub(super) const UNANSWERED: &str = "it took the request and did not answer";
+
 /// Why an operation came to no end that took too long.
 pub(super) const DEADLINE: &str = "deadline";
 
@@ -26,15 +33,10 @@ pub(super) const DEADLINE: &str = "deadline";
 pub(super) enum Heard {
     /// The service said it.
     Said { claim: Claim, degraded: bool, detail: String },
+    /// Its connection ended before it had said anything; how.
+    Cut(String),
     /// It said nothing that can be used; why.
     Nothing(String),
-}
-
-impl Heard {
-    /// True when nothing was heard and there was time left.
-    pub(super) fn is_cut(&self) -> bool {
-        matches!(self, Self::Nothing(why) if why != DEADLINE)
-    }
 }
 
 /// An operation that the service has taken and not yet decided.
@@ -69,7 +71,7 @@ impl Asking {
         }
         let answer = match self.reach.send(&self.first).await {
             Ok(answer) => answer,
-            Err(why) => return Heard::Nothing(why),
+            Err(why) => return Heard::Cut(why),
         };
         match (self.http.outcomes.of(answer.status.as_u16()), &self.http.poll) {
             (None, _) => {
@@ -102,7 +104,9 @@ impl Asking {
         };
         loop {
             self.clock.sleep(poll.interval).await;
-            taken.last = match self.reach.send(&ask).await {
+            // One look that is never answered must not be the last.
+            let look = self.clock.within(self.clock.of_machine(LOOK_WITHIN), self.reach.send(&ask));
+            taken.last = match look.await.unwrap_or_else(|| Err(UNANSWERED.to_owned())) {
                 Err(why) => why,
                 Ok(answer) => {
                     let body = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
@@ -135,16 +139,13 @@ pub(super) async fn in_time(asking: Asking, late_us: Rc<Cell<u64>>) -> Heard {
     }
 }
 
-/// What is to be said of an operation that came to no end; that the service has taken it, it said itself.
+/// What is to be said of an operation that came to no end. That the service has taken it is no claim: whoever
+/// looks again wants to hear what became of it.
 pub(super) fn undecided(taken: Option<&Taken>, why: &str) -> Heard {
-    match taken {
-        None => Heard::Nothing(why.to_owned()),
-        Some(taken) => Heard::Said {
-            claim: Claim::Unknown,
-            degraded: false,
-            detail: format!("undecided ({why}); last heard: {}", taken.last),
-        },
-    }
+    Heard::Nothing(match taken {
+        None => why.to_owned(),
+        Some(taken) => format!("{why}, while it was undecided; last heard: {}", taken.last),
+    })
 }
 
 /// An answer in a few words.

@@ -21,9 +21,6 @@ use crate::run::RunError;
 /// The variable by which platforms tell a service its port.
 const PORT: &str = "PORT";
 
-/// The variable that tells a service its address and port.
-const LISTEN: &str = "BROWNOUT_LISTEN";
-
 /// Builds a service in this process, on the runtime of the run: once for each run, and again whenever it is
 /// killed.
 pub trait ServiceFactory: Send + Sync {
@@ -126,6 +123,9 @@ impl Host<'_> {
             Self::Target(_) => {}
             Self::Program { launcher, process, fixed, place } => {
                 *place = match fixed {
+                    Some(fixed) if time == Time::First && fixed.is_taken() => {
+                        return Err(RunError::PlaceTaken { place: fixed.to_string() });
+                    }
                     Some(fixed) => fixed.clone(),
                     // Another each time: what the one before listened at may be held for a while.
                     None => Place::free()
@@ -133,7 +133,6 @@ impl Host<'_> {
                 };
                 let mut variables = scene.environment(CLIENT, None)?;
                 variables.push((PORT.to_owned(), place.port.to_string()));
-                variables.push((LISTEN.to_owned(), place.authority()));
                 let started = launcher.start(CLIENT, &variables, Input::Empty)?;
                 scene.started(&started, None);
                 *process = Some(started);

@@ -27,7 +27,7 @@ use brownout_provider::units::micros;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_local};
 
-use self::ask::{Asking, DEADLINE, Heard, Memory, in_time, undecided};
+use self::ask::{Asking, DEADLINE, Heard, LOOK_WITHIN, Memory, UNANSWERED, in_time, undecided};
 use self::host::{InProcess, Inside, Time};
 use self::reach::Reach;
 use super::claims::Statement;
@@ -53,17 +53,15 @@ pub use router::Routers;
 /// How long to wait before it is looked again whether a service is ready.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How long one look may take.
-const LOOK_WITHIN: Duration = Duration::from_secs(5);
-
 /// How long a program has to end after its connection did, for that to be told as the cause.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
-/// How long nothing may have happened at the provider before a service is taken to be done.
+/// How long nothing may have happened at the provider before a service is taken to be done, where all that it
+/// asked for was answered with success.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// How long a service may go on after the last answer.
-const LONGEST_QUIET: Duration = Duration::from_secs(10);
+/// The same where it was not, so that it may still try again.
+const UNSETTLED: Duration = Duration::from_secs(2);
 
 /// What a service is asked, and what befalls it.
 #[derive(Debug)]
@@ -74,6 +72,8 @@ pub struct Part<'a> {
     pub strikes: Strikes,
     /// What is seen of its requests to the provider.
     pub seen: &'a Seen,
+    /// How long it may go on after its last answer.
+    pub drain: Duration,
 }
 
 /// Drives a service that a command starts, at a free port or at `fixed`.
@@ -158,7 +158,7 @@ async fn drive(
     };
     let result = driver.run(schedule, &mut heeded).await;
     if result.is_ok() && !scene.stop.is_stopped() {
-        driver.settle(part.seen, &mut heeded).await;
+        driver.settle(part.seen, part.drain, &mut heeded).await;
     }
     driver.end(&mut heeded).await;
     result
@@ -263,8 +263,11 @@ impl<'a> Driver<'a> {
         tokio::select! {
             biased;
             () = self.scene.stop.stopped() => Step::Stopped,
-            Some(Ok((slot, heard))) = self.asks.join_next() => Step::Heard(slot, heard),
-            Some(Ok(ready)) = self.looking.join_next() => Step::Ready(ready),
+            // What was cancelled says nothing, and must not keep the others waiting.
+            Some(joined) = self.asks.join_next() => {
+                joined.map_or(Step::Time, |(slot, heard)| Step::Heard(slot, heard))
+            }
+            Some(joined) = self.looking.join_next() => joined.map_or(Step::Time, Step::Ready),
             strike = self.strikes.next() => Step::Strike(strike),
             client = crashed(heeded.crashes.as_deref_mut()) => Step::Crash(client),
             notice = noticed(heeded.notices.as_deref_mut()) => Step::Notice(notice),
@@ -393,7 +396,7 @@ impl<'a> Driver<'a> {
     ) -> Result<(), RunError> {
         let id = Arc::clone(&operation.id);
         let seed = Seed::new(self.scene.seed).unwrap_or_default();
-        let trace = trace_of(seed, &id, slot.submit);
+        let trace = trace_of(seed, &operation);
         let first: Ask = self.http.ask(&operation, trace).map_err(|error| RunError::Template {
             what: "the request to the service".to_owned(),
             reason: error.to_string(),
@@ -411,9 +414,10 @@ impl<'a> Driver<'a> {
         let task = match self.host.inside(&id) {
             None => {
                 let clock = self.scene.clock;
+                let may_end = matches!(self.host, Host::Program { .. });
                 self.asks.spawn_local(async move {
                     let heard = work.await;
-                    if heard.is_cut() {
+                    if may_end && matches!(heard, Heard::Cut(_)) {
                         // A program that dies closes its connections first; its end says more than theirs.
                         clock.sleep(clock.of_machine(LAST_WORD)).await;
                     }
@@ -454,7 +458,7 @@ impl<'a> Driver<'a> {
                 };
                 self.scene.claimed(id, &statement);
             }
-            Heard::Nothing(why) => {
+            Heard::Cut(why) | Heard::Nothing(why) => {
                 self.scene.silent(id, slot.submit, &self.host.plain(why));
             }
         }
@@ -563,19 +567,21 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Lets the service finish what it does after its last answer, as far as the provider sees any of it.
-    async fn settle(&mut self, seen: &Seen, heeded: &mut Heeded<'_>) {
+    /// Lets the service finish what it does after its last answer, as far as the provider sees any of it. Where
+    /// the last word of the provider was a failure, or it was never asked, the service may be about to ask.
+    async fn settle(&mut self, seen: &Seen, drain: Duration, heeded: &mut Heeded<'_>) {
         if matches!(self.state, State::Gone(_)) {
             return;
         }
         let clock = self.scene.clock;
-        let (quiet_us, end_us) = (
-            micros(clock.of_machine(QUIET)),
-            clock.now_us().saturating_add(micros(clock.of_machine(LONGEST_QUIET))),
-        );
         let since_us = clock.now_us();
+        let end_us = since_us.saturating_add(micros(drain));
+        let asked = self.schedule.as_ref().map_or(0, Schedule::submits);
         loop {
             let now_us = clock.now_us();
+            let is_settled = seen.settled() >= asked;
+            let quiet = if is_settled { clock.of_machine(QUIET) } else { UNSETTLED };
+            let quiet_us = micros(quiet);
             let quiet_at_us = seen.last_us().max(since_us).saturating_add(quiet_us);
             if now_us >= end_us || (now_us >= quiet_at_us && !seen.waits()) {
                 return;
@@ -666,7 +672,7 @@ async fn looks(
             }
         };
         let looked = clock.within(clock.of_machine(LOOK_WITHIN), look).await;
-        match looked.unwrap_or_else(|| Err("it took the request and did not answer".to_owned())) {
+        match looked.unwrap_or_else(|| Err(UNANSWERED.to_owned())) {
             Ok(()) => return,
             Err(why) => *last.borrow_mut() = why,
         }

@@ -91,7 +91,8 @@ impl Place {
                 handed_out.clear();
             }
             if handed_out.insert(port) {
-                return Ok(Self { host: "127.0.0.1".to_owned(), port, base: String::new() });
+                // Some services listen at `::1` alone, and a name is tried at both addresses.
+                return Ok(Self { host: "localhost".to_owned(), port, base: String::new() });
             }
         }
         Err(io::ErrorKind::AddrInUse.into())
@@ -104,6 +105,12 @@ impl Place {
             true => format!("[{}]:{}", self.host, self.port),
             false => format!("{}:{}", self.host, self.port),
         }
+    }
+
+    /// True if somebody listens there.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.is_loopback() && std::net::TcpStream::connect((&*self.host, self.port)).is_ok()
     }
 
     /// True for a host of this machine.

@@ -12,6 +12,9 @@ use brownout_provider::event::{Class, Event, EventKind, Sink};
 use brownout_provider::exchange::ClientStrike;
 use brownout_provider::shell::lock::lock;
 
+/// A provider and the number of a request there.
+type Number = (Arc<str>, u64);
+
 /// An operation and the number of the submit.
 type Submit = (Arc<str>, u32);
 
@@ -23,7 +26,7 @@ pub struct Seen {
     /// When the first request of each submit came.
     first_us: Mutex<BTreeMap<Submit, u64>>,
     /// By provider and number, and for which submit.
-    unanswered: Mutex<BTreeMap<(Arc<str>, u64), Option<Submit>>>,
+    unanswered: Mutex<BTreeMap<Number, Option<Submit>>>,
     /// The submits for which the last answer was a success.
     settled: Mutex<BTreeSet<Submit>>,
 }

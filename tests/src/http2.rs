@@ -59,7 +59,7 @@ sys.exit(1)
 
 fn programs() -> [Vec<OsString>; 2] {
     let node = ["node", "-e", NODE].map(OsString::from).to_vec();
-    let httpx = vec![python().into(), "-c".into(), HTTPX.into()];
+    let httpx = vec![python(), "-c".into(), HTTPX.into()];
     [node, httpx]
 }
 

@@ -3,7 +3,7 @@
 //! The general form of `no_double_charges`, which asks the same of every kind.
 //! **Invariant:** counts what stands in the ledger at the end; who sent what, and why, plays no part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use brownout_provider::document::{At, decode};
@@ -177,7 +177,12 @@ fn violation(
 ) -> Violation {
     let requests: Vec<_> = live.iter().filter_map(|effect| effect.request).collect();
     let keys: Vec<_> = requests.iter().map(|one| trace.request(*one).key).collect();
+    let providers: BTreeSet<Name> =
+        requests.iter().map(|one| trace.request(*one).provider).collect();
     let keys = match keys.split_first() {
+        _ if providers.len() > 1 => {
+            "; no key counts at two providers: ask the one what became of it before the other is used"
+        }
         Some((None, rest)) if rest.iter().all(Option::is_none) => "; no request carried a key",
         Some((Some(_), rest)) if !rest.is_empty() && rest.iter().all(|key| *key == keys[0]) => {
             "; all carried the same key, which the provider overlooked"
@@ -253,12 +258,17 @@ mod tests {
 
     #[test]
     fn the_message_says_what_was_expected_what_was_found_and_why() {
-        let message =
-            message("at_most_one_effect", &json!({"kind": "notification"}), &trace(TWICE));
+        let told = message("at_most_one_effect", &json!({"kind": "notification"}), &trace(TWICE));
         assert_eq!(
-            message,
+            told,
             "expected at most 1, found 2 `notification`s live: caused by attempt 1 of `notify` and \
              attempt 2 of `notify`; no request carried a key"
         );
+        let elsewhere = TWICE
+            .replace(r#""request":2,"#, r#""request":2,"provider":"backup","#)
+            .replace(r#","attempt":2"#, "");
+        let message =
+            message("at_most_one_effect", &json!({"kind": "notification"}), &trace(&elsewhere));
+        assert!(message.contains("no key counts at two providers"), "{message}");
     }
 }

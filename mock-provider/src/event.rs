@@ -492,6 +492,10 @@ pub struct ResponseSent {
     /// the content.
     #[serde(default, skip_serializing_if = "is_false")]
     pub refuses_key: bool,
+    /// Where the provider's own answer says that nothing is left of a limit: until when, in microseconds
+    /// since the start of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhausted_until_us: Option<u64>,
     /// The effects that a whole and usable answer tells of: the one committed, replayed, or read back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<u64>,

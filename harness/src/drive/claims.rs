@@ -180,6 +180,12 @@ impl Ledger {
         self.submits.contains_key(&(Arc::clone(operation), submit))
     }
 
+    /// True while the client has not cleared up what it called unknown.
+    #[must_use]
+    pub fn has_unknown(&self) -> bool {
+        self.submits.values().any(|state| *state == State::Claimed(Claim::Unknown))
+    }
+
     /// Every submit that has neither a claim nor been given up, in order.
     #[must_use]
     pub fn still_open(&self) -> Vec<(Arc<str>, u32)> {

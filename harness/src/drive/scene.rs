@@ -53,6 +53,9 @@ pub struct Scene {
     pub plan: Option<Plan>,
     /// Told of each submit before it is on record.
     pub on_submit: Box<dyn Fn(&Operation) + Send + Sync>,
+    /// How long a client has to clear up what it called unknown when all else is said, where the scenario
+    /// expects it.
+    pub reconciles_within_us: Option<u64>,
     /// What became of the submits.
     pub claims: Mutex<Ledger>,
     /// The client's output.
@@ -157,6 +160,14 @@ impl Scene {
             }));
         }
         news
+    }
+
+    /// Until when the run waits for the client to clear up what it called unknown, if all else was said at
+    /// `since_us`; `None` where it does not.
+    #[must_use]
+    pub fn reconciles_until_us(&self, since_us: u64) -> Option<u64> {
+        let within_us = self.reconciles_within_us?;
+        lock(&self.claims).has_unknown().then(|| since_us.saturating_add(within_us))
     }
 
     /// Every submit that has neither a claim nor was found silent.

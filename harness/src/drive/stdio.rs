@@ -117,6 +117,7 @@ async fn one(
         stdin,
         writing: None,
         late: BTreeSet::new(),
+        said_us: None,
         closed_us: None,
         broken_us: None,
         hopeless: None,
@@ -148,6 +149,8 @@ struct Driver<'a> {
     writing: Option<Writing>,
     /// When which submit is late.
     late: BTreeSet<(u64, Slot)>,
+    /// When every submit had a claim, or was late.
+    said_us: Option<u64>,
     /// When standard input was closed because all was said.
     closed_us: Option<u64>,
     /// When the client was found to have closed its standard input.
@@ -264,6 +267,11 @@ impl Driver<'_> {
         if let Some(broken_us) = self.broken_us {
             wake = wake.min(broken_us.saturating_add(self.of_machine_us(CLOSED_WITHIN)));
         }
+        if let Some(until_us) = self.said_us.and_then(|at_us| self.scene.reconciles_until_us(at_us))
+            && self.closed_us.is_none()
+        {
+            wake = wake.min(until_us);
+        }
         if let Some(closed_us) = self.closed_us {
             wake = wake.min(closed_us.saturating_add(self.of_machine_us(EXIT_WITHIN)));
         }
@@ -295,8 +303,13 @@ impl Driver<'_> {
             self.write()?;
         }
         if self.fleet.is_over() && self.closed_us.is_none() {
-            self.stdin = None;
-            self.closed_us = Some(self.scene.clock.now_us());
+            let now_us = self.scene.clock.now_us();
+            let said_us = *self.said_us.get_or_insert(now_us);
+            // Who is expected to clear up what it does not know yet is left the time for it.
+            if self.scene.reconciles_until_us(said_us).is_none_or(|until_us| until_us <= now_us) {
+                self.stdin = None;
+                self.closed_us = Some(now_us);
+            }
         }
         Ok(())
     }

@@ -86,7 +86,7 @@ impl Invariant for BoundedRetries {
         let (mut exercised, mut violations) = (0, Vec::new());
         for chain in trace.chains() {
             exercised += usize::from(chain.iter().any(|id| trace.failed(*id)));
-            violations.extend(rows(trace, &chain).iter().filter_map(|row| self.judge(trace, row)));
+            violations.extend(trace.rows(&chain).iter().filter_map(|row| self.judge(trace, row)));
         }
         Judgement::new(exercised, violations, "no attempt failed")
     }
@@ -128,19 +128,6 @@ impl BoundedRetries {
         );
         Some(Violation::new(trace, operation, message, evidence))
     }
-}
-
-/// The rows of attempts in a chain: a first attempt and the retries that follow it, without those that
-/// the transport made.
-fn rows(trace: &Trace, chain: &[RequestId]) -> Vec<Vec<RequestId>> {
-    let mut rows: Vec<Vec<RequestId>> = Vec::new();
-    for id in chain.iter().filter(|id| !trace.is_transport_repeat(**id)) {
-        match rows.last_mut() {
-            Some(row) if trace.is_retry(*id) && !trace.is_mended(*id) => row.push(*id),
-            Some(_) | None => rows.push(vec![*id]),
-        }
-    }
-    rows
 }
 
 #[cfg(test)]

@@ -13,34 +13,61 @@ use crate::scenario::Scenario;
 use crate::trace::Trace;
 pub use crate::verdict::Violation;
 
+mod adapts_to_tightened_limit;
+mod all_or_nothing;
 mod at_most_one_effect;
+mod backs_off;
+mod binomial;
 mod bounded_retries;
 mod client_timeout;
+mod deadline;
+mod eases_off_during_outage;
 mod failures_surface;
+mod gives_up_on_nothing_recoverable;
 mod honest_failures;
 mod honors_retry_after;
 mod idempotency_key_bound_to_body;
 mod idempotency_key_present;
 mod idempotency_key_stable;
+mod idempotency_key_strength;
 mod idempotency_key_unique;
+mod key_retry_window;
+mod key_strength;
+mod max_in_flight;
+mod max_waste;
 mod min_gap;
 #[cfg(test)]
 mod model;
 mod no_double_charges;
 mod no_lost_operations;
+mod no_over_deduplication;
 mod no_overlapping_attempts;
 mod no_phantom_success;
 mod no_retry_on_permanent_errors;
 mod no_secrets_in_output;
+mod no_truncated_stream_accepted;
+mod not_banned;
 mod nothing_after_claim;
+mod reconciled;
+mod recoverable;
+mod recovers_after_outage;
 pub mod registry;
 mod rejects_malformed_responses;
+mod retries_logged;
+mod retries_transient_errors;
+mod retry_body_stable;
+mod retry_budget;
+#[cfg(test)]
+mod second;
+mod spreads_retries;
+mod stays_within_rate_limit;
 mod support;
 mod survives_bad_retry_after;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod waits_for_reset;
 
 /// An invariant with its parameters, ready to judge.
 pub trait Invariant: fmt::Debug + Send + Sync {
@@ -53,6 +80,12 @@ pub trait Invariant: fmt::Debug + Send + Sync {
     /// What it demands of a client, and the cure, where its parameters ask for more than the registry's
     /// entry says: `None` where that says it all.
     fn demand(&self) -> Option<Demand> {
+        None
+    }
+
+    /// How long after the storm a client has to clear up what it does not know, where this invariant asks
+    /// for it: so long a driver waits with the end of the run. In microseconds.
+    fn reconciles_within_us(&self) -> Option<u64> {
         None
     }
 

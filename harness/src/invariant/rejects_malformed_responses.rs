@@ -4,9 +4,9 @@
 //! is only asked whether the client had anything better to go by.
 
 use brownout_provider::document::At;
-use brownout_provider::event::{Claim, Class};
+use brownout_provider::event::Class;
 
-use super::support::{NoParameters, bare, cannot, events_of, means, schema};
+use super::support::{NoParameters, bare, cannot, events_of, means, schema, unproven_success};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, RequestId, Trace};
@@ -72,14 +72,7 @@ fn is_unusable(trace: &Trace, id: RequestId) -> bool {
 /// The client claimed success and had nothing to go by but unusable answers.
 fn taken(trace: &Trace, id: OperationId, unusable: &[RequestId]) -> Option<Violation> {
     let first = *unusable.first()?;
-    let claim = trace.submits_of(id).find_map(|(_, submit)| {
-        let claim = trace.final_claim(submit)?;
-        let has_proof = trace.attempts_of(id).any(|(id, request)| {
-            let before = request.response.is_some_and(|one| one.head_at_us <= claim.at_us);
-            before && trace.confirms(id)
-        });
-        (claim.claim == Claim::Succeeded && !has_proof).then_some(claim)
-    })?;
+    let claim = unproven_success(trace, id)?;
     let request = trace.request(first);
     let response = request.response?;
     let why = response.unusable.map_or("", |why| trace.text(why));

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use brownout_provider::coordinates::Coordinates;
 use brownout_provider::document::{At, decode};
-use brownout_provider::event::{Class, Mode};
+use brownout_provider::event::{Claim, Class, Mode};
 use brownout_provider::exchange::{ClientFault, End};
 use brownout_provider::fault::{
     Action, Ending, Group, HintSpec, KeyFault, LimitFault, OrderFault, Point,
 };
+use brownout_provider::rule::{Rule, Selector};
 use brownout_provider::seed::RuleKey;
 use brownout_provider::stream;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -20,7 +21,7 @@ use serde_json::Value;
 
 use super::{Invariant, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{OperationId, RequestId, Submit, Trace};
+use crate::trace::{ClaimMade, OperationId, RequestId, Submit, Trace};
 
 /// The parameters of an invariant that has none.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -85,6 +86,14 @@ pub(super) fn events_of(trace: &Trace, id: RequestId) -> impl Iterator<Item = u3
     [Some(request.seq), response, ended].into_iter().flatten()
 }
 
+/// At most so many events prove something about a whole run.
+const EVENTS_OF_RUN: usize = 40;
+
+/// The first of many events: enough to prove something about a whole run, and few enough to be read.
+pub(super) fn few_of(events: impl IntoIterator<Item = u32>) -> impl Iterator<Item = u32> {
+    events.into_iter().take(EVENTS_OF_RUN)
+}
+
 /// True where a driver hands operations to the client and waits for its claims, so that no claim is
 /// silence. A suite is asked for nothing.
 pub(super) fn is_driven(trace: &Trace) -> bool {
@@ -101,6 +110,18 @@ pub(super) const NO_UPPER_BOUND: &str = "with `--speed` the clock goes faster an
 /// True when the driver gave a submit up because its time was over, where that time proves nothing.
 pub(super) fn is_only_slow(trace: &Trace, submit: &Submit) -> bool {
     !trace.judges_upper_bounds() && trace.claims(submit).iter().any(|claim| claim.is_late(trace))
+}
+
+/// The claim of success for which the client had no answer that proves it.
+pub(super) fn unproven_success(trace: &Trace, id: OperationId) -> Option<&ClaimMade> {
+    trace.submits_of(id).find_map(|(_, submit)| {
+        let claim = trace.final_claim(submit)?;
+        let has_proof = trace.attempts_of(id).any(|(id, request)| {
+            let before = request.response.is_some_and(|one| one.head_at_us <= claim.at_us);
+            before && trace.confirms(id)
+        });
+        (claim.claim == Claim::Succeeded && !has_proof).then_some(claim)
+    })
 }
 
 /// Why nothing is said of what a client claims: that nobody made a claim where the mode asks for none, or
@@ -160,6 +181,20 @@ pub(super) fn means(scenario: &Scenario) -> Means {
         means.hint = true;
     }
     means
+}
+
+/// What the rules of a scenario end requests with.
+pub(super) fn endings(scenario: &Scenario) -> Vec<Ending> {
+    let mut endings = Vec::new();
+    for rule in scenario.rules.iter().filter(|rule| rule.when.chance_ppm != Some(0)) {
+        let draw = RuleKey::new(scenario.seed, &rule.name).draw(&Coordinates::NOWHERE);
+        for fault in &rule.faults {
+            if let Action::End { ending, .. } = fault.strike(&mut draw.clone()) {
+                endings.push(ending);
+            }
+        }
+    }
+    endings
 }
 
 impl Means {
@@ -286,6 +321,47 @@ pub(super) fn unlikely(at: &At<'_>, name: &str, why: &str, fault: &str) {
     at.note(format!("`{name}` may stay without a verdict: {why}"), |problem| {
         problem.cure(format!("add a rule such as `{fault}` to be sure"))
     });
+}
+
+/// Refuses an invariant about outages in a scenario that has none.
+pub(super) fn needs_outage(scenario: &Scenario, at: &At<'_>, name: &str) {
+    let is_outage = |rule: &Rule| {
+        let lasts = rule.when.during_us.is_some()
+            || matches!(rule.when.operation, Selector::Range(..) | Selector::List(_));
+        let ends = rule.faults.iter().any(|fault| {
+            fault.kind().group == Group::Ending
+                || matches!(fault.kind().name, "refuse" | "handshake_reset")
+        });
+        lasts && ends && rule.when.chance_ppm.is_none_or(|chance| chance == 1_000_000)
+    };
+    if !scenario.rules.iter().any(is_outage) {
+        let why = "no rule of this scenario is an outage";
+        let fault = "when: {during: {from: 5s, to: 20s}}, inject: {status: {code: 503}}";
+        cannot(at, name, why, fault);
+    }
+}
+
+/// Refuses an invariant about limits where no provider has one.
+pub(super) fn needs_limit(scenario: &Scenario, at: &At<'_>, name: &str) {
+    if scenario.providers.values().all(|provider| provider.api.rate_limit.is_none()) {
+        at.error(format!("`{name}` cannot be exercised: no provider has a limit"), |problem| {
+            problem.cure("give the provider one, such as `rate_limit: {limit: 10, per: 1s}`")
+        });
+    }
+}
+
+/// Refuses an invariant that only one fault exercises in a scenario without it.
+pub(super) fn has_fault(
+    scenario: &Scenario,
+    at: &At<'_>,
+    (name, fault): (&str, &str),
+    example: &str,
+) {
+    let is_it = |rule: &Rule| rule.faults.iter().any(|one| one.kind().name == fault);
+    if !scenario.rules.iter().any(is_it) {
+        let why = format!("no rule of this scenario injects `{fault}`");
+        cannot(at, name, &why, example);
+    }
 }
 
 /// A list in words: `1`, `1 and 2`, `1, 2 and 3`.

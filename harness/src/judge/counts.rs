@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use brownout_provider::event::{Claim, Mode, Recognized};
 
 use crate::scenario::Scenario;
-use crate::trace::{Effect, EffectId, Name, OperationId, Request, RequestId, Strike, Trace};
+use crate::trace::{Effect, Name, Request, RequestId, Strike, Trace};
 use crate::verdict::{Money, OperationCounts, Share};
 
 /// Operations by claim; with several submits, submits. Where a driver hands them out, only those count.
@@ -92,45 +92,7 @@ pub(super) fn effects(trace: &Trace) -> BTreeMap<String, u64> {
 /// Money by unit: what was billed, what of it reached the client, and what was beyond the first effect
 /// of an operation, kind and subject.
 pub(super) fn money(trace: &Trace) -> BTreeMap<String, Money> {
-    let told: BTreeSet<EffectId> = told_effects(trace);
-    let mut groups = BTreeMap::<(OperationId, Name, Option<Name>), Vec<(EffectId, &Effect)>>::new();
-    for (id, effect) in trace.effects().filter(|(_, effect)| effect.billed && effect.is_live()) {
-        groups
-            .entry((effect.operation, effect.kind, effect.subject))
-            .or_default()
-            .push((id, effect));
-    }
-    let mut sums = BTreeMap::<String, Money>::new();
-    for live in groups.values() {
-        let mut delivered = false;
-        for (position, (id, effect)) in live.iter().enumerate() {
-            let unit = effect.unit.map_or("", |unit| trace.text(unit));
-            let sum = sums.entry(unit.to_owned()).or_default();
-            sum.billed = sum.billed.saturating_add(effect.left());
-            if position > 0 {
-                sum.beyond_first = sum.beyond_first.saturating_add(effect.left());
-            }
-            if !delivered && told.contains(id) {
-                delivered = true;
-                sum.delivered = sum.delivered.saturating_add(effect.left());
-            }
-        }
-    }
-    for sum in sums.values_mut() {
-        sum.wasted = sum.billed.saturating_sub(sum.delivered);
-    }
-    sums
-}
-
-/// The effects of which a usable answer told the client.
-fn told_effects(trace: &Trace) -> BTreeSet<EffectId> {
-    trace
-        .requests()
-        .filter(|(id, request)| {
-            request.by.is_client() && trace.fate(*id) == crate::trace::reading::Fate::Usable
-        })
-        .flat_map(|(id, _)| trace.told_by(id))
-        .collect()
+    trace.money()
 }
 
 /// How many requests were recognised by which way.

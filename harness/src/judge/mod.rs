@@ -127,7 +127,14 @@ fn judge_one(
 }
 
 /// The invariants that ask for a wait.
-const TIMED: [&str; 3] = ["honors_retry_after", "survives_bad_retry_after", "min_gap"];
+const TIMED: [&str; 6] = [
+    "honors_retry_after",
+    "survives_bad_retry_after",
+    "min_gap",
+    "backs_off",
+    "spreads_retries",
+    "waits_for_reset",
+];
 
 /// Why what came too early is not held against the client.
 fn too_busy(trace: &Trace) -> String {

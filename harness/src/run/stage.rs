@@ -556,6 +556,12 @@ impl Order<'_> {
                     register(&servers, operation, traced);
                 }
             }),
+            reconciles_within_us: self
+                .scenario
+                .expect
+                .iter()
+                .filter_map(|one| one.invariant.reconciles_within_us())
+                .max(),
             claims: Mutex::new(Ledger::default()),
             output: Mutex::new(Output::new(Arc::new(Redactor::default()))),
         };

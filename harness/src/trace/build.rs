@@ -32,6 +32,7 @@ pub struct TraceBuilder {
     end: Option<RunEnd>,
     last_at_us: u64,
     busy_until_us: u64,
+    last_strike_at_us: u64,
     lines: u64,
     operations: Vec<Name>,
     operation_by_name: BTreeMap<Name, OperationId>,
@@ -42,6 +43,7 @@ pub struct TraceBuilder {
     latest: BTreeMap<Chain, Digest16>,
     strikes: Vec<Strike>,
     hints: Vec<Hint>,
+    exhausted: Vec<(RequestId, u64)>,
     drawn: Vec<Drawn>,
     parts_undone: Vec<PartUndone>,
     effects: Vec<Effect>,
@@ -129,6 +131,7 @@ impl TraceBuilder {
             end: self.end,
             last_at_us: self.last_at_us,
             busy_until_us: self.busy_until_us,
+            last_strike_at_us: self.last_strike_at_us,
             cut: None,
             missing: Vec::new(),
             names: self.names,
@@ -140,6 +143,7 @@ impl TraceBuilder {
             requests: self.requests,
             strikes: self.strikes,
             hints: self.hints,
+            exhausted: self.exhausted,
             drawn: self.drawn,
             effects: self.effects,
             effects_by_operation: Vec::new(),
@@ -161,6 +165,7 @@ impl TraceBuilder {
         trace.pauses.sort_by_key(|pause| pause.from_us);
         trace.strikes.sort_by_key(|strike| (strike.request, strike.seq));
         trace.hints.sort_by_key(|hint| hint.request);
+        trace.exhausted.sort_unstable();
         trace.drawn.sort_by_key(|drawn| drawn.request);
         trace.tells.sort_unstable();
         trace.tells.dedup();
@@ -288,6 +293,7 @@ impl TraceBuilder {
     }
 
     fn fault(&mut self, stamp: Stamp, event: &FaultInjected) {
+        self.last_strike_at_us = self.last_strike_at_us.max(stamp.at_us);
         let strike = Strike {
             seq: stamp.seq,
             request: self.find(&event.provider, event.request),
@@ -369,6 +375,7 @@ impl TraceBuilder {
             };
             self.hints.push(hint);
         }
+        self.exhausted.extend(event.exhausted_until_us.map(|at_us| (id, at_us)));
         let told = event
             .effects
             .iter()

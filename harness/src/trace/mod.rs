@@ -4,15 +4,19 @@
 //! [`read`] from a file. Texts are interned, digests take sixteen bytes, and a request with its answer
 //! takes a few hundred bytes, so that a long run can be judged in memory.
 //! What several invariants mean by the same word (a retry, a wait, an ambiguous end, …) stands in
-//! [`reading`], each word in one place. This module knows nothing about invariants.
+//! [`reading`] and [`retries`], each word in one place. This module knows nothing about invariants.
 //! **Invariant:** a trace never changes after it is built, and everything in it comes from the events.
 
 pub mod build;
+pub mod identity;
+pub mod money;
 pub mod names;
+pub mod outage;
 pub mod read;
 pub mod reading;
 mod records;
 pub mod regroup;
+pub mod retries;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -55,6 +59,8 @@ pub struct Trace {
     pub last_at_us: u64,
     /// The latest time of any event but the end of the run, before which it waits for what may still come.
     pub busy_until_us: u64,
+    /// The latest time of any strike; 0 without one.
+    pub(crate) last_strike_at_us: u64,
     /// Why reading a file stopped before its end, in a sentence for people.
     pub cut: Option<String>,
     /// Numbers of events that a file left out, each from its first to its last.
@@ -68,6 +74,8 @@ pub struct Trace {
     pub(crate) chain: Vec<Neighbours>,
     pub(crate) strikes: Vec<Strike>,
     pub(crate) hints: Vec<Hint>,
+    /// Where an answer said that nothing was left of a limit: until when, by request.
+    pub(crate) exhausted: Vec<(RequestId, u64)>,
     pub(crate) drawn: Vec<Drawn>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) effects_by_operation: Vec<EffectId>,
@@ -209,6 +217,12 @@ impl Trace {
         &self.strikes
     }
 
+    /// The latest time at which a fault struck; 0 where none did.
+    #[must_use]
+    pub fn last_strike_at_us(&self) -> u64 {
+        self.last_strike_at_us
+    }
+
     /// The strikes at a request, in order.
     #[must_use]
     pub fn strikes_at(&self, id: RequestId) -> &[Strike] {
@@ -219,6 +233,12 @@ impl Trace {
     #[must_use]
     pub fn hints(&self, id: RequestId) -> &[Hint] {
         run_of(&self.hints, |hint| hint.request, id)
+    }
+
+    /// Until when an answer of the provider's own said that nothing was left of a limit.
+    #[must_use]
+    pub fn exhausted_until_us(&self, id: RequestId) -> Option<u64> {
+        run_of(&self.exhausted, |(request, _)| *request, id).first().map(|(_, at_us)| *at_us)
     }
 
     /// What the rules drew, by request.
@@ -325,6 +345,7 @@ impl Trace {
             + of(&self.chain)
             + of(&self.strikes)
             + of(&self.hints)
+            + of(&self.exhausted)
             + of(&self.drawn)
             + of(&self.effects)
             + of(&self.effects_by_operation)

@@ -67,7 +67,7 @@ impl Trace {
     /// How much too early a request may come and still be in time.
     #[must_use]
     pub fn slack_us(&self) -> u64 {
-        on_real_clock(self, SLACK_US)
+        self.on_real_clock(SLACK_US)
     }
 
     /// False where the clock went faster than the machine's: what a client works then takes as long as
@@ -92,13 +92,22 @@ impl Trace {
     #[must_use]
     pub fn upper_slack_us(&self) -> u64 {
         // What a client works goes no faster on a faster clock, so its time proves nothing there.
-        if self.judges_upper_bounds() { on_real_clock(self, UPPER_SLACK_US) } else { u64::MAX }
+        if self.judges_upper_bounds() { self.on_real_clock(UPPER_SLACK_US) } else { u64::MAX }
     }
 
     /// How long what happens elsewhere needs to reach the client.
     #[must_use]
     pub fn reaction_us(&self) -> u64 {
-        on_real_clock(self, REACTION_US)
+        self.on_real_clock(REACTION_US)
+    }
+
+    /// What takes so long on the machine's clock, by the clock of the run; nothing in virtual time.
+    #[must_use]
+    pub fn on_real_clock(&self, micros: u64) -> u64 {
+        match self.clock() {
+            ClockKind::Real => micros.saturating_mul(u64::from(self.run.speed)),
+            ClockKind::Virtual => 0,
+        }
     }
 
     /// True when the connection of a request ended because the harness ended the client's process, and
@@ -517,13 +526,6 @@ fn repeats_lost_request(trace: &Trace, id: RequestId) -> bool {
         && previous.response.is_none()
         && (this.same_bytes || previous.body_unread)
         && previous.key == this.key
-}
-
-fn on_real_clock(trace: &Trace, value: u64) -> u64 {
-    match trace.clock() {
-        ClockKind::Real => value.saturating_mul(u64::from(trace.run.speed)),
-        ClockKind::Virtual => 0,
-    }
 }
 
 fn longest_list(value: &Value) -> Option<usize> {

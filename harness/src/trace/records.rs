@@ -73,6 +73,12 @@ impl Submitted {
     pub fn input(&self) -> Value {
         serde_json::from_str(&self.input).unwrap_or_default()
     }
+
+    /// The same as text.
+    #[must_use]
+    pub fn input_text(&self) -> &str {
+        &self.input
+    }
 }
 
 /// A claim about a submit, or the driver's record that none came.

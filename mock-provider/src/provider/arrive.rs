@@ -179,6 +179,7 @@ impl Provider {
             peer: request.peer,
             http2: request.http2,
             counted: None,
+            exhausted_until_us: None,
         });
         open.struck.locate(&request.target, &read.target);
         let classes = &self.api.classes;
@@ -239,6 +240,7 @@ impl Provider {
                     peer: open.peer,
                     http2: open.http2,
                     counted: None,
+                    exhausted_until_us: None,
                 };
                 self.open.insert(id, Box::new(repeat));
                 self.pending += 1;

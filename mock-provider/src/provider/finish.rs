@@ -81,8 +81,15 @@ impl Provider {
             replayed: planned.replayed,
             should_retry: planned.should_retry,
             refuses_key: planned.refuses_key,
+            exhausted_until_us: self.exhausted_until_us(open, planned),
             effects: if tells { planned.effects.to_vec() } else { Vec::new() },
         }
+    }
+
+    /// Until when nothing is left of a limit, where the answer says so.
+    fn exhausted_until_us(&self, open: &Open, planned: &Planned) -> Option<u64> {
+        let is_said = !self.api.limit_headers.is_empty() && planned.rule.is_none();
+        open.exhausted_until_us.filter(|_| is_said)
     }
 
     /// Every retry hint in the answer.

@@ -298,7 +298,12 @@ impl Provider {
             self.emit_strike(open, &mark);
         }
         let now_s = self.epoch_s(open.now_us);
-        open.limit = Some(LimitState { told, now_s, reset_ago_s });
+        let said = LimitState { told, now_s, reset_ago_s };
+        let tightest = said.tightest();
+        if tightest.remaining == 0 && tightest.reset_us > 0 && reset_ago_s.is_none() {
+            open.exhausted_until_us = Some(open.now_us.saturating_add(tightest.reset_us));
+        }
+        open.limit = Some(said);
     }
 
     /// A request is over, and with it its place at the limiter.

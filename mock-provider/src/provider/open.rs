@@ -61,6 +61,8 @@ pub(super) struct Open {
     pub(super) http2: bool,
     /// Against whose limit the request was counted, until it is over.
     pub(super) counted: Option<Arc<str>>,
+    /// Until when nothing is left of a limit, as its headers say.
+    pub(super) exhausted_until_us: Option<u64>,
 }
 
 /// The coordinates of a request, owned, with its route.

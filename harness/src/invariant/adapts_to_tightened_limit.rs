@@ -1,0 +1,165 @@
+//! `adapts_to_tightened_limit`: a limit that was lowered in mid-run is learnt from its refusals.
+//!
+//! **Invariant:** judges only what came after the time to learn, and forgives the refusals that probing
+//! costs.
+
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::units::{Period, in_words};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support::{NO_UPPER_BOUND, few_of, has_fault, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::amount::plural;
+use crate::scenario::Scenario;
+use crate::trace::{Request, RequestId, Trace};
+
+/// The fault that lowers a limit.
+const TIGHTEN: &str = "tighten";
+
+/// One refusal in so many requests is what finding a limit costs.
+const PROBES: usize = 10;
+
+/// So many refusals are forgiven in any case.
+const FORGIVEN: usize = 2;
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "adapts_to_tightened_limit",
+    summary: "When the provider lowers its limit, the client soon keeps to the new one.",
+    headline: "kept to a limit that was no more",
+    rule: "Later than `within` after the first refusal under a lowered limit, the provider's limiter refuses at \
+           most one in ten of the client's requests, or two in all. One second is forgiven on the real \
+           clock.",
+    exercised_by: "A refusal under a limit that the fault `tighten` has lowered, and requests after `within`.",
+    parameters: &[("within", "how long learning may take, such as `10s`; required")],
+    tolerates: "Refusals before; a refusal now and then, by which a client finds out how far it may go.",
+    cure: "Take the limit from the answers and not from a constant: slow down by half at each refusal, and \
+           speed up little by little (additive increase, multiplicative decrease).",
+    example: "adapts_to_tightened_limit: {within: 10s}",
+    bare: false,
+    needs_identity: false,
+    needs_separation: false,
+    needs_one_client: true,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "AdaptsToTightenedLimit")]
+struct Raw {
+    /// How long learning may take.
+    within: Period,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    Some(Arc::new(AdaptsToTightenedLimit { within_us: raw.within.micros() }))
+}
+
+#[derive(Debug)]
+struct AdaptsToTightenedLimit {
+    within_us: u64,
+}
+
+impl Invariant for AdaptsToTightenedLimit {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        if !trace.judges_upper_bounds() {
+            return Judgement::new(0, Vec::new(), NO_UPPER_BOUND);
+        }
+        let tighten = trace.name(TIGHTEN);
+        let under =
+            |id: RequestId| trace.strikes_at(id).iter().any(|one| Some(one.fault) == tighten);
+        let own: Vec<(RequestId, &Request)> =
+            trace.requests().filter(|(_, request)| request.by.is_client()).collect();
+        let first = own.iter().find(|(id, request)| request.limited && under(*id));
+        let why_not =
+            "no request was refused under a lowered limit, with others after the time to learn";
+        let Some((_, first)) = first else { return Judgement::new(0, Vec::new(), why_not) };
+        let since_us = first
+            .at_us
+            .saturating_add(self.within_us)
+            .saturating_add(trace.upper_slack_us().max(trace.reaction_us()));
+        let later: Vec<&(RequestId, &Request)> =
+            own.iter().filter(|(id, one)| one.at_us > since_us && under(*id)).collect();
+        let refused: Vec<u32> =
+            later.iter().filter(|(_, one)| one.limited).map(|(_, one)| one.seq).collect();
+        let is_wrong = refused.len() > FORGIVEN && refused.len() * PROBES > later.len();
+        let violation = is_wrong.then(|| {
+            let message = format!(
+                "later than {} after the first refusal under the lowered limit expected at most one refusal \
+                 in {PROBES} requests, found {} in {}",
+                in_words(self.within_us),
+                refused.len(),
+                plural(later.len(), "request")
+            );
+            Violation::of_run(message, [first.seq].into_iter().chain(few_of(refused.iter().copied())))
+        });
+        Judgement::new(later.len(), violation.into_iter().collect(), why_not)
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        has_fault(scenario, at, (KIND.name, TIGHTEN), "inject: {tighten: {limit: 2, after: 30s}}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::invariant::testing::{message, verdict};
+    use crate::trace::testing::trace;
+
+    const NAME: &str = "adapts_to_tightened_limit";
+
+    /// A request a second under a lowered limit, the first refused and then every so many.
+    fn lines(every: usize) -> String {
+        let one = |n: usize| {
+            let at = (n + 1) * 1_000_000;
+            let limited = if n == 0 || (n > 10 && n.is_multiple_of(every)) {
+                format!(r#"{{"at_us":{at},"event":"rate_limited","request":{n}}}"#)
+            } else {
+                String::new()
+            };
+            format!(
+                r#"{{"at_us":{at},"event":"request_received","request":{n}}}
+                {{"at_us":{at},"event":"fault_injected","request":{n},"fault":"tighten"}}
+                {limited}
+                "#
+            )
+        };
+        (0..111).map(one).collect()
+    }
+
+    fn check(every: usize) -> String {
+        verdict(NAME, &json!({"within": "10s"}), &lines(every))
+    }
+
+    #[test]
+    fn refusals_become_rare() {
+        assert_eq!(check(1_000), "passed");
+        assert_eq!(check(10), "passed", "a tenth is what probing costs");
+        assert_eq!(check(9), "failed run");
+        assert_eq!(
+            message(NAME, &json!({"within": "10s"}), &trace(&lines(2))),
+            "later than 10 s after the first refusal under the lowered limit expected at most one refusal in \
+             10 requests, found 50 in 100 requests"
+        );
+        assert_eq!(verdict(NAME, &json!({"within": "2m"}), &lines(2)), "not exercised");
+    }
+
+    #[test]
+    fn without_a_lowered_limit_nothing_is_exercised() {
+        let usual = lines(2).replace("tighten", "latency");
+        assert_eq!(verdict(NAME, &json!({"within": "10s"}), &usual), "not exercised");
+    }
+}

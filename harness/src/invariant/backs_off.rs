@@ -1,0 +1,356 @@
+//! `backs_off`: waits grow from attempt to attempt.
+//!
+//! **Invariant:** what chance may do, chance is taken to have done: a client is accused only if one that
+//! backs off with full jitter would look so less than once in a billion runs.
+
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::units::{Period, in_words};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Number, Value};
+
+use super::binomial::{Odds, fewest_trials, is_rarer};
+use super::support::{few_of, means, schema, unlikely};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::reading::Fate;
+use crate::trace::{RequestId, Trace};
+
+/// By how much waits grow, in thousandths, unless the scenario says otherwise.
+const FACTOR_MILLI: u64 = 2_000;
+
+/// So many waits of a chain are looked at, unless the scenario says otherwise.
+const WAITS: u32 = 3;
+
+/// A wait that is shorter says nothing about the next.
+const SHORTEST_US: u64 = 1_000;
+
+/// An honest client looks so bad less than once in so many runs.
+const ONE_IN: u64 = 1_000_000_000;
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "backs_off",
+    summary: "The waits between attempts grow.",
+    headline: "were retried at a rate that never slowed down",
+    rule: "Of the neighbouring waits of one operation, submit, provider and route, among its first `waits`, \
+           so many grow (the later is at least 1.1 times the earlier) that a client whose waits grow by \
+           `factor` with full jitter would do worse at least once in a billion runs: such a client grows \
+           in a share of 1 - 1.1 / (2 * `factor`) of its pairs, and the binomial tail is worked out in \
+           integers. Waits with a hint, across a restart, from `cap` on, and pairs whose first wait is at \
+           most 1 ms do not count.",
+    exercised_by: "With the usual `factor`, 17 pairs of neighbouring waits: a fixed delay is seen then, a \
+                   jittered constant with about 120.",
+    parameters: &[
+        ("factor", "by how much waits grow, above 1 and at most 1000, such as `1.5`; default 2"),
+        ("waits", "how many waits of an operation are looked at, at least 2; default 3"),
+        ("cap", "waits of this length and above are not judged; default all are"),
+    ],
+    tolerates: "Any jitter, down to none of the growth in a single operation; waits that a hint set; a \
+                client that starts again from the beginning after a restart; repeats that the HTTP stack \
+                makes by itself.",
+    cure: "Multiply the wait by two after each failure, up to a cap, and draw the actual wait at random \
+           from zero to that (full jitter).",
+    example: "backs_off: {factor: 1.5, waits: 4, cap: 20s}",
+    bare: true,
+    needs_identity: true,
+    needs_separation: false,
+    needs_one_client: false,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "BacksOff")]
+struct Raw {
+    /// By how much waits grow.
+    #[schemars(with = "Option<f64>", range(min = 1, max = 1000))]
+    factor: Option<Number>,
+    /// How many waits of an operation are looked at.
+    #[schemars(range(min = 2))]
+    waits: Option<u32>,
+    /// Waits of this length and above are not judged.
+    cap: Option<Period>,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    let factor_milli = match raw.factor.as_ref().map(|number| thousandths(&number.to_string())) {
+        None => FACTOR_MILLI,
+        Some(Some(milli)) if (1_001..=1_000_000).contains(&milli) => milli,
+        Some(_) => {
+            at.key("factor").error("no wait grows by this factor", |problem| {
+                problem.cure("use a number above 1 and at most 1000, with at most three decimals")
+            });
+            return None;
+        }
+    };
+    let waits = raw.waits.unwrap_or(WAITS);
+    if waits < 2 {
+        at.key("waits")
+            .error("fewer than 2 waits cannot grow", |problem| problem.cure("use at least 2"));
+        return None;
+    }
+    Some(Arc::new(BacksOff {
+        factor_milli,
+        waits: usize::try_from(waits).unwrap_or(usize::MAX),
+        cap_us: raw.cap.map(Period::micros),
+    }))
+}
+
+/// A decimal number in thousandths.
+fn thousandths(text: &str) -> Option<u64> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let whole: u64 = whole.parse().ok()?;
+    let decimals: u64 = format!("{decimals:0<3}").parse().ok()?;
+    whole.checked_mul(1_000)?.checked_add(decimals)
+}
+
+#[derive(Debug)]
+struct BacksOff {
+    factor_milli: u64,
+    waits: usize,
+    cap_us: Option<u64>,
+}
+
+/// Two neighbouring waits: how long they were, and the request that ended the second.
+struct Pair {
+    earlier_us: u64,
+    later_us: u64,
+    ended_by: RequestId,
+}
+
+impl Pair {
+    fn grows(&self) -> bool {
+        u128::from(self.later_us) * 10 >= u128::from(self.earlier_us) * 11
+    }
+}
+
+impl Invariant for BacksOff {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let pairs: Vec<Pair> = trace.chains().flat_map(|chain| self.pairs(trace, &chain)).collect();
+        let (number, chance) = (length(pairs.len()), self.chance());
+        let needed = fewest_trials(chance, ONE_IN);
+        if number < needed {
+            let why = format!(
+                "{number} pairs of neighbouring waits without a hint were seen, and it takes {needed}"
+            );
+            return Judgement::new(0, Vec::new(), &why);
+        }
+        let grown = length(pairs.iter().filter(|pair| pair.grows()).count());
+        let violation =
+            is_rarer(grown, number, chance, ONE_IN).then(|| self.violation(trace, &pairs, grown));
+        Judgement::new(pairs.len(), violation.into_iter().collect(), "")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        let most = scenario.workload.operations.saturating_mul(length(self.waits - 1));
+        let needed = fewest_trials(self.chance(), ONE_IN);
+        if !means(scenario).failure {
+            let why = "no rule of this scenario makes an attempt fail";
+            unlikely(at, KIND.name, why, "inject: {status: {code: 503}}");
+        } else if most < needed {
+            at.note(
+                format!(
+                    "`backs_off` needs {needed} pairs of waits, and so few operations give {most}"
+                ),
+                |problem| problem.cure("raise `operations` of the workload, or `waits`"),
+            );
+        }
+    }
+}
+
+impl BacksOff {
+    /// In which share of its pairs a client grows whose waits are drawn from zero to something that
+    /// grows by the factor.
+    fn chance(&self) -> Odds {
+        let among = 20 * self.factor_milli;
+        Odds { of: among - 11_000, among }
+    }
+
+    /// The pairs of neighbouring waits in a chain.
+    fn pairs(&self, trace: &Trace, chain: &[RequestId]) -> Vec<Pair> {
+        let mut pairs = Vec::new();
+        for row in trace.rows(chain) {
+            let waits: Vec<(Option<u64>, RequestId)> = row
+                .windows(2)
+                .take(self.waits)
+                .map(|pair| (own_wait_us(trace, pair[0], pair[1]), pair[1]))
+                .collect();
+            for two in waits.windows(2) {
+                let ((Some(earlier_us), _), (Some(later_us), ended_by)) = (two[0], two[1]) else {
+                    continue;
+                };
+                let is_capped = self.cap_us.is_some_and(|cap| earlier_us >= cap || later_us >= cap);
+                if earlier_us > SHORTEST_US && !is_capped {
+                    pairs.push(Pair { earlier_us, later_us, ended_by });
+                }
+            }
+        }
+        pairs
+    }
+
+    fn violation(&self, trace: &Trace, pairs: &[Pair], grown: u64) -> Violation {
+        let number = pairs.len();
+        let steady = || pairs.iter().filter(|pair| !pair.grows());
+        let example = steady().next().map_or(String::new(), |pair| {
+            format!(
+                ", such as {} and then {} before {}",
+                in_words(pair.earlier_us),
+                in_words(pair.later_us),
+                trace.request_in_words(trace.request(pair.ended_by))
+            )
+        });
+        let chance = self.chance();
+        let message = format!(
+            "expected the wait to grow in about {} of {number} pairs of neighbouring waits, found it growing \
+             in {grown}{example}; full jitter would do that less than once in a billion runs",
+            u128::from(chance.of) * u128::from(length(number)) / u128::from(chance.among),
+        );
+        Violation::of_run(message, few_of(steady().map(|pair| trace.request(pair.ended_by).seq)))
+    }
+}
+
+/// How long the client waited of its own will before it tried again; `None` where something else set the
+/// wait, or it was none.
+fn own_wait_us(trace: &Trace, before: RequestId, next: RequestId) -> Option<u64> {
+    let (failed, request) = (trace.request(before), trace.request(next));
+    let knew =
+        matches!(trace.fate_at(before, request.at_us), Some(Fate::Rejected | Fate::Ambiguous));
+    let is_direct = trace.previous(next) == Some(before);
+    let hinted = !trace.hints(before).is_empty();
+    let restarted = trace.restarted_between(request.operation?, failed.at_us, request.at_us);
+    (knew && is_direct && !hinted && !restarted).then(|| trace.waited_us(before, next))
+}
+
+fn length(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use brownout_provider::document::Diagnostics;
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::{message, verdict};
+    use crate::trace::testing::trace;
+
+    const NAME: &str = "backs_off";
+
+    /// So many operations, each with attempts that all fail at once, after these waits.
+    fn lines(operations: u64, waits: &[u64], answer: &str) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for n in 1..=operations {
+            let mut at = n * 1_000_000_000;
+            for (index, wait) in [0].iter().chain(waits).enumerate() {
+                at += wait;
+                let (attempt, request) = (index + 1, n * 100 + u64::try_from(index).unwrap());
+                lines.push(format!(
+                    r#"{{"at_us":{at},"event":"request_received","request":{request},"attempt":{attempt},"operation":"op-{n:04}"}}
+                    {{"at_us":{at},"event":"response_sent","request":{request},{answer}}}
+                    "#
+                ));
+            }
+        }
+        lines.join(
+            "
+",
+        )
+    }
+
+    const BUSY: &str = r#""status":503"#;
+
+    fn check(operations: u64, waits: &[u64]) -> String {
+        verdict(NAME, &Value::Null, &lines(operations, waits, BUSY))
+    }
+
+    #[test]
+    fn a_fixed_delay_is_accused_as_soon_as_there_are_seventeen_pairs() {
+        assert_eq!(check(8, &[500_000; 3]), "not exercised", "16 pairs");
+        assert_eq!(check(9, &[500_000; 3]), "failed run");
+        assert_eq!(
+            message(NAME, &Value::Null, &trace(&lines(9, &[500_000; 3], BUSY))),
+            "expected the wait to grow in about 13 of 18 pairs of neighbouring waits, found it growing in \
+             0, such as 0.5 s and then 0.5 s before attempt 3 of `create_charge`; full jitter would do \
+             that less than once in a billion runs"
+        );
+    }
+
+    #[test]
+    fn waits_that_grow_pass_whatever_comes_later() {
+        assert_eq!(check(9, &[500_000, 1_000_000, 2_000_000, 1_000, 1_000, 1_000]), "passed");
+        assert_eq!(check(9, &[500_000, 550_000, 605_000]), "passed", "a tenth is growth");
+        assert_eq!(check(9, &[500_000, 549_999, 604_000]), "failed run");
+    }
+
+    #[test]
+    fn growth_in_some_pairs_may_be_jitter() {
+        let grown = lines(6, &[100_000, 200_000, 400_000], BUSY);
+        let steady = lines(9, &[500_000; 3], BUSY).replace("op-000", "op-100");
+        let request = |text: &str| text.replace(r#""request":"#, r#""request":9"#);
+        let some = format!("{grown}\n{}", request(&steady));
+        assert_eq!(verdict(NAME, &Value::Null, &some), "passed", "12 of 30 grow");
+    }
+
+    #[test]
+    fn hinted_waits_a_cap_and_tiny_waits_do_not_count() {
+        let hinted =
+            format!(r#"{BUSY},"hints":[{{"source":"retry-after","text":"1","wait_us":1000000}}]"#);
+        let hinted = lines(20, &[1_000_000; 3], &hinted);
+        assert_eq!(verdict(NAME, &Value::Null, &hinted), "not exercised");
+        let steady = lines(20, &[500_000; 3], BUSY);
+        assert_eq!(verdict(NAME, &json!({"cap": "500ms"}), &steady), "not exercised");
+        assert_eq!(verdict(NAME, &json!({"cap": "501ms"}), &steady), "failed run");
+        assert_eq!(check(20, &[1_000; 3]), "not exercised", "a tight loop is another matter");
+        assert_eq!(check(20, &[1_001; 3]), "failed run");
+    }
+
+    #[test]
+    fn polls_and_restarts_give_no_pairs() {
+        assert_eq!(
+            verdict(NAME, &Value::Null, &lines(20, &[500_000; 3], r#""status":200"#)),
+            "not exercised"
+        );
+        let restarts: String = (1..=20)
+            .map(|n| {
+                format!(
+                    r#"{{"at_us":{n}000700000,"event":"client_started","operation":"op-{n:04}"}}
+                    {{"at_us":{n}001200000,"event":"client_started","operation":"op-{n:04}"}}
+                    "#
+                )
+            })
+            .collect();
+        let lines = format!("{}{restarts}", lines(20, &[500_000; 3], BUSY));
+        assert_eq!(verdict(NAME, &Value::Null, &lines), "not exercised");
+    }
+
+    #[test]
+    fn a_smaller_factor_asks_for_less() {
+        // A wait that grows in every other pair.
+        let lines = lines(20, &[100_000, 200_000, 100_000, 200_000, 100_000], BUSY);
+        let with = |factor: Value| verdict(NAME, &json!({"factor": factor, "waits": 5}), &lines);
+        assert_eq!(with(json!(1000)), "failed run");
+        assert_eq!(with(json!(1.1)), "passed");
+    }
+
+    #[test]
+    fn factors_that_do_not_grow_are_refused() {
+        for factor in [json!(1), json!(0), json!(-2), json!(1.0005), json!(1001), json!(1e9)] {
+            let problems = Diagnostics::new();
+            let kind = crate::invariant::registry::find(NAME).unwrap();
+            let _ = (kind.parse)(&json!({"factor": factor}), &problems.root());
+            assert!(problems.has_errors(), "{factor}");
+        }
+    }
+}

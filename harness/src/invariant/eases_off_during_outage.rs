@@ -1,0 +1,291 @@
+//! `eases_off_during_outage`: a provider that answers nobody is left alone.
+//!
+//! **Invariant:** counts only what arrived when the client had had the time to notice, and only inside an
+//! outage.
+
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::units::{Period, in_words};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support::{events_of, few_of, needs_outage, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::amount::plural;
+use crate::scenario::Scenario;
+use crate::trace::outage::Outage;
+use crate::trace::retries::{Permanent, Spell};
+use crate::trace::{RequestId, Trace};
+
+/// So many failures in a row, unless the scenario says otherwise.
+const TRIP: u32 = 5;
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "eases_off_during_outage",
+    summary: "While nothing works the client sends no more than a probe now and then.",
+    headline: "were sent into an outage",
+    rule: "After `trip` failures in a row during an outage, and the reaction time (250 ms on the real clock), \
+           at most `requests` requests arrive in any `per` until the first success or the outage's end; \
+           with `single_probe: true` also never two at once.",
+    exercised_by: "An outage (a rule with an ending, `during` or `operation: {from, to}`, and no `chance`) with \
+                   `trip` failures in a row.",
+    parameters: &[
+        ("requests", "how many requests in any `per`, at least 1; required"),
+        ("per", "the length of the sliding window, such as `10s`; required"),
+        ("trip", "so many failures in a row open a breaker, at least 1; default 5"),
+        ("single_probe", "true: never two requests at once; default false"),
+    ],
+    tolerates: "What was on its way when the client noticed; permanent answers, which are no outage; requests \
+                to other providers, and to other routes where the rule names one.",
+    cure: "Put a circuit breaker in front of the provider, shared by all operations: after some failures in \
+           a row it refuses at once, and lets a single probe through after a while.",
+    example: "eases_off_during_outage: {requests: 2, per: 5s, trip: 5}",
+    bare: false,
+    needs_identity: false,
+    needs_separation: false,
+    needs_one_client: true,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "EasesOffDuringOutage")]
+struct Raw {
+    /// How many requests in any window.
+    #[schemars(range(min = 1))]
+    requests: u32,
+    /// The length of the sliding window.
+    per: Period,
+    /// So many failures in a row open a breaker.
+    #[schemars(range(min = 1))]
+    trip: Option<u32>,
+    /// True: never two requests at once.
+    single_probe: Option<bool>,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    let trip = raw.trip.unwrap_or(TRIP);
+    for (key, is_zero) in [("requests", raw.requests == 0), ("trip", trip == 0)] {
+        if is_zero {
+            at.key(key).error(format!("`{key}` is 0, and no client could hold that"), |problem| {
+                problem.cure("use at least 1")
+            });
+            return None;
+        }
+    }
+    Some(Arc::new(EasesOffDuringOutage {
+        requests: usize::try_from(raw.requests).unwrap_or(usize::MAX),
+        per_us: raw.per.micros(),
+        trip,
+        single_probe: raw.single_probe.unwrap_or(false),
+    }))
+}
+
+#[derive(Debug)]
+struct EasesOffDuringOutage {
+    requests: usize,
+    per_us: u64,
+    trip: u32,
+    single_probe: bool,
+}
+
+impl Invariant for EasesOffDuringOutage {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for outage in trace.outages() {
+            let spells = trace.spells(outage.provider, self.trip, Permanent::EndsRow);
+            let ends_us = outage.to_us.unwrap_or(u64::MAX);
+            let within = |spell: &&Spell| (outage.from_us..ends_us).contains(&spell.from_us);
+            let spells: Vec<&Spell> = spells.iter().filter(within).collect();
+            exercised += spells.len();
+            violations.extend(spells.iter().find_map(|spell| self.judge(trace, &outage, spell)));
+        }
+        let why_not = format!("no outage with {} failures in a row was met", self.trip);
+        Judgement::new(exercised, violations, &why_not)
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        needs_outage(scenario, at, KIND.name);
+    }
+}
+
+impl EasesOffDuringOutage {
+    fn judge(&self, trace: &Trace, outage: &Outage, spell: &Spell) -> Option<Violation> {
+        let from_us = spell.from_us.saturating_add(trace.reaction_us());
+        let to_us = spell.to_us.min(outage.to_us.unwrap_or(u64::MAX));
+        let probes: Vec<RequestId> = trace
+            .requests()
+            .filter(|(_, one)| outage.is_about(one) && one.at_us > from_us && one.at_us < to_us)
+            .map(|(id, _)| id)
+            .collect();
+        let (message, evidence) =
+            self.crowded(trace, &probes).or_else(|| self.together(trace, &probes))?;
+        let noticed = events_of(trace, spell.last);
+        let evidence = noticed.chain(evidence.iter().map(|id| trace.request(*id).seq));
+        let message = format!("after {} in a row {message}", plural(self.failures(), "failure"));
+        Some(Violation::of_run(message, few_of(evidence)))
+    }
+
+    fn failures(&self) -> usize {
+        usize::try_from(self.trip).unwrap_or(usize::MAX)
+    }
+
+    /// The window with the most requests, if they are too many.
+    fn crowded(&self, trace: &Trace, probes: &[RequestId]) -> Option<(String, Vec<RequestId>)> {
+        let mut from = 0;
+        let mut most = 0..0;
+        for (to, id) in probes.iter().enumerate() {
+            let at_us = trace.request(*id).at_us;
+            // A window is open at one end: who sends one request each window is never in it twice.
+            while trace.request(probes[from]).at_us.saturating_add(self.lenient_us(trace)) <= at_us
+            {
+                from += 1;
+            }
+            if to + 1 - from > most.len() {
+                most = from..to + 1;
+            }
+        }
+        (most.len() > self.requests).then(|| {
+            let message = format!(
+                "expected at most {} in any {} while nothing works, found {}",
+                plural(self.requests, "request"),
+                in_words(self.per_us),
+                most.len()
+            );
+            (message, probes[most].to_vec())
+        })
+    }
+
+    /// The window, less what timers of real runtimes are early.
+    fn lenient_us(&self, trace: &Trace) -> u64 {
+        self.per_us.saturating_sub(trace.slack_us())
+    }
+
+    /// Two requests at once, where there may be only one.
+    fn together(&self, trace: &Trace, probes: &[RequestId]) -> Option<(String, Vec<RequestId>)> {
+        if !self.single_probe {
+            return None;
+        }
+        let pair = probes.windows(2).find(|pair| {
+            let over_us = trace.known_at_us(pair[0]).unwrap_or(u64::MAX);
+            over_us.saturating_sub(trace.reaction_us()) > trace.request(pair[1]).at_us
+        })?;
+        let message = "expected a single probe at a time while nothing works, found two".to_owned();
+        Some((message, pair.to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::{in_short, invariant, message};
+    use crate::trace::testing::trace_with;
+
+    const NAME: &str = "eases_off_during_outage";
+
+    /// Requests at these milliseconds, of which those in an outage from 1 s to 60 s fail at once.
+    fn lines(arrivals_ms: &[u64]) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for (index, ms) in arrivals_ms.iter().enumerate() {
+            let fails = (1_000..60_000).contains(ms);
+            let (at, status) = (ms * 1_000, if fails { 503 } else { 201 });
+            lines.push(format!(
+                r#"{{"at_us":{at},"event":"request_received","request":{index},"operation":"op-{index}"}}
+                {{"at_us":{at},"event":"response_sent","request":{index},"status":{status}}}
+                "#
+            ));
+            if fails {
+                lines.push(format!(
+                    r#"{{"at_us":{at},"event":"fault_injected","request":{index},"rule":"outage"}}
+                    "#
+                ));
+            }
+        }
+        lines.join(
+            "
+",
+        )
+    }
+
+    fn run(clock: &str) -> Value {
+        let rule = json!({
+            "name": "outage",
+            "when": {"during": {"from": "1s", "to": "60s"}},
+            "inject": {"status": {"code": 503}},
+        });
+        json!({"clock": clock, "scenario": {"faults": [rule]}})
+    }
+
+    fn check_on(clock: &str, parameters: &Value, arrivals_ms: &[u64]) -> String {
+        let trace = trace_with(&run(clock), &lines(arrivals_ms));
+        in_short(&invariant(NAME, parameters).check(&trace))
+    }
+
+    fn check(arrivals_ms: &[u64]) -> String {
+        check_on("virtual", &json!({"requests": 2, "per": "5s"}), arrivals_ms)
+    }
+
+    const TRIPPED: [u64; 6] = [0, 1_000, 1_001, 1_002, 1_003, 1_004];
+
+    #[test]
+    fn after_so_many_failures_only_probes_are_sent() {
+        let with = |more: &[u64]| check(&[&TRIPPED[..], more].concat());
+        assert_eq!(with(&[6_004, 11_004, 16_004]), "passed");
+        assert_eq!(with(&[6_004, 7_000]), "passed");
+        assert_eq!(with(&[6_004, 7_000, 11_003]), "failed run");
+        assert_eq!(with(&[6_004, 7_000, 11_004]), "passed", "the window is over");
+        let trace =
+            trace_with(&run("virtual"), &lines(&[&TRIPPED[..], &[2_000, 2_001, 2_002]].concat()));
+        assert_eq!(
+            message(NAME, &json!({"requests": 2, "per": "5s"}), &trace),
+            "after 5 failures in a row expected at most 2 requests in any 5 s while nothing works, found 3"
+        );
+    }
+
+    #[test]
+    fn fewer_failures_and_fair_weather_exercise_nothing() {
+        assert_eq!(check(&TRIPPED[..5]), "not exercised");
+        assert_eq!(check(&[0, 100, 200]), "not exercised");
+    }
+
+    #[test]
+    fn after_the_outage_and_the_first_success_nothing_is_counted() {
+        let after: Vec<u64> = (60_000..60_050).collect();
+        assert_eq!(check(&[&TRIPPED[..], &after].concat()), "passed");
+    }
+
+    #[test]
+    fn what_was_on_its_way_is_not_counted_on_the_real_clock() {
+        let soon = [&TRIPPED[..], &[1_100, 1_200, 1_254]].concat();
+        let parameters = json!({"requests": 2, "per": "5s"});
+        assert_eq!(check_on("real", &parameters, &soon), "passed");
+        assert_eq!(check_on("virtual", &parameters, &soon), "failed run");
+    }
+
+    #[test]
+    fn a_single_probe_is_never_two() {
+        let slow = |over_ms: u64| {
+            let lines = format!(
+                r#"{}{{"at_us":9000000,"event":"request_received","request":90}}
+                {{"at_us":{over_ms}000,"event":"response_sent","request":90,"status":503}}
+                {{"at_us":9500000,"event":"request_received","request":91}}"#,
+                lines(&TRIPPED)
+            );
+            let single = json!({"requests": 9, "per": "5s", "single_probe": true});
+            in_short(&invariant(NAME, &single).check(&trace_with(&run("virtual"), &lines)))
+        };
+        assert_eq!(slow(9_500), "passed");
+        assert_eq!(slow(9_501), "failed run");
+    }
+}

@@ -1,0 +1,97 @@
+//! What excuses a client that did not try again, for the invariants that ask for it.
+//!
+//! **Invariant:** every excuse is one that a careful client has: no time left, a hint beyond its
+//! deadline, or so many failures in a row that a breaker is open or a budget spent.
+
+use std::collections::BTreeMap;
+
+use crate::trace::retries::{Permanent, Spell};
+use crate::trace::{Name, Request, RequestId, Submit, Trace};
+
+/// The times in which a breaker may be open, everywhere and at each provider.
+pub(super) struct Excuses {
+    lists: Vec<Vec<Spell>>,
+}
+
+impl Excuses {
+    /// Those of a trace: `trip` failures in a row open a breaker.
+    pub(super) fn of(trace: &Trace, trip: u32) -> Self {
+        let providers = trace.providers_asked();
+        let own = providers.iter().filter(|_| providers.len() > 1).map(|one| Some(*one));
+        let lists = own
+            .chain([None])
+            .map(|provider| trace.spells(provider, trip, Permanent::Ignored))
+            .collect();
+        Self { lists }
+    }
+
+    /// True when a breaker may have been open at some time between the two.
+    pub(super) fn cover(&self, from_us: u64, to_us: u64) -> bool {
+        self.lists.iter().any(|spells| {
+            let first = spells.partition_point(|spell| spell.to_us < from_us);
+            spells.get(first).is_some_and(|spell| spell.from_us <= to_us)
+        })
+    }
+}
+
+/// The attempts of one submit, and what they say about trying again.
+pub(super) struct Tries<'a> {
+    pub(super) submit: &'a Submit,
+    pub(super) attempts: Vec<(RequestId, &'a Request)>,
+}
+
+/// The attempts of every submit that has any, in the order of the submits. Takes each request once.
+pub(super) fn tries(trace: &Trace) -> Vec<Tries<'_>> {
+    let mut all = Vec::new();
+    for (operation, _) in trace.operations() {
+        let mut of_submit = BTreeMap::<u32, Vec<(RequestId, &Request)>>::new();
+        for (id, request) in trace.attempts_of(operation) {
+            of_submit.entry(request.submit).or_default().push((id, request));
+        }
+        for (_, submit) in trace.submits_of(operation) {
+            let attempts = of_submit.remove(&submit.number).unwrap_or_default();
+            if !attempts.is_empty() {
+                all.push(Tries { submit, attempts });
+            }
+        }
+    }
+    all
+}
+
+impl Tries<'_> {
+    /// When its first attempt arrived.
+    pub(super) fn began_us(&self) -> u64 {
+        self.attempts.first().map_or(0, |(_, request)| request.at_us)
+    }
+
+    /// True when the caller's deadline left room for as much again as had passed at `at_us`, after every
+    /// hint that had been given. Without a deadline there always is.
+    pub(super) fn has_time_left(&self, trace: &Trace, at_us: u64) -> bool {
+        let Some(until_us) = trace.gives_up_at_us(self.submit) else { return true };
+        let since_us = self
+            .submit
+            .submitted
+            .as_ref()
+            .map_or(self.began_us(), |submitted| submitted.at_us.min(self.began_us()));
+        let hinted_us = self
+            .attempts
+            .iter()
+            .filter_map(|(id, _)| trace.earliest_allowed(*id))
+            .map(|(_, allowed_us)| allowed_us)
+            .max();
+        let from_us = at_us.max(hinted_us.unwrap_or(0));
+        until_us.saturating_sub(from_us) > at_us.saturating_sub(since_us)
+    }
+
+    /// How many attempts went to this route, at any provider.
+    pub(super) fn of_route(&self, route: Option<Name>) -> usize {
+        self.attempts.iter().filter(|(_, request)| request.route == route).count()
+    }
+}
+
+/// True when `part` of `whole` are at least `share` of it, in parts per million.
+pub(super) fn reaches(part: usize, whole: usize, share_ppm: u32) -> bool {
+    let millionths = |number: usize| u128::try_from(number).unwrap_or(u128::MAX);
+    millionths(part).saturating_mul(1_000_000)
+        >= millionths(whole).saturating_mul(u128::from(share_ppm))
+}

@@ -1,0 +1,251 @@
+//! `recovers_after_outage`: when the provider works again, so does the client.
+//!
+//! **Invariant:** judges only outages after which there was work, and nothing else in its way.
+
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::units::{Period, in_words};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support::{NO_UPPER_BOUND, events_of, few_of, needs_outage, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::outage::Outage;
+use crate::trace::reading::Fate;
+use crate::trace::{RequestId, Submit, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "recovers_after_outage",
+    summary: "Soon after an outage the client's requests succeed again.",
+    headline: "did not go on after the outage",
+    rule: "A request that an outage was about succeeds at most `within` after the latest of the outage's end, \
+           the last hint given in it, and the moment from which there was work. One second is forgiven on \
+           the real clock.",
+    exercised_by: "An outage (a rule with an ending, `during` or `operation: {from, to}`, and no `chance`) that \
+                   ended with work left, or before new work came.",
+    parameters: &[("within", "how long it may take, such as `10s`; required")],
+    tolerates: "A client without work; one whose requests met another fault or limit after the outage; an \
+                operation that is given up without another request, if it is older than the end of the \
+                outage; a run that ended before the time was over.",
+    cure: "Let an open breaker try again by itself after a while (half open), cap the backoff at some \
+           seconds, and make connections anew that were lost.",
+    example: "recovers_after_outage: {within: 10s}",
+    bare: false,
+    needs_identity: false,
+    needs_separation: false,
+    needs_one_client: true,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RecoversAfterOutage")]
+struct Raw {
+    /// How long it may take.
+    within: Period,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    Some(Arc::new(RecoversAfterOutage { within_us: raw.within.micros() }))
+}
+
+#[derive(Debug)]
+struct RecoversAfterOutage {
+    within_us: u64,
+}
+
+impl Invariant for RecoversAfterOutage {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        if !trace.judges_upper_bounds() {
+            return Judgement::new(0, Vec::new(), NO_UPPER_BOUND);
+        }
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for outage in trace.outages() {
+            let Some(verdict) = self.judge(trace, &outage) else { continue };
+            exercised += 1;
+            violations.extend(verdict);
+        }
+        Judgement::new(exercised, violations, "no outage ended with work left")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        needs_outage(scenario, at, KIND.name);
+    }
+}
+
+impl RecoversAfterOutage {
+    /// `None` where nothing can be said; else the violation, if it is one.
+    fn judge(&self, trace: &Trace, outage: &Outage) -> Option<Option<Violation>> {
+        let ended_us = outage.to_us?;
+        let about = || trace.requests().filter(|(_, request)| outage.is_about(request));
+        let hinted_us = about()
+            .filter(|(_, request)| (outage.from_us..ended_us).contains(&request.at_us))
+            .filter_map(|(id, _)| trace.earliest_allowed(id).map(|(_, at_us)| at_us))
+            .max();
+        let free_us = ended_us.max(hinted_us.unwrap_or(0));
+        let success = about()
+            .filter(|(id, _)| trace.fate(*id) == Fate::Usable)
+            .filter_map(|(id, _)| trace.known_at_us(id))
+            .filter(|at_us| *at_us >= ended_us)
+            .min();
+        let work_us = trace
+            .submits()
+            .filter_map(|(_, submit)| self.work_from_us(trace, submit, free_us))
+            .min();
+        let due_us = work_us?.saturating_add(self.within_us).saturating_add(trace.upper_slack_us());
+        let late: Vec<RequestId> = about()
+            .filter(|(_, request)| request.at_us >= ended_us && request.at_us <= due_us)
+            .map(|(id, _)| id)
+            .collect();
+        let is_hindered = late.iter().any(|id| {
+            trace.request(*id).limited
+                || !trace.strikes_at(*id).is_empty()
+                || is_refused(trace, *id)
+        });
+        match success {
+            Some(at_us) if at_us <= due_us => Some(None),
+            _ if is_hindered || trace.last_at_us < due_us => None,
+            found => {
+                let found = found.map_or("none".to_owned(), |at_us| {
+                    format!("the first after {}", in_words(at_us.saturating_sub(ended_us)))
+                });
+                let message = format!(
+                    "expected a success within {} after the outage `{}` and its last hint, found {found}",
+                    in_words(self.within_us),
+                    trace.text(outage.rule)
+                );
+                let last = about().filter(|(_, one)| one.at_us < ended_us).last();
+                let evidence = last
+                    .into_iter()
+                    .flat_map(|(id, _)| events_of(trace, id))
+                    .chain(late.iter().map(|id| trace.request(*id).seq));
+                Some(Some(Violation::of_run(message, few_of(evidence))))
+            }
+        }
+    }
+
+    /// From when a submit was work that a client had to do after an outage.
+    fn work_from_us(&self, trace: &Trace, submit: &Submit, free_us: u64) -> Option<u64> {
+        let asked_us = submit.submitted.as_ref()?.at_us;
+        let from_us = free_us.max(asked_us);
+        let until_us =
+            from_us.saturating_add(self.within_us).saturating_add(trace.upper_slack_us());
+        let over_us = trace.claims(submit).first().map_or(u64::MAX, |claim| claim.at_us);
+        // Who asked before may have been about to give up.
+        let waits = asked_us < free_us && over_us > until_us;
+        let has_time = trace.gives_up_at_us(submit).is_none_or(|gives_up| gives_up > until_us);
+        (has_time && (waits || asked_us >= free_us)).then_some(from_us)
+    }
+}
+
+/// True for an answer that says nothing about the outage.
+fn is_refused(trace: &Trace, id: RequestId) -> bool {
+    trace.fate(id) == Fate::Rejected
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::{in_short, invariant, message};
+    use crate::trace::testing::trace_with;
+
+    const NAME: &str = "recovers_after_outage";
+
+    /// An operation that begins in an outage from 0 s to 10 s, and whatever follows.
+    fn lines(rest: &str) -> String {
+        format!(
+            r#"{{"at_us":0,"event":"operation_submitted","deadline_us":90000000}}
+            {{"at_us":0,"event":"request_received","request":1}}
+            {{"at_us":0,"event":"fault_injected","request":1,"rule":"outage"}}
+            {{"at_us":0,"event":"response_sent","request":1,"status":503}}
+            {rest}
+            {{"at_us":60000000,"event":"client_output"}}"#
+        )
+    }
+
+    fn run() -> Value {
+        let rule = json!({
+            "name": "outage",
+            "when": {"during": {"from": "0s", "to": "10s"}},
+            "inject": {"status": {"code": 503}},
+        });
+        json!({"scenario": {"faults": [rule]}})
+    }
+
+    fn check(rest: &str) -> String {
+        let trace = trace_with(&run(), &lines(rest));
+        in_short(&invariant(NAME, &json!({"within": "5s"})).check(&trace))
+    }
+
+    fn success(at_us: u64) -> String {
+        format!(
+            r#"{{"at_us":{at_us},"event":"request_received","request":2,"attempt":2}}
+            {{"at_us":{at_us},"event":"response_sent","request":2,"status":201}}"#
+        )
+    }
+
+    #[test]
+    fn a_success_follows_in_time() {
+        assert_eq!(check(&success(15_000_000)), "passed");
+        assert_eq!(check(&success(15_000_001)), "failed run");
+        assert_eq!(check(""), "failed run");
+        let trace = trace_with(&run(), &lines(&success(20_000_000)));
+        assert_eq!(
+            message(NAME, &json!({"within": "5s"}), &trace),
+            "expected a success within 5 s after the outage `outage` and its last hint, found the first \
+             after 10 s"
+        );
+    }
+
+    #[test]
+    fn the_last_hint_of_the_outage_moves_the_time() {
+        let hinted = |at_us: u64| {
+            let lines = lines(&success(at_us)).replace(
+                r#""status":503"#,
+                r#""status":503,"hints":[{"source":"retry-after","text":"20","wait_us":20000000}]"#,
+            );
+            let trace = trace_with(&run(), &lines);
+            in_short(&invariant(NAME, &json!({"within": "5s"})).check(&trace))
+        };
+        assert_eq!(hinted(25_000_000), "passed");
+        assert_eq!(hinted(25_000_001), "failed run");
+    }
+
+    #[test]
+    fn without_work_nothing_is_exercised() {
+        let over = r#"{"at_us":9000000,"event":"operation_finished","claim":"failed"}"#;
+        assert_eq!(check(over), "not exercised");
+        let given_up = over.replace("9000000", "11000000");
+        assert_eq!(check(&given_up), "not exercised", "it may have been about to");
+    }
+
+    #[test]
+    fn new_work_that_is_refused_at_once_is_no_recovery() {
+        let over = r#"{"at_us":9000000,"event":"operation_finished","claim":"failed"}"#;
+        let new = r#"{"at_us":20000000,"event":"operation_submitted","operation":"op-0002"}
+            {"at_us":20000001,"event":"operation_finished","operation":"op-0002","claim":"failed"}"#;
+        assert_eq!(check(&format!("{over}\n{new}")), "failed run");
+        let served = success(21_000_000).replace(r#""attempt":2"#, r#""operation":"op-0002""#);
+        assert_eq!(check(&format!("{over}\n{new}\n{served}")), "passed");
+    }
+
+    #[test]
+    fn another_fault_after_the_outage_is_an_excuse() {
+        let struck = r#"{"at_us":12000000,"event":"request_received","request":2,"attempt":2}
+            {"at_us":12000000,"event":"fault_injected","request":2,"rule":"another"}
+            {"at_us":12000000,"event":"response_sent","request":2,"status":503}"#;
+        assert_eq!(check(struck), "not exercised");
+    }
+}

@@ -1,0 +1,319 @@
+//! `spreads_retries`: operations that failed together do not come back together.
+//!
+//! **Invariant:** a herd is seen only in what the client did: of operations that did not fail within one
+//! window nothing is said.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::units::{Chance, Period, in_words};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::recoverable::reaches;
+use super::support::{few_of, means, schema, unlikely};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::{OperationId, RequestId, Trace};
+
+/// This share of a group may come back within one window, in parts per million.
+const SHARE_PPM: u32 = 800_000;
+
+/// Fewer operations are no herd.
+const HERD: usize = 20;
+
+/// The window is at least so long on the real clock.
+const SHORTEST_US: u64 = 50_000;
+
+/// The default window is the median wait divided by this.
+const PARTS: u64 = 20;
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "spreads_retries",
+    summary: "Operations that failed together do not all try again at the same moment.",
+    headline: "came back in a herd",
+    rule: "Of at least 20 operations whose failures were delivered within one `window`, at most `share` make \
+           their next attempt within one `window`. The window is a twentieth of the median wait, on the \
+           real clock at least 50 ms, unless the scenario says otherwise.",
+    exercised_by: "Failures of 20 operations within one window, without a hint.",
+    parameters: &[
+        ("window", "what counts as one moment; default a twentieth of the median wait"),
+        ("share", "the share of a group that may come back at one moment; default `80%`"),
+        ("after_hint", "true: waits that a hint set are judged as well; default false"),
+    ],
+    tolerates: "Waits that a hint set; clients that give up, or send a single probe; repeats that the HTTP \
+                stack makes by itself; a restart in between.",
+    cure: "Draw each wait at random, from zero (or a half) to the full backoff: a fixed schedule brings all \
+           that failed together back together, and the provider down again.",
+    example: "spreads_retries: {share: 60%, window: 100ms}",
+    bare: true,
+    needs_identity: true,
+    needs_separation: true,
+    needs_one_client: false,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SpreadsRetries")]
+struct Raw {
+    /// What counts as one moment.
+    window: Option<Period>,
+    /// The share of a group that may come back at one moment.
+    share: Option<Chance>,
+    /// True: waits that a hint set are judged as well.
+    after_hint: Option<bool>,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    Some(Arc::new(SpreadsRetries {
+        window_us: raw.window.map(Period::micros),
+        share_ppm: raw.share.map_or(SHARE_PPM, Chance::parts_per_million),
+        after_hint: raw.after_hint.unwrap_or(false),
+    }))
+}
+
+#[derive(Debug)]
+struct SpreadsRetries {
+    window_us: Option<u64>,
+    share_ppm: u32,
+    after_hint: bool,
+}
+
+/// A failure that was delivered, and the attempt that followed it.
+struct Failure {
+    at_us: u64,
+    operation: OperationId,
+    next: Option<(u64, RequestId)>,
+}
+
+impl Invariant for SpreadsRetries {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let mut failures: Vec<Failure> =
+            trace.requests().filter_map(|(id, _)| self.failure(trace, id)).collect();
+        failures.sort_by_key(|one| (one.at_us, one.operation));
+        let window_us = self.window_us.unwrap_or_else(|| usual_window_us(trace, &failures));
+        let groups = groups(&failures, window_us);
+        let violations: Vec<Violation> = groups
+            .iter()
+            .filter_map(|group| self.herd(trace, &failures[group.clone()], window_us))
+            .collect();
+        let why_not = "no 20 operations failed at the same moment without a hint";
+        Judgement::new(groups.len(), violations, why_not)
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        let few = scenario.workload.operations.min(scenario.workload.concurrency) < 20;
+        if few {
+            at.note("`spreads_retries` needs 20 operations that fail together", |problem| {
+                problem.cure("raise `operations` and `concurrency` of the workload to 20 or more")
+            });
+        } else if !means(scenario).failure {
+            let why = "no rule of this scenario makes an attempt fail";
+            unlikely(at, KIND.name, why, "inject: {status: {code: 503}}");
+        }
+    }
+}
+
+impl SpreadsRetries {
+    /// The failure of an attempt, where nothing but the client says when it tries again.
+    fn failure(&self, trace: &Trace, id: RequestId) -> Option<Failure> {
+        let request = trace.request(id);
+        let operation = request.operation.filter(|_| request.by.is_client())?;
+        let hinted = trace.hints(id).iter().any(|hint| hint.wait_us != Some(0));
+        if !trace.failed(id) || trace.ended_by_harness(request) || (hinted && !self.after_hint) {
+            return None;
+        }
+        let at_us = trace.known_at_us(id)?;
+        let next = trace.next(id).filter(|next| trace.is_own_retry(*next));
+        let next = next.map(|next| (trace.request(next).at_us, next));
+        let restarted = next.is_some_and(|(to_us, _)| {
+            to_us < at_us || trace.restarted_between(operation, at_us, to_us)
+        });
+        (!restarted).then_some(Failure { at_us, operation, next })
+    }
+
+    /// The attempts that came back together.
+    fn herd(&self, trace: &Trace, group: &[Failure], window_us: u64) -> Option<Violation> {
+        let mut firsts = BTreeMap::<OperationId, Option<(u64, RequestId)>>::new();
+        for failure in group {
+            firsts.entry(failure.operation).or_insert(failure.next);
+        }
+        let mut returns: Vec<(u64, RequestId)> = firsts.values().copied().flatten().collect();
+        returns.sort_unstable();
+        let mut from = 0;
+        let mut most = 0..0;
+        for (to, (at_us, _)) in returns.iter().enumerate() {
+            while returns[from].0.saturating_add(window_us) < *at_us {
+                from += 1;
+            }
+            if to + 1 - from > most.len() {
+                most = from..to + 1;
+            }
+        }
+        let together = &returns[most];
+        if is_at_most(together.len(), firsts.len(), self.share_ppm) {
+            return None;
+        }
+        let (first, last) = (together.first()?, together.last()?);
+        let message = format!(
+            "of {} operations that failed within {} expected at most {}% to come back within as long, found \
+             {} within {}",
+            firsts.len(),
+            in_words(window_us),
+            self.share_ppm / 10_000,
+            together.len(),
+            in_words(last.0 - first.0)
+        );
+        let evidence = together.iter().map(|(_, id)| trace.request(*id).seq);
+        Some(Violation::of_run(message, few_of(evidence)))
+    }
+}
+
+/// True when `part` of `whole` are at most `share` of it.
+fn is_at_most(part: usize, whole: usize, share_ppm: u32) -> bool {
+    reaches(whole - part, whole, 1_000_000 - share_ppm)
+}
+
+/// A twentieth of the median wait.
+fn usual_window_us(trace: &Trace, failures: &[Failure]) -> u64 {
+    let waits = failures.iter().filter_map(|one| Some(one.next?.0.saturating_sub(one.at_us)));
+    let mut waits: Vec<u64> = waits.collect();
+    waits.sort_unstable();
+    let median_us = waits.get(waits.len() / 2).copied().unwrap_or(0);
+    (median_us / PARTS).max(trace.on_real_clock(SHORTEST_US))
+}
+
+/// The groups of failures, by their places in the list: each within one window, of enough operations, and
+/// none in two groups.
+fn groups(failures: &[Failure], window_us: u64) -> Vec<Range<usize>> {
+    let mut groups = Vec::new();
+    let mut counts = BTreeMap::<OperationId, usize>::new();
+    let (mut from, mut to) = (0, 0);
+    while from < failures.len() {
+        let until_us = failures[from].at_us.saturating_add(window_us);
+        while let Some(failure) = failures.get(to).filter(|one| one.at_us <= until_us) {
+            *counts.entry(failure.operation).or_default() += 1;
+            to += 1;
+        }
+        if counts.len() >= HERD {
+            groups.push(from..to);
+            counts.clear();
+            from = to;
+            continue;
+        }
+        let leaving = failures[from].operation;
+        if let Some(count) = counts.get_mut(&leaving) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&leaving);
+            }
+        }
+        from += 1;
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::{message, verdict, verdict_on_real_clock};
+    use crate::trace::testing::trace;
+
+    const NAME: &str = "spreads_retries";
+
+    /// So many operations that fail together and come back after these waits.
+    fn lines(operations: u64, wait: impl Fn(u64) -> Option<u64>, answer: &str) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for n in 1..=operations {
+            lines.push(format!(
+                r#"{{"at_us":{n},"event":"request_received","request":{n},"operation":"op-{n:04}"}}
+                {{"at_us":{n},"event":"response_sent","request":{n},{answer}}}
+                "#
+            ));
+            if let Some(wait) = wait(n) {
+                let (at, request) = (n + wait, n + 10_000);
+                lines.push(format!(
+                    r#"{{"at_us":{at},"event":"request_received","request":{request},"attempt":2,"operation":"op-{n:04}"}}
+                    "#
+                ));
+            }
+        }
+        lines.join(
+            "
+",
+        )
+    }
+
+    const BUSY: &str = r#""status":503"#;
+
+    #[test]
+    fn a_fixed_delay_brings_a_herd_back() {
+        let herd = lines(20, |_| Some(1_000_000), BUSY);
+        assert_eq!(verdict(NAME, &Value::Null, &herd), "failed run");
+        assert_eq!(
+            message(NAME, &Value::Null, &trace(&herd)),
+            "of 20 operations that failed within 50 ms expected at most 80% to come back within as long, \
+             found 20 within 19 µs"
+        );
+        assert_eq!(
+            verdict(NAME, &Value::Null, &lines(19, |_| Some(1_000_000), BUSY)),
+            "not exercised"
+        );
+    }
+
+    #[test]
+    fn waits_drawn_at_random_pass() {
+        let spread = lines(20, |n| Some(n * 50_000), BUSY);
+        assert_eq!(verdict(NAME, &Value::Null, &spread), "passed");
+        let narrow = lines(20, |n| Some(1_000_000 + n * 1_000), BUSY);
+        assert_eq!(verdict(NAME, &Value::Null, &narrow), "failed run");
+        assert_eq!(verdict(NAME, &json!({"window": "10ms"}), &narrow), "passed");
+    }
+
+    #[test]
+    fn up_to_the_share_may_come_back_together() {
+        let most = |together: u64| {
+            let lines =
+                lines(20, |n| Some(if n <= together { 1_000_000 } else { n * 2_000_000 }), BUSY);
+            verdict(NAME, &Value::Null, &lines)
+        };
+        assert_eq!(most(16), "passed");
+        assert_eq!(most(17), "failed run");
+    }
+
+    #[test]
+    fn who_gives_up_is_part_of_the_group_and_no_part_of_a_herd() {
+        let lines = lines(40, |n| (n <= 30).then_some(1_000_000), BUSY);
+        assert_eq!(verdict(NAME, &Value::Null, &lines), "passed", "30 of 40");
+    }
+
+    #[test]
+    fn a_hint_brings_all_back_at_once_unless_the_scenario_says_otherwise() {
+        let hint =
+            format!(r#"{BUSY},"hints":[{{"source":"retry-after","text":"1","wait_us":1000000}}]"#);
+        let lines = lines(20, |_| Some(1_000_000), &hint);
+        assert_eq!(verdict(NAME, &Value::Null, &lines), "not exercised");
+        assert_eq!(verdict(NAME, &json!({"after_hint": true}), &lines), "failed run");
+    }
+
+    #[test]
+    fn on_the_real_clock_short_waits_are_one_moment() {
+        let lines = lines(20, |n| Some(100_000 + n * 2_000), BUSY);
+        assert_eq!(verdict(NAME, &Value::Null, &lines), "passed");
+        assert_eq!(verdict_on_real_clock(NAME, &Value::Null, &lines), "failed run");
+        assert_eq!(verdict_on_real_clock(NAME, &json!({"window": "10ms"}), &lines), "passed");
+    }
+}

@@ -1,0 +1,167 @@
+//! Outages: times in which a provider answered nobody, because a rule said so.
+//!
+//! An outage is the window of a rule that ends requests and leaves nothing to chance: by `during` from and
+//! to the moments that it names, by `operation: {from, to}` from its first strike to its last.
+//! **Invariant:** reads the rules as the first event has them, and counts an outage only if it struck.
+
+use brownout_provider::fault::{Group, registry};
+use brownout_provider::units::{Period, Scale};
+use serde_json::Value;
+
+use super::{Name, Request, RequestId, Trace};
+
+/// A time in which a rule ended every request that it was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// The rule.
+    pub rule: Name,
+    /// The provider, where the rule names one.
+    pub provider: Option<Name>,
+    /// The route, where the rule names one.
+    pub route: Option<Name>,
+    /// When it began, in microseconds since the start of the run.
+    pub from_us: u64,
+    /// When it was over; `None` for one without an end.
+    pub to_us: Option<u64>,
+}
+
+impl Outage {
+    /// True for a request of the client that the outage is about, whenever it came.
+    #[must_use]
+    pub fn is_about(&self, request: &Request) -> bool {
+        request.by.is_client()
+            && self.provider.is_none_or(|provider| provider == request.provider)
+            && self.route.is_none_or(|route| Some(route) == request.route)
+    }
+}
+
+impl Trace {
+    /// The outages of the run, in the order of their rules.
+    #[must_use]
+    pub fn outages(&self) -> Vec<Outage> {
+        let rules = self.run.scenario.get("faults").and_then(Value::as_array);
+        rules.into_iter().flatten().filter_map(|rule| self.outage(rule)).collect()
+    }
+
+    fn outage(&self, rule: &Value) -> Option<Outage> {
+        let name = self.name(rule.get("name")?.as_str()?)?;
+        if !ends_requests(rule.get("inject")?) {
+            return None;
+        }
+        let when = rule.get("when")?;
+        let chance = when.get("chance").and_then(Value::as_str);
+        if chance.is_some_and(|chance| chance != "100%") || when.get("attempt").is_some() {
+            return None;
+        }
+        let (first, last) = self.window_of_strikes(name)?;
+        let (from_us, to_us) = match (when.get("during"), when.get("operation")) {
+            (Some(during), _) => {
+                let since_us = self.requests().find(|(_, one)| one.by.is_client())?.1.at_us;
+                let moment = |key| {
+                    let at_us = self.period_us(during.get(key)?.as_str()?)?;
+                    Some(since_us.saturating_add(at_us))
+                };
+                (moment("from").unwrap_or(since_us), moment("to"))
+            }
+            (None, Some(Value::Object(_))) => (first, Some(last)),
+            (None, _) => return None,
+        };
+        let named = |key| when.get(key).and_then(Value::as_str).map(|text| self.name(text));
+        Some(Outage {
+            rule: name,
+            provider: named("provider").unwrap_or(None),
+            route: named("route").unwrap_or(None),
+            from_us,
+            to_us,
+        })
+    }
+
+    /// From the arrival of the first request that a rule struck to the end of the last; for strikes at the
+    /// door, which belong to no request, nothing but that they were there is known.
+    fn window_of_strikes(&self, rule: Name) -> Option<(u64, u64)> {
+        let struck: Vec<Option<RequestId>> = self
+            .strikes()
+            .iter()
+            .filter(|strike| strike.rule == rule)
+            .map(|strike| strike.request)
+            .collect();
+        let requests = || struck.iter().copied().flatten();
+        let first = requests().map(|id| self.request(id).at_us).min();
+        let last = requests().filter_map(|id| self.known_at_us(id)).max();
+        (!struck.is_empty()).then(|| {
+            let first = first.unwrap_or(0);
+            (first, last.unwrap_or(first))
+        })
+    }
+
+    /// A duration of the scenario, by the clock of the run.
+    fn period_us(&self, text: &str) -> Option<u64> {
+        let scale = self.run.scenario.get("scale").and_then(Value::as_str);
+        let scale: Option<Scale> = scale.and_then(|text| text.parse().ok());
+        let period: Period = text.parse().ok()?;
+        Some(scale.map_or(period, |scale| period.scaled(scale)).micros())
+    }
+}
+
+/// True for what a rule injects, if it ends a request or lets nobody in.
+fn ends_requests(inject: &Value) -> bool {
+    match inject {
+        Value::String(name) => is_ending(name),
+        Value::Array(list) => list.iter().any(ends_requests),
+        Value::Object(fault) => fault.keys().any(|name| is_ending(name)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn is_ending(name: &str) -> bool {
+    matches!(name, "refuse" | "handshake_reset")
+        || registry::find(name).is_some_and(|kind| kind.group == Group::Ending)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::trace::testing::trace_with;
+
+    /// The windows of the outages in a run with one rule.
+    fn windows(when: &Value, inject: &Value, more: &Value) -> Vec<(u64, Option<u64>)> {
+        let mut scenario = json!({"faults": [{"name": "rule", "when": when, "inject": inject}]});
+        scenario.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let lines = r#"{"at_us":1000,"event":"request_received","request":1}
+            {"at_us":6000000,"event":"request_received","request":2}
+            {"at_us":6000000,"event":"fault_injected","request":2}
+            {"at_us":6000500,"event":"response_sent","request":2,"status":503}
+            {"at_us":9000000,"event":"request_received","request":3}
+            {"at_us":9000000,"event":"fault_injected","request":3}
+            {"at_us":9000500,"event":"response_sent","request":3,"status":503}"#;
+        let trace = trace_with(&json!({"scenario": scenario}), lines);
+        trace.outages().iter().map(|outage| (outage.from_us, outage.to_us)).collect()
+    }
+
+    #[test]
+    fn a_rule_that_ends_requests_for_a_time_is_an_outage() {
+        let during = json!({"during": {"from": "5s", "to": "20s"}});
+        let status = json!({"status": {"code": 503}});
+        assert_eq!(windows(&during, &status, &json!({})), [(5_001_000, Some(20_001_000))]);
+        assert_eq!(
+            windows(&during, &status, &json!({"scale": "1/5"})),
+            [(1_001_000, Some(4_001_000))]
+        );
+        let open = json!({"during": {"from": "5s"}});
+        assert_eq!(windows(&open, &json!("hang"), &json!({})), [(5_001_000, None)]);
+        let operations = json!({"operation": {"from": 2, "to": 3}});
+        assert_eq!(windows(&operations, &status, &json!({})), [(6_000_000, Some(9_000_500))]);
+    }
+
+    #[test]
+    fn chance_and_delays_make_no_outage() {
+        let status = json!({"status": {"code": 503}});
+        let chance = json!({"during": {"from": "5s", "to": "20s"}, "chance": "50%"});
+        assert_eq!(windows(&chance, &status, &json!({})), []);
+        let during = json!({"during": {"from": "5s", "to": "20s"}});
+        assert_eq!(windows(&during, &json!({"latency": {"fixed": "1s"}}), &json!({})), []);
+        assert_eq!(windows(&json!({"operation": 2}), &status, &json!({})), []);
+        assert_eq!(windows(&json!({"attempt": 1}), &status, &json!({})), []);
+    }
+}

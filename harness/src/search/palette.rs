@@ -190,8 +190,8 @@ expect: [no_double_charges]
         assert_eq!(palette.named.len(), 3);
         let moved: Vec<String> = palette.moved.iter().map(|one| one.fault.to_string()).collect();
         let expected = [
-            json!({"reset": {"at": "accept"}}),
             json!({"reset": {"at": "before_commit"}}),
+            json!({"reset": {"at": "accept"}}),
             json!({"reset": {"at": "mid_body"}}),
             json!({"latency": {"fixed": "1s", "at": "after_commit"}}),
             json!({"latency": {"fixed": "1s", "at": "head"}}),

@@ -299,7 +299,7 @@ impl<H: Handler> Tap<H> {
                 let shut = std::future::poll_fn(|cx| {
                     Pin::new(&mut lock(&self.state).stream).poll_shutdown(cx)
                 });
-                if let Err(error) = shut.await {
+                if let Some(Err(error)) = self.clock.within(LINGER, shut).await {
                     tracing::debug!(%error, "the client was gone before the close");
                 }
                 (Side::Provider, End::Fin)

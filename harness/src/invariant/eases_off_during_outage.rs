@@ -108,7 +108,20 @@ impl Invariant for EasesOffDuringOutage {
             let within = |spell: &&Spell| (outage.from_us..ends_us).contains(&spell.from_us);
             let spells: Vec<&Spell> = spells.iter().filter(within).collect();
             exercised += spells.len();
-            violations.extend(spells.iter().find_map(|spell| self.judge(trace, &outage, spell)));
+            let mut about: Vec<(u64, RequestId)> = trace
+                .requests()
+                .filter(|(_, request)| outage.is_about(request))
+                .map(|(id, request)| (request.at_us, id))
+                .collect();
+            about.sort_unstable();
+            let mut of_spells =
+                spells.iter().map(|spell| (spell, within_spell(trace, &outage, spell)));
+            violations.extend(of_spells.find_map(|(spell, (from_us, to_us))| {
+                let first = about.partition_point(|(at_us, _)| *at_us <= from_us);
+                let after = about[first..].iter().take_while(|(at_us, _)| *at_us < to_us);
+                let probes: Vec<RequestId> = after.map(|(_, id)| *id).collect();
+                self.judge(trace, spell, &probes)
+            }));
         }
         let why_not = format!("no outage with {} failures in a row was met", self.trip);
         Judgement::new(exercised, violations, &why_not)
@@ -119,17 +132,16 @@ impl Invariant for EasesOffDuringOutage {
     }
 }
 
+/// The moments between which a request was sent although the client knew: after the first, before the second.
+fn within_spell(trace: &Trace, outage: &Outage, spell: &Spell) -> (u64, u64) {
+    let from_us = spell.from_us.saturating_add(trace.reaction_us());
+    (from_us, spell.to_us.min(outage.to_us.unwrap_or(u64::MAX)))
+}
+
 impl EasesOffDuringOutage {
-    fn judge(&self, trace: &Trace, outage: &Outage, spell: &Spell) -> Option<Violation> {
-        let from_us = spell.from_us.saturating_add(trace.reaction_us());
-        let to_us = spell.to_us.min(outage.to_us.unwrap_or(u64::MAX));
-        let probes: Vec<RequestId> = trace
-            .requests()
-            .filter(|(_, one)| outage.is_about(one) && one.at_us > from_us && one.at_us < to_us)
-            .map(|(id, _)| id)
-            .collect();
+    fn judge(&self, trace: &Trace, spell: &Spell, probes: &[RequestId]) -> Option<Violation> {
         let (message, evidence) =
-            self.crowded(trace, &probes).or_else(|| self.together(trace, &probes))?;
+            self.crowded(trace, probes).or_else(|| self.together(trace, probes))?;
         let noticed = events_of(trace, spell.last);
         let evidence = noticed.chain(evidence.iter().map(|id| trace.request(*id).seq));
         let message = format!("after {} in a row {message}", plural(self.failures(), "failure"));

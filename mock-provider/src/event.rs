@@ -72,6 +72,8 @@ pub enum EventKind {
     ClientStarted(ClientStarted),
     ClientEnded(ClientEnded),
     ClientPaused(ClientPaused),
+    WebhookSent(WebhookSent),
+    WebhookAnswered(WebhookAnswered),
     StrayRequest(StrayRequest),
     RunFinished(RunFinished),
 }
@@ -625,6 +627,45 @@ pub struct ClientPaused {
     /// The operation, in exec mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Arc<str>>,
+}
+
+/// The provider sent a webhook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WebhookSent {
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The delivery's number, unique within its provider, from 1: several may tell of one event.
+    pub delivery: u64,
+    /// The event's id, the same in all deliveries of it.
+    pub webhook: Arc<str>,
+    /// Its type: `charge.succeeded`.
+    pub kind: Arc<str>,
+    /// The operation that brought it about.
+    pub operation: Arc<str>,
+    /// Its submit, from 1.
+    #[serde(default = "one")]
+    pub submit: u32,
+    /// Which time this delivery is sent, from 1.
+    #[serde(default = "one")]
+    pub attempt: u32,
+}
+
+/// A webhook was answered, or was not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WebhookAnswered {
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The delivery.
+    pub delivery: u64,
+    /// The status; `None` where no answer came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Why no answer came.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// True when it will be sent again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub again: bool,
 }
 
 /// The client tried to reach something other than the mock, and the trap answered.

@@ -4,9 +4,9 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `hex` `http2` `event` `document` `hint` `template` `sse` |
+//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `hex` `http2` `event` `document` `hint` `template` `sse` `signature` |
 //! | data | `api` `fault` `framing` `malformed` `rate_limit` `stream` `rule` |
-//! | decisions | `plan` `ledger` `idempotency` `recognition` |
+//! | decisions | `plan` `ledger` `idempotency` `recognition` `webhook` |
 //! | state machine | `provider` |
 //! | shell | `shell` (the only place for sockets, clocks and hyper) |
 
@@ -32,7 +32,9 @@ pub mod rule;
 pub mod schedule;
 pub mod seed;
 pub mod shell;
+pub mod signature;
 pub mod sse;
 pub mod stream;
 pub mod template;
 pub mod units;
+pub mod webhook;

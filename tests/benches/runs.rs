@@ -283,6 +283,7 @@ async fn bare_provider(transport: Transport, harness: &Harness) -> Server {
         operation_id: None,
         limits: true,
         http2: false,
+        webhooks: false,
     };
     let server =
         Server::over(transport, Provider::new(setup), Clock::paused(), Arc::new(Nowhere)).await;

@@ -21,5 +21,6 @@ mod strategy;
 mod tidy;
 mod tls;
 mod virtual_time;
+mod webhooks;
 mod wire;
 mod wire_in_virtual_time;

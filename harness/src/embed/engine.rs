@@ -85,8 +85,17 @@ impl Engine {
             let clock = Clock::real();
             let Plan { name, api, rules, seed, operation_id } = self.plan.clone();
             let wall = clock.wall();
-            let setup =
-                Setup { name, api, rules, seed, wall, operation_id, limits: false, http2: false };
+            let setup = Setup {
+                name,
+                api,
+                rules,
+                seed,
+                wall,
+                operation_id,
+                limits: false,
+                http2: false,
+                webhooks: false,
+            };
             (clock, Mutex::new(Interposer::new(setup)))
         })
     }

@@ -69,6 +69,9 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         Action::Order(_) => {
             Some("when a request arrives and what a read shows is the server's own; use `latency`")
         }
+        Action::Webhook(_) => {
+            Some("the events that tell of a request are the server's own; leave it out there")
+        }
         Action::Duplicate { .. } => {
             Some("a request that has arrived is served once; send it twice in the test")
         }
@@ -153,6 +156,7 @@ pub(super) fn in_a_responder(action: &Action) -> Option<&'static str> {
         | Action::Key(_)
         | Action::Limit(_)
         | Action::Order(_)
+        | Action::Webhook(_)
         | Action::Duplicate { .. }
         | Action::End { .. } => of_the_provider(action),
     }

@@ -202,7 +202,7 @@ impl Means {
         match action {
             Action::Delay { micros, .. } => self.delay_us = self.delay_us.max(*micros),
             Action::Drip { .. } => self.hang = true,
-            Action::Duplicate { .. } | Action::Door(_) => {}
+            Action::Duplicate { .. } | Action::Webhook(_) | Action::Door(_) => {}
             Action::Order(fault) => match fault {
                 OrderFault::Held { by_us } => self.delay_us = self.delay_us.max(*by_us),
                 // It takes as long as the body is large.

@@ -169,6 +169,7 @@ fn model(scenario: &Scenario) -> BTreeSet<Arrival> {
         operation_id: None,
         limits: true,
         http2: false,
+        webhooks: false,
     });
     let workload = &scenario.workload;
     let call = workload.call.as_ref().expect("the canary's scenario calls a route");

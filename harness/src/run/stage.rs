@@ -17,11 +17,13 @@ use brownout_provider::provider::{Common, Provider, Setup};
 use brownout_provider::recognition::Submitted;
 use brownout_provider::seed::Seed;
 use brownout_provider::shell::clock::Clock;
+use brownout_provider::shell::lock::lock;
 use brownout_provider::shell::server::Server;
 #[cfg(feature = "tls")]
 use brownout_provider::shell::tls::Offers;
 use brownout_provider::shell::transport::Transport;
 use brownout_provider::units::micros;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::paused::Paused;
@@ -31,7 +33,7 @@ use crate::drive::address::{Address, Addresses};
 use crate::drive::claims::Ledger;
 use crate::drive::connection::Door;
 use crate::drive::family::{Family, Orphans};
-use crate::drive::http::{self, Part, Place, ServiceFactory};
+use crate::drive::http::{self, Part, Place, Post, Posted, ServiceFactory};
 use crate::drive::in_process::{self, Cast, Factory};
 use crate::drive::listen::carried;
 use crate::drive::output::Output;
@@ -90,6 +92,8 @@ struct Stage {
     /// What befalls the client, on its way to the driver.
     strikes: Handover,
     servers: Arc<Vec<Server>>,
+    /// Webhooks on their way to the driver of a service.
+    post: Mutex<Option<UnboundedReceiver<Posted>>>,
 }
 
 /// What a run in virtual time shows of itself while it goes on.
@@ -191,7 +195,9 @@ impl Order<'_> {
         watching.abort();
         let interrupted = self.options.stop.is_stopped();
         forward.abort();
-        if played.is_ok() && !stage.stop.is_stopped() {
+        // Whoever drives a service has waited for what is pending while the service was there.
+        let is_service = matches!(self.client, Client::Service(_));
+        if played.is_ok() && !stage.stop.is_stopped() && !is_service {
             stage.drain(self.options.clock, self.scenario.drain).await;
         }
         let Stage { clock, recorder, path, sink, servers, .. } = stage;
@@ -263,6 +269,8 @@ impl Order<'_> {
         sink.record(vec![Event::new(0, EventKind::RunStarted(Box::new(self.run_started())))]);
         let common = Common::default();
         let mut servers = Vec::new();
+        let (courier, post) = Post::new();
+        let courier = Arc::new(courier);
         let mut fixed = self.options.port;
         for (name, spec) in self.scenario.providers.iter() {
             let setup = Setup {
@@ -274,10 +282,11 @@ impl Order<'_> {
                 operation_id: self.scenario.workload.operation_id.clone(),
                 limits: self.kind == RunKind::Main,
                 http2: spec.http2,
+                webhooks: self.listens(),
             };
             let port = spec.port.or_else(|| fixed.take());
             let (provider, sink) = (Provider::beside(setup, &common), Arc::clone(&sink));
-            servers.push(match self.options.transport() {
+            let mut server = match self.options.transport() {
                 #[cfg(feature = "tls")]
                 transport if spec.tls => {
                     let offers = if spec.http2 { Offers::Http2 } else { Offers::Http1 };
@@ -290,11 +299,21 @@ impl Order<'_> {
                 transport @ (Transport::Unix | Transport::Memory) => {
                     Server::over(transport, provider, clock, sink).await?
                 }
-            });
+            };
+            server.deliver_by(Arc::<Post>::clone(&courier));
+            servers.push(server);
         }
         let strikes = Mutex::new(Some(strikes));
         let servers = Arc::new(servers);
-        Ok(Stage { clock, recorder, path, sink, seen, stop, strikes, servers })
+        let post = Mutex::new(Some(post));
+        Ok(Stage { clock, recorder, path, sink, seen, stop, strikes, servers, post })
+    }
+
+    /// True where the client listens to webhooks.
+    fn listens(self) -> bool {
+        let is_service = matches!(self.client, Client::Service(_) | Client::ServiceInProcess(_));
+        let http = self.scenario.workload.http.as_ref();
+        is_service && http.is_some_and(|http| http.webhooks.is_some())
     }
 
     /// True where the driver has to see the client's requests.
@@ -378,12 +397,22 @@ impl Order<'_> {
     }
 
     /// What a service is asked; `check` has seen that the scenario says it.
-    fn part<'s>(&'s self, stage: &'s Stage) -> Result<Part<'s>, RunError> {
+    fn part<'s>(
+        &'s self,
+        stage: &'s Stage,
+        is_idle: &'s (dyn Fn() -> bool + Sync),
+    ) -> Result<Part<'s>, RunError> {
         Ok(Part {
             http: self.scenario.workload.http.as_ref().ok_or(RunError::NotCalled)?,
             strikes: strikes::taken(&stage.strikes),
             seen: stage.seen.as_deref().expect("whoever drives a service sees its requests"),
+            post: lock(&stage.post).take().expect("a run has one driver"),
+            is_idle,
             drain: self.scenario.drain,
+            pending: match self.options.clock {
+                ClockKind::Real => self.scenario.drain,
+                ClockKind::Virtual => LONGEST_DRAIN,
+            },
         })
     }
 
@@ -395,7 +424,8 @@ impl Order<'_> {
     ) -> Result<(), RunError> {
         let scene = Arc::new(self.scene(stage, Vec::new())?);
         let schedule = || self.schedule(stage, notes);
-        let result = http::drive_target(&scene, self.part(stage)?, schedule, place).await;
+        let is_idle = || stage.is_idle();
+        let result = http::drive_target(&scene, self.part(stage, &is_idle)?, schedule, place).await;
         scene.output_is_over();
         result
     }
@@ -409,7 +439,8 @@ impl Order<'_> {
         let scene = Arc::new(self.scene(stage, Vec::new())?);
         let way = (stage.servers.iter().map(Door::of).collect(), self.options.clock);
         let schedule = || self.schedule(stage, notes);
-        let part = self.part(stage)?;
+        let is_idle = || stage.is_idle();
+        let part = self.part(stage, &is_idle)?;
         let result = http::drive_in_process(&scene, part, schedule, factory, way).await;
         scene.output_is_over();
         result
@@ -459,7 +490,8 @@ impl Order<'_> {
         let result = if let Client::Service(service) = self.client {
             let (mut launcher, mut heard) = program();
             let schedule = || self.schedule(stage, notes);
-            let (part, fixed) = (self.part(stage)?, service.target.clone());
+            let is_idle = || stage.is_idle();
+            let (part, fixed) = (self.part(stage, &is_idle)?, service.target.clone());
             http::drive_program(&scene, part, schedule, fixed, (&mut launcher, &mut heard)).await
         } else {
             self.drive_program(stage, &scene, &program, notes).await
@@ -664,6 +696,11 @@ impl Order<'_> {
 }
 
 impl Stage {
+    /// True when no provider has anything more to do or to send.
+    fn is_idle(&self) -> bool {
+        self.servers.iter().all(Server::is_idle)
+    }
+
     /// Ends the run when nobody can reach a provider any more.
     fn stop_when_deaf(&self) -> Vec<JoinHandle<()>> {
         let each = self.servers.iter().map(|server| {

@@ -35,6 +35,8 @@ pub struct Http {
     pub poll: Option<Poll>,
     /// How it is seen that it is ready.
     pub ready: Ready,
+    /// Where it listens to the provider's webhooks.
+    pub webhooks: Option<PathAndQuery>,
 }
 
 /// The request by which a service is asked for an operation, with its templates.
@@ -307,6 +309,7 @@ mod tests {
             outcomes: Outcomes::default(),
             poll: None,
             ready: Ready { path: None, within: Duration::from_secs(30) },
+            webhooks: None,
         }
     }
 

@@ -232,6 +232,8 @@ impl Promises {
             Action::Key(fault) => !self.keys_honored || fault.honors_keys(),
             Action::Limit(fault) => !self.recovers || !fault.lasts(),
             Action::Order(fault) => self.allow_order(*fault),
+            // Closures are called and not told of events, so nothing would be struck.
+            Action::Webhook(_) => false,
             // What a gateway repeats later may come when the provider has to be well again.
             Action::Duplicate { apart_us, .. } => {
                 !self.unrepeated && (*apart_us == 0 || !self.recovers)
@@ -281,6 +283,7 @@ fn is_steady(variant: &Variant) -> bool {
             | Action::Key(_)
             | Action::Limit(_)
             | Action::Order(_)
+            | Action::Webhook(_)
             | Action::Duplicate { .. }
             | Action::Client { .. }
             | Action::End { .. }

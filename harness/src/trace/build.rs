@@ -107,6 +107,8 @@ impl TraceBuilder {
             EventKind::ClientStarted(started) => self.started(stamp, started),
             EventKind::ClientEnded(ended) => self.client_ended(stamp, ended),
             EventKind::ClientPaused(paused) => self.client_paused(stamp, paused),
+            // Nothing that is judged so far reads of deliveries.
+            EventKind::WebhookSent(_) | EventKind::WebhookAnswered(_) => {}
             EventKind::StrayRequest(stray) => self.stray(stamp, stray),
             EventKind::RunFinished(finished) => {
                 let reason = self.names.intern(&finished.reason);

@@ -17,6 +17,7 @@ pub mod raw;
 mod resolve;
 mod route;
 mod stream;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub use route::{
     Route, Segment, Source, SuccessSpec, Uses,
 };
 pub use stream::{ErrorEvent, EventChange, EventSpec, StreamSpec};
+pub use webhooks::{WEBHOOK_NAMES, Webhooks};
 
 use crate::event::Class;
 use crate::template::{Template, TemplateError};
@@ -88,6 +90,8 @@ pub struct Api {
     /// Environment variables that point an unmodified program at the mock; templates that know `url`
     /// (with the operation's token in it), `key` (likewise), `token` and `seed`.
     pub client_env: Vec<(String, Template)>,
+    /// The events that it tells its users of.
+    pub webhooks: Option<Webhooks>,
     /// What to change in this vendor's SDK, by invariant.
     pub cures: BTreeMap<String, String>,
 }

@@ -66,6 +66,8 @@ mod truncate;
 mod truncated_key;
 mod untrusted;
 pub mod variants;
+mod webhook;
+mod webhook_fault;
 mod wrong_content_length;
 mod wrong_host;
 
@@ -87,6 +89,7 @@ use crate::stream::Broken;
 pub use key_fault::KeyFault;
 pub use limit_fault::{Lie, LimitFault};
 pub use order_fault::OrderFault;
+pub use webhook_fault::WebhookFault;
 
 /// Which of the four groups a fault belongs to; the group says how faults that strike together combine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,6 +172,8 @@ pub enum Action {
     Limit(LimitFault),
     /// Something is out of its order: the request arrives late, or what it does or reads is.
     Order(OrderFault),
+    /// The event that tells of the request is not sent as it should be.
+    Webhook(WebhookFault),
     /// A gateway repeats the request `times` more times, `apart_us` apart; the client gets the
     /// original's answer.
     Duplicate {

@@ -9,7 +9,7 @@ use super::{
     pause_client, permanent_error, rate_limited, refuse, reorder, replay_altered, replay_error,
     replay_other, replay_status, reset, rst_stream, should_retry, slow_commit, slow_read,
     slow_tokens, stale_read, status, stream, throttle_bandwidth, tighten, truncate, truncated_key,
-    untrusted, wrong_content_length, wrong_host,
+    untrusted, webhook, wrong_content_length, wrong_host,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
@@ -65,6 +65,7 @@ pub static FAULTS: &[&FaultKind] = &[
     &noisy_neighbour::NOISY_NEIGHBOUR,
     &kill_client::KILL_CLIENT,
     &pause_client::PAUSE_CLIENT,
+    &webhook::WEBHOOK,
     &stream::STREAM,
     &slow_tokens::SLOW_TOKENS,
 ];

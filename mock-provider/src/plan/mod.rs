@@ -431,6 +431,7 @@ fn detail(fault: &dyn Fault, action: &Action) -> String {
         | Action::Key(_)
         | Action::Limit(_)
         | Action::Order(_)
+        | Action::Webhook(_)
         | Action::Duplicate { .. }
         | Action::Client { .. }
         | Action::End { .. } => fault.detail(),

@@ -407,6 +407,7 @@ impl Trial {
             operation_id: None,
             limits: true,
             http2: false,
+            webhooks: false,
         });
         Self {
             provider,

@@ -34,6 +34,7 @@ impl Alias {
                 | Action::Drip { .. }
                 | Action::Limit(_)
                 | Action::Order(_)
+                | Action::Webhook(_)
                 | Action::Duplicate { .. }
                 | Action::Client { .. }
                 | Action::End { .. }

@@ -10,10 +10,11 @@ use bytes::Bytes;
 
 use super::Provider;
 use super::open::{Open, Place, Stage};
+use super::struck::Mark;
 use crate::api::EffectDraft;
 use crate::event::{EffectCommitted, EffectReversed, EventKind, Side};
 use crate::exchange::{ExchangeId, Next};
-use crate::fault::OrderFault;
+use crate::fault::{OrderFault, WebhookFault};
 use crate::ledger::{EffectId, Object, Owner};
 
 /// How often it is asked whether the work has been answered by now, at the least, in microseconds.
@@ -29,6 +30,8 @@ pub(super) struct Done {
     /// The object made: its id, collection and text.
     pub(super) made: Option<(Arc<str>, Arc<str>, Bytes)>,
     pub(super) used: Option<super::work::Used>,
+    /// What befalls the event that tells of it.
+    pub(super) webhooks: Vec<(Mark, WebhookFault)>,
 }
 
 /// Work that is to appear later.
@@ -109,7 +112,8 @@ impl Provider {
 
     /// Changes what everybody sees, and tells the trace.
     fn appear(&mut self, done: Done, now_us: u64) {
-        let Done { request, by, place, effects, made, used } = done;
+        self.tell_of(&done, &done.webhooks, now_us);
+        let Done { request, by, place, effects, made, used, .. } = done;
         let object = made.as_ref().map(|(id, _, _)| Arc::clone(id));
         let first = effects.first().map(|(id, _)| *id);
         for (effect, draft) in effects {

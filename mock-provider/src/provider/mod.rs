@@ -22,6 +22,7 @@ mod later;
 mod limits;
 mod open;
 mod struck;
+mod tells;
 mod work;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ use crate::plan::FaultPlan;
 use crate::recognition::{Recognizer, Submitted};
 use crate::rule::Rule;
 use crate::seed::{RuleKey, Seed};
+use crate::webhook::{Due, Outbox};
 
 pub use common::Common;
 pub use interpose::{Interposed, Interposer, OwnAnswer};
@@ -77,6 +79,8 @@ pub struct Setup {
     pub limits: bool,
     /// True when HTTP/2 is spoken beside HTTP/1.1.
     pub http2: bool,
+    /// True when somebody listens to the API's webhooks.
+    pub webhooks: bool,
 }
 
 /// One provider of a run: its API, ledger, idempotency store, limiter and its part of the fault plan.
@@ -115,6 +119,10 @@ pub struct Provider {
     ids: RuleKey,
     events: Vec<Event>,
     client_strikes: Vec<ClientStrike>,
+    /// True when somebody listens to webhooks.
+    is_listened_to: bool,
+    outbox: Outbox,
+    dues: Vec<Due>,
 }
 
 impl fmt::Debug for Provider {
@@ -137,7 +145,7 @@ impl Provider {
     /// A provider with an empty ledger, one of several of a run, which share what they have in common.
     #[must_use]
     pub fn beside(setup: Setup, common: &Common) -> Self {
-        let Setup { name, api, rules, seed, wall, operation_id, limits, http2 } = setup;
+        let Setup { name, api, rules, seed, wall, operation_id, limits, http2, webhooks } = setup;
         let plan = FaultPlan::counting(rules, seed, common.counts());
         let limits = api.rate_limit.as_ref().filter(|_| limits).map(Limits::new);
         let retention_us = api.idempotency.as_ref().map_or(0, |policy| policy.retention_us);
@@ -166,6 +174,9 @@ impl Provider {
             seed,
             events: Vec::new(),
             client_strikes: Vec::new(),
+            is_listened_to: webhooks,
+            outbox: Outbox::default(),
+            dues: Vec::new(),
             wall,
             name,
             api,
@@ -259,11 +270,11 @@ impl Provider {
         self.emit_connection_end((connection, None), ended, at_us);
     }
 
-    /// Exchanges whose work is still to be done, and repeats that are still to come: a run is over only
+    /// Exchanges whose work is still to be done, repeats and webhooks that are still to come: a run is over only
     /// when this is 0.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.pending
+        self.pending + self.outbox.pending()
     }
 
     /// How many idempotency keys take up memory.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::exchange::{ClientFault, Pace, Pieces};
 use crate::fault::{
     Action, CHUNKS, DelayPoint, Ending, KeyFault, LimitFault, Malformed, OrderFault, Point,
+    WebhookFault,
 };
 use crate::malformed::Kind;
 use crate::plan::{Decision, Strike};
@@ -43,6 +44,8 @@ pub(super) struct Struck {
     pub(super) limits: Vec<(Mark, LimitFault)>,
     /// Something is out of its order.
     pub(super) order: Vec<(Mark, OrderFault)>,
+    /// The event that tells of it is not sent as it should be.
+    pub(super) webhooks: Vec<(Mark, WebhookFault)>,
     /// A gateway repeats the request: (mark, times, microseconds apart).
     pub(super) duplicates: Vec<(Mark, u32, u64)>,
     /// Interim answers go out before the head.
@@ -157,6 +160,10 @@ impl Struck {
                     OrderFault::Slow { .. } => Point::AfterCommit,
                 };
                 self.order.push((mark(at.into(), strike.detail.clone()), fault));
+            }
+            Action::Webhook(fault) => {
+                let at = Point::AfterCommit.into();
+                self.webhooks.push((mark(at, strike.detail.clone()), fault));
             }
             Action::Duplicate { times, apart_us } => {
                 let mark = mark(Point::Accept.into(), strike.detail.clone());

@@ -53,9 +53,11 @@ impl Fault for Does {
     fn kind(&self) -> &'static FaultKind {
         match self.0 {
             Action::Delay { .. } | Action::Drip { .. } => &KIND[0],
-            Action::Key(_) | Action::Limit(_) | Action::Order(_) | Action::Duplicate { .. } => {
-                &KIND[1]
-            }
+            Action::Key(_)
+            | Action::Limit(_)
+            | Action::Order(_)
+            | Action::Webhook(_)
+            | Action::Duplicate { .. } => &KIND[1],
             Action::Client { .. } => &KIND[3],
             Action::End { .. } | Action::Door(_) => &KIND[2],
         }
@@ -121,6 +123,7 @@ impl Bench {
             operation_id: None,
             limits: true,
             http2: false,
+            webhooks: false,
         };
         Self { provider: Provider::new(setup), now: 0 }
     }

@@ -323,7 +323,8 @@ impl Provider {
             effects.into_iter().map(|effect| (self.ledger.commit(effect.amount), effect)).collect();
         told.extend(effects.iter().map(|(id, _)| *id));
         let (request, by) = (open.id, open.by);
-        self.show(open, Done { request, by, place, effects, made, used });
+        let webhooks = std::mem::take(&mut open.struck.webhooks);
+        self.show(open, Done { request, by, place, effects, made, used, webhooks });
         Own { earlier, ..self.own(open, written, told) }
     }
 

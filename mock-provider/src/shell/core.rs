@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::event::Sink;
@@ -17,6 +18,7 @@ use crate::exchange::{ExchangeId, Next};
 use crate::shell::clock::Clock;
 use crate::shell::handler::Handler;
 use crate::shell::lock::lock;
+use crate::webhook::Due;
 
 /// How many quiet looks in a row [`Core::idle`] wants. Between two of them the runtime asks the kernel
 /// once, so bytes that a client wrote before it ended are accepted, read and handled by then.
@@ -38,6 +40,9 @@ pub(super) struct Core<H> {
     knocked: AtomicBool,
     handler: Mutex<H>,
     sink: Arc<dyn Sink>,
+    dues: UnboundedSender<Due>,
+    /// Taken by whoever sends.
+    due: Mutex<Option<UnboundedReceiver<Due>>>,
     busy: AtomicUsize,
     stopping: AtomicBool,
     changed: Notify,
@@ -60,8 +65,11 @@ impl<H: Handler> Core<H> {
             let knock = Arc::clone(&knock);
             handler.when_begun(Box::new(move || knock.notify_one()));
         }
+        let (dues, due) = unbounded_channel();
         Self {
             clock,
+            dues,
+            due: Mutex::new(Some(due)),
             wants_heads: handler.wants_heads(),
             minds_the_door,
             knock,
@@ -91,7 +99,16 @@ impl<H: Handler> Core<H> {
         for strike in handler.take_client_strikes() {
             self.sink.strike_client(strike);
         }
+        for due in handler.take_dues() {
+            // Without anybody who sends, the state machine has nothing due.
+            let _ = self.dues.send(due);
+        }
         answer
+    }
+
+    /// The webhooks that become due, for whoever sends them; once.
+    pub(super) fn take_due(&self) -> Option<UnboundedReceiver<Due>> {
+        lock(&self.due).take()
     }
 
     /// A request has come: the first one is told to whoever minds the door.

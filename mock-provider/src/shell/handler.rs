@@ -8,6 +8,7 @@ use crate::exchange::{ClientStrike, End, Exchange, ExchangeId, Finish, Listening
 use crate::fault::Greeting;
 use crate::provider::Provider;
 use crate::request::Request;
+use crate::webhook::{Due, Parcel};
 
 /// A state machine that a [`crate::shell::server::Server`] can stand before. The methods are those of
 /// [`Provider`], where each is described.
@@ -40,6 +41,22 @@ pub trait Handler: Send + 'static {
     fn take_events(&mut self) -> Vec<Event>;
     fn take_client_strikes(&mut self) -> Vec<ClientStrike> {
         Vec::new()
+    }
+    fn take_dues(&mut self) -> Vec<Due> {
+        Vec::new()
+    }
+    fn send_webhook(&mut self, delivery: u64, now_us: u64) -> Option<Parcel> {
+        let _ = (delivery, now_us);
+        None
+    }
+    fn webhook_answered(
+        &mut self,
+        delivery: u64,
+        answer: Result<u16, String>,
+        now_us: u64,
+    ) -> Option<Due> {
+        let _ = (delivery, answer, now_us);
+        None
     }
 }
 
@@ -117,5 +134,22 @@ impl Handler for Provider {
 
     fn take_client_strikes(&mut self) -> Vec<ClientStrike> {
         Self::take_client_strikes(self)
+    }
+
+    fn take_dues(&mut self) -> Vec<Due> {
+        Self::take_dues(self)
+    }
+
+    fn send_webhook(&mut self, delivery: u64, now_us: u64) -> Option<Parcel> {
+        Self::send_webhook(self, delivery, now_us)
+    }
+
+    fn webhook_answered(
+        &mut self,
+        delivery: u64,
+        answer: Result<u16, String>,
+        now_us: u64,
+    ) -> Option<Due> {
+        Self::webhook_answered(self, delivery, answer, now_us)
     }
 }

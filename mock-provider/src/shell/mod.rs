@@ -16,6 +16,7 @@ pub mod lock;
 mod open;
 mod pipe;
 mod scan;
+pub mod sender;
 pub mod server;
 pub mod stream;
 #[cfg(feature = "http2")]

@@ -20,6 +20,7 @@ use crate::shell::clock::Clock;
 use crate::shell::connection;
 use crate::shell::core::Core;
 use crate::shell::handler::Handler;
+use crate::shell::sender::{Courier, send_all};
 use crate::shell::stream::Accepted;
 #[cfg(feature = "http2")]
 use crate::shell::streams;
@@ -37,6 +38,7 @@ pub struct Server<H: Handler = Provider> {
     tls: Tls,
     stop: Option<oneshot::Sender<()>>,
     accepting: JoinHandle<()>,
+    sending: Option<JoinHandle<()>>,
 }
 
 /// How connections are greeted: with TLS, or not at all.
@@ -173,7 +175,16 @@ impl<H: Handler> Server<H> {
         let core = Arc::new(Core::new(handler, clock, sink));
         let (stop, stopped) = oneshot::channel();
         let accepting = tokio::spawn(accept(Arc::clone(&core), listener, stopped, tls.clone()));
-        Self { core, endpoint, tls, stop: Some(stop), accepting }
+        Self { core, endpoint, tls, stop: Some(stop), accepting, sending: None }
+    }
+
+    /// Has webhooks delivered by this courier, from now on and once for all. The state machine has to know that
+    /// somebody listens ([`crate::provider::Setup::webhooks`]).
+    pub fn deliver_by(&mut self, courier: Arc<dyn Courier>) {
+        if let Some(dues) = self.core.take_due() {
+            let sending = send_all(Arc::clone(&self.core), dues, courier);
+            self.sending = Some(tokio::spawn(sending));
+        }
     }
 
     /// Where it listens.
@@ -226,6 +237,9 @@ impl<H: Handler> Server<H> {
         }
         let accepting = (&mut self.accepting).await;
         self.core.note(accepting);
+        if let Some(sending) = &self.sending {
+            sending.abort();
+        }
         self.core.end_tasks().await;
         if let Some(panic) = self.core.take_panic() {
             std::panic::resume_unwind(panic);
@@ -245,6 +259,9 @@ impl<H: Handler> Drop for Server<H> {
     fn drop(&mut self) {
         self.core.stop();
         self.accepting.abort();
+        if let Some(sending) = &self.sending {
+            sending.abort();
+        }
     }
 }
 

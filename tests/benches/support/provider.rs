@@ -37,5 +37,6 @@ pub(crate) fn payments(rules: Vec<Rule>, clock: &Clock) -> Provider {
         operation_id: None,
         limits: true,
         http2: false,
+        webhooks: false,
     })
 }

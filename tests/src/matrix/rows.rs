@@ -171,6 +171,10 @@ pub(super) const NOT_MET: &[(&str, &str)] = &[
     ("tighten", "it is a limit's, and a single request is within every limit"),
     ("ban", "it is a limit's, and a single request is within every limit"),
     ("noisy_neighbour", "it is a limit's, and a single request is within every limit"),
+    (
+        "webhook",
+        "it strikes what a service is told, and not its calls; `webhooks.rs` drives such services",
+    ),
     ("stream", "the plain API has no streams; what SDKs make of it stands in `clients.rs`"),
     (
         "kill_client",

@@ -62,6 +62,7 @@ fn lasts(action: &Action) -> bool {
         Action::Delay { .. }
         | Action::Drip { .. }
         | Action::Key(_)
+        | Action::Webhook(_)
         | Action::End { .. }
         | Action::Client { .. }
         | Action::Door(_) => false,

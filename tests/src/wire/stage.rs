@@ -129,6 +129,7 @@ impl Stage {
             operation_id: None,
             limits: true,
             http2: spec.http2,
+            webhooks: false,
         });
         let sink: Arc<dyn Sink> = Arc::<List>::clone(&list);
         let offers = if spec.http2 { Offers::Http2 } else { Offers::Http1 };

@@ -160,12 +160,12 @@ impl Host<'_> {
         }
     }
 
-    /// What work on an operation needs in this process; `None` elsewhere.
-    pub(super) fn inside(&self, operation: &Arc<str>) -> Option<Inside> {
+    /// What work needs in this process, on an operation or on none; `None` elsewhere.
+    pub(super) fn inside(&self, operation: Option<&Arc<str>>) -> Option<Inside> {
         match self {
             Self::Program { .. } | Self::Target(_) => None,
             Self::InProcess(host) => Some(Inside {
-                link: host.link(Some(Arc::clone(operation))),
+                link: host.link(operation.map(Arc::clone)),
                 gate: Rc::clone(&host.gate),
                 ear: host.ear.clone(),
             }),

@@ -9,13 +9,16 @@
 mod ask;
 mod host;
 mod place;
+mod post;
 mod reach;
 #[cfg(feature = "service")]
 mod router;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::future::pending;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +49,7 @@ use host::Host;
 
 pub use host::ServiceFactory;
 pub use place::{NoPlace, Place};
+pub use post::{Post, Posted};
 pub use reach::{InProcessService, Served};
 #[cfg(feature = "service")]
 pub use router::Routers;
@@ -64,7 +68,6 @@ const QUIET: Duration = Duration::from_millis(200);
 const UNSETTLED: Duration = Duration::from_secs(2);
 
 /// What a service is asked, and what befalls it.
-#[derive(Debug)]
 pub struct Part<'a> {
     /// How it is called.
     pub http: &'a Arc<Http>,
@@ -72,8 +75,20 @@ pub struct Part<'a> {
     pub strikes: Strikes,
     /// What is seen of its requests to the provider.
     pub seen: &'a Seen,
-    /// How long it may go on after its last answer.
+    /// The webhooks that the provider sends.
+    pub post: UnboundedReceiver<Posted>,
+    /// Whether the provider has nothing more to do or to send.
+    pub is_idle: &'a (dyn Fn() -> bool + Sync),
+    /// How long the service may go on after its last answer.
     pub drain: Duration,
+    /// How long the provider may have something to do or to send after that.
+    pub pending: Duration,
+}
+
+impl fmt::Debug for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").field("http", &self.http).finish_non_exhaustive()
+    }
 }
 
 /// Drives a service that a command starts, at a free port or at `fixed`.
@@ -140,10 +155,13 @@ async fn drive(
     host: Host<'_>,
     mut heeded: Heeded<'_>,
 ) -> Result<(), RunError> {
+    let Part { http, strikes, seen, post, is_idle, drain, pending } = part;
     let mut driver = Driver {
         scene,
-        http: part.http,
-        strikes: part.strikes,
+        http,
+        strikes,
+        post,
+        parcels: JoinSet::new(),
         host,
         supervisor: Supervisor::default(),
         schedule: None,
@@ -158,7 +176,7 @@ async fn drive(
     };
     let result = driver.run(schedule, &mut heeded).await;
     if result.is_ok() && !scene.stop.is_stopped() {
-        driver.settle(part.seen, part.drain, &mut heeded).await;
+        driver.settle((seen, is_idle), (drain, pending), &mut heeded).await;
     }
     driver.end(&mut heeded).await;
     result
@@ -208,6 +226,9 @@ struct Driver<'a> {
     asks: JoinSet<(Slot, Heard)>,
     /// Looks whether the service is ready.
     looking: JoinSet<Result<(), String>>,
+    /// Webhooks, and those that are on their way to the service.
+    post: UnboundedReceiver<Posted>,
+    parcels: JoinSet<()>,
     running: BTreeMap<Slot, Running>,
     again: VecDeque<Again>,
     vain: Vain,
@@ -221,6 +242,7 @@ enum Step {
     Strike(ClientStrike),
     Notice(Option<Notice>),
     Crash(u32),
+    Posted(Posted),
     Time,
 }
 
@@ -253,6 +275,7 @@ impl<'a> Driver<'a> {
                 Step::Strike(strike) => self.strike(&strike),
                 Step::Notice(Some(notice)) => self.notice(notice),
                 Step::Crash(client) => self.crash(client)?,
+                Step::Posted(posted) => self.pass_on(posted),
                 Step::Time => {}
             }
         }
@@ -269,6 +292,8 @@ impl<'a> Driver<'a> {
             }
             Some(joined) = self.looking.join_next() => joined.map_or(Step::Time, Step::Ready),
             strike = self.strikes.next() => Step::Strike(strike),
+            Some(posted) = self.post.recv() => Step::Posted(posted),
+            Some(_) = self.parcels.join_next() => Step::Time,
             client = crashed(heeded.crashes.as_deref_mut()) => Step::Crash(client),
             notice = noticed(heeded.notices.as_deref_mut()) => Step::Notice(notice),
             () = self.scene.clock.sleep_until_us(wake_us) => Step::Time,
@@ -411,7 +436,7 @@ impl<'a> Driver<'a> {
             clock: self.scene.clock,
         };
         let work = in_time(asking, Rc::clone(&late_us));
-        let task = match self.host.inside(&id) {
+        let task = match self.host.inside(Some(&id)) {
             None => {
                 let clock = self.scene.clock;
                 let may_end = matches!(self.host, Host::Program { .. });
@@ -487,6 +512,30 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// A webhook is on its way to the service.
+    fn pass_on(&mut self, posted: Posted) {
+        let Posted { parcel, answer } = posted;
+        let path = self.http.webhooks.clone().filter(|_| self.state == State::Up);
+        let Some(path) = path else {
+            // Nobody waits for it any more where it cannot be told.
+            let _ = answer.send(Err("the service is not there".to_owned()));
+            return;
+        };
+        let (reach, clock) = (self.host.reach(), self.scene.clock);
+        let work = async move { reach.post(&path, &parcel, clock).await };
+        let work: Pin<Box<dyn Future<Output = Result<u16, String>>>> = match self.host.inside(None)
+        {
+            None => Box::pin(work),
+            Some(Inside { link, gate, ear }) => {
+                Box::pin(awake(ear.listening(link, || work), gate, clock))
+            }
+        };
+        self.parcels.spawn_local(async move {
+            // Nobody waits for it any more where it cannot be told.
+            let _ = answer.send(work.await);
+        });
+    }
+
     /// Something befalls the service, if it is there.
     fn strike(&mut self, strike: &ClientStrike) {
         if !matches!(self.state, State::Up | State::Rising) {
@@ -514,6 +563,7 @@ impl<'a> Driver<'a> {
     fn fall(&mut self, wait: Duration) {
         self.go_on();
         self.looking = JoinSet::new();
+        self.parcels = JoinSet::new();
         for (slot, running) in std::mem::take(&mut self.running) {
             running.task.abort();
             let Running { id, late_us, memory, .. } = running;
@@ -569,13 +619,19 @@ impl<'a> Driver<'a> {
 
     /// Lets the service finish what it does after its last answer, as far as the provider sees any of it. Where
     /// the last word of the provider was a failure, or it was never asked, the service may be about to ask.
-    async fn settle(&mut self, seen: &Seen, drain: Duration, heeded: &mut Heeded<'_>) {
+    async fn settle(
+        &mut self,
+        (seen, is_idle): (&Seen, &(dyn Fn() -> bool + Sync)),
+        (drain, pending): (Duration, Duration),
+        heeded: &mut Heeded<'_>,
+    ) {
         if matches!(self.state, State::Gone(_)) {
             return;
         }
         let clock = self.scene.clock;
         let since_us = clock.now_us();
         let end_us = since_us.saturating_add(micros(drain));
+        let last_us = since_us.saturating_add(micros(pending));
         let asked = self.schedule.as_ref().map_or(0, Schedule::submits);
         loop {
             let now_us = clock.now_us();
@@ -583,16 +639,20 @@ impl<'a> Driver<'a> {
             let quiet = if is_settled { clock.of_machine(QUIET) } else { UNSETTLED };
             let quiet_us = micros(quiet);
             let quiet_at_us = seen.last_us().max(since_us).saturating_add(quiet_us);
-            if now_us >= end_us || (now_us >= quiet_at_us && !seen.waits()) {
+            let is_pending = !is_idle() && now_us < last_us;
+            let is_busy = seen.waits() || is_pending;
+            if (now_us >= end_us && !is_pending) || (now_us >= quiet_at_us && !is_busy) {
                 return;
             }
-            let wake_us = match seen.waits() {
-                true => now_us.saturating_add(quiet_us),
-                false => quiet_at_us,
-            };
+            // The longer it takes, the more rarely it is looked: it may wait for hours of virtual time.
+            let look_us = quiet_us.max(now_us.saturating_sub(since_us) / 16);
+            let wake_us = if is_busy { now_us.saturating_add(look_us) } else { quiet_at_us };
+            let wake_us = if now_us < end_us { wake_us.min(end_us) } else { wake_us };
             tokio::select! {
                 biased;
                 () = self.scene.stop.stopped() => return,
+                Some(posted) = self.post.recv() => self.pass_on(posted),
+                Some(_) = self.parcels.join_next() => {}
                 notice = noticed(heeded.notices.as_deref_mut()) => match notice {
                     Some(notice) => {
                         let is_end = matches!(notice, Notice::Ended { .. });
@@ -603,7 +663,7 @@ impl<'a> Driver<'a> {
                     }
                     None => return,
                 },
-                () = clock.sleep_until_us(wake_us.min(end_us)) => {}
+                () = clock.sleep_until_us(wake_us) => {}
             }
         }
     }
@@ -613,6 +673,7 @@ impl<'a> Driver<'a> {
         self.go_on();
         self.asks = JoinSet::new();
         self.looking = JoinSet::new();
+        self.parcels = JoinSet::new();
         if !self.host.end() {
             return;
         }

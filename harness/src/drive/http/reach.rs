@@ -8,14 +8,19 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 
+use brownout_provider::shell::clock::Clock;
+use brownout_provider::webhook::Parcel;
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue};
-use http::{Request, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Body;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::place::Place;
+use super::post::Outgoing;
 use crate::scenario::http::Ask;
 
 /// How long an answer of a service may be, in bytes.
@@ -66,6 +71,41 @@ impl Reach {
         }
     }
 
+    /// Sends a webhook to a path; the status of the answer, or why none came.
+    pub(super) async fn post(
+        &self,
+        path: &PathAndQuery,
+        parcel: &Parcel,
+        clock: Clock,
+    ) -> Result<u16, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in &parcel.headers {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        let ask = Ask { method: Method::POST, path: path.clone(), headers, body: Vec::new() };
+        let answer = match self {
+            Self::Tcp(place) => {
+                let path = format!("{}{}", place.base, ask.path);
+                let mut request =
+                    request(&ask, &path, Some(place))?.map(|_| Outgoing::new(parcel, clock));
+                request.headers_mut().insert(CONTENT_LENGTH, parcel.body.len().into());
+                exchange(place, request).await?
+            }
+            Self::InProcess(service) => {
+                clock.sleep(Outgoing::takes(parcel)).await;
+                // Without a connection there is none to cut: it gets what would have arrived.
+                let request =
+                    request(&ask, ask.path.as_str(), None)?.map(|_| Outgoing::arrives(parcel));
+                let (head, body) = service.serve(request).await?.into_parts();
+                Answer { status: head.status, body }
+            }
+        };
+        Ok(answer.status.as_u16())
+    }
+
     /// True when a connection can be made.
     pub(super) async fn connects(&self) -> Result<(), String> {
         match self {
@@ -82,7 +122,14 @@ async fn connect(place: &Place) -> Result<TcpStream, String> {
 
 async fn over_tcp(place: &Place, ask: &Ask) -> Result<Answer, String> {
     let path = format!("{}{}", place.base, ask.path);
-    let request = request(ask, &path, Some(place))?.map(Full::new);
+    exchange(place, request(ask, &path, Some(place))?.map(Full::new)).await
+}
+
+async fn exchange<B>(place: &Place, request: Request<B>) -> Result<Answer, String>
+where
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let stream = connect(place).await?;
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(1 << 20)

@@ -24,6 +24,17 @@ pub struct RawHttp {
     pub poll: Option<RawPoll>,
     /// How it is seen that the service is ready (that it takes connections, unless said).
     pub ready: Option<RawReady>,
+    /// Where the service listens to the webhooks of the provider (nowhere, unless said).
+    pub webhooks: Option<RawListens>,
+}
+
+/// Where a service listens to webhooks.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawListens {
+    /// The path that they are sent to by POST.
+    #[schemars(required)]
+    pub path: Option<String>,
 }
 
 /// A request to the service.

@@ -18,7 +18,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use http::{RawHttp, RawMethod, RawOutcome, RawPoll, RawReady, RawRequest, RawStatus};
+pub use http::{
+    RawHttp, RawListens, RawMethod, RawOutcome, RawPoll, RawReady, RawRequest, RawStatus,
+};
 pub use rule::{
     RawDuring, RawOperation, RawRule, RawScriptEntry, RawSelection, RawSelector, RawWhen,
 };

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use brownout_provider::api::Api;
 use brownout_provider::document::At;
 use brownout_provider::seed::Seed;
 use brownout_provider::template::{Template, Tree};
 use brownout_provider::units::Period;
+use http::uri::PathAndQuery;
 use http::{HeaderName, Method};
 use serde_json::Value;
 
@@ -14,7 +16,7 @@ use crate::scenario::http::{
     Http, Outcomes, POLL_NAMES, Poll, REQUEST_NAMES, Ready, Request, Said,
 };
 use crate::scenario::raw::{
-    RawHttp, RawMethod, RawOutcome, RawPoll, RawReady, RawRequest, RawStatus,
+    RawHttp, RawListens, RawMethod, RawOutcome, RawPoll, RawReady, RawRequest, RawStatus,
 };
 use crate::scenario::{PLANTED, Planted};
 
@@ -24,7 +26,11 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// How the service is called; `None` where something is wrong that cannot be done without.
-pub(super) fn resolve(raw: &RawHttp, input: Option<&Tree>, at: &At<'_>) -> Option<Http> {
+pub(super) fn resolve(
+    raw: &RawHttp,
+    (input, apis): (Option<&Tree>, &[&Api]),
+    at: &At<'_>,
+) -> Option<Http> {
     let sample = input.and_then(sample);
     let request = raw.request.as_ref();
     let request =
@@ -41,11 +47,13 @@ pub(super) fn resolve(raw: &RawHttp, input: Option<&Tree>, at: &At<'_>) -> Optio
         });
     }
     let ready = ready(raw.ready.as_ref(), &at.key("ready"));
+    let webhooks = raw.webhooks.as_ref().and_then(|raw| listens(raw, apis, &at.key("webhooks")));
     Some(Http {
         request: request?,
         outcomes,
         poll: poll.map_or(Some(None), |it| it.map(Some))?,
         ready,
+        webhooks,
     })
 }
 
@@ -229,15 +237,8 @@ fn poll(raw: &RawPoll, sample: Option<&Value>, at: &At<'_>) -> Option<Poll> {
 }
 
 fn ready(raw: Option<&RawReady>, at: &At<'_>) -> Ready {
-    let path = raw.and_then(|raw| raw.path.as_deref()).and_then(|text| {
-        let path = text.starts_with('/').then(|| text.parse().ok()).flatten();
-        if path.is_none() {
-            at.key("path").error(format!("`{}` is no path", super::shown(text)), |d| {
-                d.cure("begin it with `/`, such as `/health`")
-            });
-        }
-        path
-    });
+    let path = raw.and_then(|raw| raw.path.as_deref());
+    let path = path.and_then(|text| plain_path(text, "/health", &at.key("path")));
     let within = raw.and_then(|raw| raw.within).map_or(READY_WITHIN, Period::duration);
     if within.is_zero() {
         at.key("within").error("no service is ready within no time", |d| {
@@ -245,4 +246,25 @@ fn ready(raw: Option<&RawReady>, at: &At<'_>) -> Ready {
         });
     }
     Ready { path, within }
+}
+
+/// Where the service listens to webhooks.
+fn listens(raw: &RawListens, apis: &[&Api], at: &At<'_>) -> Option<PathAndQuery> {
+    if let (Some(api), true) = (apis.first(), apis.iter().all(|api| api.webhooks.is_none())) {
+        at.error(format!("the API `{}` sends no webhooks", api.name), |d| {
+            d.key().cure("leave `webhooks` out, or use an API whose file has `webhooks:`")
+        });
+    }
+    plain_path(raw.path.as_deref()?, "/webhooks", &at.key("path"))
+}
+
+/// A path without templates.
+fn plain_path(text: &str, example: &str, at: &At<'_>) -> Option<PathAndQuery> {
+    let path = text.starts_with('/').then(|| text.parse().ok()).flatten();
+    if path.is_none() {
+        at.error(format!("`{}` is no path", super::shown(text)), |d| {
+            d.cure(format!("begin it with `/`, such as `{example}`"))
+        });
+    }
+    path
 }

@@ -187,6 +187,7 @@ fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
         | Action::Key(_)
         | Action::Limit(_)
         | Action::Order(_)
+        | Action::Webhook(_)
         | Action::Duplicate { .. }
         | Action::Door(_) => return None,
     };

@@ -41,10 +41,10 @@ pub(super) fn resolve(
         own.or_else(|| places.with_route(call)?.1.route_named(call))
     });
     let input = input(raw.input.as_ref(), route.map(AsRef::as_ref), &at.key("input"));
-    let http = raw
-        .http
-        .as_ref()
-        .map(|http| super::http::resolve(http, input.as_ref(), &at.key("http")).map(Arc::new));
+    let http = raw.http.as_ref().map(|http| {
+        super::http::resolve(http, (input.as_ref(), &places.apis(None)), &at.key("http"))
+            .map(Arc::new)
+    });
     let deadline = raw.deadline.map_or(DEADLINE, Period::duration);
     if deadline.is_zero() {
         at.key("deadline").error("a deadline of zero leaves no time for anything", |d| {

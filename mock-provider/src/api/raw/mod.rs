@@ -5,6 +5,7 @@
 //! **Invariant:** a field that is added here never changes what an older file means.
 
 mod limit;
+mod webhooks;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use crate::hint::{LimitHeaders, ResetForm};
 use crate::units::Period;
 
 pub use limit::{RawCost, RawLimitAlgorithm, RawLimitScope, RawQuota, RawRateLimit};
+pub use webhooks::RawWebhooks;
 
 /// An API: what a provider offers, does and answers.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -61,6 +63,8 @@ pub struct RawApi {
     pub client_env: Option<BTreeMap<String, String>>,
     /// What to change in the vendor's SDK, by invariant.
     pub cures: Option<BTreeMap<String, String>>,
+    /// The events that it tells its users of by webhooks.
+    pub webhooks: Option<RawWebhooks>,
     /// The routes; the first that matches a request serves it.
     pub routes: Option<Vec<RawRoute>>,
 }

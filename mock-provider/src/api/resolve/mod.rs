@@ -7,6 +7,7 @@ mod limit;
 mod policy;
 mod route;
 mod stream;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -62,6 +63,10 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
         wants_request_id: headers.iter().any(|(_, template)| asks(template)),
         headers,
         client_env: environment(raw.client_env.as_ref(), &at.key("client_env")),
+        webhooks: raw
+            .webhooks
+            .as_ref()
+            .and_then(|raw| webhooks::webhooks(raw, &routes, &at.key("webhooks"))),
         cures: raw.cures.clone().unwrap_or_default(),
         routes,
     };

@@ -1,0 +1,192 @@
+//! Signatures of webhooks, in the dialects of Stripe and of Standard Webhooks.
+//!
+//! **Invariant:** a pure function of secret, id, time and the raw bytes; what is signed is what is sent.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::hex::as_hex;
+
+/// How webhooks are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "WebhookSignature")]
+pub enum Dialect {
+    /// `Stripe-Signature: t=…,v1=…`: HMAC-SHA256 in hexadecimal over `{t}.{body}`, with the secret as it is.
+    Stripe,
+    /// `webhook-id`, `webhook-timestamp` and `webhook-signature: v1,…`: HMAC-SHA256 in base64 over
+    /// `{id}.{timestamp}.{body}`, with what the secret is the base64 of.
+    StandardWebhooks,
+}
+
+/// Why a text is no secret of a dialect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a secret of Standard Webhooks is `whsec_` and the base64 of 24 to 64 bytes")]
+pub struct NoSecret;
+
+impl Dialect {
+    /// The key that a secret stands for.
+    ///
+    /// # Errors
+    ///
+    /// When it is not written as the dialect wants it.
+    pub fn key(self, secret: &str) -> Result<Vec<u8>, NoSecret> {
+        match self {
+            Self::Stripe => Ok(secret.as_bytes().to_vec()),
+            Self::StandardWebhooks => {
+                let encoded = secret.strip_prefix("whsec_").unwrap_or(secret);
+                from_base64(encoded).filter(|key| (24..=64).contains(&key.len())).ok_or(NoSecret)
+            }
+        }
+    }
+
+    /// The headers of a webhook that is sent at this second since 1970; without a key none signs it.
+    #[must_use]
+    pub fn headers(
+        self,
+        key: Option<&[u8]>,
+        id: &str,
+        at_s: u64,
+        body: &[u8],
+    ) -> Vec<(&'static str, String)> {
+        let time = at_s.to_string();
+        match self {
+            Self::Stripe => {
+                let Some(key) = key else { return Vec::new() };
+                let mac = hmac(key, &[time.as_bytes(), b".", body]);
+                let mut text = format!("t={time},v1=");
+                // Writing to a text never fails.
+                let _ = as_hex(&mac, |hex| {
+                    text.push_str(hex);
+                    Ok::<(), std::fmt::Error>(())
+                });
+                vec![("stripe-signature", text)]
+            }
+            Self::StandardWebhooks => {
+                let signed = key.map(|key| {
+                    let mac = hmac(key, &[id.as_bytes(), b".", time.as_bytes(), b".", body]);
+                    format!("v1,{}", base64(&mac))
+                });
+                let mut headers = vec![("webhook-id", id.to_owned()), ("webhook-timestamp", time)];
+                headers.extend(signed.map(|text| ("webhook-signature", text)));
+                headers
+            }
+        }
+    }
+}
+
+/// HMAC-SHA256 over several pieces, as one.
+fn hmac(key: &[u8], pieces: &[&[u8]]) -> [u8; 32] {
+    const BLOCK: usize = 64;
+    let mut block = [0_u8; BLOCK];
+    if key.len() > BLOCK {
+        block[..32].copy_from_slice(&Sha256::digest(key));
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    let mut inner = Sha256::new_with_prefix(block.map(|byte| byte ^ 0x36));
+    for piece in pieces {
+        inner.update(piece);
+    }
+    let mut outer = Sha256::new_with_prefix(block.map(|byte| byte ^ 0x5c));
+    outer.update(inner.finalize());
+    outer.finalize().into()
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Bytes in base64, padded.
+fn base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let at = |index: usize| u32::from(three.get(index).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for place in 0..4 {
+            let six = usize::try_from(bits >> (18 - 6 * place) & 0x3f).unwrap_or(0);
+            text.push(if place > three.len() { '=' } else { char::from(ALPHABET[six]) });
+        }
+    }
+    text
+}
+
+/// The bytes that a text in base64 stands for, padded or not; `None` for one that is none.
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim_end_matches('=').as_bytes();
+    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
+    for four in text.chunks(4) {
+        if four.len() == 1 {
+            return None;
+        }
+        let mut bits = 0_u32;
+        for place in 0..4 {
+            let six = match four.get(place) {
+                Some(byte) => ALPHABET.iter().position(|one| one == byte)?,
+                None => 0,
+            };
+            bits = bits << 6 | u32::try_from(six).ok()?;
+        }
+        bytes.extend(bits.to_be_bytes().into_iter().skip(1).take(four.len() - 1));
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stripe_signs_with_the_secret_as_it_is() {
+        let key = Dialect::Stripe.key("whsec_test_secret").expect("any text is a secret");
+        let headers = Dialect::Stripe.headers(Some(&key), "", 1_492_774_577, br#"{"id":"evt_1"}"#);
+        let expected =
+            "t=1492774577,v1=799c4ba7bb339f3c8601adfd112f0e477c930a268be1243d341abb8286501c2f";
+        assert_eq!(headers, [("stripe-signature", expected.to_owned())]);
+        assert_eq!(Dialect::Stripe.headers(None, "", 1, b"x"), []);
+    }
+
+    #[test]
+    fn standard_webhooks_sign_the_id_with_the_decoded_secret() {
+        for (secret, id, at_s, body, expected) in [
+            (
+                "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+                "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk",
+                1_649_367_553,
+                r#"{"email":"test@example.com","username":"test_user"}"#,
+                "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=",
+            ),
+            (
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                1_614_265_330,
+                r#"{"test": 2432232314}"#,
+                "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+            ),
+        ] {
+            let key = Dialect::StandardWebhooks.key(secret).expect("a secret");
+            let headers = Dialect::StandardWebhooks.headers(Some(&key), id, at_s, body.as_bytes());
+            let wanted = [
+                ("webhook-id", id.to_owned()),
+                ("webhook-timestamp", at_s.to_string()),
+                ("webhook-signature", expected.to_owned()),
+            ];
+            assert_eq!(headers, wanted);
+        }
+        for wrong in ["whsec_", "whsec_c2hvcnQ=", "whsec_not base64 at all, and long enough!"] {
+            assert_eq!(Dialect::StandardWebhooks.key(wrong), Err(NoSecret), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn base64_goes_there_and_back_and_long_keys_are_hashed() {
+        for length in 0..20_u8 {
+            let bytes: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(37)).collect();
+            assert_eq!(from_base64(&base64(&bytes)), Some(bytes));
+        }
+        assert_eq!(from_base64("A"), None);
+        // RFC 4231, case 6.
+        let mac =
+            hmac(&[0xaa; 131], &[b"Test Using Larger Than Block-Size ", b"Key - Hash Key First"]);
+        assert_eq!(mac[..4], [0x60, 0xe4, 0x31, 0x59]);
+    }
+}

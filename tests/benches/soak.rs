@@ -96,6 +96,7 @@ fn rules() -> Vec<Rule> {
             | Action::Key(_)
             | Action::Limit(_)
             | Action::Order(_)
+            | Action::Webhook(_)
             | Action::Client { .. }
             | Action::End { .. }
             | Action::Door(_) => true,

@@ -22,6 +22,8 @@ pub struct Ledger {
     /// Effect `n` stands at index `n − 1`.
     effects: Vec<Standing>,
     objects: IndexMap<Arc<str>, Object, FixedState>,
+    /// Whose those objects are that somebody was told of and that are not there.
+    promised: IndexMap<Arc<str>, Owner, FixedState>,
     /// Ids by collection, in the order of creation.
     collections: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }
@@ -53,6 +55,8 @@ pub struct Object {
     value: OnceCell<Box<Value>>,
     /// When there was something to read, in microseconds since the start of the run.
     made_us: u64,
+    /// When a read could first tell of the effect.
+    effect_us: u64,
     /// What a read showed until when, oldest first; the latest alone, unless somebody looks back.
     earlier: Vec<(u64, Value)>,
 }
@@ -62,17 +66,30 @@ impl Object {
     #[must_use]
     pub fn new(collection: Arc<str>, text: Bytes, effect: Option<EffectId>, owner: Owner) -> Self {
         let (value, earlier) = (OnceCell::new(), Vec::new());
-        Self { collection, effect, owner, text, value, made_us: 0, earlier }
+        Self { collection, effect, owner, text, value, made_us: 0, effect_us: 0, earlier }
     }
 
     /// The same, made at this time.
     #[must_use]
     pub fn made_at(self, made_us: u64) -> Self {
-        Self { made_us, ..self }
+        Self { made_us, effect_us: made_us, ..self }
     }
 
-    /// What a read showed at this time (in microseconds since the start of the run); `None` before it was made. Exact for as long as all changes are
-    /// kept.
+    /// It stands for this effect from this time on, unless it stands for another.
+    pub fn stand_for(&mut self, effect: Option<EffectId>, from_us: u64) {
+        if self.effect.is_none() {
+            (self.effect, self.effect_us) = (effect, from_us);
+        }
+    }
+
+    /// The effect of which a read at this time could tell.
+    #[must_use]
+    pub fn effect_as_of(&self, time_us: i64) -> Option<EffectId> {
+        self.effect.filter(|_| time_us >= signed(self.effect_us))
+    }
+
+    /// What a read showed at this time (in microseconds since the start of the run); `None` before it was
+    /// made. Exact for as long as all changes are kept.
     #[must_use]
     pub fn as_of(&self, time_us: i64) -> Option<&Value> {
         if time_us < signed(self.made_us) {
@@ -80,13 +97,6 @@ impl Object {
         }
         let then = self.earlier.iter().find(|(until_us, _)| time_us < signed(*until_us));
         Some(then.map_or_else(|| self.value(), |(_, value)| value))
-    }
-
-    /// True when it was made or changed after this time.
-    #[must_use]
-    pub fn is_newer_than(&self, time_us: i64) -> bool {
-        let changed_us = self.earlier.last().map_or(self.made_us, |(until_us, _)| *until_us);
-        time_us < signed(changed_us)
     }
 
     /// What a read shows; `null` if it was made of something else than JSON.
@@ -101,17 +111,25 @@ impl Object {
         self.earlier.last().map(|(_, value)| value)
     }
 
-    /// Changes what a read shows from now on; what it showed before is kept, and with `keep_all` also what
-    /// it showed before that.
-    #[expect(clippy::fn_params_excessive_bools, reason = "it says the same as the ledger's owner")]
-    pub fn change(&mut self, value: Value, now_us: u64, keep_all: bool) {
-        if !keep_all {
+    /// Changes what a read shows from this time on; what it showed before is kept.
+    pub fn change(&mut self, value: Value, from_us: u64, history: History) {
+        if history == History::Latest {
             self.earlier.clear();
         }
-        self.earlier.push((now_us, self.value().clone()));
+        self.earlier.push((from_us, self.value().clone()));
         self.text = Bytes::new();
         self.value = OnceCell::from(Box::new(value));
     }
+}
+
+/// How much of what objects showed before is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum History {
+    /// What each showed before its latest change.
+    #[default]
+    Latest,
+    /// All of it, and what was there before an object took its place.
+    All,
 }
 
 /// Whom something belongs to.
@@ -166,14 +184,16 @@ impl Ledger {
         self.effects.get(index(effect)?).copied()
     }
 
-    /// Keeps an object under its id; with `keep_all` it shows what one of that id showed before it.
-    #[expect(clippy::fn_params_excessive_bools, reason = "it says the same as for a change")]
-    pub fn put(&mut self, id: Arc<str>, mut object: Object, keep_all: bool) {
-        if keep_all && let Some(old) = self.objects.get(&id) {
-            let last = (object.made_us, old.value().clone());
-            object.earlier = old.earlier.iter().cloned().chain([last]).collect();
+    /// Keeps an object under its id, in the place of one of that id.
+    pub fn put(&mut self, id: Arc<str>, mut object: Object, history: History) {
+        if history == History::All
+            && let Some(old) = self.objects.get_mut(&id)
+        {
+            object.earlier = std::mem::take(&mut old.earlier);
+            object.earlier.push((object.made_us, old.value().clone()));
             object.made_us = old.made_us;
         }
+        self.promised.shift_remove(&id);
         let ids = self.collections.entry(Arc::clone(&object.collection)).or_default();
         if self.objects.insert(Arc::clone(&id), object).is_none() {
             ids.push(id);
@@ -189,13 +209,20 @@ impl Ledger {
     /// Whose object that id is, whatever its collection.
     #[must_use]
     pub fn owner(&self, id: &str) -> Option<&Owner> {
-        self.objects.get(id).map(|object| &object.owner)
+        self.objects.get(id).map(|object| &object.owner).or_else(|| self.promised.get(id))
     }
 
-    /// True while there is no object at all.
+    /// Somebody was told of an object of that id that is not there.
+    pub fn promise(&mut self, id: Arc<str>, owner: Owner) {
+        if !self.objects.contains_key(&id) {
+            self.promised.insert(id, owner);
+        }
+    }
+
+    /// True while there is no object at all, and none was promised.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
+        self.objects.is_empty() && self.promised.is_empty()
     }
 
     /// The object of that id, to be changed.
@@ -300,8 +327,8 @@ mod tests {
     fn an_object_shows_what_it_was_made_of_until_it_is_changed() {
         let mut object = charge(7);
         assert_eq!(object.value(), &json!({"n": 7}));
-        object.change(json!({"n": 8}), 5, true);
-        object.change(json!({"n": 9}), 7, true);
+        object.change(json!({"n": 8}), 5, History::All);
+        object.change(json!({"n": 9}), 7, History::All);
         assert_eq!(object.value(), &json!({"n": 9}));
         for (time_us, n) in
             [(-1, None), (2, None), (3, Some(7)), (4, Some(7)), (5, Some(8)), (7, Some(9))]
@@ -309,8 +336,7 @@ mod tests {
             let then = object.clone().made_at(3).as_of(time_us).map(|value| value["n"].clone());
             assert_eq!(then, n.map(Value::from), "at {time_us}");
         }
-        assert!(object.is_newer_than(6) && !object.is_newer_than(7));
-        object.change(json!({"n": 10}), 9, false);
+        object.change(json!({"n": 10}), 9, History::Latest);
         assert_eq!(object.earlier(), Some(&json!({"n": 9})));
         assert_eq!(object.clone().value(), object.value());
     }
@@ -319,7 +345,7 @@ mod tests {
     fn objects_are_listed_in_the_order_of_creation_and_only_in_their_collection() {
         let mut ledger = Ledger::default();
         for (id, effect) in [("z", 1), ("a", 2)] {
-            ledger.put(id.into(), charge(effect), false);
+            ledger.put(id.into(), charge(effect), History::Latest);
         }
         let listed: Vec<_> = ledger.list("charges").filter_map(|one| one.effect).collect();
         assert_eq!(listed, [1, 2]);

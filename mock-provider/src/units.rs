@@ -443,6 +443,12 @@ words!(
 mod size;
 pub use size::Size;
 
+/// How long so many bytes take at so many a second (at least 1), in microseconds, rounded up.
+#[must_use]
+pub fn reading_us(bytes: u64, per_second: u64) -> u64 {
+    bytes.saturating_mul(1_000_000).div_ceil(per_second.max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -349,10 +349,6 @@ impl Handler for Always {
         None
     }
 
-    fn broke_off(&mut self, _: &Request, _: u64) -> ExchangeId {
-        0
-    }
-
     fn handle(&mut self, request: Request, _: u64) -> Exchange {
         let value: serde_json::Value =
             serde_json::from_slice(&request.body).expect("the load sends JSON");

@@ -90,7 +90,8 @@ impl Invariant for AtMostOneEffect {
 /// Remarks that nothing in this scenario tempts a client to do something twice.
 pub(super) fn check_scenario(scenario: &Scenario, at: &At<'_>, name: &str) {
     let means = super::support::means(scenario);
-    if !means.failure && !means.hang && scenario.workload.submits.times < 2 {
+    let tempts = means.failure || means.hang || means.repeated;
+    if !tempts && scenario.workload.submits.times < 2 {
         let why = "nothing here makes a client send anything twice";
         unlikely(at, name, why, "inject: {reset: {at: after_commit}}");
     }

@@ -17,7 +17,7 @@ use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
-use crate::trace::{Name, OperationId, Request, RequestId, Trace};
+use crate::trace::{Name, OperationId, Request, RequestId, Response, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -161,9 +161,18 @@ fn is_released(
         || trace.attempts_of(operation).any(|(id, read)| {
             !read.effectful
                 && read.at_us >= before.at_us
-                && trace.fate_at(id, next.at_us) == Some(Fate::Usable)
+                && (trace.fate_at(id, next.at_us) == Some(Fate::Usable)
+                    || was_not_found(read, next.at_us))
                 && !trace.told_by(id).any(|effect| trace.effect(effect).operation == operation)
         })
+}
+
+/// True when a read of an object had been answered by then that there is none.
+fn was_not_found(read: &Request, by_us: u64) -> bool {
+    let answered = |response: &Response| {
+        response.status == 404 && response.complete && response.end_at_us <= by_us
+    };
+    read.route.is_some() && read.response.as_ref().is_some_and(answered)
 }
 
 #[cfg(test)]
@@ -241,6 +250,14 @@ mod tests {
         };
         assert_eq!(check(&read("[]"), r#""key":"b""#), "passed");
         assert_eq!(check(&read("[1]"), r#""key":"b""#), "failed op-0001");
+        for (status, verdict) in [(404, "passed"), (503, "failed op-0001")] {
+            let one = format!(
+                r#"{{"at_us":5,"event":"response_sent","request":1,"status":201}}
+                {{"at_us":7,"event":"request_received","request":2,"route":"get_charge","unsafe":false}}
+                {{"at_us":8,"event":"response_sent","request":2,"status":{status}}}"#
+            );
+            assert_eq!(check(&one, r#""key":"b""#), verdict, "{status}");
+        }
     }
 
     #[test]

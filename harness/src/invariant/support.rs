@@ -161,6 +161,8 @@ pub(super) struct Means {
     pub(super) bad_hint: bool,
     /// An answer that never comes, or comes in drops.
     pub(super) hang: bool,
+    /// A gateway repeats a request.
+    pub(super) repeated: bool,
     /// The longest delay that was drawn once, in microseconds.
     pub(super) delay_us: u64,
 }
@@ -173,7 +175,10 @@ pub(super) fn means(scenario: &Scenario) -> Means {
         for fault in &rule.faults {
             means.strikes = true;
             means.failure |= fault.kind().group == Group::Ending;
-            means.add(scenario, &fault.strike(&mut draw.clone()));
+            let action = fault.strike(&mut draw.clone());
+            means.permanent |= matches!(action, Action::Order(OrderFault::Stale { .. }))
+                && hides_one(scenario, rule);
+            means.add(scenario, &action);
         }
     }
     if scenario.providers.values().any(|provider| provider.api.rate_limit.is_some()) {
@@ -197,18 +202,32 @@ pub(super) fn endings(scenario: &Scenario) -> Vec<Ending> {
     endings
 }
 
+/// True when the rule can strike a read of one object, which is missing where it is too new; a list is only
+/// shorter.
+fn hides_one(scenario: &Scenario, rule: &Rule) -> bool {
+    let when = &rule.when;
+    let mut routes = scenario.providers.values().flat_map(|provider| &provider.api.routes);
+    routes.any(|route| {
+        route.only_reads()
+            && route.uses.as_ref().is_some_and(|uses| !uses.optional)
+            && when.route.as_ref().is_none_or(|name| *name == route.name)
+            && when.method.as_deref().is_none_or(|method| method == route.method.as_str())
+    })
+}
+
 impl Means {
     fn add(&mut self, scenario: &Scenario, action: &Action) {
         match action {
             Action::Delay { micros, .. } => self.delay_us = self.delay_us.max(*micros),
             Action::Drip { .. } => self.hang = true,
-            Action::Duplicate { .. } | Action::Webhook(_) | Action::Door(_) => {}
+            Action::Duplicate { .. } => self.repeated = true,
+            Action::Webhook(_) | Action::Door(_) => {}
             Action::Order(fault) => match fault {
                 OrderFault::Held { by_us } => self.delay_us = self.delay_us.max(*by_us),
                 // It takes as long as the body is large.
                 OrderFault::Read { .. } => self.hang = true,
-                OrderFault::Stale { .. } => self.permanent = true,
-                OrderFault::Slow { .. } => {}
+                // Whether it hides what is asked for by its id is a matter of the rule.
+                OrderFault::Stale { .. } | OrderFault::Slow { .. } => {}
             },
             Action::Client { at, does } => match does {
                 // What the answer said dies with the client; the attempt fails.

@@ -197,8 +197,9 @@ impl Order<'_> {
         forward.abort();
         // Whoever drives a service has waited for what is pending while the service was there.
         let is_service = matches!(self.client, Client::Service(_));
+        let mut unfinished = false;
         if played.is_ok() && !stage.stop.is_stopped() && !is_service {
-            stage.drain(self.options.clock, self.scenario.drain).await;
+            unfinished = !stage.drain(self.options.clock, self.scenario.drain).await;
         }
         let Stage { clock, recorder, path, sink, servers, .. } = stage;
         let servers = Arc::into_inner(servers).expect("all others hold them weakly");
@@ -212,6 +213,7 @@ impl Order<'_> {
         }
         let reason = match &played {
             Ok(()) if interrupted => "interrupted".to_owned(),
+            Ok(()) if unfinished => UNFINISHED.to_owned(),
             Ok(()) => "completed".to_owned(),
             Err(error) => error.to_string(),
         };
@@ -716,7 +718,8 @@ impl Stage {
     /// Waits until no work is pending. On the real clock that takes as long as the scenario says at most. In
     /// virtual time, where waiting costs nothing, all of that passes first: what the client does after its
     /// last claim is part of the run.
-    async fn drain(&self, clock: ClockKind, given: Duration) {
+    /// False when work was still pending in the end.
+    async fn drain(&self, clock: ClockKind, given: Duration) -> bool {
         let idle = async {
             for server in self.servers.iter() {
                 server.idle().await;
@@ -733,11 +736,14 @@ impl Stage {
         };
         tokio::select! {
             biased;
-            () = self.stop.stopped() => {}
-            () = quiet => {}
+            () = self.stop.stopped() => true,
+            () = quiet => self.servers.iter().all(|server| server.with(|one| one.pending()) == 0),
         }
     }
 }
+
+/// Why a run did not come to its end whose work took longer than it was given.
+const UNFINISHED: &str = "work was still pending when `drain` was over";
 
 /// How long the machine's timers are watched at a time.
 const WATCHED: Duration = Duration::from_millis(5);

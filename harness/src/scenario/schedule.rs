@@ -8,6 +8,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use brownout_provider::api::Route;
 use brownout_provider::coordinates::Coordinates;
 use brownout_provider::plan::{FaultPlan, Numbered, Situation};
 use brownout_provider::rule::Rule;
@@ -105,7 +106,7 @@ impl Schedule {
             let attempts = (1..=ATTEMPTS).map(|attempt| {
                 let (route_name, operation) = (&*call, &*operation);
                 let at = Coordinates { provider, route: route_name, operation, submit, attempt };
-                strikes(&mut plan, at, number, &route.method)
+                strikes(&mut plan, at, number, route)
             });
             let attempts = attempts.collect();
             let provider = scenario.named(provider);
@@ -186,12 +187,7 @@ impl Schedule {
 }
 
 /// What strikes at one coordinate.
-fn strikes(
-    plan: &mut FaultPlan,
-    at: Coordinates<'_>,
-    number: u64,
-    method: &http::Method,
-) -> Vec<Strike> {
+fn strikes(plan: &mut FaultPlan, at: Coordinates<'_>, number: u64, route: &Route) -> Vec<Strike> {
     let decision = plan.decide(&Situation {
         // A fault that needs a connection used before is shown.
         reused: true,
@@ -200,7 +196,8 @@ fn strikes(
         operation_number: Some(number),
         numbered: Numbered::BySubmit,
         tenant: None,
-        method,
+        route: Some(route),
+        method: &route.method,
         headers: &HeaderMap::new(),
         body: None,
         since_first_us: 0,

@@ -48,7 +48,10 @@ pub struct TraceBuilder {
     parts_undone: Vec<PartUndone>,
     effects: Vec<Effect>,
     effect_by_number: BTreeMap<(Name, u64), EffectId>,
-    tells: Vec<(RequestId, EffectId)>,
+    /// What answers told of: request, provider, and the number of the effect, which may come later.
+    tells: Vec<(RequestId, Name, u64)>,
+    /// Reversals of effects that come later.
+    early: Vec<(Stamp, EffectReversed)>,
     outputs: Vec<Output>,
     strays: Vec<Stray>,
     clients: Vec<ClientRun>,
@@ -127,6 +130,14 @@ impl TraceBuilder {
     #[must_use]
     pub fn finish(mut self) -> Option<Trace> {
         let run = self.run.take()?;
+        for (stamp, event) in std::mem::take(&mut self.early) {
+            self.reversed(stamp, &event);
+        }
+        let effects = &self.effect_by_number;
+        let told = self.tells.iter().filter_map(|(request, provider, effect)| {
+            Some((*request, *effects.get(&(*provider, *effect))?))
+        });
+        let tells = told.collect();
         let (submits, claims, of_operation) = flatten(self.submits);
         let mut trace = Trace {
             run,
@@ -149,7 +160,7 @@ impl TraceBuilder {
             drawn: self.drawn,
             effects: self.effects,
             effects_by_operation: Vec::new(),
-            tells: self.tells,
+            tells,
             parts_undone: self.parts_undone,
             reversals: Vec::new(),
             outputs: self.outputs,
@@ -350,7 +361,10 @@ impl TraceBuilder {
             seen.reverses = true;
         }
         let provider = self.names.intern(&event.provider);
-        let Some(&id) = self.effect_by_number.get(&(provider, event.effect)) else { return };
+        let Some(&id) = self.effect_by_number.get(&(provider, event.effect)) else {
+            self.early.push((stamp, event.clone()));
+            return;
+        };
         let Some(effect) = self.effects.get_mut(place(id.0)) else { return };
         let reversal = Reversal { seq: stamp.seq, at_us: stamp.at_us, operation };
         match event.amount.filter(|amount| *amount < effect.left()) {
@@ -378,11 +392,7 @@ impl TraceBuilder {
             self.hints.push(hint);
         }
         self.exhausted.extend(event.exhausted_until_us.map(|at_us| (id, at_us)));
-        let told = event
-            .effects
-            .iter()
-            .filter_map(|effect| self.effect_by_number.get(&(provider, *effect)));
-        self.tells.extend(told.map(|effect| (id, *effect)));
+        self.tells.extend(event.effects.iter().map(|effect| (id, provider, *effect)));
         let response = Response {
             seq: stamp.seq,
             status: event.status,
@@ -480,7 +490,7 @@ impl TraceBuilder {
 }
 
 /// Number and time of an event.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Stamp {
     seq: u32,
     at_us: u64,

@@ -359,3 +359,17 @@ fn an_event_about_something_unknown_is_no_reason_to_panic() {
     assert_eq!(trace.effects().count(), 1);
     assert_eq!(trace.strikes().len(), 1);
 }
+
+#[test]
+fn an_answer_tells_of_an_effect_that_is_seen_only_later() {
+    let trace = trace(
+        r#"{"at_us":0,"event":"request_received","request":1}
+        {"at_us":1,"event":"response_sent","request":1,"status":201,"effects":[1]}
+        {"at_us":2,"event":"effect_reversed","request":2,"effect":1}
+        {"at_us":9,"event":"effect_committed","request":1}"#,
+    );
+    let told: Vec<_> = trace.told_by(id(0)).collect();
+    assert_eq!(told.len(), 1);
+    let effect = trace.effect(told[0]);
+    assert!(effect.told && effect.reversed.is_some(), "{effect:?}");
+}

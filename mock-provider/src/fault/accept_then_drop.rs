@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::parts::taken_elsewhere;
 use super::{Action, Ending, Fault, FaultKind, Group, Point};
 use crate::api::{Api, Route};
 use crate::document::{At, decode};
@@ -40,11 +41,6 @@ fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
     Some(Arc::new(AcceptThenDrop))
 }
 
-/// True when an answer of the route can say that its work is still to be done.
-fn can_promise(route: &Route) -> bool {
-    route.does_work() && (route.success.status == 202 || Shape::of(route).tells_states())
-}
-
 impl Fault for AcceptThenDrop {
     fn kind(&self) -> &'static FaultKind {
         &ACCEPT_THEN_DROP
@@ -62,14 +58,13 @@ impl Fault for AcceptThenDrop {
         "202".to_owned()
     }
 
+    /// Where an answer can say that its work is still to be done.
+    fn takes(&self, route: &Route) -> bool {
+        route.does_work() && (route.success.status == 202 || Shape::of(route).tells_states())
+    }
+
     fn check(&self, api: &Api, route: Option<&str>, at: &At<'_>) {
-        let mut routes =
-            api.routes.iter().filter(|one| route.is_none_or(|name| *one.name == *name));
-        if routes.clone().next().is_none() || routes.any(|one| can_promise(one)) {
-            return;
-        }
-        let known: Vec<&str> =
-            api.routes.iter().filter(|one| can_promise(one)).map(|one| &*one.name).collect();
+        let Some(known) = taken_elsewhere(self, api, route) else { return };
         let place = route.map_or_else(|| "any route".to_owned(), |name| format!("`{name}`"));
         at.error(
             format!("nobody could detect `accept_then_drop` on {place}: no answer says `pending`"),

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::order_fault::some_time;
 use super::{Action, Fault, FaultKind, Group};
 use crate::document::{At, decode};
 use crate::seed::Draw;
@@ -46,12 +47,7 @@ struct DelayedDuplicate {
 
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
     let parameters: Parameters = decode(value, at)?;
-    let after = parameters.after.unwrap_or(USUAL);
-    if after.micros() == 0 {
-        at.key("after").error("`after` is no time at all, so that nothing comes later", |d| {
-            d.cure("use at least `1ms`, or `duplicate_request` for a repeat at once")
-        });
-    }
+    let after = some_time(parameters.after, USUAL, ("after", at));
     Some(Arc::new(DelayedDuplicate { after }))
 }
 

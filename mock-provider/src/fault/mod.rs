@@ -77,7 +77,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::api::Api;
+use crate::api::{Api, Route};
 use crate::coordinates::Coordinates;
 use crate::document::At;
 use crate::exchange::{ClientFault, End};
@@ -356,6 +356,12 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// True when it strikes only requests that come over HTTP/2.
     fn http2_only(&self) -> bool {
         false
+    }
+
+    /// True when it can strike requests of this route; it never strikes others.
+    fn takes(&self, route: &Route) -> bool {
+        let _ = route;
+        true
     }
 
     /// Reports what cannot work on this route of this API (`wrong_amount` where nothing is echoed), or on

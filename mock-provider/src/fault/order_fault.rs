@@ -3,10 +3,12 @@
 //!
 //! **Invariant:** nothing is done that the client did not ask for, and nothing is done twice.
 
+use super::parts::taken_elsewhere;
 use super::{Action, Fault, FaultKind, Group};
 use crate::api::{Api, Route};
 use crate::document::At;
 use crate::seed::Draw;
+use crate::units::Period;
 
 /// How a request is treated out of its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,18 +56,17 @@ impl Fault for OrderRule {
         self.detail.clone()
     }
 
-    fn check(&self, api: &Api, route: Option<&str>, at: &At<'_>) {
-        let takes: fn(&Route) -> bool = match self.fault {
-            OrderFault::Held { .. } => return,
-            OrderFault::Stale { .. } => Route::only_reads,
-            OrderFault::Slow { .. } => Route::does_work,
-            OrderFault::Read { .. } => |route| route.request.body.is_some(),
-        };
-        let mut routes =
-            api.routes.iter().filter(|one| route.is_none_or(|name| *one.name == *name));
-        if routes.clone().next().is_none() || routes.any(|one| takes(one)) {
-            return;
+    fn takes(&self, route: &Route) -> bool {
+        match self.fault {
+            OrderFault::Held { .. } => true,
+            OrderFault::Stale { .. } => route.only_reads(),
+            OrderFault::Slow { .. } => route.does_work(),
+            OrderFault::Read { .. } => route.request.body.is_some(),
         }
+    }
+
+    fn check(&self, api: &Api, route: Option<&str>, at: &At<'_>) {
+        let Some(known) = taken_elsewhere(self, api, route) else { return };
         let name = self.kind.name;
         let why = match self.fault {
             OrderFault::Stale { .. } => "reads no object",
@@ -77,13 +78,22 @@ impl Fault for OrderRule {
             Some(_) => format!("`{name}` can never strike: `{place}` {why}"),
             None => format!("`{name}` can never strike: every route {why}"),
         };
-        let known: Vec<&str> =
-            api.routes.iter().filter(|one| takes(one)).map(|one| &*one.name).collect();
         at.error(message, |d| {
             d.allowed(route.unwrap_or_default(), known)
                 .cure("name another route under `when`, or leave the fault out")
         });
     }
+}
+
+/// How long a fault has things come late: what is said, which must be some time, or what is usual.
+pub(super) fn some_time(said: Option<Period>, usual: Period, (key, at): (&str, &At<'_>)) -> Period {
+    let time = said.unwrap_or(usual);
+    if time.micros() == 0 {
+        at.key(key).error(format!("`{key}` is no time at all, so that nothing happens"), |d| {
+            d.cure("use at least `1ms`, or leave the fault out")
+        });
+    }
+    time
 }
 
 impl OrderFault {

@@ -15,6 +15,19 @@ use crate::exchange::End;
 use crate::hint::HintSpec;
 use crate::seed::Draw;
 
+/// The routes that a fault takes, where it takes none of those that a rule can strike.
+pub(super) fn taken_elsewhere<'a>(
+    fault: &dyn Fault,
+    api: &'a Api,
+    route: Option<&str>,
+) -> Option<Vec<&'a str>> {
+    let mut routes = api.routes.iter().filter(|one| route.is_none_or(|name| *one.name == *name));
+    if routes.clone().next().is_none() || routes.any(|one| fault.takes(one)) {
+        return None;
+    }
+    Some(api.routes.iter().filter(|one| fault.takes(one)).map(|one| &*one.name).collect())
+}
+
 /// Where an answer takes the place of the provider's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

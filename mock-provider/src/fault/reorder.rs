@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::order_fault::{OrderFault, OrderRule};
+use super::order_fault::{OrderFault, OrderRule, some_time};
 use super::{Fault, FaultKind, Group};
 use crate::document::{At, decode};
 use crate::units::Period;
@@ -39,12 +39,7 @@ struct Parameters {
 
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Fault>> {
     let parameters: Parameters = decode(value, at)?;
-    let time = parameters.by.unwrap_or(USUAL);
-    if time.micros() == 0 {
-        at.key("by").error("`by` is no time at all, so that nothing happens", |d| {
-            d.cure("use at least `1ms`, or leave the fault out")
-        });
-    }
+    let time = some_time(parameters.by, USUAL, ("by", at));
     let fault = OrderFault::Held { by_us: time.micros() };
     Some(Arc::new(OrderRule { kind: &REORDER, fault, detail: format!("held back for {time}") }))
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::{HeaderMap, HeaderName, Method};
 use serde_json::Value;
 
-use crate::api::Pointer;
+use crate::api::{Pointer, Route};
 use crate::coordinates::Coordinates;
 use crate::exchange::End;
 use crate::fault::{Action, Door, Ending, Fault, FaultKind, Group, OrderFault, Point};
@@ -62,6 +62,8 @@ impl Counts {
 pub struct Situation<'a> {
     /// The coordinates.
     pub at: Coordinates<'a>,
+    /// The route, for faults that do not take all; `None` where that is not asked.
+    pub route: Option<&'a Route>,
     /// The operation's number, from 1; `None` for one that no workload submitted.
     pub operation_number: Option<u64>,
     /// Where the number comes from.
@@ -118,6 +120,10 @@ pub struct Decision {
     /// What strikes, in file order.
     pub strikes: Vec<Strike>,
 }
+
+/// The rules that struck a request of which only the head is there.
+#[derive(Debug)]
+pub struct Reserved(Vec<usize>);
 
 /// One fault of one rule strikes.
 #[derive(Debug)]
@@ -188,10 +194,11 @@ impl FaultPlan {
         self.actions().any(|action| matches!(action, Action::Order(OrderFault::Read { .. })))
     }
 
-    /// True when some rule shows what was there before.
+    /// True when some rule has reads show what was there before, or work seen late.
     #[must_use]
     pub fn looks_back(&self) -> bool {
-        self.actions().any(|action| matches!(action, Action::Order(OrderFault::Stale { .. })))
+        let looks = |fault| matches!(fault, OrderFault::Stale { .. } | OrderFault::Slow { .. });
+        self.actions().any(|action| matches!(action, Action::Order(fault) if looks(fault)))
     }
 
     /// What each fault of the plan does, looked at without a request.
@@ -232,24 +239,45 @@ impl FaultPlan {
             .any(|strike| matches!(strike.action, Action::End { at: Point::Accept, .. }))
     }
 
-    /// How many bytes a second of this request's body are read; counts nothing. Asked when only the head
-    /// has been read.
-    #[must_use]
-    pub fn read_per_second(&self, situation: &Situation<'_>) -> Option<u64> {
-        let strikes = self.weigh(situation).0.strikes;
-        let rates = strikes.iter().filter_map(|strike| {
+    /// How many bytes a second of this request's body are to be read, where that is slowed down. Asked when
+    /// only the head has been read; the strikes of the rules are then counted, and to be given back when
+    /// the whole request is decided upon.
+    pub fn slows_upload(&self, situation: &Situation<'_>) -> Option<(u64, Reserved)> {
+        let (decision, struck) = self.weigh(situation);
+        let rates = decision.strikes.iter().filter_map(|strike| {
             let Action::Order(OrderFault::Read { per_second }) = strike.action else { return None };
             Some(per_second)
         });
-        rates.min()
+        let slowest = rates.min()?;
+        self.count(&struck);
+        Some((slowest, Reserved(struck)))
+    }
+
+    /// The rule did not strike in the end.
+    pub fn did_not_strike(&self, rule: &str) {
+        for armed in self.rules.iter().filter(|armed| *armed.rule.name == *rule) {
+            let less = |count: u64| Some(count.saturating_sub(1));
+            let _ = armed.struck.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+    }
+
+    /// Strikes that were counted are to be decided upon again.
+    pub fn give_back(&self, Reserved(struck): Reserved) {
+        for index in struck {
+            self.rules[index].struck.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn count(&self, struck: &[usize]) {
+        for index in struck {
+            self.rules[*index].struck.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Decides, and counts the strikes of rules with `max_times`.
     pub fn decide(&mut self, situation: &Situation<'_>) -> Decision {
         let (decision, struck) = self.weigh(situation);
-        for index in struck {
-            self.rules[index].struck.fetch_add(1, Ordering::Relaxed);
-        }
+        self.count(&struck);
         decision
     }
 
@@ -377,7 +405,9 @@ impl Armed {
             situation.numbered == Numbered::ByArrival && self.rule.when.operation != Selector::Any;
         let by_coordinates = self.scheduled && !by_arrival;
         for (fault, (name, nth)) in self.rule.faults.iter().zip(&self.faults) {
-            if (fault.streams_only() && !situation.streamed)
+            let is_taken = situation.route.is_none_or(|route| fault.takes(route));
+            if !is_taken
+                || (fault.streams_only() && !situation.streamed)
                 || (fault.http2_only() && !situation.http2)
             {
                 continue;

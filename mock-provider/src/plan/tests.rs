@@ -90,6 +90,7 @@ const AT: Coordinates<'_> = Coordinates {
 fn situation<'a>(at: Coordinates<'a>, headers: &'a HeaderMap) -> Situation<'a> {
     Situation {
         at,
+        route: None,
         operation_number: at.operation.strip_prefix("op-").and_then(|n| n.parse().ok()),
         numbered: Numbered::BySubmit,
         tenant: None,

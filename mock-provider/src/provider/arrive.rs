@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::limits::Limited;
 use super::open::{Open, Place, Stage};
-use super::struck::Struck;
+use super::struck::{Mark, OnItsWay, Struck};
 use super::{Provider, RuleKey};
 use crate::api::{Api, Call, Reading, Route, Standard, Which};
 use crate::coordinates::Coordinates;
@@ -40,7 +40,7 @@ pub(super) struct Credential {
 }
 
 /// A request as far as it could be read, before anything was counted.
-struct Read {
+pub(super) struct Read {
     /// Path and query without the operation token.
     target: Arc<str>,
     reading: Reading,
@@ -55,31 +55,11 @@ impl Provider {
     /// A head has been read. Asked only when [`Provider::wants_heads`]; `Some` when a fault at `accept`
     /// strikes and the operation can be told from the head alone, and then the body is never read.
     pub fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange> {
-        let read = Read { body_unread: true, ..self.read(head) };
+        let read = self.read_head(head);
         let place = self.peek(head, &read)?;
         let since = now_us.saturating_sub(self.common.first_us().unwrap_or(head.head_at_us));
         let situation = situation(&self.name, head, None, &place, since);
         self.plan.ends_at_accept(&situation).then(|| self.take(head, read, now_us))
-    }
-
-    /// A head has been read: how many bytes a second of its body are to be read, where a fault slows that
-    /// down and the operation can be told from the head alone.
-    #[must_use]
-    pub fn read_per_second(&mut self, head: &Request, now_us: u64) -> Option<u64> {
-        if !self.reads_slowly {
-            return None;
-        }
-        let read = Read { body_unread: true, ..self.read(head) };
-        let place = self.peek(head, &read)?;
-        let since = now_us.saturating_sub(self.common.first_us().unwrap_or(head.head_at_us));
-        self.plan.read_per_second(&situation(&self.name, head, None, &place, since))
-    }
-
-    /// A body that was read slowly broke off, because the client gave up: nothing will be done. The
-    /// exchange is finished like any other.
-    pub fn broke_off(&mut self, head: &Request, now_us: u64) -> ExchangeId {
-        let read = Read { body_unread: true, ..self.read(head) };
-        self.take(head, read, now_us).id
     }
 
     /// A request has been read whole.
@@ -89,7 +69,7 @@ impl Provider {
     }
 
     /// The coordinates that a request will have, as far as its head tells them.
-    fn peek(&self, head: &Request, read: &Read) -> Option<Place> {
+    pub(super) fn peek(&self, head: &Request, read: &Read) -> Option<Place> {
         let route = read.reading.route.clone()?;
         let recognition = self.recognizer.peek(&evidence(&self.api, head, read), &self.ledger)?;
         let counted =
@@ -99,7 +79,12 @@ impl Provider {
         Some(Place::new(route, recognition, attempt, number))
     }
 
-    fn read(&mut self, request: &Request) -> Read {
+    /// The same of the head alone.
+    pub(super) fn read_head(&mut self, head: &Request) -> Read {
+        Read { body_unread: true, ..self.read(head) }
+    }
+
+    pub(super) fn read(&mut self, request: &Request) -> Read {
         let (_, rest) = self.recognizer.strip(&request.target);
         let target = Arc::from(rest);
         let (headers, body) = (&request.headers, &request.body);
@@ -144,10 +129,27 @@ impl Provider {
             };
             self.place(route, recognition)
         });
-        let since = now_us.saturating_sub(first_us);
+        let times = (now_us, now_us.saturating_sub(first_us));
+        let mut open = self.enter((id, place), request, read, times);
+        let also = self.alongside(&mut open);
+        let bytes = u64::try_from(request.body.len()).unwrap_or(u64::MAX);
+        let (mut way, marks) = open.struck.on_its_way(bytes);
+        way.read_us = way.read_us.saturating_sub(now_us.saturating_sub(request.head_at_us));
+        let next = self.arrive(&mut open, way, marks);
+        Exchange { id, next: self.keep(open, next), also }
+    }
+
+    /// Decides what strikes a request, so long after the first one of the run, and tells of it.
+    pub(super) fn enter(
+        &mut self,
+        (id, place): (ExchangeId, Option<Place>),
+        request: &Request,
+        read: Read,
+        (now_us, since_us): (u64, u64),
+    ) -> Box<Open> {
         let decision = place.as_ref().map_or_else(Decision::default, |place| {
-            let call = Some(&read.reading.call);
-            self.plan.decide(&situation(&self.name, request, call, place, since))
+            let call = Some(&read.reading.call).filter(|_| !read.body_unread);
+            self.plan.decide(&situation(&self.name, request, call, place, since_us))
         });
         let drawn = decision.drawn.clone();
         let received =
@@ -184,19 +186,21 @@ impl Provider {
         open.struck.locate(&request.target, &read.target);
         let classes = &self.api.classes;
         open.struck.sort_out_throttling(|status| classes.of_status(status) == Class::Throttling);
-        let mut also = Vec::new();
-        if !read.body_unread && open.place.is_some() {
-            also = self.repeats(&mut open);
-            also.extend(self.open_later(&mut open));
+        open
+    }
+
+    /// What else is begun with a request that was read whole.
+    pub(super) fn alongside(&mut self, open: &mut Open) -> Vec<(ExchangeId, Next)> {
+        if open.unread || open.place.is_none() {
+            return Vec::new();
         }
-        let read_us = now_us.saturating_sub(request.head_at_us);
-        let next = self.arrive(&mut open, request.body.len(), read_us);
-        let next = self.keep(open, next);
-        Exchange { id, next, also }
+        let mut also = self.repeats(open);
+        also.extend(self.open_later(open));
+        also
     }
 
     /// Counts the attempt.
-    fn place(&mut self, route: Arc<Route>, recognition: Recognition) -> Place {
+    pub(super) fn place(&mut self, route: Arc<Route>, recognition: Recognition) -> Place {
         let counted =
             (Arc::clone(&recognition.operation), recognition.submit, Arc::clone(&route.name));
         let attempt = self.attempts.entry(counted).or_insert(0);
@@ -260,27 +264,31 @@ impl Provider {
         self.work(open, work)
     }
 
-    /// A request has come, with a body of so many bytes that took so long to be read.
-    fn arrive(&mut self, open: &mut Open, body_bytes: usize, read_us: u64) -> Next {
+    /// A request has come, which is so long on its way.
+    pub(super) fn arrive(&mut self, open: &mut Open, way: OnItsWay, marks: Vec<Mark>) -> Next {
         if let Some((mark, ending)) = open.struck.ending_at(&[Point::Accept]) {
             self.emit_strike(open, &mark);
             return self.end(open, &mark, ending, None);
         }
-        let body_bytes = u64::try_from(body_bytes).unwrap_or(u64::MAX);
-        let (wait_us, marks) = open.struck.on_its_way(body_bytes, read_us);
         for mark in marks {
             self.emit_strike(open, &mark);
         }
-        if open.unread {
-            // Its client has gone in the middle of it.
-            return Next::Silence;
+        if way.read_us == 0 {
+            return self.hold(open, way.held_us);
         }
-        if wait_us == 0 {
+        open.stage = Stage::Upload { held_us: way.held_us };
+        self.pending += 1;
+        Next::Wait { until_us: open.now_us.saturating_add(way.read_us) }
+    }
+
+    /// A request is there whole, and a gateway holds it back so long.
+    pub(super) fn hold(&mut self, open: &mut Open, held_us: u64) -> Next {
+        if held_us == 0 {
             return self.come_in(open);
         }
         open.stage = Stage::Gate;
         self.pending += 1;
-        Next::Wait { until_us: open.now_us.saturating_add(wait_us) }
+        Next::Wait { until_us: open.now_us.saturating_add(held_us) }
     }
 
     /// The request has arrived whole, and nobody holds it back any more.
@@ -408,7 +416,7 @@ impl Provider {
 }
 
 /// What a decision about a request is taken on; `call` is `None` while only the head has been read.
-fn situation<'a>(
+pub(super) fn situation<'a>(
     provider: &'a str,
     request: &'a Request,
     call: Option<&'a Call>,
@@ -423,6 +431,7 @@ fn situation<'a>(
             submit: place.submit,
             attempt: place.attempt,
         },
+        route: Some(&place.route),
         operation_number: place.number,
         numbered: place.numbered,
         tenant: None,
@@ -437,7 +446,7 @@ fn situation<'a>(
 }
 
 /// What a request shows of the operation that it belongs to.
-fn evidence<'a>(api: &Api, request: &'a Request, read: &'a Read) -> Evidence<'a> {
+pub(super) fn evidence<'a>(api: &Api, request: &'a Request, read: &'a Read) -> Evidence<'a> {
     let token = read
         .credential
         .as_ref()

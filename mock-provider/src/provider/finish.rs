@@ -20,6 +20,9 @@ impl Provider {
     /// client sent: after its answer, silence or drop, or as soon as the client has closed (also in the
     /// middle of a wait; `advance` is still called when that wait is over, and its answer thrown away).
     pub fn finish(&mut self, id: ExchangeId, finish: Finish) {
+        if let Some(upload) = self.uploads.remove(&id) {
+            return self.broke_off(id, upload, finish);
+        }
         let Some(mut open) = self.open.remove(&id) else { return };
         let mut whole = false;
         if let (Some(planned), Some(head_at_us)) = (open.planned.take(), finish.head_at_us) {
@@ -34,6 +37,8 @@ impl Provider {
         }
         self.recognizer.ended(id, whole);
         match open.stage {
+            // It was not there whole yet, so nobody does what it asks for.
+            Stage::Upload { .. } => self.pending -= 1,
             Stage::Arrive | Stage::Gate | Stage::Held | Stage::Work(_) | Stage::Reply(_) => {
                 open.gone = true;
                 self.open.insert(id, open);

@@ -117,6 +117,7 @@ impl Interposer {
                 submit: found.submit,
                 attempt: *attempt,
             },
+            route: Some(&route),
             operation_number,
             numbered,
             tenant: None,

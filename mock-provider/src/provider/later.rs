@@ -1,7 +1,7 @@
 //! Work that appears only a while after its answer.
 //!
-//! The numbers of its effects are given when it is answered, so that the answer can tell of them; the
-//! ledger shows it, and the trace hears of it, when its time has come.
+//! The ledger changes when it is answered, so that nothing is done twice and nothing that was answered is left
+//! undone; reads see it, and the trace hears of it, when its time has come.
 //! **Invariant:** what was answered always appears, once, whether or not anybody still looks.
 
 use std::sync::Arc;
@@ -40,82 +40,84 @@ pub(super) struct Later {
     /// The request that does it.
     of: ExchangeId,
     by_us: u64,
-    /// When it appears, and what; `None` until it has been answered.
-    done: Option<(u64, Box<Done>)>,
+    /// When it appears, and what the trace hears then; `None` until it is done.
+    done: Option<(u64, Vec<EventKind>)>,
+}
+
+/// By how much work appears late.
+fn lateness(fault: OrderFault) -> Option<u64> {
+    match fault {
+        OrderFault::Slow { by_us } => Some(by_us),
+        OrderFault::Held { .. } | OrderFault::Stale { .. } | OrderFault::Read { .. } => None,
+    }
 }
 
 impl Provider {
     /// Opens the wait for the work of a request that is to appear later.
     pub(super) fn open_later(&mut self, open: &mut Open) -> Option<(ExchangeId, Next)> {
-        let (_, by_us) = open.struck.most(|fault| match fault {
-            OrderFault::Slow { by_us } => Some(by_us),
-            OrderFault::Held { .. } | OrderFault::Stale { .. } | OrderFault::Read { .. } => None,
-        })?;
+        let (_, by_us) = open.struck.most(lateness)?;
         let id = self.take_id();
         self.later.insert(id, Later { of: open.id, by_us, done: None });
-        self.pending += 1;
         open.later = Some(id);
         Some((id, Next::Wait { until_us: open.now_us.saturating_add(by_us.max(LEAST_WAIT_US)) }))
     }
 
-    /// The work is done: it appears now, or when a strike on the request says.
+    /// The work is done: it is seen now, or when a strike on the request says.
     pub(super) fn show(&mut self, open: &mut Open, done: Done) {
-        let later = open.later.and_then(|id| self.later.get_mut(&id));
-        let shows = done.place.route.does_work();
-        match later {
-            Some(later) if shows => {
-                later.done = Some((open.now_us.saturating_add(later.by_us), Box::new(done)));
-                let slow = open.struck.most(|fault| match fault {
-                    OrderFault::Slow { by_us } => Some(by_us),
-                    OrderFault::Held { .. }
-                    | OrderFault::Stale { .. }
-                    | OrderFault::Read { .. } => None,
-                });
-                if let Some((mark, _)) = slow {
-                    self.emit_strike(open, &mark);
-                }
+        let late = open.later.filter(|_| done.place.route.does_work());
+        let by_us = late.and_then(|id| self.later.get(&id)).map(|later| later.by_us);
+        let Some((id, by_us)) = late.zip(by_us) else {
+            for event in self.record(done, open.now_us) {
+                self.emit(open.now_us, event);
             }
-            Some(_) | None => self.appear(done, open.now_us),
+            return;
+        };
+        let due_us = open.now_us.saturating_add(by_us);
+        let events = self.record(done, due_us);
+        if let Some(later) = self.later.get_mut(&id) {
+            later.done = Some((due_us, events));
+            self.pending += 1;
+        }
+        if let Some((mark, _)) = open.struck.most(lateness) {
+            self.emit_strike(open, &mark);
         }
     }
 
     /// The time has come to look after work that appears later.
     pub(super) fn look_after(&mut self, id: ExchangeId, mut later: Later, now_us: u64) -> Next {
-        let until_us = match later.done.take_if(|(due_us, _)| *due_us <= now_us) {
-            Some((_, done)) => {
-                self.appear(*done, now_us);
-                None
+        if let Some((_, events)) = later.done.take_if(|(due_us, _)| *due_us <= now_us) {
+            for event in events {
+                self.emit(now_us, event);
             }
-            None => match &later.done {
-                Some((due_us, _)) => Some(*due_us),
-                // As long as its request is on its way the work may still be done.
-                None => self
-                    .open
-                    .get(&later.of)
-                    .is_some_and(|open| {
-                        matches!(open.stage, Stage::Gate | Stage::Held | Stage::Work(_))
-                    })
-                    .then(|| now_us.saturating_add(later.by_us.max(LEAST_WAIT_US))),
-            },
-        };
-        match until_us {
-            Some(until_us) => {
-                self.later.insert(id, later);
-                Next::Wait { until_us }
-            }
-            None => {
-                self.pending -= 1;
-                Next::Done
-            }
+            self.pending -= 1;
+            return Next::Done;
         }
+        let until_us = match &later.done {
+            Some((due_us, _)) => Some(*due_us),
+            // As long as its request is on its way the work may still be done.
+            None => self
+                .open
+                .get(&later.of)
+                .is_some_and(|open| {
+                    matches!(
+                        open.stage,
+                        Stage::Upload { .. } | Stage::Gate | Stage::Held | Stage::Work(_)
+                    )
+                })
+                .then(|| now_us.saturating_add(later.by_us.max(LEAST_WAIT_US))),
+        };
+        let Some(until_us) = until_us else { return Next::Done };
+        self.later.insert(id, later);
+        Next::Wait { until_us }
     }
 
-    /// Changes what everybody sees, and tells the trace.
-    fn appear(&mut self, done: Done, now_us: u64) {
-        self.tell_of(&done, &done.webhooks, now_us);
+    /// Changes the ledger, of which reads tell from this time on, and says what the trace hears then.
+    fn record(&mut self, done: Done, seen_us: u64) -> Vec<EventKind> {
+        self.tell_of(&done, &done.webhooks, seen_us);
         let Done { request, by, place, effects, made, used, .. } = done;
         let object = made.as_ref().map(|(id, _, _)| Arc::clone(id));
         let first = effects.first().map(|(id, _)| *id);
+        let mut events = Vec::new();
         for (effect, draft) in effects {
             let event = EffectCommitted {
                 effect,
@@ -131,14 +133,14 @@ impl Provider {
                 object: object.clone(),
                 by,
             };
-            self.emit(now_us, EventKind::EffectCommitted(event));
+            events.push(EventKind::EffectCommitted(event));
         }
         if let Some(used) = used {
             if let Some(entry) = self.ledger.get_mut(&used.id) {
                 if let Some(changed) = used.changed {
-                    entry.change(changed, now_us, self.looks_back);
+                    entry.change(changed, seen_us, self.history);
                 }
-                entry.effect = entry.effect.or(first);
+                entry.stand_for(first, seen_us);
             }
             if place.route.reverses
                 && let Some(effect) = used.effect
@@ -151,13 +153,14 @@ impl Provider {
                     provider: Arc::clone(&self.name),
                     operation: Arc::clone(&place.operation),
                 };
-                self.emit(now_us, EventKind::EffectReversed(event));
+                events.push(EventKind::EffectReversed(event));
             }
         }
         if let Some((id, collection, text)) = made {
             let owner = Owner { operation: Arc::clone(&place.operation), submit: place.submit };
             let object = Object::new(collection, text, first, owner);
-            self.ledger.put(id, object.made_at(now_us), self.looks_back);
+            self.ledger.put(id, object.made_at(seen_us), self.history);
         }
+        events
     }
 }

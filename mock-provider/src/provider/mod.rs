@@ -23,6 +23,7 @@ mod limits;
 mod open;
 mod struck;
 mod tells;
+mod upload;
 mod work;
 
 use std::collections::BTreeMap;
@@ -40,7 +41,7 @@ use crate::exchange::{ClientFault, ClientStrike, End, ExchangeId, Next};
 use crate::fault::Point;
 use crate::hint::{Wall, WallClock};
 use crate::idempotency::IdempotencyStore;
-use crate::ledger::Ledger;
+use crate::ledger::{History, Ledger};
 use crate::plan::FaultPlan;
 use crate::recognition::{Recognizer, Submitted};
 use crate::rule::Rule;
@@ -58,6 +59,7 @@ use later::Later;
 use limits::Limits;
 use open::{Open, Own, Place, Stage};
 use struck::Mark;
+use upload::Upload;
 
 /// What a provider is made of.
 #[derive(Clone, Debug)]
@@ -90,9 +92,8 @@ pub struct Provider {
     plan: FaultPlan,
     wants_heads: bool,
     reads_slowly: bool,
-    /// True when some read asks for an earlier state of the ledger.
-    looks_back: bool,
     http2: bool,
+    history: History,
     doors: Vec<AtDoor>,
     wall: WallClock,
     recognizer: Recognizer,
@@ -107,6 +108,8 @@ pub struct Provider {
     /// How many attempts each operation, submit and route has seen.
     attempts: IndexMap<(Arc<str>, u32, Arc<str>), u32, FixedState>,
     open: BTreeMap<ExchangeId, Box<Open>>,
+    /// Requests of which the head is there, and the body is being read slowly.
+    uploads: BTreeMap<ExchangeId, Upload>,
     /// Work that is to appear after its answer.
     later: BTreeMap<ExchangeId, Later>,
     /// Open requests whose work is still to be done.
@@ -153,7 +156,7 @@ impl Provider {
             http2,
             wants_heads: plan.strikes_at_accept() || plan.reads_slowly(),
             reads_slowly: plan.reads_slowly(),
-            looks_back: plan.looks_back(),
+            history: if plan.looks_back() { History::All } else { History::Latest },
             arrivals: Arrivals::new(&plan, common.numbers()),
             aliases: Alias::wanted(&plan),
             doors: AtDoor::all(plan.doors(&name)),
@@ -165,6 +168,7 @@ impl Provider {
             ledger: Ledger::default(),
             attempts: IndexMap::default(),
             open: BTreeMap::new(),
+            uploads: BTreeMap::new(),
             later: BTreeMap::new(),
             pending: 0,
             last_id: 0,
@@ -231,6 +235,10 @@ impl Provider {
                 self.pending -= 1;
                 self.arrive_again(&mut open)
             }
+            Stage::Upload { held_us } => {
+                self.pending -= 1;
+                self.hold(&mut open, held_us)
+            }
             Stage::Gate => {
                 self.pending -= 1;
                 self.come_in(&mut open)
@@ -270,11 +278,11 @@ impl Provider {
         self.emit_connection_end((connection, None), ended, at_us);
     }
 
-    /// Exchanges whose work is still to be done, repeats and webhooks that are still to come: a run is over only
-    /// when this is 0.
+    /// Exchanges whose work is still to be done or to be seen, or which are still being read, repeats and
+    /// webhooks that are still to come: a run is over only when this is 0.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.pending + self.outbox.pending()
+        self.pending + self.uploads.len() + self.outbox.pending()
     }
 
     /// How many idempotency keys take up memory.

@@ -95,7 +95,12 @@ impl Place {
 pub(super) enum Stage {
     /// A gateway's repeat that has still to arrive.
     Arrive,
-    /// A gateway holds the request back, or it is still being read.
+    /// Its body is still being read; a client that goes meanwhile leaves nothing done.
+    Upload {
+        /// How long it is held back after that, in microseconds.
+        held_us: u64,
+    },
+    /// A gateway holds the request back.
     Gate,
     /// The limiter holds the request back for a while.
     Held,

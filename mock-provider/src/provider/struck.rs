@@ -15,7 +15,7 @@ use crate::fault::{
 use crate::malformed::Kind;
 use crate::plan::{Decision, Strike};
 use crate::sse;
-use crate::units::in_words_exactly;
+use crate::units::{in_words_exactly, reading_us};
 
 /// How long the provider holds back what comes next, so that a client which is to stand still does so by
 /// then, in microseconds.
@@ -60,6 +60,15 @@ pub(super) struct Struck {
     pub(super) ending: Option<Box<(Mark, Point, Ending)>>,
 }
 
+/// How long a request is on its way before it arrives, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OnItsWay {
+    /// While its body is read: as long as its client is there.
+    pub(super) read_us: u64,
+    /// In the hands of a gateway, whether or not its client is there.
+    pub(super) held_us: u64,
+}
+
 /// Delays that are spent at one place.
 #[derive(Debug, Default)]
 pub(super) struct Delay {
@@ -74,6 +83,8 @@ pub(super) struct Mark {
     pub(super) fault: &'static str,
     pub(super) detail: String,
     pub(super) scheduled: bool,
+    /// True when its rule struck with this fault alone.
+    pub(super) alone: bool,
     pub(super) at: MarkedAt,
 }
 
@@ -117,18 +128,23 @@ impl Struck {
     /// ending at most.
     pub(super) fn fold(decision: Decision) -> Self {
         let mut struck = Self::default();
+        let rules: Vec<Arc<str>> =
+            decision.strikes.iter().map(|strike| Arc::clone(&strike.rule)).collect();
         for strike in decision.strikes {
-            struck.take(strike);
+            let alone = rules.iter().filter(|rule| **rule == strike.rule).count() == 1;
+            struck.take(strike, alone);
         }
         struck
     }
 
-    fn take(&mut self, strike: Strike) {
+    #[expect(clippy::fn_params_excessive_bools, reason = "it goes into the mark as it is")]
+    fn take(&mut self, strike: Strike, alone: bool) {
         let mark = |at: MarkedAt, detail| Mark {
             rule: Arc::clone(&strike.rule),
             fault: strike.fault.name,
             detail,
             scheduled: strike.scheduled,
+            alone,
             at,
         };
         match strike.action {
@@ -244,32 +260,37 @@ impl Struck {
         self.keys.iter().find_map(|(mark, fault)| Some((mark.clone(), pick(fault)?)))
     }
 
-    /// What is out of its order in this way: the mark of the first strike, and the largest number.
+    /// What is most out of its order in this way: the largest number, and the mark of the first strike with it.
     pub(super) fn most(&self, pick: impl Fn(OrderFault) -> Option<u64>) -> Option<(Mark, u64)> {
-        let all = || self.order.iter().filter_map(|(mark, fault)| Some((mark, pick(*fault)?)));
-        let most = all().map(|(_, number)| number).max()?;
-        let (mark, _) = all().next()?;
-        Some((mark.clone(), most))
+        let all = self.order.iter().filter_map(|(mark, fault)| Some((mark, pick(*fault)?)));
+        let most = all.reduce(|most, one| if one.1 > most.1 { one } else { most });
+        most.map(|(mark, number)| (mark.clone(), number))
     }
 
-    /// How long the request is on its way before it arrives, for a body of so many bytes of which the
-    /// reading has taken so long, and who says so.
-    pub(super) fn on_its_way(&self, body_bytes: u64, read_us: u64) -> (u64, Vec<Mark>) {
-        let mut total_us = 0_u64;
+    /// Of these rules nothing struck after all: those that do nothing but have a read lag behind.
+    pub(super) fn lag_alone(&self) -> Vec<Arc<str>> {
+        let lags = self
+            .order
+            .iter()
+            .filter(|(mark, fault)| matches!(fault, OrderFault::Stale { .. }) && mark.alone);
+        lags.map(|(mark, _)| Arc::clone(&mark.rule)).collect()
+    }
+
+    /// How long the request is on its way before it arrives, and who says so.
+    pub(super) fn on_its_way(&self, body_bytes: u64) -> (OnItsWay, Vec<Mark>) {
+        let mut way = OnItsWay::default();
         let mut marks = Vec::new();
         for (mark, fault) in &self.order {
-            total_us = total_us.saturating_add(match fault {
-                OrderFault::Held { by_us } => *by_us,
+            match fault {
+                OrderFault::Held { by_us } => way.held_us = way.held_us.saturating_add(*by_us),
                 OrderFault::Read { per_second } => {
-                    let whole_us =
-                        body_bytes.saturating_mul(1_000_000).div_ceil((*per_second).max(1));
-                    whole_us.saturating_sub(read_us)
+                    way.read_us = way.read_us.max(reading_us(body_bytes, *per_second));
                 }
                 OrderFault::Stale { .. } | OrderFault::Slow { .. } => continue,
-            });
+            }
             marks.push(mark.clone());
         }
-        (total_us, marks)
+        (way, marks)
     }
 
     /// The first thing done to the limit of which `pick` makes something, and its mark.

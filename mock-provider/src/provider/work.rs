@@ -13,7 +13,7 @@ use crate::api::{
 };
 use crate::exchange::Next;
 use crate::fault::{Ending, OrderFault, Point};
-use crate::ledger::{EffectId, Object};
+use crate::ledger::{EffectId, Object, Owner};
 use crate::template::TemplateError;
 
 /// What a request would do, worked out before anything is changed.
@@ -125,11 +125,7 @@ impl Provider {
             return self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
         };
         let draft = self.draft(open, &place);
-        if matches!(&draft, Ok(Draft { is_stale: true, .. }) | Err(Refused::NotYet))
-            && let Some((mark, _)) = open.struck.most(lag)
-        {
-            self.emit_strike(open, &mark);
-        }
+        self.tell_lag(open, &draft);
         let (own, keep) = match draft {
             Ok(draft) => (self.carry_out(open, place, draft), true),
             Err(refused) => {
@@ -160,15 +156,34 @@ impl Provider {
 
     /// The answer that the work would have, with nothing done: for an answer that looks fine although
     /// nothing happened.
-    pub(super) fn preview(&self, open: &Open) -> Own {
+    pub(super) fn preview(&mut self, open: &Open) -> Own {
         let Some(place) = &open.place else {
             return self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
         };
-        match self.draft(open, place) {
-            Ok(Draft { written, earlier, .. }) => {
+        let draft = self.draft(open, place);
+        self.tell_lag(open, &draft);
+        match draft {
+            Ok(Draft { written, earlier, made, .. }) => {
+                if let Some((id, _, _)) = made {
+                    // Whoever asks for it later asks for this operation.
+                    let operation = Arc::clone(&place.operation);
+                    self.ledger.promise(id, Owner { operation, submit: place.submit });
+                }
                 Own { earlier, ..self.own(open, written, Vec::new()) }
             }
             Err(refused) => self.explain(open, &refused),
+        }
+    }
+
+    /// Tells of a read that lags behind, if what it shows is old.
+    fn tell_lag(&mut self, open: &Open, draft: &Result<Draft, Refused>) {
+        let Some((mark, _)) = open.struck.most(lag) else { return };
+        if matches!(draft, Ok(Draft { is_stale: true, .. }) | Err(Refused::NotYet)) {
+            self.emit_strike(open, &mark);
+        } else {
+            for rule in open.struck.lag_alone() {
+                self.plan.did_not_strike(&rule);
+            }
         }
     }
 
@@ -198,14 +213,15 @@ impl Provider {
         }
         let (mut told, mut earlier) = (Vec::new(), None);
         let mut is_stale = false;
-        let as_of_us = Self::as_of(open, route);
+        let seen = Seen::by(open, route);
         let target;
         let mut used = None;
         if let Some(uses) = &route.uses {
             let id = route.used_id(&context)?.unwrap_or_default();
             let object = self.ledger.get(&uses.collection, &id);
-            let shown = object.and_then(|object| object.as_of(as_of_us));
-            is_stale = object.is_some_and(|object| object.is_newer_than(as_of_us));
+            let shown = object.and_then(|object| seen.of(object, uses.optional));
+            is_stale =
+                seen.lags() && object.is_some_and(|object| object.as_of(seen.now_us) != shown);
             if is_stale && shown.is_none() && !uses.optional {
                 return Err(Refused::NotYet);
             }
@@ -222,11 +238,12 @@ impl Provider {
                 return Err(Refused::Error(Arc::clone(&uses.otherwise)));
             }
             if let Some(object) = object {
-                (used, earlier) = self.used(open, route, (id, object), (&context, &mut told))?;
+                let object = (id, object, seen);
+                (used, earlier) = self.used(open, route, object, (&context, &mut told))?;
             }
         }
         if let Some(lists) = &route.lists {
-            (context.objects, is_stale) = self.list(lists, &open.call, as_of_us, &mut told);
+            (context.objects, is_stale) = self.list(lists, &open.call, seen, &mut told);
         }
         let value;
         let mut made_id = None;
@@ -262,13 +279,13 @@ impl Provider {
         &self,
         open: &Open,
         route: &Route,
-        (id, object): (String, &Object),
+        (id, object, seen): (String, &Object, Seen),
         (context, told): (&Context<'_>, &mut Vec<EffectId>),
     ) -> Result<(Option<Used>, Option<Bytes>), Refused> {
         let uses = route.uses.as_ref();
         // An object that another takes the place of is not told of any more.
         let is_replaced = route.creates.as_ref().is_some_and(|creates| creates.id.value.is_some());
-        told.extend(object.effect.filter(|_| !is_replaced));
+        told.extend(object.effect_as_of(seen.as_of_us).filter(|_| !is_replaced));
         let (changed, undone) = (route.changed_object(context)?, route.undone_amount(context)?);
         if let (Some(effect), Some(_)) = (object.effect, undone)
             && self.ledger.reversible(effect, undone).is_none()
@@ -289,31 +306,30 @@ impl Provider {
         &self,
         lists: &crate::api::Lists,
         call: &crate::api::Call,
-        as_of_us: i64,
+        seen: Seen,
         told: &mut Vec<EffectId>,
     ) -> (Value, bool) {
-        let all = || self.ledger.list(&lists.collection);
-        let is_stale =
-            all().any(|object| object.is_newer_than(as_of_us) && lists.takes(call, object.value()));
-        let mut objects: Vec<(&Object, &Value)> = all()
-            .filter_map(|object| Some((object, object.as_of(as_of_us)?)))
-            .filter(|(_, value)| lists.takes(call, value))
-            .collect();
-        if lists.newest_first {
-            objects.reverse();
-        }
-        objects.truncate(lists.limit(call));
-        told.extend(objects.iter().filter_map(|(object, _)| object.effect));
-        let shown = objects.into_iter().map(|(_, value)| value.clone()).collect();
+        let at = |time_us: i64| {
+            let mut objects: Vec<(&Object, &Value)> = self
+                .ledger
+                .list(&lists.collection)
+                .filter_map(|object| Some((object, object.as_of(time_us)?)))
+                .filter(|(_, value)| lists.takes(call, value))
+                .collect();
+            if lists.newest_first {
+                objects.reverse();
+            }
+            objects.truncate(lists.limit(call));
+            objects
+        };
+        let objects = at(seen.as_of_us);
+        let values = |objects: &[(&Object, &Value)]| -> Vec<Value> {
+            objects.iter().map(|(_, value)| (*value).clone()).collect()
+        };
+        told.extend(objects.iter().filter_map(|(object, _)| object.effect_as_of(seen.as_of_us)));
+        let shown = values(&objects);
+        let is_stale = seen.lags() && values(&at(seen.now_us)) != shown;
         (Value::Array(shown), is_stale)
-    }
-
-    /// The state of which moment a request sees, in microseconds since the start of the run (negative
-    /// before it): now, unless a fault has reads lag behind.
-    fn as_of(open: &Open, route: &Route) -> i64 {
-        let lag_us = open.struck.most(lag).filter(|_| route.only_reads());
-        let signed = |micros| i64::try_from(micros).unwrap_or(i64::MAX);
-        lag_us.map_or(i64::MAX, |(_, lag_us)| signed(open.now_us).saturating_sub(signed(lag_us)))
     }
 
     /// Does what the draft says, now or later, and gives the answer.
@@ -333,6 +349,37 @@ impl Provider {
         let Written { status, mut headers, body, usable, is_stream, .. } = written;
         self.add_headers(open, &mut headers);
         Own { effects: effects.into(), usable, is_stream, ..Own::new(status, headers, body) }
+    }
+}
+
+/// The state of which moments a request sees, in microseconds since the start of the run (negative before it).
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    now_us: i64,
+    /// Now, unless a fault has reads lag behind.
+    as_of_us: i64,
+    /// True for a request that reads and changes nothing.
+    only_reads: bool,
+}
+
+impl Seen {
+    fn by(open: &Open, route: &Route) -> Self {
+        let only_reads = route.only_reads();
+        let signed = |micros| i64::try_from(micros).unwrap_or(i64::MAX);
+        let lag_us = open.struck.most(lag).filter(|_| only_reads).map_or(0, |(_, lag_us)| lag_us);
+        let now_us = signed(open.now_us);
+        Self { now_us, as_of_us: now_us.saturating_sub(signed(lag_us)), only_reads }
+    }
+
+    const fn lags(self) -> bool {
+        self.as_of_us < self.now_us
+    }
+
+    /// What of an object the request is about. What is done knows all that was done before, also where
+    /// nobody sees that yet; an object that nobody sees yet is missing, unless it need not be there.
+    fn of(self, object: &Object, optional: bool) -> Option<&Value> {
+        let seen = object.as_of(self.as_of_us);
+        if self.only_reads || (seen.is_none() && !optional) { seen } else { Some(object.value()) }
     }
 }
 

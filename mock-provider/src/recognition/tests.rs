@@ -221,7 +221,7 @@ fn an_object_belongs_to_the_operation_that_made_it() {
         let mut ledger = Ledger::default();
         let owner = Owner { operation: "op-0001".into(), submit: 2 };
         let object = Object::new("charges".into(), "{}".into(), None, owner);
-        ledger.put("ch_1".into(), object, false);
+        ledger.put("ch_1".into(), object, History::Latest);
         ledger
     };
     let in_path = Sent { path: json!({"id": "ch_1"}), ledger: made(), ..Sent::to("/make/ch_1") };

@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
 use crate::event::Side;
-use crate::exchange::{Answer, Cut, End, Exchange, Next};
+use crate::exchange::{Answer, Cut, End, Exchange, ExchangeId, Next};
 use crate::request::Request;
 use crate::shell::body::AnswerBody;
 use crate::shell::chunked::Chunked;
@@ -28,10 +28,15 @@ use crate::shell::core::Core;
 use crate::shell::handler::Handler;
 use crate::shell::open::Open;
 use crate::shell::stream::Accepted;
-use crate::shell::wire::{Wire, WireIo};
+use crate::shell::wire::{Closed, Wire, WireIo};
+use crate::units::reading_us;
 
 /// The largest request body that is held.
 pub(super) const BODY_BYTES: usize = 16 << 20;
+/// The same as a number of bytes on the wire.
+const MOST_BYTES: u64 = 16 << 20;
+/// How often at least somebody looks whether a client is still there while its body is read slowly.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How much of a larger body is read and thrown away before the refusal, for clients that write all
 /// before they read.
 const DRAIN_BYTES: u64 = 1 << 30;
@@ -164,7 +169,6 @@ impl<H: Handler> Connection<H> {
             head_at_us: self.core.clock.now_us(),
         };
         let wanted = Wanted::by(&request.method, head.version);
-        let mut per_second = None;
         if self.core.wants_heads {
             let head_at_us = request.head_at_us;
             let struck = self.core.call(|handler| handler.accept(&request, head_at_us));
@@ -174,39 +178,81 @@ impl<H: Handler> Connection<H> {
             if let Some(exchange) = struck {
                 // The body stays unread, but must not be thrown away while the client still sends it.
                 let _body = body;
-                return self.carry_out(exchange, wanted).await;
+                let open = self.open(exchange.id);
+                return self.carry_out(open, exchange, wanted).await;
             }
-            per_second = self.core.call(|handler| handler.read_per_second(&request, head_at_us));
+            let upload = (body.size_hint().lower() <= MOST_BYTES)
+                .then(|| self.core.call(|handler| handler.upload(&request, head_at_us)));
+            if let Some((id, per_second)) = upload.flatten() {
+                self.core.arrived();
+                let open = self.open(id);
+                return self.upload(open, (request, body), per_second, wanted).await;
+            }
         }
-        request.body = match read_body(&self.core, body, &request.headers, per_second).await {
-            Ok(Read::Whole(body)) => body,
-            Ok(Read::TooLarge) => return Ok(self.refuse()),
-            Err(broken) => {
-                if per_second.is_some() {
-                    self.broke_off(&request);
-                }
-                return Err(broken);
-            }
+        request.body = match read_body(&self.core, body, &request.headers, None).await? {
+            Read::Whole(body) => body,
+            Read::TooLarge => return Ok(self.refuse()),
         };
         let now_us = self.core.clock.now_us();
         let exchange = self.core.call(|handler| handler.handle(request, now_us));
         self.core.arrived();
-        self.carry_out(exchange, wanted).await
+        let open = self.open(exchange.id);
+        self.carry_out(open, exchange, wanted).await
+    }
+
+    /// Serves a request whose body is read at so many bytes a second, for as long as its client is there.
+    async fn upload(
+        &self,
+        open: Open<H>,
+        (mut request, body): (Request, Incoming),
+        per_second: u64,
+        wanted: Wanted,
+    ) -> Result<Response<AnswerBody<H>>, LetGo> {
+        let read = tokio::select! {
+            biased;
+            closed = self.wire.closed() => {
+                open.ended(Side::Client, closed.how, closed.at_us);
+                return Err(LetGo::HungUp);
+            }
+            read = read_body(&self.core, body, &request.headers, Some(per_second)) => read,
+        };
+        let now_us = self.core.clock.now_us();
+        request.body = match read {
+            Ok(Read::Whole(body)) => body,
+            Ok(Read::TooLarge) => {
+                open.ended(Side::Provider, End::Fin, now_us);
+                return Ok(self.refuse());
+            }
+            Err(broken) => {
+                let closed = self.wire.client().unwrap_or(Closed { how: End::Fin, at_us: now_us });
+                open.ended(Side::Client, closed.how, closed.at_us);
+                return Err(broken);
+            }
+        };
+        let id = open.id();
+        let exchange = self.core.call(|handler| handler.uploaded(id, request, now_us));
+        self.carry_out(open, exchange, wanted).await
+    }
+
+    fn open(&self, id: ExchangeId) -> Open<H> {
+        Open::new(&self.core, &self.went_down, id)
     }
 
     /// Does what the state machine says of one request.
     async fn carry_out(
         &self,
+        open: Open<H>,
         exchange: Exchange,
         wanted: Wanted,
     ) -> Result<Response<AnswerBody<H>>, LetGo> {
         for (id, next) in exchange.also {
             let core = Arc::clone(&self.core);
-            self.core.spawn(async move {
+            // The state machine itself says how long a run has to wait for it.
+            self.core.spawn_aside(async move {
                 core.drive(id, next).await;
+                core.look_again();
             });
         }
-        let open = Open::new(&self.core, &self.went_down, exchange.id);
         let (open, next) = match exchange.next {
             Next::Wait { until_us } => self.wait(open, until_us).await?,
             next @ (Next::Answer(_)
@@ -284,15 +330,6 @@ impl<H: Handler> Connection<H> {
         Ok(response)
     }
 
-    /// The client gave up while its request was read slowly.
-    fn broke_off(&self, request: &Request) {
-        let now_us = self.core.clock.now_us();
-        let id = self.core.call(|handler| handler.broke_off(request, now_us));
-        self.core.arrived();
-        let open = Open::new(&self.core, &self.went_down, id);
-        open.ended(Side::Client, End::Fin, now_us);
-    }
-
     /// Answers a request whose body is larger than what is held.
     fn refuse(&self) -> Response<AnswerBody<H>> {
         let now_us = self.core.clock.now_us();
@@ -323,21 +360,24 @@ async fn read_body<H: Handler>(
     per_second: Option<u64>,
 ) -> Result<Read, LetGo> {
     let announced = body.size_hint().lower();
-    let most = u64::try_from(BODY_BYTES).unwrap_or(u64::MAX);
-    if announced > most && headers.contains_key(header::EXPECT) {
+    if announced > MOST_BYTES && headers.contains_key(header::EXPECT) {
         // This client asked first and sends nothing until it is told to.
         return Ok(Read::TooLarge);
     }
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
-    while announced <= most
+    while announced <= MOST_BYTES
         && let Some(frame) = body.frame().await
     {
         let Ok(piece) = frame.map_err(LetGo::BrokenBody)?.into_data() else { continue };
         if let Some(per_second) = per_second {
             let bytes = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            let micros = bytes.saturating_mul(1_000_000).div_ceil(per_second.max(1));
-            core.clock.sleep(Duration::from_micros(micros)).await;
+            let mut left = Duration::from_micros(reading_us(bytes, per_second));
+            while !left.is_zero() {
+                let slice = left.min(LOOK_EVERY);
+                core.clock.sleep(slice).await;
+                left -= slice;
+            }
         }
         if first.len() + all.len() + piece.len() > BODY_BYTES {
             return drain(core, body).await;
@@ -349,7 +389,7 @@ async fn read_body<H: Handler>(
             all.extend_from_slice(&piece);
         }
     }
-    if announced > most {
+    if announced > MOST_BYTES {
         return drain(core, body).await;
     }
     Ok(Read::Whole(if all.is_empty() { first } else { all.freeze() }))

@@ -131,14 +131,19 @@ impl<H: Handler> Core<H> {
     /// Runs a task that belongs to no connection and lives until it is done or the server shuts down.
     pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         let busy = Busy::new(Arc::clone(self));
+        self.spawn_aside(async move {
+            let _busy = busy;
+            task.await;
+        });
+    }
+
+    /// The same for a task that nobody has to wait for, but for what the state machine calls pending.
+    pub(super) fn spawn_aside(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = lock(&self.tasks);
         while let Some(ended) = tasks.try_join_next() {
             self.note(ended);
         }
-        tasks.spawn(async move {
-            let _busy = busy;
-            task.await;
-        });
+        tasks.spawn(task);
     }
 
     /// Keeps the panic of a task for the one who shuts the server down.

@@ -26,11 +26,14 @@ pub trait Handler: Send + 'static {
     fn greeting(&mut self, now_us: u64) -> Option<Greeting>;
     fn handshake_failed(&mut self, connection: u64, at_us: u64);
     fn accept(&mut self, head: &Request, now_us: u64) -> Option<Exchange>;
-    fn read_per_second(&mut self, head: &Request, now_us: u64) -> Option<u64> {
+    fn upload(&mut self, head: &Request, now_us: u64) -> Option<(ExchangeId, u64)> {
         let _ = (head, now_us);
         None
     }
-    fn broke_off(&mut self, head: &Request, now_us: u64) -> ExchangeId;
+    fn uploaded(&mut self, id: ExchangeId, request: Request, now_us: u64) -> Exchange {
+        let _ = id;
+        self.handle(request, now_us)
+    }
     fn handle(&mut self, request: Request, now_us: u64) -> Exchange;
     fn advance(&mut self, id: ExchangeId, now_us: u64) -> Next;
     fn finish(&mut self, id: ExchangeId, finish: Finish);
@@ -92,12 +95,12 @@ impl Handler for Provider {
         Self::accept(self, head, now_us)
     }
 
-    fn read_per_second(&mut self, head: &Request, now_us: u64) -> Option<u64> {
-        Self::read_per_second(self, head, now_us)
+    fn upload(&mut self, head: &Request, now_us: u64) -> Option<(ExchangeId, u64)> {
+        Self::upload(self, head, now_us)
     }
 
-    fn broke_off(&mut self, head: &Request, now_us: u64) -> ExchangeId {
-        Self::broke_off(self, head, now_us)
+    fn uploaded(&mut self, id: ExchangeId, request: Request, now_us: u64) -> Exchange {
+        Self::uploaded(self, id, request, now_us)
     }
 
     fn handle(&mut self, request: Request, now_us: u64) -> Exchange {

@@ -11,9 +11,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::exchange::End;
 use crate::shell::held::HeldStream;
 use crate::shell::pipe::PipeEnd;
-use crate::shell::sys;
+use crate::shell::sys::{self, HungUp};
 
 /// A connection to a provider, as a client holds it: reads and writes bytes.
 #[derive(Debug)]
@@ -52,6 +53,15 @@ pub(super) enum Accepted {
 }
 
 impl Accepted {
+    /// How the client ended its side, as far as that can be told behind bytes that lie unread.
+    pub(super) fn hung_up(&self) -> Option<End> {
+        let Self::Tcp(stream) = self else { return None };
+        sys::hung_up(stream.as_fd()).map(|how| match how {
+            HungUp::Orderly => End::Fin,
+            HungUp::Reset => End::Rst,
+        })
+    }
+
     pub(super) fn tcp(stream: TcpStream) -> Self {
         no_delay(&stream);
         Self::Tcp(stream)

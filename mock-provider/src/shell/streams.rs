@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use crate::event::Side;
-use crate::exchange::{Answer, Cut, End, Exchange, Next, Wire as Pacing};
+use crate::exchange::{Answer, Cut, End, Exchange, ExchangeId, Next, Wire as Pacing};
 use crate::http2::{ErrorCode, GoAway};
 use crate::request::Request;
 use crate::shell::connection::{BODY_BYTES, HEAD_BYTES, too_large};
@@ -27,6 +27,7 @@ use crate::shell::lock::lock;
 use crate::shell::open::Open;
 use crate::shell::stream::Accepted;
 use crate::shell::tap::{Tap, TapIo};
+use crate::units::reading_us;
 
 /// How many requests may be under way over one connection.
 const STREAMS: u32 = 250;
@@ -166,7 +167,7 @@ impl<H: Handler> Connection<H> {
             head_at_us: self.core.clock.now_us(),
         };
         let has_body = request.method != Method::HEAD;
-        let mut per_second = None;
+        let stream = respond.stream_id().as_u32();
         if self.core.wants_heads {
             let head_at_us = request.head_at_us;
             let struck = self.core.call(|handler| handler.accept(&request, head_at_us));
@@ -174,37 +175,69 @@ impl<H: Handler> Connection<H> {
                 self.core.arrived();
                 // The body stays unread, but must not be thrown away while the client still sends it.
                 let _body = body;
+                self.arm(stream, exchange.id);
                 let _ = self.carry_out(exchange, respond, has_body).await;
                 return;
             }
-            per_second = self.core.call(|handler| handler.read_per_second(&request, head_at_us));
+            let upload = self.core.call(|handler| handler.upload(&request, head_at_us));
+            if let Some((id, per_second)) = upload {
+                self.core.arrived();
+                self.arm(stream, id);
+                let upload = (request, body, per_second);
+                let _ = self.upload(id, upload, respond, has_body).await;
+                return;
+            }
         }
-        match self.read_body(&mut body, per_second).await {
+        match self.read_body(&mut body, None).await {
             Ok(Some(body)) => request.body = body,
             Ok(None) => return self.refuse(&mut respond),
             // The client took it back before it was whole.
-            Err(error) => {
-                if per_second.is_some() {
-                    let code =
-                        error.reason().map_or(ErrorCode::Cancel, |it| ErrorCode::of(it.into()));
-                    self.broke_off(&request, code);
-                }
-                return;
-            }
+            Err(_) => return,
         }
         let now_us = self.core.clock.now_us();
         let exchange = self.core.call(|handler| handler.handle(request, now_us));
         self.core.arrived();
+        self.arm(stream, exchange.id);
         let _ = self.carry_out(exchange, respond, has_body).await;
     }
 
-    /// The client gave a request up while it was read slowly.
-    fn broke_off(&self, request: &Request, code: ErrorCode) {
+    /// Serves a request whose body is read at so many bytes a second, for as long as its client wants it.
+    #[expect(clippy::fn_params_excessive_bools, reason = "an answer has a body or none")]
+    async fn upload(
+        &self,
+        id: ExchangeId,
+        (mut request, mut body, per_second): (Request, RecvStream, u64),
+        mut respond: SendResponse<Bytes>,
+        has_body: bool,
+    ) -> Result<(), Gone> {
+        let stream = respond.stream_id().as_u32();
+        let read = tokio::select! {
+            biased;
+            () = self.hear_reset(stream, |cx| respond.poll_reset(cx)) => return Err(Gone),
+            read = self.read_body(&mut body, Some(per_second)) => read,
+        };
+        match read {
+            Ok(Some(body)) => request.body = body,
+            Ok(None) => {
+                self.tap.ended(stream, Side::Provider, End::EndStream);
+                self.refuse(&mut respond);
+                return Ok(());
+            }
+            Err(error) => {
+                let code = error.reason().map_or(ErrorCode::Cancel, |it| ErrorCode::of(it.into()));
+                self.tap.ended(stream, Side::Client, End::Stream(code));
+                return Err(Gone);
+            }
+        }
         let now_us = self.core.clock.now_us();
-        let id = self.core.call(|handler| handler.broke_off(request, now_us));
-        self.core.arrived();
-        let open = Open::new(&self.core, &Arc::new(AtomicBool::new(false)), id);
-        open.ended(Side::Client, End::Stream(code), now_us);
+        let exchange = self.core.call(|handler| handler.uploaded(id, request, now_us));
+        self.carry_out(exchange, respond, has_body).await
+    }
+
+    /// The next bytes of this stream belong to this exchange. What ends a stream does not end the connection.
+    fn arm(&self, stream: u32, id: ExchangeId) {
+        let went_down = Arc::new(AtomicBool::new(false));
+        self.tap.arm(stream, Open::new(&self.core, &went_down, id));
     }
 
     /// Reads a body whole, slowly where a rate is given; `None` for one that is larger than what is held.
@@ -218,7 +251,7 @@ impl<H: Handler> Connection<H> {
             let piece = piece?;
             if let Some(per_second) = per_second {
                 let bytes = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-                let micros = bytes.saturating_mul(1_000_000).div_ceil(per_second.max(1));
+                let micros = reading_us(bytes, per_second);
                 self.core.clock.sleep(Duration::from_micros(micros)).await;
             }
             body.flow_control().release_capacity(piece.len())?;
@@ -240,14 +273,13 @@ impl<H: Handler> Connection<H> {
     ) -> Result<(), Gone> {
         for (id, next) in exchange.also {
             let core = Arc::clone(&self.core);
-            self.core.spawn(async move {
+            // The state machine itself says how long a run has to wait for it.
+            self.core.spawn_aside(async move {
                 core.drive(id, next).await;
+                core.look_again();
             });
         }
         let stream = respond.stream_id().as_u32();
-        // What ends a stream does not end the connection.
-        let went_down = Arc::new(AtomicBool::new(false));
-        self.tap.arm(stream, Open::new(&self.core, &went_down, exchange.id));
         let next = match exchange.next {
             Next::Wait { until_us } => self.wait(&mut respond, exchange.id, until_us).await?,
             next @ (Next::Answer(_)
@@ -288,7 +320,7 @@ impl<H: Handler> Connection<H> {
     async fn wait(
         &self,
         respond: &mut SendResponse<Bytes>,
-        id: crate::exchange::ExchangeId,
+        id: ExchangeId,
         until_us: u64,
     ) -> Result<Next, Gone> {
         let (tell, told) = oneshot::channel();

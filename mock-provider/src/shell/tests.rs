@@ -107,10 +107,6 @@ impl Handler for Script {
         Some(Exchange { id, next, also: Vec::new() })
     }
 
-    fn broke_off(&mut self, _: &Request, _: u64) -> ExchangeId {
-        0
-    }
-
     fn handle(&mut self, request: Request, now_us: u64) -> Exchange {
         let target = request.target.as_str();
         let steps = self.steps.get(target).cloned().unwrap_or_else(|| vec![text("plain")]);

@@ -189,7 +189,20 @@ impl<H: Handler> Wire<H> {
                 Err(closed) => return Poll::Ready(closed),
             }
         }
-        Poll::Pending
+        // Whoever asks again hears of a close behind bytes for which there is no room.
+        match state.stream.hung_up() {
+            Some(how) => {
+                let closed = Closed { how, at_us: self.clock.now_us() };
+                state.client = Some(closed);
+                Poll::Ready(closed)
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    /// How the client closed, if it is known to have.
+    pub(super) fn client(&self) -> Option<Closed> {
+        lock(&self.state).client
     }
 
     /// HTTP has let go of the connection: ends it as it is to end, and finishes what is still open.

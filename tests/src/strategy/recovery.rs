@@ -32,6 +32,7 @@ fn strikes(drawn: &Drawn, attempts: u32) -> Vec<(u32, Action)> {
                 };
                 let decision = plan.decide(&Situation {
                     at,
+                    route: None,
                     operation_number: Some(number),
                     numbered: Numbered::BySubmit,
                     tenant: None,

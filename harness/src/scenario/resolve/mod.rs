@@ -4,6 +4,7 @@
 //! are wrong are left out, so that the others are still judged.
 //! **Invariant:** it reads API files and nothing else, and a scenario comes back only without errors.
 
+mod drain;
 mod entry;
 mod expect;
 mod http;
@@ -17,7 +18,6 @@ mod workload;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use brownout_provider::api::Api;
 use brownout_provider::document::{
@@ -185,7 +185,7 @@ fn resolve(
         rules: rules.iter().map(|placed| placed.rule.clone()).collect(),
         workload: workload?,
         expect: expect.iter().map(|(_, expectation)| expectation.clone()).collect(),
-        drain: raw.drain.map_or(Duration::from_secs(10), Period::duration),
+        drain: drain::resolve(raw.drain, &rules, &root.key("drain")),
         scale,
         source: Arc::new(source),
     };

@@ -6,7 +6,7 @@ use brownout_provider::api::Api;
 use brownout_provider::document::At;
 use brownout_provider::event::{Class, Mode};
 use brownout_provider::exchange::ClientFault;
-use brownout_provider::fault::{Action, Ending, Fault, Group, Point};
+use brownout_provider::fault::{Action, Ending, Fault, Group, KeyFault, Point};
 use brownout_provider::hint::HintSpec;
 use brownout_provider::rule::Selector;
 use brownout_provider::seed::Seed;
@@ -24,6 +24,7 @@ const ATTEMPTS: u64 = 1_000;
 pub(super) fn check(scenario: &Scenario, rules: &[Placed], root: &At<'_>) {
     survival(scenario, rules, root);
     for placed in rules {
+        unguarded_repeat(scenario, (placed, rules), root);
         outside_the_schedule(placed, &placed.at(root));
     }
     let limited = scenario.providers.iter().find(|(_, one)| one.api.rate_limit.is_some());
@@ -74,6 +75,47 @@ fn outside_the_schedule(placed: &Placed, at: &At<'_>) {
             |d| d.key().cure("for exact strikes name `operation` and `attempt`"),
         );
     }
+}
+
+/// Notes a gateway's repeat whose key the provider does not know any more, where doing it twice is judged.
+fn unguarded_repeat(scenario: &Scenario, (placed, rules): (&Placed, &[Placed]), root: &At<'_>) {
+    let judged = |name| ["no_double_charges", "at_most_one_effect"].contains(&name);
+    let Some(call) = &scenario.workload.call else { return };
+    let is_about = placed.rule.when.route.as_ref().is_none_or(|route| route == call);
+    if !is_about || !scenario.expect.iter().any(|one| judged(one.name)) {
+        return;
+    }
+    let actions = |placed: &Placed| -> Vec<Action> {
+        placed.rule.faults.iter().map(|fault| fault.looked_at(Seed::default())).collect()
+    };
+    let last_us = actions(placed).iter().fold(None, |last: Option<u64>, action| {
+        let Action::Duplicate { times, apart_us } = action else { return last };
+        last.max(Some(apart_us.saturating_mul(u64::from(*times))))
+    });
+    let Some(last_us) = last_us else { return };
+    let ignores = |one: &Placed| {
+        (std::ptr::eq(one, placed) || takes_all(one, call, scenario))
+            && actions(one).iter().any(|action| matches!(action, Action::Key(KeyFault::Ignore)))
+    };
+    let keyed = scenario
+        .providers
+        .with_route(call)
+        .filter(|(_, _, route)| route.keyed && route.is_effectful());
+    let least_us = keyed
+        .filter_map(|(_, spec, _)| spec.api.idempotency.as_ref())
+        .map(|policy| policy.retention_us)
+        .min();
+    let why = match least_us {
+        None => return,
+        Some(_) if rules.iter().any(ignores) => "its key is ignored",
+        Some(least_us) if last_us > 0 && last_us >= least_us => "its key is forgotten by then",
+        Some(_) => return,
+    };
+    placed
+        .at(root)
+        .note(format!("no client can survive this: the repeat is done again, for {why}"), |d| {
+            d.cure("let the key be known when the repeat comes, or leave one of the two out")
+        });
 }
 
 /// Whether an operation can ever be answered with success.

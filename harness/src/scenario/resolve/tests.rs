@@ -294,3 +294,42 @@ fn one_mistake_is_not_told_twice() {
         assert_eq!(errors(&yaml).len(), 1, "{yaml}: {:?}", errors(&yaml));
     }
 }
+
+#[test]
+fn a_run_waits_at_its_end_for_all_that_comes_late() {
+    let late = [
+        ("slow_commit: {by: 30s}", 30),
+        ("reorder: {by: 12s}", 12),
+        ("delayed_duplicate: {after: 1m}", 60),
+        ("duplicate_request: {times: 3, apart: 5s}", 15),
+        ("stale_read: {lag: 30s}", 0),
+    ];
+    for (fault, seconds) in late {
+        let rule = format!("{{name: late, inject: {{{fault}}}}}");
+        let drain = right(&scenario("", "", &rule)).drain;
+        assert_eq!(drain, Duration::from_secs(10 + seconds), "{fault}");
+        assert_eq!(right(&scenario("drain: 60s", "", &rule)).drain, Duration::from_secs(60));
+        let short = errors(&scenario("drain: 5s", "", &rule));
+        assert_eq!(short.iter().any(|one| one.starts_with("drain: ")), seconds > 5, "{short:?}");
+    }
+}
+
+#[test]
+fn a_repeat_whose_key_is_not_known_any_more_is_noted() {
+    let with = |top: &str, fault: &str| {
+        let rule = format!("{{name: again, inject: [{fault}]}}");
+        scenario(top, "", &rule).replace("no_phantom_success", "no_double_charges")
+    };
+    let noted = |yaml: &str| {
+        let said = notes(yaml);
+        said.iter().any(|one| one.contains("no client can survive this: the repeat"))
+    };
+    assert!(noted(&with("", "delayed_duplicate, ignore_key")));
+    assert!(noted(&with("", "duplicate_request, ignore_key")));
+    assert!(noted(&with("", "{delayed_duplicate: {after: 999h}}")));
+    assert!(!noted(&with("", "delayed_duplicate")));
+    assert!(!noted(&with("", "ignore_key")));
+    let unlikely = |yaml: &str| notes(yaml).iter().any(|one| one.contains("without a verdict"));
+    assert!(!unlikely(&with("", "delayed_duplicate")), "a gateway does it twice");
+    assert!(unlikely(&with("", "{latency: 1ms}")));
+}

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::document::Diagnostics;
-use crate::ledger::Object;
+use crate::ledger::{History, Object};
 
 fn api(document: &Value) -> Arc<Api> {
     let problems = Diagnostics::new();

@@ -377,6 +377,7 @@ impl Seen {
 
     /// What of an object the request is about. What is done knows all that was done before, also where
     /// nobody sees that yet; an object that nobody sees yet is missing, unless it need not be there.
+    #[expect(clippy::fn_params_excessive_bools, reason = "it says the same as the route")]
     fn of(self, object: &Object, optional: bool) -> Option<&Value> {
         let seen = object.as_of(self.as_of_us);
         if self.only_reads || (seen.is_none() && !optional) { seen } else { Some(object.value()) }

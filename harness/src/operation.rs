@@ -29,6 +29,9 @@ pub struct Operation {
     pub url: String,
     /// The API key to use.
     pub api_key: String,
+    /// The tenant whose operation it is, where there are tenants; the keys are its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Arc<str>>,
     /// Where there are several providers, the base URL of each by name; `url` is the first's.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub urls: BTreeMap<String, String>,

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** the first provider's address is also the one of a client that knows only one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub struct Address {
     pub key: String,
     /// True when the API allows an operation's token behind the key.
     pub token_in_key: bool,
+    /// The key of each tenant, where there are tenants.
+    pub tenants: Vec<(Arc<str>, String)>,
 }
 
 impl Address {
@@ -59,6 +62,20 @@ impl Addresses {
     #[must_use]
     pub fn new(addresses: Vec<Address>) -> Option<Self> {
         (!addresses.is_empty()).then_some(Self(addresses))
+    }
+
+    /// As a tenant has them, with its keys.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: Option<&str>) -> Cow<'_, Self> {
+        let Some(tenant) = tenant else { return Cow::Borrowed(self) };
+        let mut own = self.clone();
+        for address in &mut own.0 {
+            let key = address.tenants.iter().find(|(name, _)| **name == *tenant);
+            if let Some((_, key)) = key.cloned() {
+                address.key = key;
+            }
+        }
+        Cow::Owned(own)
     }
 
     /// That of the first provider.
@@ -131,6 +148,7 @@ mod tests {
             url: format!("http://{provider}"),
             key: format!("key of {provider}"),
             token_in_key: provider == "primary",
+            tenants: Vec::new(),
         }
     }
 

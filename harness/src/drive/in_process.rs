@@ -300,7 +300,9 @@ impl<'a> Crew<'a> {
 
     fn connection(&self, client: u32, operation: Option<&Operation>) -> Connection {
         let token = operation.map(|one| Address::token(&one.id, one.submit));
-        let sites = sites(&self.scene.addresses, &self.cast.doors, token.as_deref());
+        let tenant = operation.and_then(|one| one.tenant.as_deref());
+        let addresses = self.scene.addresses.of_tenant(tenant);
+        let sites = sites(&addresses, &self.cast.doors, token.as_deref());
         let link = OfRun {
             scene: Arc::clone(self.scene),
             operation: operation.map(|one| Arc::clone(&one.id)),

@@ -13,6 +13,7 @@ use super::address::{Address, Addresses, Reach, by_name};
 use super::schedule::Slot;
 use crate::operation::{Operation, Step};
 use crate::run::RunError;
+use crate::scenario::tenants::Tenants;
 use crate::scenario::{PLANTED, Planted, Workload};
 
 /// The operations of a run.
@@ -20,6 +21,7 @@ use crate::scenario::{PLANTED, Planted, Workload};
 pub struct Plan {
     call: Arc<str>,
     steps: Vec<Step>,
+    tenants: Tenants,
     input: Arc<Tree>,
     /// What is added to an operation's place to give its number: 0 in a main run.
     raise: u64,
@@ -41,6 +43,7 @@ impl Plan {
         Self {
             call: Arc::clone(call),
             steps: workload.steps.clone(),
+            tenants: workload.tenants.clone(),
             input: Arc::clone(&workload.input),
             raise,
             deadline_us: micros(workload.deadline),
@@ -68,6 +71,8 @@ impl Plan {
             .render(&[("n", &number), ("submit", &submit), (PLANTED, &self.planted)])
             .map_err(|error| failed(&error))?;
         let token = Address::token(&id, slot.submit);
+        let tenant = self.tenants.of(slot.index).cloned();
+        let addresses = addresses.of_tenant(tenant.as_deref());
         let reached = addresses.reached(Some(&token));
         let (urls, api_keys) = by_name(&reached);
         let Reach { url, key: api_key } = addresses.first().with(&token);
@@ -76,6 +81,7 @@ impl Plan {
             api_key,
             urls,
             api_keys,
+            tenant,
             id: Arc::from(id),
             n,
             submit: slot.submit,
@@ -116,6 +122,7 @@ mod tests {
             exec_operations: None,
             concurrency: 1,
             clients: 1,
+            tenants: Tenants::default(),
             arrival: Arrival::AtOnce,
             input,
             submits: Submits { times: 1, apart: Duration::ZERO },
@@ -149,6 +156,7 @@ mod tests {
             url: "http://127.0.0.1:9".to_owned(),
             key: "sk_test".to_owned(),
             token_in_key: true,
+            tenants: Vec::new(),
         }
     }
 

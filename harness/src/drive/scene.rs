@@ -25,6 +25,7 @@ use super::schedule::Slot;
 use super::stop::Stop;
 use crate::operation::Operation;
 use crate::run::RunError;
+use crate::scenario::providers::in_variable;
 
 /// The number of the first copy of the client.
 pub const CLIENT: u32 = 1;
@@ -234,7 +235,8 @@ impl Scene {
         operation: Option<&Operation>,
     ) -> Result<Vec<(String, String)>, RunError> {
         let token = operation.map(|one| Address::token(&one.id, one.submit));
-        let reached = self.addresses.reached(token.as_deref());
+        let tenant = operation.and_then(|one| one.tenant.as_deref());
+        let reached = self.addresses.of_tenant(tenant).reached(token.as_deref());
         let token = token.unwrap_or_default();
         let mut all: Vec<(String, String)> = Vec::new();
         for ((_, reach), api) in reached.iter().zip(&self.apis) {
@@ -253,6 +255,13 @@ impl Scene {
         }
         all.extend(self.variables.iter().cloned());
         all.extend(variables(&reached));
+        match tenant {
+            Some(tenant) => all.push(("BROWNOUT_TENANT".to_owned(), tenant.to_owned())),
+            // Whoever works on all operations is told the keys of all tenants.
+            None => all.extend(self.addresses.first().tenants.iter().map(|(name, key)| {
+                (format!("BROWNOUT_TENANT_KEY_{}", in_variable(name)), key.clone())
+            })),
+        }
         all.push(("BROWNOUT_CLIENT".to_owned(), client.to_string()));
         Ok(all)
     }

@@ -23,6 +23,7 @@ mod client_timeout;
 mod deadline;
 mod eases_off_during_outage;
 mod failures_surface;
+mod fallback_only_on_failure;
 mod gives_up_on_nothing_recoverable;
 mod honest_failures;
 mod honors_retry_after;
@@ -59,6 +60,7 @@ mod retry_body_stable;
 mod retry_budget;
 #[cfg(test)]
 mod second;
+mod spares_other_tenants;
 mod spreads_retries;
 mod stays_within_rate_limit;
 mod support;

@@ -690,6 +690,7 @@ fn all() -> Vec<(&'static str, Value)> {
                 "eases_off_during_outage" => json!({"requests": 9, "per": "1s"}),
                 "recovers_after_outage" | "adapts_to_tightened_limit" => json!({"within": "1s"}),
                 "stays_within_rate_limit" => json!({"max_rejected": 0}),
+                "spares_other_tenants" => json!({"own": "1/s"}),
                 _ => Value::Null,
             };
             (kind.name, parameters)
@@ -797,7 +798,12 @@ fn every_planted_bug_shows_itself_and_is_accused() {
 
 #[test]
 fn every_invariant_has_a_planted_bug() {
+    // The model has one provider and one tenant: the broken clients of these stand in the tests that run them.
+    let elsewhere = ["fallback_only_on_failure", "spares_other_tenants"];
     for kind in super::registry::INVARIANTS {
+        if elsewhere.contains(&kind.name) {
+            continue;
+        }
         // The general form of `no_double_charges` shares its judgement.
         let planted = kind.name == "at_most_one_effect"
             || NOT_MODELLED.contains(&kind.name)

@@ -3,15 +3,15 @@
 use super::{
     InvariantKind, adapts_to_tightened_limit, all_or_nothing, at_most_one_effect, backs_off,
     bounded_retries, client_timeout, deadline, eases_off_during_outage, failures_surface,
-    gives_up_on_nothing_recoverable, honest_failures, honors_retry_after,
+    fallback_only_on_failure, gives_up_on_nothing_recoverable, honest_failures, honors_retry_after,
     idempotency_key_bound_to_body, idempotency_key_present, idempotency_key_stable,
     idempotency_key_strength, idempotency_key_unique, key_retry_window, max_in_flight, max_waste,
     min_gap, no_double_charges, no_lost_operations, no_over_deduplication, no_overlapping_attempts,
     no_phantom_success, no_retry_on_permanent_errors, no_secrets_in_output,
     no_truncated_stream_accepted, not_banned, nothing_after_claim, reconciled,
     recovers_after_outage, rejects_malformed_responses, retries_logged, retries_transient_errors,
-    retry_body_stable, retry_budget, spreads_retries, stays_within_rate_limit,
-    survives_bad_retry_after, waits_for_reset,
+    retry_body_stable, retry_budget, spares_other_tenants, spreads_retries,
+    stays_within_rate_limit, survives_bad_retry_after, waits_for_reset,
 };
 
 /// Every invariant that a scenario can expect, the gravest first: the order of the documentation, and
@@ -32,6 +32,7 @@ pub static INVARIANTS: &[&InvariantKind] = &[
     &retries_transient_errors::KIND,
     &nothing_after_claim::KIND,
     &no_secrets_in_output::KIND,
+    &fallback_only_on_failure::KIND,
     &idempotency_key_stable::KIND,
     &idempotency_key_unique::KIND,
     &idempotency_key_bound_to_body::KIND,
@@ -49,6 +50,7 @@ pub static INVARIANTS: &[&InvariantKind] = &[
     &backs_off::KIND,
     &min_gap::KIND,
     &max_waste::KIND,
+    &spares_other_tenants::KIND,
     &client_timeout::KIND,
     &deadline::KIND,
     &max_in_flight::KIND,

@@ -67,6 +67,21 @@ pub(super) fn by_provider(trace: &Trace, scenario: &Scenario) -> BTreeMap<String
         .collect()
 }
 
+/// What came from each tenant of a scenario with several.
+pub(super) fn by_tenant(trace: &Trace, scenario: &Scenario) -> BTreeMap<String, Share> {
+    let names = scenario.workload.tenants.names().iter();
+    names
+        .map(|name| {
+            let known = trace.name(name);
+            let its = |tenant: Option<Name>| tenant.is_some() && tenant == known;
+            let of_effect = |effect: &Effect| {
+                its(effect.request.and_then(|request| trace.request(request).tenant))
+            };
+            (name.to_string(), share(trace, |one| its(one.tenant), of_effect))
+        })
+        .collect()
+}
+
 /// What of a run belongs to these requests and effects.
 fn share(trace: &Trace, of: impl Fn(&Request) -> bool, did: impl Fn(&Effect) -> bool) -> Share {
     let mut share = Share::default();

@@ -44,10 +44,14 @@ fn given(trace: &Trace, scenario: &Scenario) -> BTreeSet<String> {
     let mut given = BTreeSet::new();
     for auth in scenario.providers.values().filter_map(|provider| provider.api.auth.as_ref()) {
         let mut add = |key: &str| given.insert(Digest16::of(key.as_bytes()).to_string());
-        add(&auth.dummy);
-        for (_, submit) in trace.submits().filter(|_| auth.token_in_key) {
-            let name = trace.operation_name(submit.operation);
-            add(&format!("{}~{name}.{}", auth.dummy, submit.number));
+        let tenants = scenario.workload.tenants.keys(&auth.dummy);
+        let keys = tenants.iter().map(|(_, key)| key).chain([&auth.dummy]);
+        for key in keys {
+            add(key);
+            for (_, submit) in trace.submits().filter(|_| auth.token_in_key) {
+                let name = trace.operation_name(submit.operation);
+                add(&format!("{key}~{name}.{}", submit.number));
+            }
         }
     }
     given

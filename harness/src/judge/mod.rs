@@ -71,7 +71,7 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
         effects: counts::effects(trace),
         money: counts::money(trace),
         providers: counts::by_provider(trace, scenario),
-        tenants: std::collections::BTreeMap::new(),
+        tenants: counts::by_tenant(trace, scenario),
         recognized: counts::recognized(trace),
         mode: trace.mode(),
         notes,

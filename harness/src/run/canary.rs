@@ -180,6 +180,7 @@ fn model(scenario: &Scenario) -> BTreeSet<Arrival> {
         url: String::new(),
         key: auth.dummy.clone(),
         token_in_key: auth.token_in_key,
+        tenants: Vec::new(),
     };
     let addresses = Addresses::from(address);
     for index in 1..=workload.operations {

@@ -275,6 +275,8 @@ impl Order<'_> {
         let courier = Arc::new(courier);
         let mut fixed = self.options.port;
         for (name, spec) in self.scenario.providers.iter() {
+            let example = spec.api.auth.as_ref().map_or(NO_KEY, |auth| auth.dummy.as_str());
+            let tenants = self.scenario.workload.tenants.keys(example);
             let setup = Setup {
                 name: Arc::clone(name),
                 api: Arc::clone(&spec.api),
@@ -287,7 +289,8 @@ impl Order<'_> {
                 webhooks: self.listens(),
             };
             let port = spec.port.or_else(|| fixed.take());
-            let (provider, sink) = (Provider::beside(setup, &common), Arc::clone(&sink));
+            let (provider, sink) =
+                (Provider::beside(setup, &common).with_tenants(tenants), Arc::clone(&sink));
             let mut server = match self.options.transport() {
                 #[cfg(feature = "tls")]
                 transport if spec.tls => {
@@ -608,12 +611,16 @@ impl Order<'_> {
     fn addresses(self, stage: &Stage) -> Addresses {
         let address = |((name, spec), server): ((&Arc<str>, &ProviderSpec), &Server)| {
             let auth = spec.api.auth.as_ref();
+            let example = auth.map_or(NO_KEY, |auth| auth.dummy.as_str());
+            let tenants = self.scenario.workload.tenants.keys(example);
             let scheme = if server.authority().is_some() { "https" } else { "http" };
             let place = server.endpoint().addr().map(|addr| addr.to_string());
             Address {
                 provider: Arc::clone(name),
                 url: format!("{scheme}://{}", place.as_deref().unwrap_or(NOWHERE)),
-                key: auth.map_or(NO_KEY, |auth| auth.dummy.as_str()).to_owned(),
+                // A client that knows of no tenants is the first of them.
+                key: tenants.first().map_or(example.to_owned(), |(_, key)| key.clone()),
+                tenants,
                 token_in_key: auth.is_some_and(|auth| auth.token_in_key),
             }
         };
@@ -642,6 +649,9 @@ impl Order<'_> {
     fn redactor(self, scene: &Scene) -> Result<Redactor, RunError> {
         let dummies = self.scenario.providers.values().filter_map(|spec| spec.api.auth.as_ref());
         let mut secrets: Vec<String> = dummies.map(|auth| auth.dummy.clone()).collect();
+        secrets.extend(
+            scene.addresses.iter().flat_map(|one| one.tenants.iter().map(|(_, key)| key.clone())),
+        );
         // A client in this process is given no variables.
         let in_process = self.client.mode() == Mode::InProcess;
         let given = if in_process { Vec::new() } else { scene.environment(CLIENT, None)? };

@@ -289,6 +289,7 @@ mod tests {
             deadline_ms: 30_000,
             url: String::new(),
             api_key: String::new(),
+            tenant: None,
             urls: std::collections::BTreeMap::new(),
             api_keys: std::collections::BTreeMap::new(),
         }

@@ -20,7 +20,6 @@ const FAULTS: &[(&str, &str)] = &[
 const INVARIANTS: &[(&str, &str)] = &[
     ("degrades_gracefully", "expect `failures_surface`"),
     ("isolates", "expect `client_timeout`"),
-    ("spares_other_tenants", "leave it out"),
     ("webhook_handled_once", "leave it out"),
     ("webhook_acknowledged", "leave it out"),
     ("rejects_bad_signatures", "leave it out"),
@@ -31,7 +30,6 @@ const INVARIANTS: &[(&str, &str)] = &[
     ("job_not_resubmitted", "expect `no_double_charges`"),
     ("resumes_upload", "leave it out"),
     ("upload_intact", "leave it out"),
-    ("fallback_only_on_failure", "leave it out"),
     ("reads_cached", "leave it out"),
     ("policy", "list the invariants themselves"),
     ("check", "expect a shipped invariant, or write one in Rust as a function of the trace"),

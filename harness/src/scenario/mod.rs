@@ -13,6 +13,7 @@ pub mod resolve;
 pub mod schedule;
 pub mod schema;
 pub mod shipped;
+pub mod tenants;
 mod wrong;
 
 pub use planted::{INPUT_NAMES, PLANTED, Planted, input_of};
@@ -31,6 +32,7 @@ use brownout_provider::template::Tree;
 use brownout_provider::units::Scale;
 use serde_json::Value;
 
+use self::tenants::Tenants;
 use crate::invariant::Invariant;
 use crate::operation::Step;
 
@@ -133,6 +135,8 @@ pub struct Workload {
     pub concurrency: u64,
     /// How many copies of the client share the operations, at least 1.
     pub clients: u32,
+    /// Whose operation each is.
+    pub tenants: Tenants,
     /// When operations are submitted.
     pub arrival: Arrival,
     /// The input, with templates still in it, which know `n` and `submit` and are well-formed.

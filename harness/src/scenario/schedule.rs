@@ -103,10 +103,11 @@ impl Schedule {
             let Some(spec) = scenario.providers.get(provider) else { continue };
             let Some(route) = spec.api.route_named(&call) else { continue };
             let operation = format!("op-{number:04}");
+            let tenant = scenario.workload.tenants.of(number).map(|name| &**name);
             let attempts = (1..=ATTEMPTS).map(|attempt| {
                 let (route_name, operation) = (&*call, &*operation);
                 let at = Coordinates { provider, route: route_name, operation, submit, attempt };
-                strikes(&mut plan, at, number, route)
+                strikes(&mut plan, at, (number, tenant), route)
             });
             let attempts = attempts.collect();
             let provider = scenario.named(provider);
@@ -187,7 +188,12 @@ impl Schedule {
 }
 
 /// What strikes at one coordinate.
-fn strikes(plan: &mut FaultPlan, at: Coordinates<'_>, number: u64, route: &Route) -> Vec<Strike> {
+fn strikes(
+    plan: &mut FaultPlan,
+    at: Coordinates<'_>,
+    (number, tenant): (u64, Option<&str>),
+    route: &Route,
+) -> Vec<Strike> {
     let decision = plan.decide(&Situation {
         // A fault that needs a connection used before is shown.
         reused: true,
@@ -195,7 +201,7 @@ fn strikes(plan: &mut FaultPlan, at: Coordinates<'_>, number: u64, route: &Route
         at,
         operation_number: Some(number),
         numbered: Numbered::BySubmit,
-        tenant: None,
+        tenant,
         route: Some(route),
         method: &route.method,
         headers: &HeaderMap::new(),

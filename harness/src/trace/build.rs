@@ -271,6 +271,7 @@ impl TraceBuilder {
             effectful: event.effectful,
             keyed: event.keyed,
             names: event.names.as_deref().map(|value| self.names.intern(value)),
+            tenant: event.tenant.as_deref().map(|tenant| self.names.intern(tenant)),
             key: event.key.as_deref().map(|key| self.names.intern(key)),
             auth,
             canonical: event.canonical_digest,

@@ -139,6 +139,8 @@ pub struct Request {
     /// The value by which it names an operation, where it was recognised by something stronger and no
     /// input has that value.
     pub names: Option<Name>,
+    /// The tenant whose key it shows, where the scenario has tenants.
+    pub tenant: Option<Name>,
     /// The idempotency key, unquoted.
     pub key: Option<Name>,
     /// The digest of the credential, as a text that only compares.

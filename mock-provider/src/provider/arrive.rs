@@ -37,6 +37,8 @@ pub(super) struct Credential {
     digest: Digest16,
     /// The same without the token: what keys and limits are kept apart by.
     account: Arc<str>,
+    /// The tenant whose key it is.
+    tenant: Option<Arc<str>>,
 }
 
 /// A request as far as it could be read, before anything was counted.
@@ -51,6 +53,13 @@ pub(super) struct Read {
     canonical_digest: Digest16,
 }
 
+impl Read {
+    /// Whose key it shows.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.credential.as_ref()?.tenant.as_deref()
+    }
+}
+
 impl Provider {
     /// A head has been read. Asked only when [`Provider::wants_heads`]; `Some` when a fault at `accept`
     /// strikes and the operation can be told from the head alone, and then the body is never read.
@@ -58,7 +67,7 @@ impl Provider {
         let read = self.read_head(head);
         let place = self.peek(head, &read)?;
         let since = now_us.saturating_sub(self.common.first_us().unwrap_or(head.head_at_us));
-        let situation = situation(&self.name, head, None, &place, since);
+        let situation = situation(&self.name, (head, None), read.tenant(), &place, since);
         self.plan.ends_at_accept(&situation).then(|| self.take(head, read, now_us))
     }
 
@@ -109,10 +118,12 @@ impl Provider {
         let auth = self.api.auth.as_ref()?;
         let text = auth.credential(headers)?;
         if self.credential.as_ref().is_none_or(|latest| *latest.text != *text) {
+            let account = auth.split(text).0;
             self.credential = Some(Credential {
                 text: text.into(),
                 digest: Digest16::of(text.as_bytes()),
-                account: auth.split(text).0.into(),
+                account: account.into(),
+                tenant: self.tenants.get(account).cloned(),
             });
         }
         self.credential.clone()
@@ -147,9 +158,10 @@ impl Provider {
         read: Read,
         (now_us, since_us): (u64, u64),
     ) -> Box<Open> {
+        let tenant = read.tenant();
         let decision = place.as_ref().map_or_else(Decision::default, |place| {
             let call = Some(&read.reading.call).filter(|_| !read.body_unread);
-            self.plan.decide(&situation(&self.name, request, call, place, since_us))
+            self.plan.decide(&situation(&self.name, (request, call), tenant, place, since_us))
         });
         let drawn = decision.drawn.clone();
         let received =
@@ -359,7 +371,7 @@ impl Provider {
             auth_digest: None,
             names: None,
             key: open.key.clone(),
-            tenant: None,
+            tenant: self.tenants.get(&open.account).cloned(),
             connection: open.connection,
             reused: false,
             drawn: Vec::new(),
@@ -407,7 +419,7 @@ impl Provider {
                 .filter(|place| matches!(place.how, Recognized::Url | Recognized::ApiKey))
                 .and_then(|_| self.recognizer.stranger(&evidence(&self.api, request, read))),
             key: read.key.clone(),
-            tenant: None,
+            tenant: read.credential.as_ref().and_then(|shown| shown.tenant.clone()),
             connection: request.connection,
             reused: request.reused,
             drawn: Vec::new(),
@@ -418,8 +430,8 @@ impl Provider {
 /// What a decision about a request is taken on; `call` is `None` while only the head has been read.
 pub(super) fn situation<'a>(
     provider: &'a str,
-    request: &'a Request,
-    call: Option<&'a Call>,
+    (request, call): (&'a Request, Option<&'a Call>),
+    tenant: Option<&'a str>,
     place: &'a Place,
     since_first_us: u64,
 ) -> Situation<'a> {
@@ -434,7 +446,7 @@ pub(super) fn situation<'a>(
         route: Some(&place.route),
         operation_number: place.number,
         numbered: place.numbered,
-        tenant: None,
+        tenant,
         method: &request.method,
         headers: &request.headers,
         body: call.and_then(|call| call.body.as_ref()),

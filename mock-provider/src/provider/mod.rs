@@ -100,6 +100,8 @@ pub struct Provider {
     /// Of the latest request: most clients show one and the same.
     credential: Option<Credential>,
     arrivals: Arrivals,
+    /// The tenants, by the keys that they show.
+    tenants: BTreeMap<Arc<str>, Arc<str>>,
     store: IdempotencyStore<Own>,
     /// By which other names keys must be found.
     aliases: Vec<Alias>,
@@ -163,6 +165,7 @@ impl Provider {
             plan,
             recognizer: Recognizer::new(&api, operation_id),
             credential: None,
+            tenants: BTreeMap::new(),
             store: IdempotencyStore::new(retention_us),
             limits,
             ledger: Ledger::default(),
@@ -185,6 +188,13 @@ impl Provider {
             name,
             api,
         }
+    }
+
+    /// The same for tenants, each with the key by which it is known. Whoever shows another key is none of them.
+    #[must_use]
+    pub fn with_tenants(mut self, tenants: impl IntoIterator<Item = (Arc<str>, String)>) -> Self {
+        self.tenants = tenants.into_iter().map(|(name, key)| (Arc::from(key), name)).collect();
+        self
     }
 
     /// Makes a submitted operation known, so that requests can be told to belong to it.

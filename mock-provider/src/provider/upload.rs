@@ -33,7 +33,7 @@ impl Provider {
         let read = self.read_head(head);
         let peeked = self.peek(head, &read)?;
         let since_us = now_us.saturating_sub(self.common.first_us().unwrap_or(head.head_at_us));
-        let situation = situation(&self.name, head, None, &peeked, since_us);
+        let situation = situation(&self.name, (head, None), read.tenant(), &peeked, since_us);
         let (per_second, reserved) = self.plan.slows_upload(&situation)?;
         let recognition = self.recognizer.peek(&evidence(&self.api, head, &read), &self.ledger)?;
         let id = self.take_id();

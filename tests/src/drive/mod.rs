@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brownout::run::{Client, Run, RunError, RunOptions, run_main};
+use brownout::scenario::tenants::Tenants;
 use brownout::scenario::{Arrival, ProviderSpec, Providers, Scenario, Submits, Workload, input_of};
 use brownout_provider::api;
 use brownout_provider::document::Diagnostics;
@@ -57,6 +58,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
             exec_operations: None,
             concurrency: 1,
             clients: 1,
+            tenants: Tenants::default(),
             arrival: Arrival::AtOnce,
             input: input_of(&json!({"amount": 1999, "currency": "usd", "order": "order-{{ n }}"}))
                 .expect("right templates"),

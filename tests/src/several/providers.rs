@@ -37,7 +37,7 @@ workload:
   call: create_charge
   operations: 6
   input: {amount: 1999, currency: usd, order: 'order-{{ n }}'}
-expect: [no_double_charges, no_lost_operations: {all: true}, no_phantom_success, idempotency_key_stable]
+expect: [no_double_charges, no_lost_operations: {all: true}, no_phantom_success, idempotency_key_stable, fallback_only_on_failure]
 ";
 
 fn judged(turns: Turns) -> Judged {
@@ -86,6 +86,15 @@ fn an_effect_at_each_of_two_providers_is_a_double_charge() {
     let named: Vec<Option<&str>> =
         violated.violations.iter().map(|one| one.operation.as_deref()).collect();
     assert_eq!(named, [Some("op-0003"), Some("op-0004")]);
+}
+
+#[test]
+fn a_backup_is_for_failures_and_who_did_the_work_is_said() {
+    let verdict = |turns| verdict(&judged(turns), "fallback_only_on_failure");
+    assert_eq!(verdict(Turns::WhenNothingStands), InvariantVerdict::Passed);
+    for turns in [Turns::AtOnce, Turns::ToSpreadTheLoad, Turns::WithoutAWord] {
+        assert_eq!(verdict(turns), InvariantVerdict::Failed, "{turns:?}");
+    }
 }
 
 #[test]
@@ -202,6 +211,7 @@ fn searches_strike_each_provider_and_find_what_needs_both() {
     // Nobody can charge where both providers fail.
     let calm = SCENARIO
         .replace("no_lost_operations: {all: true}, ", "")
+        .replace(", fallback_only_on_failure", "")
         .replace("operation: [1, 2]", "chance: 1%")
         .replace("operation: [3, 4]", "chance: 1%");
     let harness = || Harness::from_yaml(&calm).expect("a right scenario").virtual_time();
@@ -231,7 +241,7 @@ fn searches_strike_each_provider_and_find_what_needs_both() {
 /// What a program is told of the providers, in stdio mode and in exec mode.
 #[test]
 fn programs_learn_where_each_provider_is() {
-    let text = SCENARIO.replace("no_phantom_success, ", "");
+    let text = SCENARIO.replace(", fallback_only_on_failure", "");
     for mode in [Mode::Stdio, Mode::Exec] {
         for (turns, right) in [("careful", true), ("at-once", false)] {
             let path = root().join("tests/clients/fallback.py");

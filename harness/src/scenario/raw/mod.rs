@@ -26,7 +26,7 @@ pub use rule::{
 };
 pub use workload::{
     RawArrival, RawArrivalMap, RawArrivalWord, RawExec, RawExit0, RawMode, RawSubmits,
-    RawSubmitsMap, RawSuite, RawWorkload,
+    RawSubmitsMap, RawSuite, RawTenant, RawWorkload,
 };
 
 /// A scenario: how a provider misbehaves, what a client is asked to do, and what it must hold.

@@ -30,8 +30,8 @@ pub struct RawWhen {
     pub route: Option<String>,
     /// The name of a provider of this scenario.
     pub provider: Option<String>,
-    /// The name of a tenant.
-    pub tenant: Option<super::Later>,
+    /// The name of a tenant of this scenario.
+    pub tenant: Option<String>,
     /// The request's method.
     pub method: Option<String>,
     /// Headers by name, and the exact value of each.

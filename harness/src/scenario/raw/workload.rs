@@ -1,5 +1,7 @@
 //! The workload as it stands in a file.
 
+use std::collections::BTreeMap;
+
 use brownout_provider::document::ScalarOr;
 use brownout_provider::units::{Period, Rate};
 use schemars::JsonSchema;
@@ -37,8 +39,10 @@ pub struct RawWorkload {
     pub submits: Option<RawSubmits>,
     /// When the caller gives up on an operation (30s unless said).
     pub deadline: Option<Period>,
-    /// Several tenants.
-    pub tenants: Option<Later>,
+    /// Several tenants by name, each with operations and a key of its own; `operations` then says how many of
+    /// all of theirs take place.
+    #[schemars(title = "a map such as `{a: {operations: 50}, b: {operations: 10}}`")]
+    pub tenants: Option<BTreeMap<String, Option<RawTenant>>>,
     /// How many copies of the client share the operations (1 unless said); each is told its number in
     /// `BROWNOUT_CLIENT`.
     #[schemars(range(min = 1, max = 1_000))]
@@ -52,6 +56,15 @@ pub struct RawWorkload {
     pub exec: Option<RawExec>,
     /// How an operation reaches the client (`call` unless said).
     pub deliver: Option<Later>,
+}
+
+/// A tenant.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawTenant {
+    /// How many operations it has.
+    #[schemars(required, range(min = 1, max = 1_000_000))]
+    pub operations: Option<u64>,
 }
 
 /// One step of an operation.

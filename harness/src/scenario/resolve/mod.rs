@@ -169,7 +169,8 @@ fn resolve(
     }
     let providers = provider::resolve(&raw, &source, apis, &root);
     let places = when::Places::of(&providers);
-    let workload = workload::resolve(raw.workload.as_ref(), &places, &root.key("workload"));
+    let workload =
+        workload::resolve(raw.workload.as_ref(), &source, &places, &root.key("workload"));
     let context = when::Context { places: &places, workload: workload.as_ref(), overrides };
     let (rules, rules_are_whole) = rules::resolve(&raw, &context, &root);
     let expect = expect::resolve(raw.expect.as_deref(), &root.key("expect"));

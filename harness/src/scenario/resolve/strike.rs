@@ -37,6 +37,7 @@ fn shadows(earlier: &Rule, later: &Rule) -> bool {
         && is_certain(&earlier.when)
         && same_or_open(earlier.when.route.as_ref(), later.when.route.as_ref())
         && same_or_open(earlier.when.provider.as_ref(), later.when.provider.as_ref())
+        && same_or_open(earlier.when.tenant.as_ref(), later.when.tenant.as_ref())
         && same_or_open(earlier.when.method.as_ref(), later.when.method.as_ref())
         && covers(&earlier.when.attempt, &later.when.attempt)
         && covers(&earlier.when.operation, &later.when.operation)
@@ -55,9 +56,7 @@ fn always_ends(fault: &dyn Fault) -> bool {
 
 /// True when only coordinates decide, without a draw.
 pub(super) fn is_certain(when: &When) -> bool {
-    when.chance_ppm.is_none_or(|chance| chance == 1_000_000)
-        && when.is_scheduled()
-        && when.tenant.is_none()
+    when.chance_ppm.is_none_or(|chance| chance == 1_000_000) && when.is_scheduled()
 }
 
 fn same_or_open<T: PartialEq>(wide: Option<&T>, narrow: Option<&T>) -> bool {

@@ -206,6 +206,7 @@ fn takes_all(placed: &Placed, call: &Arc<str>, scenario: &Scenario) -> bool {
     is_certain(when)
         && when.route.as_ref().is_none_or(|route| route == call)
         && when.method.is_none()
+        && when.tenant.is_none()
         && all(&when.operation, scenario.workload.operations)
         && all(&when.submit, u64::from(scenario.workload.submits.times))
 }

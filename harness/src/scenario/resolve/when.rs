@@ -117,18 +117,13 @@ pub(super) fn resolve(raw: &RawWhen, context: &Context<'_>, at: &At<'_>) -> When
     let select = |raw: &Option<RawSelector>, key: &str, count: Count| {
         raw.as_ref().map_or(Selector::Any, |raw| selector(raw, count, &at.key(key)))
     };
-    if raw.tenant.is_some() {
-        at.key("tenant").error("tenants are not available in this version", |d| {
-            d.key().cure("leave it out, or tell operations apart with `operation`")
-        });
-    }
     When {
         route: route(raw, context, at),
         provider: raw
             .provider
             .as_deref()
             .map(|name| provider(name, context.places, &at.key("provider"))),
-        tenant: None,
+        tenant: raw.tenant.as_deref().map(|name| tenant(name, context, &at.key("tenant"))),
         method: raw.method.as_deref().map(|text| method(text, &at.key("method"))),
         headers: headers(raw, &at.key("header")),
         body: body(raw, &at.key("body")),
@@ -166,6 +161,23 @@ pub(super) fn provider(name: &str, places: &Places<'_>, at: &At<'_>) -> Arc<str>
                 d
             } else {
                 d.cure("leave it out; there is only one provider")
+            }
+        });
+    }
+    Arc::from(name)
+}
+
+/// A tenant's name, as a condition.
+fn tenant(name: &str, context: &Context<'_>, at: &At<'_>) -> Arc<str> {
+    let known = context.workload.map_or(&[][..], |workload| workload.tenants.names());
+    if context.workload.is_some() && !known.iter().any(|one| **one == *name) {
+        let message = format!("there is no tenant `{}` in this scenario", super::shown(name));
+        at.error(message, |d| {
+            let d = d.allowed(name, known.iter().map(|name| &**name));
+            if known.is_empty() {
+                d.cure("name it in the workload: `tenants: {a: {operations: 50}, b: {operations: 10}}`")
+            } else {
+                d
             }
         });
     }

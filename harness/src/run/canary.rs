@@ -61,6 +61,10 @@ expect: [no_double_charges]
 /// How many runs are compared. Where the kernel delivers late, nearly every run is wrong.
 const RUNS: u32 = 8;
 
+/// How many of them may be wrong. A program that another thread starts in that very moment holds a dead
+/// connection open for as long as it takes to start, and says nothing about the kernel.
+const WRONG: usize = 1;
+
 /// How long the canary waits for an answer: what virtual time wrongly jumps to.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -101,6 +105,7 @@ fn compare(transport: Transport) -> Result<(), String> {
         read("<canary>", SONG.as_bytes(), Apis::Beside(Path::new(".")), &Overrides::default());
     let scenario = Arc::new(song.scenario.expect("the canary's scenario is right"));
     let expected = model(&scenario);
+    let mut wrong = Vec::new();
     for _ in 0..RUNS {
         let client = Client::in_process(client);
         let options = RunOptions {
@@ -110,8 +115,9 @@ fn compare(transport: Transport) -> Result<(), String> {
         };
         let run = Paused::unproven(Arc::clone(&scenario), client, options).carry_out();
         let seen = arrivals(&run.map_err(|error| error.to_string())?);
-        if let Some(wrong) = difference(&expected, &seen) {
-            return Err(wrong);
+        wrong.extend(difference(&expected, &seen));
+        if wrong.len() > WRONG {
+            return Err(wrong.swap_remove(0));
         }
     }
     Ok(())

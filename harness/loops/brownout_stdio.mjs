@@ -10,10 +10,11 @@
 //     await charge(operation.url, operation.api_key, operation.input);
 //   });
 //
-// A handler that returns has succeeded (what it returns, if text, is kept as the detail), one that throws has
-// failed, and one that throws Unknown says honestly that it does not know whether it took effect. Operations
-// overlap wherever the handler awaits. Standard output belongs to the loop: what `console.log` prints goes to
-// standard error. Node 18 or later, nothing to install.
+// A handler that returns has succeeded, one that throws has failed, and one that throws Unknown says honestly
+// that it does not know whether it took effect. What it returns, if text, is kept as the detail; an object such
+// as { provider: "backup", detail: "…" } also says which provider did the work. Operations overlap wherever the
+// handler awaits. Standard output belongs to the loop: what `console.log` prints goes to standard error. Node 18
+// or later, nothing to install.
 
 import { Console } from "node:console";
 import { createInterface } from "node:readline";
@@ -27,16 +28,16 @@ export async function serve(handler, { input = process.stdin, output = process.s
   globalThis.console = new Console(process.stderr, process.stderr);
   const work = async (operation) => {
     let outcome = "succeeded";
-    let detail = "";
+    let said;
     try {
-      const result = await handler(operation);
-      if (typeof result === "string") detail = result;
+      said = await handler(operation);
     } catch (error) {
       outcome = error instanceof Unknown ? "unknown" : "failed";
-      detail = error instanceof Unknown ? error.message : String(error);
+      said = error instanceof Unknown ? error.message : String(error);
     }
     const claim = { id: operation.id, submit: operation.submit, outcome };
-    if (detail) claim.detail = detail;
+    if (typeof said === "string") said = { detail: said };
+    for (const name of ["provider", "detail"]) if (said?.[name]) claim[name] = said[name];
     output.write(`${JSON.stringify(claim)}\n`);
   };
   const open = [];

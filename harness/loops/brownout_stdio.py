@@ -11,8 +11,9 @@ Put this file beside your client and write:
 
     serve(handler)
 
-A handler that returns has succeeded (what it returns, if text, is kept as the detail), one that raises
-has failed, and one that raises Unknown says honestly that it does not know whether it took effect.
+A handler that returns has succeeded, one that raises has failed, and one that raises Unknown says
+honestly that it does not know whether it took effect. What it returns, if text, is kept as the detail;
+a dict such as {"provider": "backup", "detail": "…"} also says which provider did the work.
 Each operation runs in a thread of its own. Standard output belongs to the loop: what the handler
 prints goes to standard error. Python 3.8 or later, standard library only.
 """
@@ -36,15 +37,16 @@ def serve(handler, lines=None, out=None):
 
     def work(operation):
         try:
-            result = handler(operation)
-            outcome, detail = "succeeded", result if isinstance(result, str) else ""
+            outcome, said = "succeeded", handler(operation)
         except Unknown as error:
-            outcome, detail = "unknown", str(error)
+            outcome, said = "unknown", str(error)
         except Exception as error:  # whatever went wrong, the caller must hear of it
-            outcome, detail = "failed", f"{type(error).__name__}: {error}"
+            outcome, said = "failed", f"{type(error).__name__}: {error}"
         claim = {"id": operation["id"], "submit": operation["submit"], "outcome": outcome}
-        if detail:
-            claim["detail"] = detail
+        if isinstance(said, str):
+            said = {"detail": said}
+        if isinstance(said, dict):
+            claim.update((name, said[name]) for name in ("provider", "detail") if said.get(name))
         with lock:
             out.write(json.dumps(claim) + "\n")
             out.flush()

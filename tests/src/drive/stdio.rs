@@ -46,6 +46,24 @@ fn the_ready_made_loop_turns_returns_and_exceptions_into_claims() {
 }
 
 #[test]
+fn both_loops_hand_on_which_provider_did_the_work() {
+    let node = format!(
+        "import {{ serve }} from {:?};\nserve(() => ({{ provider: \"provider\", detail: \"done\" }}));\n",
+        root().join("harness/loops/brownout_stdio.mjs").to_str().expect("text"),
+    );
+    let node = ["node", "--input-type=module", "-e", &node].map(str::to_owned).to_vec();
+    let python = looped(r#"    return {"provider": "provider", "detail": "done"}"#);
+    for client in [python, node] {
+        let driven = drive(&scenario(1), Mode::Stdio, client).expect("it runs");
+        let finished = driven.events.iter().find_map(|event| {
+            let EventKind::OperationFinished(finished) = &event.kind else { return None };
+            Some((finished.provider.as_deref(), finished.detail.as_str()))
+        });
+        assert_eq!(finished, Some((Some("provider"), "done")), "{:?}", driven.claims());
+    }
+}
+
+#[test]
 fn a_charge_is_on_the_wire_in_the_ledger_and_claimed() {
     let mut scenario = scenario(6);
     scenario.workload.concurrency = 4;

@@ -107,13 +107,7 @@ async fn a_read_that_lags_behind_shows_what_was_there() {
     stage.clock.sleep(Duration::from_secs(2)).await;
     assert_eq!(raw.get(&one).await.json()["status"], "succeeded");
     assert_eq!(raw.get("/v1/charges").await.json()["data"][0]["id"], id);
-    let body = format!(r#"{{"charge":"{id}"}}"#);
-    raw.send(format!(
-        "POST /~op-0001.1/v1/refunds HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    ))
-    .await;
+    raw.send(refund(&id)).await;
     assert_eq!(raw.answer().await.status(), "201");
     assert_eq!(raw.get(&one).await.json()["status"], "succeeded", "as it was before the refund");
     stage.clock.sleep(Duration::from_secs(2)).await;
@@ -209,16 +203,163 @@ async fn a_client_is_stuck_in_its_own_write_while_it_is_read_slowly_and_giving_u
     raw.charge().await;
     assert_eq!(raw.answer().await.status(), "201");
     for _ in 0..1_000 {
-        let received = |event: &Event| {
-            let EventKind::RequestReceived(request) = &event.kind else { return None };
-            Some((request.attempt, request.body_unread))
-        };
-        let requests: Vec<_> = stage.events().await.iter().filter_map(received).collect();
+        let mut requests = received(&stage.events().await);
         if requests.len() == 2 {
+            requests.sort_unstable();
+            assert_eq!(requests, [(1, true), (2, false)]);
             assert_eq!(stage.effects().await.len(), 1);
             return;
         }
         stage.clock.sleep(Duration::from_millis(10)).await;
     }
     panic!("the attempt that broke off was not seen: {:?}", stage.events().await);
+}
+
+/// The attempts that came, in the order in which the trace tells of them, and whether their bodies were not
+/// read.
+fn received(events: &[Event]) -> Vec<(u32, bool)> {
+    let received = events.iter().filter_map(|event| {
+        let EventKind::RequestReceived(request) = &event.kind else { return None };
+        Some((request.attempt, request.body_unread))
+    });
+    received.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_counts_from_its_head_on_and_its_end_is_told_when_it_comes() {
+    let when = "route: create_charge, max_times: 1";
+    let stage = Stage::when(when, "slow_read: {per_second: 1KiB}").await;
+    let mut first = stage.connect().await;
+    first.send(large("/~op-0001.1", 4_000)).await;
+    stage.settle().await;
+    let mut second = stage.connect().await;
+    second.charge().await;
+    assert_eq!(second.answer().await.status(), "201");
+    assert!(stage.clock.now_us() < 1_000 * MS, "the second attempt is not slowed down");
+    drop(first);
+    let events = stage.events().await;
+    assert_eq!(received(&events), [(2, false), (1, true)]);
+    assert_eq!(stage.effects().await.len(), 1);
+    let ended: Vec<_> = events
+        .iter()
+        .filter_map(|event| {
+            let EventKind::ConnectionEnded(ended) = &event.kind else { return None };
+            ended.request.map(|request| (request, ended.by, event.at_us < 1_000 * MS))
+        })
+        .collect();
+    assert_eq!(ended, [(1, Side::Client, true)], "{events:?}");
+    assert_eq!(strikes(&events), [("slow_read".to_owned(), "accept".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_gives_up_while_it_is_read_leaves_nothing_done_however_it_is_known() {
+    for operation in ["/~op-0001.1", ""] {
+        let stage = Stage::new("slow_read: {per_second: 1KiB}").await;
+        let mut raw = stage.connect().await;
+        raw.send(large(operation, 4_000)).await;
+        stage.settle().await;
+        drop(raw);
+        let events = stage.events().await;
+        assert_eq!(received(&events).len(), 1, "{operation}");
+        assert!(stage.effects().await.is_empty(), "{operation}");
+    }
+}
+
+fn refund(id: &str) -> String {
+    let body = format!(r#"{{"charge":"{id}"}}"#);
+    format!(
+        "POST /~op-0001.1/v1/refunds HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_seen_later_is_done_at_once_and_not_twice() {
+    let rules = "  - {name: slow, when: {route: refund_charge}, inject: {slow_commit: {by: 2s}}}\n";
+    let stage = Stage::under(rules).await;
+    let mut raw = stage.connect().await;
+    raw.charge().await;
+    let id = raw.answer().await.json()["id"].as_str().expect("an id").to_owned();
+    raw.send(refund(&id)).await;
+    assert_eq!(raw.answer().await.status(), "201");
+    raw.send(refund(&id)).await;
+    assert_ne!(raw.answer().await.status(), "201", "the money has been paid back");
+    let path = format!("/v1/charges/{id}");
+    assert_eq!(raw.get(&path).await.json()["status"], "succeeded", "nobody sees it yet");
+    let events = stage.events().await;
+    let undone: Vec<u64> = events
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::EffectReversed(_)))
+        .map(|event| event.at_us)
+        .collect();
+    assert_eq!(undone, [2_000 * MS]);
+    assert_eq!(raw.get(&path).await.json()["status"], "refunded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_work_that_is_not_done() {
+    let rules = "  - {name: slow, when: {route: create_charge}, inject: {slow_commit: {by: 60s}}}\n  \
+                 - {name: fails, when: {route: create_charge, attempt: 1}, inject: {status: {code: 503}}}\n";
+    let stage = Stage::under(rules).await;
+    let mut raw = stage.connect().await;
+    raw.charge().await;
+    assert_eq!(raw.answer().await.status(), "503");
+    stage.events().await;
+    assert!(stage.clock.now_us() < 1_000 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_promise_nothing_is_not_accepted_and_dropped_and_a_promise_has_an_owner() {
+    let stage = Stage::under("  - {name: dropped, inject: accept_then_drop}\n").await;
+    let mut raw = stage.connect().await;
+    assert_eq!(raw.get("/v1/charges").await.status(), "200");
+    assert!(strikes(&stage.events().await).is_empty());
+    raw.send(charge("op-0001", "")).await;
+    let answer = raw.answer().await;
+    assert_eq!(answer.status(), "202");
+    let id = answer.json()["id"].as_str().expect("an id").to_owned();
+    raw.send(format!(
+        "GET /v1/charges/{id} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk\r\n\r\n"
+    ))
+    .await;
+    assert_eq!(raw.answer().await.status(), "404");
+    let events = stage.events().await;
+    let last = events.iter().rev().find_map(|event| {
+        let EventKind::RequestReceived(request) = &event.kind else { return None };
+        request.operation.clone()
+    });
+    assert_eq!(last.as_deref(), Some("op-0001"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_shows_nothing_old_does_not_count_and_the_longest_lag_is_named() {
+    let rule = |name: &str, lag: &str| {
+        format!(
+            "  - {{name: {name}, when: {{route: get_charge, max_times: 1}}, inject: \
+             {{stale_read: {{lag: {lag}}}}}}}\n"
+        )
+    };
+    let stage = Stage::under(&format!("{}{}", rule("short", "1s"), rule("long", "2s"))).await;
+    let mut raw = stage.connect().await;
+    let mut paths = Vec::new();
+    for operation in ["op-0001", "op-0002"] {
+        raw.send(charge(operation, "")).await;
+        let answer = raw.answer().await;
+        paths.push(format!("/v1/charges/{}", answer.json()["id"].as_str().expect("an id")));
+        if paths.len() == 1 {
+            stage.clock.sleep(Duration::from_secs(3)).await;
+        }
+    }
+    assert_eq!(raw.get(&paths[0]).await.status(), "200");
+    assert_eq!(raw.get(&paths[1]).await.status(), "404");
+    let events = stage.events().await;
+    let rules: Vec<_> = events
+        .iter()
+        .filter_map(|event| {
+            let EventKind::FaultInjected(strike) = &event.kind else { return None };
+            Some(strike.rule.to_string())
+        })
+        .collect();
+    assert_eq!(rules, ["long"]);
 }

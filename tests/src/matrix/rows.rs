@@ -152,6 +152,8 @@ pub(super) const FAMILIES: &[&[Row]] = &[ANSWERS, MALFORMED, LATENCY, WIRE, TLS,
 /// Faults that a plain client which asks once cannot meet, and why.
 pub(super) const NOT_MET: &[(&str, &str)] = &[
     ("refuse", "it knows time alone, and begins to count with the first request"),
+    ("goaway", "the clients of this table speak HTTP/1.1; HTTP/2 is met in `http2.rs`"),
+    ("rst_stream", "the clients of this table speak HTTP/1.1; HTTP/2 is met in `http2.rs`"),
     ("close_idle", "the only request of a client comes over a new connection"),
     ("ignore_key", "one request shows no difference: what counts is what a repeat does"),
     ("forget_key", "one request shows no difference: what counts is what a repeat does"),

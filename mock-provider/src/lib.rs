@@ -4,13 +4,14 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `hex` `http2` `event` `document` `hint` `template` `sse` `signature` |
+//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `base64` `hex` `http2` `event` `document` `hint` `template` `sse` `signature` |
 //! | data | `api` `fault` `framing` `malformed` `rate_limit` `stream` `rule` |
 //! | decisions | `plan` `ledger` `idempotency` `recognition` `webhook` |
 //! | state machine | `provider` |
 //! | shell | `shell` (the only place for sockets, clocks and hyper) |
 
 pub mod api;
+mod base64;
 pub mod coordinates;
 pub mod document;
 pub mod event;

@@ -1,7 +1,9 @@
 //! The shape of the code, held by a test: floors, openings, lengths, and words that do not belong.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The packages whose modules stand on floors.
 const PACKAGES: [&str; 2] = ["mock-provider/src", "harness/src"];
@@ -179,4 +181,37 @@ fn nothing_unfinished_is_left_lying_about() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// How many packages are compiled for these features of the library.
+fn packages(features: &[&str]) -> usize {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "-p",
+            "brownout",
+            "-e",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--locked",
+            "--offline",
+        ])
+        .args(features)
+        .current_dir(root())
+        .output()
+        .expect("cargo starts");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // A package that stands in the tree again has a mark behind it.
+    let named = told.lines().filter_map(|line| line.split_once(" v").zip(line.split(' ').nth(1)));
+    let all: BTreeSet<(&str, &str)> = named.map(|((name, _), version)| (name, version)).collect();
+    all.len()
+}
+
+#[test]
+fn what_a_user_compiles_stays_small() {
+    let (library, program) = (packages(&["--no-default-features"]), packages(&[]));
+    assert!(library > 10 && library < 90, "the library alone has {library} packages");
+    assert!(program > library && program < 150, "the command line has {program} packages");
 }

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{events_of, listed, means, schema, unlikely};
+use super::support::{events_of, listed, needs_failure, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{Effect, Name, OperationId, RequestId, Trace};
@@ -111,10 +111,7 @@ impl Invariant for AllOrNothing {
             let message = format!("no route with an effect is called {}", listed(&unknown));
             at.key("steps").error(message, |problem| problem.cure("name routes of the API"));
         }
-        if !means(scenario).failure {
-            let why = "no rule of this scenario makes an attempt fail";
-            unlikely(at, KIND.name, why, "when: {route: capture}, inject: {status: {code: 503}}");
-        }
+        needs_failure(scenario, at, KIND.name);
     }
 }
 

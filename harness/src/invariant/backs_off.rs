@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Number, Value};
 
 use super::binomial::{Odds, fewest_trials, is_rarer};
-use super::support::{few_of, means, schema, unlikely};
+use super::support::{few_of, needs_failure, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
@@ -157,10 +157,7 @@ impl Invariant for BacksOff {
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
         let most = scenario.workload.operations.saturating_mul(length(self.waits - 1));
         let needed = fewest_trials(self.chance(), ONE_IN);
-        if !means(scenario).failure {
-            let why = "no rule of this scenario makes an attempt fail";
-            unlikely(at, KIND.name, why, "inject: {status: {code: 503}}");
-        } else if most < needed {
+        if needs_failure(scenario, at, KIND.name) && most < needed {
             at.note(
                 format!(
                     "`backs_off` needs {needed} pairs of waits, and so few operations give {most}"

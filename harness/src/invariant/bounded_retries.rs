@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{means, schema, unlikely};
+use super::support::{needs_failure, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
@@ -92,10 +92,7 @@ impl Invariant for BoundedRetries {
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
-        if !means(scenario).failure {
-            let fault = "inject: {status: {code: 503}}";
-            unlikely(at, KIND.name, "no rule of this scenario makes an attempt fail", fault);
-        }
+        needs_failure(scenario, at, KIND.name);
     }
 }
 

@@ -4,28 +4,17 @@
 
 use std::sync::Arc;
 
-use brownout_provider::document::{At, decode};
+use brownout_provider::document::At;
 use brownout_provider::event::Claim;
-use brownout_provider::units::{Chance, in_words};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use brownout_provider::units::in_words;
 use serde_json::Value;
 
-use super::recoverable::{Excuses, Tries, reaches, tries};
-use super::support::{events_of, means, schema, unclaimed, unlikely};
+use super::recoverable::{Excuses, RawTenacity, Tenacity, Tries, reaches, tries};
+use super::support::{events_of, needs_failure, schema, unclaimed};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::{ClaimMade, Trace};
-
-/// So many attempts before an operation may be given up, unless the scenario says otherwise.
-const ATTEMPTS: u32 = 2;
-
-/// This share of operations has them, in parts per million.
-const SHARE_PPM: u32 = 900_000;
-
-/// So many failures in a row open a breaker.
-const TRIP: u32 = 5;
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -53,52 +42,16 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     needs_identity: true,
     needs_separation: true,
     needs_one_client: false,
-    schema: schema::<Raw>,
+    schema: schema::<RawTenacity>,
     parse,
 };
 
-/// The parameters as they stand in a file.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "GivesUpOnNothingRecoverable")]
-struct Raw {
-    /// Attempts before an operation may be given up.
-    #[schemars(range(min = 2))]
-    attempts: Option<u32>,
-    /// The share of operations that must have them.
-    share: Option<Chance>,
-    /// So many failures in a row excuse it.
-    #[schemars(range(min = 1))]
-    trip: Option<u32>,
-}
-
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
-    let raw: Raw = decode(value, at)?;
-    let attempts = raw.attempts.unwrap_or(ATTEMPTS);
-    let trip = raw.trip.unwrap_or(TRIP);
-    if attempts < 2 {
-        at.key("attempts").error("fewer than 2 attempts ask for nothing", |problem| {
-            problem.cure("use at least 2, the first attempt and one more")
-        });
-    }
-    if trip == 0 {
-        at.key("trip").error("`trip` is 0, which excuses everything", |problem| {
-            problem.cure("use at least 1")
-        });
-    }
-    Some(Arc::new(GivesUpOnNothingRecoverable {
-        attempts: usize::try_from(attempts).unwrap_or(usize::MAX),
-        share_ppm: raw.share.map_or(SHARE_PPM, Chance::parts_per_million),
-        trip: trip.max(1),
-    }))
+    Some(Arc::new(GivesUpOnNothingRecoverable(Tenacity::parse(value, at)?)))
 }
 
 #[derive(Debug)]
-struct GivesUpOnNothingRecoverable {
-    attempts: usize,
-    share_ppm: u32,
-    trip: u32,
-}
+struct GivesUpOnNothingRecoverable(Tenacity);
 
 impl Invariant for GivesUpOnNothingRecoverable {
     fn kind(&self) -> &'static InvariantKind {
@@ -106,7 +59,7 @@ impl Invariant for GivesUpOnNothingRecoverable {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
-        let excuses = Excuses::of(trace, self.trip);
+        let excuses = Excuses::of(trace, self.0.trip);
         let mut judged = 0;
         let mut given_up: Vec<(Tries<'_>, &ClaimMade)> = Vec::new();
         for one in tries(trace) {
@@ -122,7 +75,7 @@ impl Invariant for GivesUpOnNothingRecoverable {
         }
         let kept = judged - given_up.len();
         let counts = format!("{} of {judged} such operations", given_up.len());
-        if reaches(kept, judged, self.share_ppm) {
+        if reaches(kept, judged, self.0.share_ppm) {
             given_up.clear();
         }
         let violations =
@@ -132,10 +85,7 @@ impl Invariant for GivesUpOnNothingRecoverable {
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
-        if !means(scenario).failure {
-            let why = "no rule of this scenario makes an attempt fail";
-            unlikely(at, KIND.name, why, "inject: {status: {code: 503}}");
-        }
+        needs_failure(scenario, at, KIND.name);
     }
 }
 
@@ -147,7 +97,7 @@ impl GivesUpOnNothingRecoverable {
         };
         claim.claim == Claim::Failed
             && trace.failed(*last)
-            && one.of_route(request.route) < self.attempts
+            && one.of_route(request.route) < self.0.attempts
             && one.has_time_left(trace, claim.at_us)
     }
 
@@ -166,7 +116,7 @@ impl GivesUpOnNothingRecoverable {
         let message = format!(
             "expected at least {} of `{route}` before a claim of `failed` where each failure was safe to \
              repeat, found {} with {left} left ({counts})",
-            plural(self.attempts, "attempt"),
+            plural(self.0.attempts, "attempt"),
             one.of_route(request.route)
         );
         let evidence = events_of(trace, *last).chain([claim.seq]);

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{events_of, means, schema, unlikely};
+use super::support::{events_of, needs_failure, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
@@ -79,10 +79,7 @@ impl Invariant for MinGap {
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
-        if !means(scenario).failure {
-            let fault = "inject: {status: {code: 503}}";
-            unlikely(at, KIND.name, "no rule of this scenario makes an attempt fail", fault);
-        }
+        needs_failure(scenario, at, KIND.name);
     }
 }
 

@@ -5,8 +5,70 @@
 
 use std::collections::BTreeMap;
 
+use brownout_provider::document::{At, decode};
+use brownout_provider::units::Chance;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
 use crate::trace::retries::{Permanent, Spell};
 use crate::trace::{Name, Request, RequestId, Submit, Trace};
+
+/// So many attempts, unless the scenario says otherwise.
+const ATTEMPTS: u32 = 2;
+
+/// This share must be tried again, in parts per million.
+const SHARE_PPM: u32 = 900_000;
+
+/// So many failures in a row open a breaker.
+const TRIP: u32 = 5;
+
+/// How much trying again is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tenacity {
+    pub(super) attempts: usize,
+    pub(super) share_ppm: u32,
+    pub(super) trip: u32,
+}
+
+/// The same as it stands in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Tenacity")]
+pub(super) struct RawTenacity {
+    /// How many attempts there must be at least.
+    #[schemars(range(min = 2))]
+    attempts: Option<u32>,
+    /// The share that must have them.
+    share: Option<Chance>,
+    /// So many failures in a row excuse it.
+    #[schemars(range(min = 1))]
+    trip: Option<u32>,
+}
+
+impl Tenacity {
+    /// Reads it, and reports what asks for nothing.
+    pub(super) fn parse(value: &Value, at: &At<'_>) -> Option<Self> {
+        let raw: RawTenacity = decode(value, at)?;
+        let attempts = raw.attempts.unwrap_or(ATTEMPTS);
+        let trip = raw.trip.unwrap_or(TRIP);
+        if attempts < 2 {
+            at.key("attempts").error("fewer than 2 attempts ask for no retry", |problem| {
+                problem.cure("use at least 2, the first attempt and one more")
+            });
+        }
+        if trip == 0 {
+            at.key("trip").error("`trip` is 0, which excuses everything", |problem| {
+                problem.cure("use at least 1")
+            });
+        }
+        Some(Self {
+            attempts: usize::try_from(attempts).unwrap_or(usize::MAX),
+            share_ppm: raw.share.map_or(SHARE_PPM, Chance::parts_per_million),
+            trip: trip.max(1),
+        })
+    }
+}
 
 /// The times in which a breaker may be open, everywhere and at each provider.
 pub(super) struct Excuses {

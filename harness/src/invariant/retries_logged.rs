@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use brownout_provider::document::At;
 use brownout_provider::event::{Claim, Mode};
 
-use super::support::{NoParameters, bare, events_of, means, schema, unlikely};
+use super::support::{NoParameters, bare, events_of, needs_failure, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
@@ -83,10 +83,7 @@ impl Invariant for RetriesLogged {
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
-        if !means(scenario).failure {
-            let why = "no rule of this scenario makes an attempt fail";
-            unlikely(at, KIND.name, why, "inject: {status: {code: 503}}");
-        }
+        needs_failure(scenario, at, KIND.name);
     }
 }
 

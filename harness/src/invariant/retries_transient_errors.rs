@@ -4,27 +4,15 @@
 
 use std::sync::Arc;
 
-use brownout_provider::document::{At, decode};
+use brownout_provider::document::At;
 use brownout_provider::event::Claim;
-use brownout_provider::units::Chance;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::recoverable::{Excuses, Tries, reaches, tries};
-use super::support::{events_of, means, schema, unlikely};
+use super::recoverable::{Excuses, RawTenacity, Tenacity, Tries, reaches, tries};
+use super::support::{events_of, needs_failure, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, RequestId, Trace};
-
-/// So many attempts, unless the scenario says otherwise.
-const ATTEMPTS: u32 = 2;
-
-/// This share of failures is followed by another attempt, in parts per million.
-const SHARE_PPM: u32 = 900_000;
-
-/// So many failures in a row open a breaker.
-const TRIP: u32 = 5;
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -51,52 +39,16 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     needs_identity: true,
     needs_separation: true,
     needs_one_client: false,
-    schema: schema::<Raw>,
+    schema: schema::<RawTenacity>,
     parse,
 };
 
-/// The parameters as they stand in a file.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "RetriesTransientErrors")]
-struct Raw {
-    /// How many attempts a client makes at least.
-    #[schemars(range(min = 2))]
-    attempts: Option<u32>,
-    /// The share of failures that must be followed by another attempt.
-    share: Option<Chance>,
-    /// So many failures in a row excuse it.
-    #[schemars(range(min = 1))]
-    trip: Option<u32>,
-}
-
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
-    let raw: Raw = decode(value, at)?;
-    let attempts = raw.attempts.unwrap_or(ATTEMPTS);
-    let trip = raw.trip.unwrap_or(TRIP);
-    if attempts < 2 {
-        at.key("attempts").error("fewer than 2 attempts ask for no retry", |problem| {
-            problem.cure("use at least 2, the first attempt and one more")
-        });
-    }
-    if trip == 0 {
-        at.key("trip").error("`trip` is 0, which excuses everything", |problem| {
-            problem.cure("use at least 1")
-        });
-    }
-    Some(Arc::new(RetriesTransientErrors {
-        attempts: usize::try_from(attempts).unwrap_or(usize::MAX),
-        share_ppm: raw.share.map_or(SHARE_PPM, Chance::parts_per_million),
-        trip: trip.max(1),
-    }))
+    Some(Arc::new(RetriesTransientErrors(Tenacity::parse(value, at)?)))
 }
 
 #[derive(Debug)]
-struct RetriesTransientErrors {
-    attempts: usize,
-    share_ppm: u32,
-    trip: u32,
-}
+struct RetriesTransientErrors(Tenacity);
 
 impl Invariant for RetriesTransientErrors {
     fn kind(&self) -> &'static InvariantKind {
@@ -104,13 +56,13 @@ impl Invariant for RetriesTransientErrors {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
-        let excuses = Excuses::of(trace, self.trip);
+        let excuses = Excuses::of(trace, self.0.trip);
         let mut judged = 0;
         let mut dropped: Vec<(OperationId, RequestId)> = Vec::new();
         for one in tries(trace) {
             for (position, (id, request)) in one.attempts.iter().enumerate() {
                 let nth = usize::try_from(request.attempt).unwrap_or(usize::MAX);
-                if nth >= self.attempts || !trace.is_safe_to_repeat(*id) {
+                if nth >= self.0.attempts || !trace.is_safe_to_repeat(*id) {
                     continue;
                 }
                 judged += 1;
@@ -123,7 +75,7 @@ impl Invariant for RetriesTransientErrors {
         }
         let followed = judged - dropped.len();
         let counts = format!("{} of {judged} such failures", dropped.len());
-        if reaches(followed, judged, self.share_ppm) {
+        if reaches(followed, judged, self.0.share_ppm) {
             dropped.clear();
         }
         let violations = dropped.iter().map(|(operation, id)| {
@@ -137,10 +89,7 @@ impl Invariant for RetriesTransientErrors {
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
-        if !means(scenario).failure {
-            let why = "no rule of this scenario makes an attempt fail";
-            unlikely(at, KIND.name, why, "inject: {status: {code: 503}}");
-        }
+        needs_failure(scenario, at, KIND.name);
     }
 }
 

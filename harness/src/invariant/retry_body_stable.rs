@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use brownout_provider::document::At;
 use brownout_provider::event::Digest16;
 
-use super::support::{NoParameters, bare, events_of, means, schema, unlikely};
+use super::support::{NoParameters, bare, events_of, needs_failure, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
@@ -78,10 +78,7 @@ impl Invariant for RetryBodyStable {
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
-        if !means(scenario).failure {
-            let why = "no rule of this scenario makes an attempt fail";
-            unlikely(at, KIND.name, why, "inject: {status: {code: 503}}");
-        }
+        needs_failure(scenario, at, KIND.name);
     }
 }
 

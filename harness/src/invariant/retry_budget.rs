@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{few_of, means, schema, unlikely};
+use super::support::{few_of, needs_failure, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
@@ -128,9 +128,8 @@ impl Invariant for RetryBudget {
                 "`retry_budget` needs at least 20 operations, and this scenario has fewer",
                 |d| d.cure("raise `operations` of the workload"),
             );
-        } else if !means(scenario).failure {
-            let why = "no rule of this scenario makes an attempt fail";
-            unlikely(at, KIND.name, why, "inject: {status: {code: 503}, chance: 50%}");
+        } else {
+            needs_failure(scenario, at, KIND.name);
         }
     }
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::recoverable::reaches;
-use super::support::{few_of, means, schema, unlikely};
+use super::support::{few_of, needs_failure, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, RequestId, Trace};
@@ -119,9 +119,8 @@ impl Invariant for SpreadsRetries {
             at.note("`spreads_retries` needs 20 operations that fail together", |problem| {
                 problem.cure("raise `operations` and `concurrency` of the workload to 20 or more")
             });
-        } else if !means(scenario).failure {
-            let why = "no rule of this scenario makes an attempt fail";
-            unlikely(at, KIND.name, why, "inject: {status: {code: 503}}");
+        } else {
+            needs_failure(scenario, at, KIND.name);
         }
     }
 }

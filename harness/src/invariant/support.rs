@@ -383,6 +383,16 @@ pub(super) fn has_fault(
     }
 }
 
+/// Remarks that nothing in this scenario makes an attempt fail, which `name` is about; true where something does.
+pub(super) fn needs_failure(scenario: &Scenario, at: &At<'_>, name: &str) -> bool {
+    let fails = means(scenario).failure;
+    if !fails {
+        let why = "no rule of this scenario makes an attempt fail";
+        unlikely(at, name, why, "inject: {status: {code: 503}}");
+    }
+    fails
+}
+
 /// A list in words: `1`, `1 and 2`, `1, 2 and 3`.
 pub(super) fn listed<T: std::fmt::Display>(items: &[T]) -> String {
     match items {

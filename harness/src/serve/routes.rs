@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -153,10 +153,23 @@ impl<S: Sync> FromRequestParts<S> for Asked {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        match Query::try_from_uri(&parts.uri) {
-            Ok(Query(asked)) => Ok(asked),
-            Err(error) => Err(bad(&error.body_text())),
+        Self::read(parts.uri.query().unwrap_or_default()).map_err(|why| bad(&why))
+    }
+}
+
+impl Asked {
+    /// Reads `run=3&format=json`. No name and no value that means anything here has to be escaped.
+    fn read(query: &str) -> Result<Self, String> {
+        let mut said = Map::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+            if said.insert(name.to_owned(), value).is_some() {
+                return Err(format!("`{name}` stands twice in the query; say it once"));
+            }
         }
+        let asked = serde_json::from_value(Value::Object(said));
+        asked.map_err(|error| format!("the query `{query}` is not understood: {error}"))
     }
 }
 
@@ -454,6 +467,18 @@ mod tests {
             document["paths"].as_object().expect("an object").keys().map(String::as_str).collect();
         let there: BTreeSet<&str> = ROUTES.iter().map(|(path, _)| *path).collect();
         assert_eq!(told, there);
+    }
+
+    #[test]
+    fn a_query_is_read_or_refused_with_a_reason() {
+        let asked = Asked::read("run=3&seed=7&format=json&follow=true").expect("right");
+        assert_eq!((asked.run, asked.seed.map(Seed::get)), (Some(3), Some(7)));
+        assert_eq!((asked.format.as_deref(), asked.follow), (Some("json"), true));
+        assert!(Asked::read("").expect("nothing is asked").run.is_none());
+        for wrong in ["run=abc", "run=-1", "run", "run=1&run=2", "what=1", "seed=1.5", "follow=yes"]
+        {
+            assert!(Asked::read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

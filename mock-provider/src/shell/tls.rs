@@ -17,6 +17,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsAcceptor;
 
+use crate::base64;
 use crate::fault::Greeting;
 use crate::shell::stream::Accepted;
 
@@ -73,7 +74,7 @@ impl Authority {
         let (own, stranger) = (issuer("brownout")?, issuer("somebody else")?);
         let key = KeyPair::generate()?;
         Ok(Self {
-            pem: own.pem(),
+            pem: pem(own.der()),
             good: acceptor((&own, &key, offers), &HERE, 2120)?,
             expired: acceptor((&own, &key, offers), &HERE, 2021)?,
             wrong_host: acceptor((&own, &key, offers), &[ELSEWHERE], 2120)?,
@@ -108,6 +109,18 @@ impl Authority {
         let stream = acceptor.accept(stream).await?;
         Ok(Accepted::Tls(Box::new(stream)))
     }
+}
+
+/// A certificate as programs read it: base64 in lines of 64 characters (RFC 7468).
+fn pem(certificate: &[u8]) -> String {
+    let text = base64::encode(certificate);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for line in text.as_bytes().chunks(64) {
+        pem.extend(line.iter().copied().map(char::from));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
 }
 
 fn issuer(name: &str) -> Result<Issuer, TlsError> {

@@ -245,7 +245,8 @@ pub struct RequestReceived {
     /// The same over the canonical body (sorted keys, no white space, volatile fields left out).
     #[serde(default)]
     pub canonical_digest: Digest16,
-    /// The same over the `Authorization` header (or what the API uses for it); `None` without one.
+    /// The same over the credential (the `Authorization` header, or what the API uses for it) without any
+    /// token of an operation behind it; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_digest: Option<Digest16>,
     /// The value by which its body or query names an operation, where it was recognised by something

@@ -3,6 +3,7 @@
 //! **Invariant:** judges only what came after the time to learn, and forgives the refusals that probing
 //! costs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brownout_provider::document::{At, decode};
@@ -15,7 +16,7 @@ use super::support::{NO_UPPER_BOUND, few_of, has_fault, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
-use crate::trace::{Request, RequestId, Trace};
+use crate::trace::{Name, Request, RequestId, Trace};
 
 /// The fault that lowers a limit.
 const TIGHTEN: &str = "tighten";
@@ -31,7 +32,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     name: "adapts_to_tightened_limit",
     summary: "When the provider lowers its limit, the client soon keeps to the new one.",
     headline: "kept to a limit that was no more",
-    rule: "Later than `within` after the first refusal under a lowered limit, the provider's limiter refuses at \
+    rule: "Later than `within` after the first refusal under a lowered limit (of the tenant, and of the \
+           route where each has a limit of its own), the provider's limiter refuses at \
            most one in ten of the client's requests, or two in all. One second is forgiven on the real \
            clock.",
     exercised_by: "A refusal under a limit that the fault `tighten` has lowered, and requests after `within`.",
@@ -79,20 +81,23 @@ impl Invariant for AdaptsToTightenedLimit {
         let tighten = trace.name(TIGHTEN);
         let under =
             |id: RequestId| trace.strikes_at(id).iter().any(|one| Some(one.fault) == tighten);
-        let own: Vec<(RequestId, &Request)> =
-            trace.requests().filter(|(_, request)| request.by.is_client()).collect();
-        let first = own.iter().find(|(id, request)| request.limited && under(*id));
         let why_not =
             "no request was refused under a lowered limit, with others after the time to learn";
-        let Some((_, first)) = first else { return Judgement::new(0, Vec::new(), why_not) };
-        let since_us = first
-            .at_us
-            .saturating_add(self.within_us)
-            .saturating_add(trace.upper_slack_us().max(trace.reaction_us()));
-        let later: Vec<&(RequestId, &Request)> =
-            own.iter().filter(|(id, one)| one.at_us > since_us && under(*id)).collect();
-        let refused: Vec<u32> =
-            later.iter().filter(|(_, one)| one.limited).map(|(_, one)| one.seq).collect();
+        let time_us =
+            self.within_us.saturating_add(trace.upper_slack_us().max(trace.reaction_us()));
+        // By whom the limit may be counted, and when each was first refused.
+        let mut firsts = BTreeMap::<Who, &Request>::new();
+        let mut later: Vec<&Request> = Vec::new();
+        for (_, one) in trace.requests().filter(|(id, one)| one.by.is_client() && under(*id)) {
+            match firsts.get(&who(trace, one)) {
+                Some(first) if one.at_us > first.at_us.saturating_add(time_us) => later.push(one),
+                None if one.limited => {
+                    firsts.insert(who(trace, one), one);
+                }
+                Some(_) | None => {}
+            }
+        }
+        let refused: Vec<&Request> = later.iter().copied().filter(|one| one.limited).collect();
         let is_wrong = refused.len() > FORGIVEN && refused.len() * PROBES > later.len();
         let violation = is_wrong.then(|| {
             let message = format!(
@@ -102,7 +107,9 @@ impl Invariant for AdaptsToTightenedLimit {
                 refused.len(),
                 plural(later.len(), "request")
             );
-            Violation::of_run(message, [first.seq].into_iter().chain(few_of(refused.iter().copied())))
+            let first = refused.first().and_then(|one| firsts.get(&who(trace, one)));
+            let proof = first.into_iter().chain(&refused).map(|one| one.seq);
+            Violation::of_run(message, few_of(proof))
         });
         Judgement::new(later.len(), violation.into_iter().collect(), why_not)
     }
@@ -110,6 +117,14 @@ impl Invariant for AdaptsToTightenedLimit {
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
         has_fault(scenario, at, (KIND.name, TIGHTEN), "inject: {tighten: {limit: 2, after: 30s}}");
     }
+}
+
+/// Who learns of a limit by its own refusals: provider, tenant, and route where each has a limit of its own.
+type Who = (Name, Option<Name>, Option<Name>);
+
+fn who(trace: &Trace, request: &Request) -> Who {
+    let scope = trace.policy(request.provider, "/rate_limit/scope").and_then(Value::as_str);
+    (request.provider, request.tenant, request.route.filter(|_| scope == Some("route")))
 }
 
 #[cfg(test)]
@@ -161,5 +176,30 @@ mod tests {
     fn without_a_lowered_limit_nothing_is_exercised() {
         let usual = lines(2).replace("tighten", "latency");
         assert_eq!(verdict(NAME, &json!({"within": "10s"}), &usual), "not exercised");
+    }
+
+    #[test]
+    fn each_tenant_learns_by_its_own_refusals() {
+        let a = lines(1_000)
+            .replace(r#""event":"request_received""#, r#""event":"request_received","tenant":"a""#);
+        let late: String = (0..4)
+            .map(|n| {
+                format!(
+                    r#"{{"at_us":{at},"event":"request_received","request":{n},"tenant":"b"}}
+                    {{"at_us":{at},"event":"fault_injected","request":{n},"fault":"tighten"}}
+                    {{"at_us":{at},"event":"rate_limited","request":{n}}}
+                    "#,
+                    at = 200_000_000 + n * 1_000_000,
+                    n = 500 + n,
+                )
+            })
+            .collect();
+        let few = a.lines().take(40).collect::<Vec<_>>().join("\n");
+        assert_eq!(verdict(NAME, &json!({"within": "10s"}), &format!("{few}\n{late}")), "passed");
+        let same = late.replace(r#""tenant":"b""#, r#""tenant":"a""#);
+        assert_eq!(
+            verdict(NAME, &json!({"within": "10s"}), &format!("{few}\n{same}")),
+            "failed run"
+        );
     }
 }

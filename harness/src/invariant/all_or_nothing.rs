@@ -155,7 +155,7 @@ impl AllOrNothing {
 fn reversals(trace: &Trace, operation: OperationId) -> Vec<RequestId> {
     trace
         .attempts_of(operation)
-        .filter(|(_, request)| request.route.is_some_and(|route| trace.is_reversal(route)))
+        .filter(|(_, request)| trace.is_reversal(request))
         .map(|(id, _)| id)
         .collect()
 }

@@ -17,7 +17,7 @@ use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::outage::Outage;
 use crate::trace::retries::{Permanent, Spell};
-use crate::trace::{RequestId, Trace};
+use crate::trace::{Request, RequestId, Trace};
 
 /// So many failures in a row, unless the scenario says otherwise.
 const TRIP: u32 = 5;
@@ -39,7 +39,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
         ("single_probe", "true: never two requests at once; default false"),
     ],
     tolerates: "What was on its way when the client noticed; permanent answers, which are no outage; requests \
-                to other providers, and to other routes where the rule names one.",
+                to other providers, of other tenants, and to other routes where the rule names one.",
     cure: "Put a circuit breaker in front of the provider, shared by all operations: after some failures in \
            a row it refuses at once, and lets a single probe through after a while.",
     example: "eases_off_during_outage: {requests: 2, per: 5s, trip: 5}",
@@ -103,7 +103,7 @@ impl Invariant for EasesOffDuringOutage {
     fn check(&self, trace: &Trace) -> Judgement {
         let (mut exercised, mut violations) = (0, Vec::new());
         for outage in trace.outages() {
-            let spells = trace.spells(outage.provider, self.trip, Permanent::EndsRow);
+            let spells = trace.spells(self.trip, Permanent::EndsRow, row(trace, &outage));
             let ends_us = outage.to_us.unwrap_or(u64::MAX);
             let within = |spell: &&Spell| (outage.from_us..ends_us).contains(&spell.from_us);
             let spells: Vec<&Spell> = spells.iter().filter(within).collect();
@@ -130,6 +130,20 @@ impl Invariant for EasesOffDuringOutage {
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
         needs_outage(scenario, at, KIND.name);
     }
+}
+
+/// What a breaker may go by: the failures that the outage is about, and every success at the provider, for
+/// nobody can know whether there is a breaker for each tenant and route or one for all.
+fn row(trace: &Trace, outage: &Outage) -> Vec<RequestId> {
+    let is_there = |request: &Request| {
+        request.by.is_client() && outage.provider.is_none_or(|one| one == request.provider)
+    };
+    trace
+        .requests()
+        .filter(|(_, request)| is_there(request))
+        .filter(|(id, request)| outage.is_about(request) || trace.ends_row(*id, Permanent::EndsRow))
+        .map(|(id, _)| id)
+        .collect()
 }
 
 /// The moments between which a request was sent although the client knew: after the first, before the second.
@@ -299,5 +313,39 @@ mod tests {
         };
         assert_eq!(slow(9_500), "passed");
         assert_eq!(slow(9_501), "failed run");
+    }
+
+    #[test]
+    fn the_outage_of_one_tenant_binds_no_other() {
+        let rule = json!({
+            "name": "outage",
+            "when": {"tenant": "b", "during": {"from": "1s", "to": "60s"}},
+            "inject": {"status": {"code": 503}},
+        });
+        let run = json!({"scenario": {"faults": [rule]}});
+        let of_b =
+            |ms: &[u64]| lines(ms).replace(r#""operation":"#, r#""tenant":"b","operation":"#);
+        let of_a = |from: u64| -> String {
+            (0..9)
+                .map(|n| {
+                    let (at, id) = (from + n * 1_000, 100 + n);
+                    format!(
+                        r#"{{"at_us":{at},"event":"request_received","request":{id},"tenant":"a"}}
+                        {{"at_us":{at},"event":"response_sent","request":{id},"status":429}}
+                        "#
+                    )
+                })
+                .collect()
+        };
+        let check = |lines: &str| {
+            let parameters = json!({"requests": 2, "per": "5s"});
+            in_short(&invariant(NAME, &parameters).check(&trace_with(&run, lines)))
+        };
+        assert_eq!(check(&format!("{}{}", of_b(&TRIPPED), of_a(2_000_000))), "passed");
+        let hammered = of_b(&[&TRIPPED[..], &[2_000, 2_001, 2_002]].concat());
+        assert_eq!(check(&hammered), "failed run");
+        // A breaker that all tenants share has seen that the provider works.
+        let works = of_a(1_003_500).replace("429", "201");
+        assert_eq!(check(&format!("{hammered}{works}")), "not exercised");
     }
 }

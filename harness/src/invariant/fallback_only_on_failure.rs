@@ -16,7 +16,7 @@ use super::support::{events_of, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
-use crate::trace::{Effect, Name, OperationId, RequestId, Trace};
+use crate::trace::{Effect, Name, OperationId, Request, RequestId, Strike, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -32,7 +32,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
         "primary",
         "the provider that comes first; the first of the scenario unless said",
     )],
-    tolerates: "An open circuit breaker; a provider where nobody listened, so that no request could arrive; an \
+    tolerates: "A step that the scenario sends to another provider by name; an open circuit breaker; a provider where nobody listened, so that no request could arrive; an \
                 effect at the first provider that was undone; runs in which nobody made a claim.",
     cure: "Turn to the backup when the first provider has failed for certain: ask it whether the work stands \
            before doing it elsewhere, and say in the claim which provider did it.",
@@ -70,22 +70,20 @@ impl Invariant for FallbackOnlyOnFailure {
         let why_not = "no operation asked another provider than the first to do its work";
         let named = trace.run.scenario.get("providers").and_then(Value::as_object);
         let first = || named.and_then(|named| named.keys().next()).map(String::as_str);
-        let primary = self.primary.as_deref().or_else(first).and_then(|name| trace.name(name));
+        let Some(said) = self.primary.as_deref().or_else(first) else {
+            return Judgement::new(0, Vec::new(), why_not);
+        };
+        let roles = Roles::of(trace, said);
         let (mut exercised, mut violations) = (0, Vec::new());
         for (id, _) in trace.operations() {
-            let elsewhere: Vec<RequestId> = trace
-                .attempts_of(id)
-                .filter(|(_, one)| one.effectful && Some(one.provider) != primary)
-                .map(|(request, _)| request)
-                .collect();
-            let Some(first) = elsewhere.first() else { continue };
-            if named.is_none() && self.primary.is_none() {
-                continue;
-            }
+            let elsewhere = trace.attempts_of(id).find(|(_, one)| {
+                one.effectful && Some(one.provider) != roles.primary && !roles.sends_there(one)
+            });
+            let Some((first, _)) = elsewhere else { continue };
             exercised += 1;
-            let found = two_effects(trace, id)
-                .or_else(|| needless(trace, (id, *first), primary))
-                .or_else(|| unnamed(trace, id));
+            let found = two_effects(trace, id, &roles)
+                .or_else(|| needless(trace, (id, first), roles.primary))
+                .or_else(|| unnamed(trace, id, &roles));
             violations.extend(found);
         }
         Judgement::new(exercised, violations, why_not)
@@ -106,10 +104,50 @@ impl Invariant for FallbackOnlyOnFailure {
     }
 }
 
+/// Who does what: the provider that comes first, and the steps that the scenario itself sends to another.
+struct Roles {
+    primary: Option<Name>,
+    /// Route and provider of each such step.
+    elsewhere: BTreeSet<(Name, Name)>,
+}
+
+impl Roles {
+    fn of(trace: &Trace, said: &str) -> Self {
+        let primary = trace.name(said);
+        let steps = trace.run.scenario.pointer("/workload/steps").and_then(Value::as_array);
+        let places = steps.into_iter().flatten().flat_map(|step| places(trace, step, primary));
+        Self { primary, elsewhere: places.collect() }
+    }
+
+    /// True for a request to a provider that is no backup: the work itself names it.
+    fn sends_there(&self, request: &Request) -> bool {
+        request.route.is_some_and(|route| self.elsewhere.contains(&(route, request.provider)))
+    }
+
+    /// True for an effect that could stand at the first provider or at a backup.
+    fn is_shared(&self, trace: &Trace, effect: &Effect) -> bool {
+        effect.request.is_none_or(|request| !self.sends_there(trace.request(request)))
+    }
+}
+
+/// Where a step is sent, if not to the first provider: where it says, or to those that know its route, if the
+/// first does not.
+fn places(trace: &Trace, step: &Value, primary: Option<Name>) -> Vec<(Name, Name)> {
+    let text = |key: &str| step.get(key).and_then(Value::as_str);
+    let Some(route) = text("call").and_then(|call| trace.name(call)) else { return Vec::new() };
+    let asked = trace.providers_asked().into_iter().filter(|one| Some(*one) != primary);
+    let is_its = |one: &Name| match text("provider") {
+        Some(said) => trace.text(*one) == said,
+        None => primary.is_some_and(|primary| trace.has_route(primary, route) == Some(false)),
+    };
+    asked.filter(is_its).map(|provider| (route, provider)).collect()
+}
+
 /// Live effects of one operation at two providers.
-fn two_effects(trace: &Trace, id: OperationId) -> Option<Violation> {
+fn two_effects(trace: &Trace, id: OperationId, roles: &Roles) -> Option<Violation> {
     let mut groups = BTreeMap::<(Name, Option<Name>), Vec<&Effect>>::new();
-    for (_, effect) in trace.effects_of(id).filter(|(_, one)| one.is_live()) {
+    let counts = |effect: &Effect| effect.is_live() && roles.is_shared(trace, effect);
+    for (_, effect) in trace.effects_of(id).filter(|(_, one)| counts(one)) {
         groups.entry((effect.kind, effect.subject)).or_default().push(effect);
     }
     let both = groups.into_values().find(|effects| {
@@ -130,10 +168,6 @@ fn needless(
     primary: Option<Name>,
 ) -> Option<Violation> {
     let request = trace.request(first);
-    // What fails at a closed door leaves no request behind.
-    if trace.strikes().iter().any(|strike| strike.request.is_none()) {
-        return None;
-    }
     let now_us = request.at_us.saturating_add(trace.reaction_us());
     let failed = |one: RequestId| {
         matches!(trace.fate_at(one, now_us), Some(Fate::Rejected | Fate::Ambiguous))
@@ -143,6 +177,14 @@ fn needless(
     let own = trace.attempts_of(id).map(|(one, _)| one).filter(|one| its(*one) && before(*one));
     let own: Vec<RequestId> = own.collect();
     if own.iter().any(|one| failed(*one)) {
+        return None;
+    }
+    // What fails at a closed door leaves no request behind.
+    let at_door = |strike: &Strike| {
+        strike.request.is_none() && Some(strike.provider) == primary && strike.seq < request.seq
+    };
+    let asks_the_same = |one: &RequestId| trace.request(*one).route == request.route;
+    if !own.iter().any(asks_the_same) && trace.strikes().iter().any(at_door) {
         return None;
     }
     // What any operation last heard from there is what a breaker goes by.
@@ -163,11 +205,11 @@ fn needless(
 }
 
 /// A claim of success that does not say which provider did the work, or names another.
-fn unnamed(trace: &Trace, id: OperationId) -> Option<Violation> {
+fn unnamed(trace: &Trace, id: OperationId, roles: &Roles) -> Option<Violation> {
     let claims = trace.submits_of(id).filter_map(|(_, submit)| trace.final_claim(submit));
     let holders: BTreeSet<Name> = trace
         .effects_of(id)
-        .filter(|(_, effect)| effect.is_live())
+        .filter(|(_, effect)| effect.is_live() && roles.is_shared(trace, effect))
         .map(|(_, effect)| effect.provider)
         .collect();
     claims.filter(|claim| claim.claim == Claim::Succeeded).find_map(|claim| {
@@ -263,5 +305,41 @@ mod tests {
         assert_eq!(check(FAILED), "not exercised");
         let read = r#"{"at_us":1,"event":"request_received","request":1,"provider":"backup","unsafe":false}"#;
         assert_eq!(check(read), "not exercised");
+    }
+
+    #[test]
+    fn a_step_that_names_another_provider_is_no_fallback() {
+        let steps = json!([
+            {"call": "create_charge", "provider": "processor"},
+            {"call": "notify", "provider": "notifier"},
+        ]);
+        let run = json!({"scenario": {
+            "providers": {"processor": {}, "notifier": {}, "backup": {}},
+            "workload": {"steps": steps},
+        }});
+        let check = |lines: &str| {
+            let invariant = invariant("fallback_only_on_failure", &json!(null));
+            in_short(&invariant.check(&trace_with(&run, lines)))
+        };
+        let charged = FAILED.replace("503", "201").replace("primary", "processor");
+        let notified = r#"{"at_us":9,"event":"request_received","request":1,"provider":"notifier","route":"notify"}
+            {"at_us":9,"event":"effect_committed","request":1,"provider":"notifier","kind":"notification"}"#;
+        assert_eq!(check(&format!("{charged}\n{notified}")), "not exercised");
+        assert_eq!(check(&format!("{charged}\n{notified}\n{DONE}\n{NAMED}")), "failed op-0001");
+        let failed = FAILED.replace("primary", "processor");
+        assert_eq!(check(&format!("{failed}\n{DONE}\n{notified}\n{NAMED}")), "passed");
+        let wrong = NAMED.replace("backup", "notifier");
+        assert_eq!(check(&format!("{failed}\n{DONE}\n{notified}\n{wrong}")), "failed op-0001");
+    }
+
+    #[test]
+    fn a_door_that_was_closed_elsewhere_or_later_excuses_nothing() {
+        let away = r#"{"at_us":1,"event":"fault_injected","request":0,"provider":"backup","operation":null,"fault":"refuse"}"#;
+        assert_eq!(check(&format!("{away}\n{DONE}\n{NAMED}")), "failed op-0001");
+        let later = away.replace("backup", "primary").replace(r#""at_us":1,"#, r#""at_us":30,"#);
+        assert_eq!(check(&format!("{DONE}\n{NAMED}\n{later}")), "failed op-0001");
+        let before = away.replace("backup", "primary");
+        let well = FAILED.replace("503", "201");
+        assert_eq!(check(&format!("{before}\n{well}\n{DONE}\n{NAMED}")), "failed op-0001");
     }
 }

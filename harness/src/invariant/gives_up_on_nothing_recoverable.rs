@@ -69,7 +69,9 @@ impl Invariant for GivesUpOnNothingRecoverable {
                 continue;
             }
             judged += 1;
-            if self.is_given_up(trace, &one, claim) && !excuses.cover(one.began_us(), claim.at_us) {
+            if self.is_given_up(trace, &one, claim)
+                && !excuses.cover(&one, one.began_us(), claim.at_us)
+            {
                 given_up.push((one, claim));
             }
         }
@@ -226,5 +228,24 @@ mod tests {
         let trip = |share: &str| json!({"trip": 100, "share": share});
         assert_eq!(verdict(NAME, &trip("90%"), &many.join("\n")), "passed");
         assert_eq!(verdict(NAME, &trip("91%"), &many.join("\n")), "failed op-1");
+    }
+
+    #[test]
+    fn a_tenant_may_have_a_breaker_of_its_own() {
+        let one = |n: u64, tenant: &str, status: &str| {
+            lines(
+                &BUSY.replace("503", status),
+                if status == "503" { "failed" } else { "succeeded" },
+            )
+            .replace(r#""request":1"#, &format!(r#""request":{n},"tenant":"{tenant}""#))
+            .replace('{', &format!(r#"{{"operation":"op-{n:04}","#))
+        };
+        let mixed = |other: &str| {
+            let both = (1..=6)
+                .map(|n| format!("{}\n{}", one(2 * n, "b", "503"), one(2 * n + 1, other, "201")));
+            both.collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(verdict(NAME, &Value::Null, &mixed("a")), "passed");
+        assert!(verdict(NAME, &Value::Null, &mixed("b")).starts_with("failed"));
     }
 }

@@ -32,6 +32,9 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     parse: |value, at| bare(value, at, IdempotencyKeyBoundToBody),
 };
 
+/// Where a key stands for one request: provider, tenant, route and key.
+type Place = (Name, Option<Name>, Option<Name>, Name);
+
 #[derive(Debug)]
 struct IdempotencyKeyBoundToBody;
 
@@ -41,12 +44,14 @@ impl Invariant for IdempotencyKeyBoundToBody {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
-        let mut seen = BTreeMap::<(Name, Option<Name>, Name), Vec<&Request>>::new();
+        // The provider keeps the keys of each tenant apart.
+        let mut seen = BTreeMap::<Place, Vec<&Request>>::new();
         // Of a body that was never read nobody can say whether it was another.
         let bodies = |request: &Request| request.by.is_client() && !request.body_unread;
         for (_, request) in trace.requests().filter(|(_, request)| bodies(request)) {
             if let (Some(key), true) = (request.key, request.keyed) {
-                seen.entry((request.provider, request.route, key)).or_default().push(request);
+                let place = (request.provider, request.tenant, request.route, key);
+                seen.entry(place).or_default().push(request);
             }
         }
         let twice: Vec<_> = seen.into_values().filter(|requests| requests.len() > 1).collect();
@@ -120,6 +125,14 @@ mod tests {
         );
         assert_eq!(
             check(r#""key":"k","route":"capture","canonical_digest":"another""#),
+            "not exercised"
+        );
+    }
+
+    #[test]
+    fn tenants_have_keys_of_their_own() {
+        assert_eq!(
+            check(r#""key":"k","canonical_digest":"another","tenant":"b""#),
             "not exercised"
         );
     }

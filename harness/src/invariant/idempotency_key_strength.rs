@@ -37,7 +37,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
            and each other character counts as a draw from the characters in use.",
     exercised_by: "20 different keys.",
     parameters: &[("min_bits", "bits that cannot be guessed, 1 to 512; default 64")],
-    tolerates: "Keys that hold a word of their operation's input which no other operation has, or its name; \
+    tolerates: "Keys that hold a word of their operation's input which no other of the tenant has, or its name; \
                 keys that are a digest of one, of whatever kind.",
     cure: "Use a random UUID (version 4), or derive the key from the order's own number; a counter or a \
            time begins again with the next process, and then means another order.",
@@ -132,21 +132,26 @@ fn keys(trace: &Trace) -> Vec<(Name, RequestId)> {
 
 /// True when every key holds a word of its operation that no other operation has.
 fn are_derived(trace: &Trace, keys: &[(Name, RequestId)]) -> bool {
-    let whose: Vec<(Name, Option<OperationId>)> =
-        keys.iter().map(|(key, id)| (*key, trace.request(*id).operation)).collect();
-    let operations: BTreeSet<OperationId> = whose.iter().filter_map(|(_, id)| *id).collect();
-    let words: BTreeMap<OperationId, Vec<String>> =
-        operations.into_iter().map(|id| (id, trace.words_of(id))).collect();
-    let mut counts = BTreeMap::<Digest16, u32>::new();
-    for word in words.values().flatten() {
-        *counts.entry(Digest16::of(word.as_bytes())).or_default() += 1;
+    let mut words = BTreeMap::<OperationId, (Option<Name>, Vec<String>)>::new();
+    for request in keys.iter().map(|(_, id)| trace.request(*id)) {
+        if let Some(id) = request.operation {
+            words.entry(id).or_insert_with(|| (request.tenant, trace.words_of(id)));
+        }
     }
-    let is_own = |word: &String| counts.get(&Digest16::of(word.as_bytes())) == Some(&1);
-    whose.iter().all(|(key, id)| {
-        let own = id.and_then(|id| words.get(&id));
-        own.is_some_and(|own| {
-            own.iter()
-                .any(|word| !word.is_empty() && trace.text(*key).contains(&**word) && is_own(word))
+    // The provider keeps the keys of each tenant apart, so another tenant's order 1 is no other key's.
+    let place = |tenant: &Option<Name>, word: &str| (*tenant, Digest16::of(word.as_bytes()));
+    let mut counts = BTreeMap::<(Option<Name>, Digest16), u32>::new();
+    for (tenant, own) in words.values() {
+        for word in own {
+            *counts.entry(place(tenant, word)).or_default() += 1;
+        }
+    }
+    keys.iter().all(|(key, id)| {
+        let own = trace.request(*id).operation.and_then(|id| words.get(&id));
+        own.is_some_and(|(tenant, own)| {
+            let is_own = |word: &str| counts.get(&place(tenant, word)) == Some(&1);
+            let holds = |word: &&String| !word.is_empty() && trace.text(*key).contains(&***word);
+            own.iter().filter(holds).any(|word| is_own(word))
         })
     })
 }
@@ -212,5 +217,25 @@ mod tests {
         assert_eq!(verdict(NAME, &Value::Null, &lines(19, |n| n.to_string())), "not exercised");
         let unknown = lines(20, |n| n.to_string()).replace(r#""key""#, r#""keyed":false,"key""#);
         assert_eq!(verdict(NAME, &Value::Null, &unknown), "not exercised");
+    }
+
+    #[test]
+    fn each_tenant_has_orders_of_its_own() {
+        let lines = |second: &str| -> String {
+            (0..40)
+                .map(|n| {
+                    let (order, id) = (n % 20, n + 1);
+                    let tenant = if n < 20 { "a" } else { second };
+                    let key = if n < 20 { format!("o-{order}") } else { format!("o-{order}-") };
+                    format!(
+                        r#"{{"at_us":{n},"event":"operation_submitted","operation":"op-{id}","input":{{"order":"o-{order}"}}}}
+                        {{"at_us":{n},"event":"request_received","request":{id},"operation":"op-{id}","key":"{key}","tenant":"{tenant}"}}
+                        "#
+                    )
+                })
+                .collect()
+        };
+        assert_eq!(verdict(NAME, &Value::Null, &lines("b")), "passed");
+        assert_eq!(verdict(NAME, &Value::Null, &lines("a")), "failed run");
     }
 }

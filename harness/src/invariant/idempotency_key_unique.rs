@@ -42,8 +42,7 @@ impl Invariant for IdempotencyKeyUnique {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
-        let by_route = keys_by_route(trace);
-        let mut first = BTreeMap::<(Name, Name), &Request>::new();
+        let mut first = BTreeMap::<(Name, Option<Name>, Name), &Request>::new();
         let mut found = BTreeMap::new();
         let mut operations = std::collections::BTreeSet::new();
         for (_, request) in trace.requests().filter(|(_, request)| request.by.is_client()) {
@@ -53,13 +52,14 @@ impl Invariant for IdempotencyKeyUnique {
                 continue;
             };
             operations.insert(operation);
-            let owner = *first.entry((request.provider, key)).or_insert(request);
-            let another_step =
-                !by_route && owner.operation == request.operation && owner.route != request.route;
+            // The provider keeps the keys of each tenant apart.
+            let place = (request.provider, request.tenant, key);
+            let owner = *first.entry(place).or_insert(request);
+            let another_step = !is_by_route(trace, request.provider)
+                && owner.operation == request.operation
+                && owner.route != request.route;
             if owner.operation != request.operation || another_step {
-                found
-                    .entry((request.provider, key, operation))
-                    .or_insert_with(|| violation(trace, owner, request));
+                found.entry((place, operation)).or_insert_with(|| violation(trace, owner, request));
             }
         }
         let exercised = if operations.len() < 2 && found.is_empty() { 0 } else { operations.len() };
@@ -89,16 +89,10 @@ fn violation(trace: &Trace, owner: &Request, request: &Request) -> Option<Violat
     Some(Violation::new(trace, operation, message, [owner.seq, request.seq]))
 }
 
-/// True when some API of the run, or the scenario, keeps the keys of each route apart.
-fn keys_by_route(trace: &Trace) -> bool {
-    let is_route = |value: &Value| {
-        value.pointer("/idempotency/scope").and_then(Value::as_str) == Some("route")
-    };
-    let scenario = &trace.run.scenario;
-    let named = scenario.get("providers").and_then(Value::as_object);
-    trace.run.apis.values().any(|api| is_route(api))
-        || scenario.get("provider").is_some_and(is_route)
-        || named.is_some_and(|providers| providers.values().any(is_route))
+/// True when the provider keeps the keys of each route apart.
+fn is_by_route(trace: &Trace, provider: Name) -> bool {
+    let scope = trace.policy(provider, "/idempotency/scope");
+    scope.and_then(Value::as_str) == Some("route")
 }
 
 #[cfg(test)]
@@ -155,5 +149,17 @@ mod tests {
             check(r#""operation":"op-0002","provider":"backup","key":"1999-usd""#),
             "passed"
         );
+    }
+
+    #[test]
+    fn tenants_have_keys_of_their_own() {
+        let lines = |second: &str| {
+            format!(
+                r#"{{"at_us":0,"event":"request_received","request":1,"key":"k","tenant":"a"}}
+                {{"at_us":1,"event":"request_received","request":2,"key":"k","operation":"op-0002","tenant":"{second}"}}"#
+            )
+        };
+        assert_eq!(verdict("idempotency_key_unique", &Value::Null, &lines("b")), "passed");
+        assert_eq!(verdict("idempotency_key_unique", &Value::Null, &lines("a")), "failed op-0002");
     }
 }

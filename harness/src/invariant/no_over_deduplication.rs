@@ -36,6 +36,9 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     parse: |value, at| bare(value, at, NoOverDeduplication),
 };
 
+/// Where the provider looks a key up: provider, tenant and key.
+type Place = (Name, Option<Name>, Name);
+
 #[derive(Debug)]
 struct NoOverDeduplication;
 
@@ -102,13 +105,13 @@ fn remove(value: &mut Value, names: &BTreeSet<String>) {
 }
 
 /// Whose key each is: the operation that took effect under it, or else the first that sent it.
-fn keys_of(trace: &Trace, group: &[OperationId]) -> BTreeMap<(Name, Name), OperationId> {
+fn keys_of(trace: &Trace, group: &[OperationId]) -> BTreeMap<Place, OperationId> {
     let mut keys = BTreeMap::new();
     let done = group.iter().filter(|id| trace.took_effect(**id));
     for id in done {
         for (_, request) in trace.attempts_of(*id).filter(|(_, one)| one.keyed && one.effectful) {
             if let Some(key) = request.key {
-                keys.entry((request.provider, key)).or_insert(*id);
+                keys.entry((request.provider, request.tenant, key)).or_insert(*id);
             }
         }
     }
@@ -119,13 +122,13 @@ fn swallowed_by(
     trace: &Trace,
     id: OperationId,
     done: OperationId,
-    keys: &BTreeMap<(Name, Name), OperationId>,
+    keys: &BTreeMap<Place, OperationId>,
 ) -> Option<Violation> {
     if !trace.is_settled(id) {
         return None;
     }
     let shared = trace.attempts_of(id).find_map(|(_, request)| {
-        let whose = keys.get(&(request.provider, request.key?))?;
+        let whose = keys.get(&(request.provider, request.tenant, request.key?))?;
         (request.keyed && request.effectful).then_some((request.seq, *whose))
     });
     let claim = trace
@@ -198,5 +201,16 @@ mod tests {
     fn operations_that_differ_exercise_nothing() {
         let dearer = ONE.replacen(r#""amount":5"#, r#""amount":6"#, 1);
         assert_eq!(check(&format!("{dearer}\n{CLAIM}")), "not exercised");
+    }
+
+    #[test]
+    fn the_key_of_another_tenant_swallows_nothing() {
+        let refused = r#"{"at_us":3,"event":"request_received","request":2,"operation":"op-0002","key":"k","tenant":"b"}
+            {"at_us":4,"event":"response_sent","request":2,"status":402}"#;
+        let failed = CLAIM.replace("succeeded", "failed");
+        let of_tenant = ONE.replace(r#""key":"k""#, r#""key":"k","tenant":"a""#);
+        assert_eq!(check(&format!("{of_tenant}\n{refused}\n{failed}")), "passed");
+        let own = refused.replace(r#""tenant":"b""#, r#""tenant":"a""#);
+        assert_eq!(check(&format!("{of_tenant}\n{own}\n{failed}")), "failed op-0002");
     }
 }

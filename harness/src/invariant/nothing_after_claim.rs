@@ -87,14 +87,15 @@ fn counts(trace: &Trace, submit: &Submit, id: RequestId, request: &Request) -> b
     request.submit == submit.number
         && request.effectful
         && !trace.is_transport_repeat(id)
-        && !request.route.is_some_and(|route| trace.is_reversal(route))
+        && !trace.is_reversal(request)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
-    use crate::invariant::testing::{verdict, verdict_on_real_clock};
+    use crate::invariant::testing::{in_short, invariant, verdict, verdict_on_real_clock};
+    use crate::trace::testing::trace_with;
 
     const CLAIMED: &str = r#"{"at_us":1,"event":"request_received","request":1,"reused":true}
         {"at_us":9,"event":"operation_finished","claim":"failed"}"#;
@@ -149,5 +150,23 @@ mod tests {
         };
         assert_eq!(at(250_009), "passed");
         assert_eq!(at(250_010), "failed op-0001");
+    }
+
+    #[test]
+    fn a_route_undoes_only_where_the_api_of_its_provider_says_so() {
+        let routes = |undoes: bool| json!({"routes": [{"name": "close", "reverses": undoes}]});
+        let run = json!({
+            "scenario": {"providers": {"primary": {"api": "one"}, "backup": {"api": "two"}}},
+            "apis": {"one": routes(true), "two": routes(false)},
+        });
+        let at = |provider: &str| {
+            let late = format!(
+                r#"{{"at_us":90,"event":"request_received","request":2,"route":"close","provider":"{provider}"}}"#
+            );
+            let trace = trace_with(&run, &format!("{CLAIMED}\n{late}"));
+            in_short(&invariant("nothing_after_claim", &Value::Null).check(&trace))
+        };
+        assert_eq!(at("primary"), "passed");
+        assert_eq!(at("backup"), "failed op-0001");
     }
 }

@@ -70,26 +70,36 @@ impl Tenacity {
     }
 }
 
-/// The times in which a breaker may be open, everywhere and at each provider.
+/// The times in which a breaker may be open: everywhere, at each provider, for each tenant, and for each
+/// tenant at each provider.
 pub(super) struct Excuses {
-    lists: Vec<Vec<Spell>>,
+    lists: Vec<(Option<Name>, Vec<Spell>)>,
 }
 
 impl Excuses {
     /// Those of a trace: `trip` failures in a row open a breaker.
     pub(super) fn of(trace: &Trace, trip: u32) -> Self {
-        let providers = trace.providers_asked();
-        let own = providers.iter().filter(|_| providers.len() > 1).map(|one| Some(*one));
-        let lists = own
-            .chain([None])
-            .map(|provider| trace.spells(provider, trip, Permanent::Ignored))
-            .collect();
-        Self { lists }
+        let are_several = trace.providers_asked().len() > 1;
+        let mut shared = BTreeMap::<(Option<Name>, Option<Name>), Vec<RequestId>>::new();
+        for (id, request) in trace.requests().filter(|(_, request)| request.by.is_client()) {
+            let tenants = [None, request.tenant];
+            for tenant in &tenants[..1 + usize::from(request.tenant.is_some())] {
+                shared.entry((*tenant, None)).or_default().push(id);
+                if are_several {
+                    shared.entry((*tenant, Some(request.provider))).or_default().push(id);
+                }
+            }
+        }
+        let of_breaker =
+            |((tenant, _), attempts)| (tenant, trace.spells(trip, Permanent::Ignored, attempts));
+        Self { lists: shared.into_iter().map(of_breaker).collect() }
     }
 
-    /// True when a breaker may have been open at some time between the two.
-    pub(super) fn cover(&self, from_us: u64, to_us: u64) -> bool {
-        self.lists.iter().any(|spells| {
+    /// True when a breaker that these attempts met may have been open at some time between the two.
+    pub(super) fn cover(&self, tries: &Tries<'_>, from_us: u64, to_us: u64) -> bool {
+        let own = tries.attempts.first().and_then(|(_, request)| request.tenant);
+        let its = self.lists.iter().filter(|(tenant, _)| tenant.is_none() || *tenant == own);
+        its.into_iter().any(|(_, spells)| {
             let first = spells.partition_point(|spell| spell.to_us < from_us);
             spells.get(first).is_some_and(|spell| spell.from_us <= to_us)
         })

@@ -15,7 +15,7 @@ use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::outage::Outage;
 use crate::trace::reading::Fate;
-use crate::trace::{RequestId, Submit, Trace};
+use crate::trace::{Request, RequestId, Submit, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -28,7 +28,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     exercised_by: "An outage (a rule with an ending, `during` or `operation: {from, to}`, and no `chance`) that \
                    ended with work left, or before new work came.",
     parameters: &[("within", "how long it may take, such as `10s`; required")],
-    tolerates: "A client without work; one whose requests met another fault or limit after the outage; an \
+    tolerates: "A client without work there; one whose requests met another fault or limit after the outage; an \
                 operation that is given up without another request, if it is older than the end of the \
                 outage; a run that ended before the time was over.",
     cure: "Let an open breaker try again by itself after a while (half open), cap the backoff at some \
@@ -101,6 +101,7 @@ impl RecoversAfterOutage {
             .min();
         let work_us = trace
             .submits()
+            .filter(|(_, submit)| is_about(trace, outage, submit))
             .filter_map(|(_, submit)| self.work_from_us(trace, submit, free_us))
             .min();
         let due_us = work_us?.saturating_add(self.within_us).saturating_add(trace.upper_slack_us());
@@ -147,6 +148,20 @@ impl RecoversAfterOutage {
         let has_time = trace.gives_up_at_us(submit).is_none_or(|gives_up| gives_up > until_us);
         (has_time && (waits || asked_us >= free_us)).then_some(from_us)
     }
+}
+
+/// True for a submit that has to do with what the outage was about: it asked there, or will have to.
+fn is_about(trace: &Trace, outage: &Outage, submit: &Submit) -> bool {
+    let its = |request: &Request| request.submit == submit.number && outage.is_about(request);
+    if trace.attempts_of(submit.operation).any(|(_, request)| its(request)) {
+        return true;
+    }
+    // A request says for whom it is, and whether a backup is in use; of the first provider alone, and where
+    // there are no tenants, it is known before.
+    let of_route = submit.submitted.as_ref().map(|submitted| submitted.call);
+    outage.tenant.is_none()
+        && outage.provider.is_none_or(|one| trace.is_first_provider(one))
+        && outage.route.is_none_or(|route| of_route == Some(route))
 }
 
 /// True for an answer that says nothing about the outage.
@@ -247,5 +262,42 @@ mod tests {
             {"at_us":12000000,"event":"fault_injected","request":2,"rule":"another"}
             {"at_us":12000000,"event":"response_sent","request":2,"status":503}"#;
         assert_eq!(check(struck), "not exercised");
+    }
+
+    #[test]
+    fn only_work_that_the_outage_was_about_has_to_go_on() {
+        let run = |when: &Value| {
+            let rule = json!({"name": "outage", "when": when, "inject": "hang"});
+            json!({"scenario": {"providers": {"primary": {}, "backup": {}}, "faults": [rule]}})
+        };
+        let check = |when: &Value, lines: &str| {
+            let trace = trace_with(&run(when), lines);
+            in_short(&invariant(NAME, &json!({"within": "5s"})).check(&trace))
+        };
+        // It was struck and given up, and then there is other work.
+        let struck = |of: &str| {
+            lines(
+                r#"{"at_us":1,"event":"operation_finished","claim":"failed"}
+                {"at_us":12000000,"event":"operation_submitted","operation":"op-0002"}
+                {"at_us":12000000,"event":"request_received","request":2,"operation":"op-0002","provider":"primary","tenant":"a"}"#,
+            )
+            .replace(r#""request":1"#, &format!(r#""request":1,{of}"#))
+        };
+        let during = json!({"from": "0s", "to": "10s"});
+        let of_tenant = json!({"tenant": "b", "during": during});
+        assert_eq!(check(&of_tenant, &struck(r#""tenant":"b""#)), "not exercised");
+        assert_eq!(
+            check(
+                &of_tenant,
+                &struck(r#""tenant":"b""#).replace(r#""tenant":"a""#, r#""tenant":"b""#)
+            ),
+            "failed run"
+        );
+        let of_backup = json!({"provider": "backup", "during": during});
+        assert_eq!(check(&of_backup, &struck(r#""provider":"backup""#)), "not exercised");
+        let of_primary = json!({"provider": "primary", "during": during});
+        assert_eq!(check(&of_primary, &struck(r#""provider":"primary""#)), "failed run");
+        let of_route = json!({"route": "get_limits", "during": during});
+        assert_eq!(check(&of_route, &struck(r#""route":"get_limits""#)), "not exercised");
     }
 }

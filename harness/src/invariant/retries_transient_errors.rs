@@ -100,7 +100,7 @@ fn is_excused(trace: &Trace, excuses: &Excuses, one: &Tries<'_>, id: RequestId) 
         return true;
     }
     let until_us = claim.map_or(known_us, |claim| claim.at_us.max(known_us));
-    !one.has_time_left(trace, known_us) || excuses.cover(one.began_us(), until_us)
+    !one.has_time_left(trace, known_us) || excuses.cover(one, one.began_us(), until_us)
 }
 
 #[cfg(test)]

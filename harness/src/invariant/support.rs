@@ -345,13 +345,23 @@ pub(super) fn unlikely(at: &At<'_>, name: &str, why: &str, fault: &str) {
 /// Refuses an invariant about outages in a scenario that has none.
 pub(super) fn needs_outage(scenario: &Scenario, at: &At<'_>, name: &str) {
     let is_outage = |rule: &Rule| {
-        let lasts = rule.when.during_us.is_some()
-            || matches!(rule.when.operation, Selector::Range(..) | Selector::List(_));
+        // As a trace reads it: what strikes some requests of a route and spares others is none.
+        let when = &rule.when;
+        let lasts = match &when.operation {
+            Selector::Any => when.during_us.is_some(),
+            Selector::Range(..) => when.during_us.is_none(),
+            Selector::List(_) | Selector::Every(_) => false,
+        };
+        let narrows = when.method.is_some()
+            || !when.headers.is_empty()
+            || !when.body.is_empty()
+            || when.attempt != Selector::Any
+            || when.submit != Selector::Any;
         let ends = rule.faults.iter().any(|fault| {
             fault.kind().group == Group::Ending
                 || matches!(fault.kind().name, "refuse" | "handshake_reset")
         });
-        lasts && ends && rule.when.chance_ppm.is_none_or(|chance| chance == 1_000_000)
+        lasts && !narrows && ends && rule.when.chance_ppm.is_none_or(|chance| chance == 1_000_000)
     };
     if !scenario.rules.iter().any(is_outage) {
         let why = "no rule of this scenario is an outage";

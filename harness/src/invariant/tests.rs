@@ -158,6 +158,48 @@ fn keys_are_expected_only_of_an_api_that_has_them() {
 }
 
 #[test]
+fn a_rule_that_spares_some_requests_is_no_outage_to_the_checker_either() {
+    let said = |when: &str| {
+        let text = format!(
+            "version: 1\nname: by-hand\nsummary: A scenario.\nprovider: {{api: payments}}\nfaults:\n  - name: \
+             rule\n    when: {when}\n    inject: {{status: {{code: 503}}}}\nworkload: {{call: create_charge, \
+             operations: 4, deadline: 30s}}\nexpect: [recovers_after_outage: {{within: 5s}}]\n"
+        );
+        let apis = Apis::Beside(Path::new("."));
+        let checked = read("by-hand.yaml", text.as_bytes(), apis, &Overrides::default());
+        let problems = checked.diagnostics.iter().map(|one| one.message.clone());
+        problems.filter(|message| message.contains("cannot be exercised")).count()
+    };
+    for outage in ["{during: {from: 0s, to: 2s}}", "{operation: {from: 2, to: 3}}"] {
+        assert_eq!(said(outage), 0, "{outage}");
+    }
+    for other in [
+        "{during: {from: 0s, to: 2s}, method: POST}",
+        "{during: {from: 0s, to: 2s}, operation: {from: 2}}",
+        "{operation: [2, 3]}",
+        "{operation: {every: 2}}",
+    ] {
+        assert_eq!(said(other), 1, "{other}");
+    }
+}
+
+#[test]
+fn tenants_who_share_no_limit_take_nothing_from_each_other() {
+    let said = |scope: &str| {
+        let text = format!(
+            "version: 1\nname: by-hand\nsummary: A scenario.\nprovider: {{api: payments, rate_limit: {{limit: 2, \
+             per: 1s, scope: {scope}}}}}\nworkload: {{call: create_charge, deadline: 30s, tenants: {{a: \
+             {{operations: 4}}, b: {{operations: 4}}}}}}\nexpect: [spares_other_tenants: {{own: 2/s}}]\n"
+        );
+        let apis = Apis::Beside(Path::new("."));
+        let checked = read("by-hand.yaml", text.as_bytes(), apis, &Overrides::default());
+        checked.diagnostics.iter().any(|one| one.message.contains("tenants share no limit"))
+    };
+    assert!(said("api_key"));
+    assert!(!said("global") && !said("route"));
+}
+
+#[test]
 fn a_kind_of_effect_that_no_route_has_is_refused() {
     let refused =
         said("payments", "{reset: {at: after_commit}}", "at_most_one_effect: {kind: chrage}");

@@ -4,10 +4,10 @@
 //! judged.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use brownout_provider::document::At;
 use brownout_provider::units::in_words;
+use serde_json::Value;
 
 use super::support::{NoParameters, bare, events_of, few_of, needs_limit, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
@@ -62,11 +62,10 @@ impl Invariant for WaitsForReset {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
-        let share = share_of(trace);
         let mut said = BTreeMap::<Who, Vec<Said>>::new();
         for (id, request) in trace.requests().filter(|(_, request)| request.by.is_client()) {
             if let Some(one) = what_it_said(trace, id, request) {
-                said.entry(who(request, share)).or_default().push(one);
+                said.entry(who(trace, request)).or_default().push(one);
             }
         }
         for list in said.values_mut() {
@@ -80,7 +79,7 @@ impl Invariant for WaitsForReset {
             .requests()
             .filter(|(_, request)| request.by.is_client())
             .filter_map(|(id, request)| {
-                let list = said.get(&who(request, share))?;
+                let list = said.get(&who(trace, request))?;
                 Some((id, too_early(trace, request, list)?))
             })
             .collect();
@@ -94,23 +93,9 @@ impl Invariant for WaitsForReset {
     }
 }
 
-/// What has a limit of its own.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Share {
-    Credential,
-    Route,
-}
-
-/// What has a limit of its own in this run.
-fn share_of(trace: &Trace) -> Share {
-    let scope = |api: &Arc<serde_json::Value>| {
-        api.pointer("/rate_limit/scope").and_then(serde_json::Value::as_str) == Some("route")
-    };
-    if trace.run.apis.values().any(scope) { Share::Route } else { Share::Credential }
-}
-
-fn who(request: &Request, share: Share) -> Who {
-    (request.provider, request.auth, request.route.filter(|_| share == Share::Route))
+fn who(trace: &Trace, request: &Request) -> Who {
+    let scope = trace.policy(request.provider, "/rate_limit/scope").and_then(Value::as_str);
+    (request.provider, request.auth, request.route.filter(|_| scope == Some("route")))
 }
 
 /// What the answer to a request said of the limit; `None` for one that says nothing, such as a fault's.
@@ -237,6 +222,17 @@ mod tests {
         assert_eq!(
             check(r#""status":201,"exhausted_until_us":900000"#, r#""at_us":2000"#),
             "not exercised"
+        );
+    }
+
+    #[test]
+    fn the_scenario_may_give_each_route_a_limit_of_its_own() {
+        let route = lines(NOTHING_LEFT, r#""at_us":2000000,"route":"get_charge""#);
+        let provider = json!({"api": "payments", "rate_limit": {"scope": "route"}});
+        let run = json!({"scenario": {"provider": provider}, "apis": {"payments": {}}});
+        assert_eq!(
+            in_short(&invariant(NAME, &Value::Null).check(&trace_with(&run, &route))),
+            "passed"
         );
     }
 }

@@ -12,7 +12,7 @@ use crate::trace::{Name, Trace};
 
 /// What is to be said where requests carry a key of the client's own.
 pub(super) fn note(trace: &Trace, scenario: &Scenario) -> Option<String> {
-    let given = given(trace, scenario);
+    let given = given(scenario);
     let is_strange = |key: &Name| !given.contains(trace.text(*key));
     let mut strange = trace
         .requests()
@@ -38,21 +38,13 @@ pub(super) fn note(trace: &Trace, scenario: &Scenario) -> Option<String> {
     ))
 }
 
-/// The digests of all keys that clients of the run were given: the plain ones, and where the API allows it
-/// with the name of each submit behind them.
-fn given(trace: &Trace, scenario: &Scenario) -> BTreeSet<String> {
+/// The digests of all keys that clients of the run were given.
+fn given(scenario: &Scenario) -> BTreeSet<String> {
     let mut given = BTreeSet::new();
     for auth in scenario.providers.values().filter_map(|provider| provider.api.auth.as_ref()) {
-        let mut add = |key: &str| given.insert(Digest16::of(key.as_bytes()).to_string());
         let tenants = scenario.workload.tenants.keys(&auth.dummy);
         let keys = tenants.iter().map(|(_, key)| key).chain([&auth.dummy]);
-        for key in keys {
-            add(key);
-            for (_, submit) in trace.submits().filter(|_| auth.token_in_key) {
-                let name = trace.operation_name(submit.operation);
-                add(&format!("{key}~{name}.{}", submit.number));
-            }
-        }
+        given.extend(keys.map(|key| Digest16::of(key.as_bytes()).to_string()));
     }
     given
 }

@@ -58,7 +58,7 @@ pub struct TraceBuilder {
     client_ends: Vec<ClientEnd>,
     pauses: Vec<Pause>,
     refused: Vec<Refused>,
-    routes: BTreeMap<Name, RouteSeen>,
+    routes: BTreeMap<(Name, Name), RouteSeen>,
 }
 
 /// Operation, submit, provider and route: what attempts are counted by.
@@ -238,8 +238,8 @@ impl TraceBuilder {
             self.submit(operation, event.submit);
         }
         if let Some(route) = route {
-            let seen = RouteSeen { route, effectful: false, reverses: false };
-            self.routes.entry(route).or_insert(seen).effectful |= event.effectful;
+            let seen = RouteSeen { provider, route, effectful: false, reverses: false };
+            self.routes.entry((provider, route)).or_insert(seen).effectful |= event.effectful;
         }
         let auth = event.auth_digest.map(|digest| self.names.intern(&digest.to_string()));
         let sender = event.auth_digest.unwrap_or_default();
@@ -311,6 +311,7 @@ impl TraceBuilder {
         let strike = Strike {
             seq: stamp.seq,
             request: self.find(&event.provider, event.request),
+            provider: self.names.intern(&event.provider),
             rule: self.names.intern(&event.rule),
             fault: self.names.intern(&event.fault),
             at: event.at.as_deref().map(|at| self.names.intern(at)),
@@ -356,8 +357,8 @@ impl TraceBuilder {
     fn reversed(&mut self, stamp: Stamp, event: &EffectReversed) {
         let operation = self.operation(&event.operation);
         let request = self.find(&event.provider, event.request);
-        if let Some(route) = request.and_then(|id| self.requests[place(id.0)].route)
-            && let Some(seen) = self.routes.get_mut(&route)
+        let undoing = request.map(|id| &self.requests[place(id.0)]);
+        if let Some(seen) = undoing.and_then(|one| self.routes.get_mut(&(one.provider, one.route?)))
         {
             seen.reverses = true;
         }

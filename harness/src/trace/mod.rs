@@ -12,6 +12,7 @@ pub mod identity;
 pub mod money;
 pub mod names;
 pub mod outage;
+pub mod provider;
 pub mod read;
 pub mod reading;
 mod records;

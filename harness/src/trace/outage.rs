@@ -1,14 +1,17 @@
 //! Outages: times in which a provider answered nobody, because a rule said so.
 //!
 //! An outage is the window of a rule that ends requests and leaves nothing to chance: by `during` from and
-//! to the moments that it names, by `operation: {from, to}` from its first strike to its last.
+//! to the moments that it names, by `operation: {from, to}` from its first strike to its last. A rule that
+//! strikes some requests and spares others (by attempt, method, header, body) is none.
 //! **Invariant:** reads the rules as the first event has them, and counts an outage only if it struck.
 
 use brownout_provider::fault::{Group, registry};
-use brownout_provider::units::{Period, Scale};
 use serde_json::Value;
 
 use super::{Name, Request, RequestId, Trace};
+
+/// What makes a rule strike some requests of a route and spare others, so that it is no outage.
+const NARROWING: [&str; 5] = ["attempt", "submit", "method", "header", "body"];
 
 /// A time in which a rule ended every request that it was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct Outage {
     pub rule: Name,
     /// The provider, where the rule names one.
     pub provider: Option<Name>,
+    /// The tenant, where the rule names one.
+    pub tenant: Option<Name>,
     /// The route, where the rule names one.
     pub route: Option<Name>,
     /// When it began, in microseconds since the start of the run.
@@ -31,6 +36,7 @@ impl Outage {
     pub fn is_about(&self, request: &Request) -> bool {
         request.by.is_client()
             && self.provider.is_none_or(|provider| provider == request.provider)
+            && self.tenant.is_none_or(|tenant| Some(tenant) == request.tenant)
             && self.route.is_none_or(|route| Some(route) == request.route)
     }
 }
@@ -50,12 +56,15 @@ impl Trace {
         }
         let when = rule.get("when")?;
         let chance = when.get("chance").and_then(Value::as_str);
-        if chance.is_some_and(|chance| chance != "100%") || when.get("attempt").is_some() {
+        if chance.is_some_and(|chance| chance != "100%")
+            || NARROWING.iter().any(|key| when.get(key).is_some())
+        {
             return None;
         }
         let (first, last) = self.window_of_strikes(name)?;
+        let is_range = |one: &Value| one.get("from").or_else(|| one.get("to")).is_some();
         let (from_us, to_us) = match (when.get("during"), when.get("operation")) {
-            (Some(during), _) => {
+            (Some(during), None) => {
                 let since_us = self.requests().find(|(_, one)| one.by.is_client())?.1.at_us;
                 let moment = |key| {
                     let at_us = self.period_us(during.get(key)?.as_str()?)?;
@@ -63,13 +72,14 @@ impl Trace {
                 };
                 (moment("from").unwrap_or(since_us), moment("to"))
             }
-            (None, Some(Value::Object(_))) => (first, Some(last)),
-            (None, _) => return None,
+            (None, Some(range)) if is_range(range) => (first, Some(last)),
+            (_, _) => return None,
         };
         let named = |key| when.get(key).and_then(Value::as_str).map(|text| self.name(text));
         Some(Outage {
             rule: name,
             provider: named("provider").unwrap_or(None),
+            tenant: named("tenant").unwrap_or(None),
             route: named("route").unwrap_or(None),
             from_us,
             to_us,
@@ -92,14 +102,6 @@ impl Trace {
             let first = first.unwrap_or(0);
             (first, last.unwrap_or(first))
         })
-    }
-
-    /// A duration of the scenario, by the clock of the run.
-    fn period_us(&self, text: &str) -> Option<u64> {
-        let scale = self.run.scenario.get("scale").and_then(Value::as_str);
-        let scale: Option<Scale> = scale.and_then(|text| text.parse().ok());
-        let period: Period = text.parse().ok()?;
-        Some(scale.map_or(period, |scale| period.scaled(scale)).micros())
     }
 }
 
@@ -163,5 +165,22 @@ mod tests {
         assert_eq!(windows(&during, &json!({"latency": {"fixed": "1s"}}), &json!({})), []);
         assert_eq!(windows(&json!({"operation": 2}), &status, &json!({})), []);
         assert_eq!(windows(&json!({"attempt": 1}), &status, &json!({})), []);
+        assert_eq!(windows(&json!({"operation": {"every": 2}}), &status, &json!({})), []);
+    }
+
+    #[test]
+    fn what_strikes_some_requests_and_spares_others_is_no_outage() {
+        let status = json!({"status": {"code": 503}});
+        for narrow in [
+            json!({"method": "POST"}),
+            json!({"header": {"x-kind": "batch"}}),
+            json!({"body": {"/amount": 1999}}),
+            json!({"operation": [1, 2]}),
+            json!({"submit": 1}),
+        ] {
+            let mut when = json!({"during": {"from": "5s", "to": "20s"}});
+            when.as_object_mut().unwrap().extend(narrow.as_object().unwrap().clone());
+            assert_eq!(windows(&when, &status, &json!({})), [], "{narrow}");
+        }
     }
 }

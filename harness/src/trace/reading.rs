@@ -25,8 +25,8 @@ use brownout_provider::http2::ErrorCode;
 use serde_json::Value;
 
 use super::{
-    ClaimMade, EffectId, Hint, Name, OperationId, Pause, Request, RequestId, Response, Submit,
-    Trace, place,
+    ClaimMade, EffectId, Hint, Name, OperationId, Pause, Request, RequestId, Response, RouteSeen,
+    Submit, Trace, place,
 };
 
 /// What a lower bound on a wait gives away on the real clock: timers were measured to fire up to 0.8 ms
@@ -316,31 +316,42 @@ impl Trace {
             })
     }
 
-    /// True for a route that declares an effect, or undoes one.
+    /// True for a route that declares an effect, or undoes one, at some provider: who is asked for it does
+    /// not know yet at which one it will be done.
     #[must_use]
-    pub fn is_unsafe(&self, route: Name) -> bool {
-        self.routes.iter().any(|seen| seen.route == route && (seen.effectful || seen.reverses))
-            || self.declared(route, &["effect", "effects", "reverses"])
+    pub fn is_unsafe(&self, call: Name) -> bool {
+        self.routes.iter().any(|seen| seen.route == call && (seen.effectful || seen.reverses))
+            || self.declared(None, call, &["effect", "effects", "reverses"])
     }
 
-    /// True for a route that undoes effects.
+    /// True for a request that asks to undo an effect.
     #[must_use]
-    pub fn is_reversal(&self, route: Name) -> bool {
-        self.routes.iter().any(|seen| seen.route == route && seen.reverses)
-            || self.declared(route, &["reverses"])
+    pub fn is_reversal(&self, request: &Request) -> bool {
+        let is_its = |seen: &RouteSeen| {
+            (seen.provider, Some(seen.route)) == (request.provider, request.route)
+        };
+        self.routes.iter().any(|seen| is_its(seen) && seen.reverses)
+            || request
+                .route
+                .is_some_and(|route| self.declared(Some(request.provider), route, &["reverses"]))
     }
 
-    /// True when some API of the run declares one of these of a route.
-    fn declared(&self, route: Name, keys: &[&str]) -> bool {
+    /// True where the API of the provider declares one of these of a route; where it is open which API that
+    /// is, some API of the run.
+    fn declared(&self, provider: Option<Name>, route: Name, keys: &[&str]) -> bool {
         let route = self.text(route);
-        self.run.apis.values().any(|api| {
-            let routes = api.get("routes").and_then(Value::as_array);
-            let named = |one: &&Value| one.get("name").and_then(Value::as_str) == Some(route);
-            routes.and_then(|routes| routes.iter().find(named)).is_some_and(|one| {
-                let is_said = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
-                keys.iter().any(|key| one.get(key).is_some_and(is_said))
-            })
-        })
+        let its = provider.and_then(|provider| self.api_of(provider));
+        self.run.apis.iter().filter(|(name, _)| its.is_none_or(|its| its == *name)).any(
+            |(_, api)| {
+                let routes = api.get("routes").and_then(Value::as_array);
+                let named = |one: &&Value| one.get("name").and_then(Value::as_str) == Some(route);
+                routes.and_then(|routes| routes.iter().find(named)).is_some_and(|one| {
+                    let is_said =
+                        |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
+                    keys.iter().any(|key| one.get(key).is_some_and(is_said))
+                })
+            },
+        )
     }
 
     /// True when this answer entitles the client to believe that the operation is done: usable, and for
@@ -358,7 +369,7 @@ impl Trace {
         }
         let mut told = self.told_by(id).peekable();
         match told.peek() {
-            None => request.effectful || request.route.is_some_and(|route| self.is_reversal(route)),
+            None => request.effectful || self.is_reversal(request),
             Some(_) => told.any(|effect| self.effect(effect).operation == operation),
         }
     }
@@ -390,7 +401,10 @@ impl Trace {
     /// True when the operation's own input asks it to undo something, and it did.
     fn reverses_by_wish(&self, id: OperationId) -> bool {
         let wished = self.submits_of(id).any(|(_, submit)| {
-            submit.submitted.as_ref().is_some_and(|submitted| self.is_reversal(submitted.call))
+            submit.submitted.as_ref().is_some_and(|submitted| {
+                self.routes.iter().any(|seen| seen.route == submitted.call && seen.reverses)
+                    || self.declared(None, submitted.call, &["reverses"])
+            })
         });
         wished && self.undid(id).next().is_some()
     }
@@ -457,23 +471,6 @@ impl Trace {
     pub fn request_in_words(&self, request: &Request) -> String {
         let route = request.route.map_or("an unknown route", |route| self.text(route));
         format!("attempt {} of `{route}`{}", request.attempt, self.at_provider(request.provider))
-    }
-
-    /// Where a run has several providers, the name of one as it is said behind what it did: ` at `backup``.
-    #[must_use]
-    pub fn at_provider(&self, provider: Name) -> String {
-        if self.has_several_providers() {
-            format!(" at `{}`", self.text(provider))
-        } else {
-            String::new()
-        }
-    }
-
-    /// True when the scenario has several providers, so that it matters which one is meant.
-    #[must_use]
-    pub fn has_several_providers(&self) -> bool {
-        let named = self.run.scenario.get("providers");
-        named.and_then(Value::as_object).is_some_and(|named| named.len() > 1)
     }
 }
 

@@ -224,8 +224,11 @@ pub(crate) struct Neighbours {
 pub struct Strike {
     /// The event.
     pub seq: u32,
-    /// The request it struck; `None` when the trace does not hold that request.
+    /// The request it struck; `None` when the trace does not hold that request, or there was none yet (at
+    /// the door).
     pub request: Option<RequestId>,
+    /// The provider.
+    pub provider: Name,
     /// The rule.
     pub rule: Name,
     /// The fault.
@@ -427,6 +430,7 @@ pub enum Refusal {
 /// What the trace shows of a route.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RouteSeen {
+    pub(crate) provider: Name,
     pub(crate) route: Name,
     pub(crate) effectful: bool,
     pub(crate) reverses: bool,

@@ -14,7 +14,7 @@
 use brownout_provider::event::Class;
 
 use super::reading::Fate;
-use super::{Name, Request, RequestId, Trace};
+use super::{Name, RequestId, Trace};
 
 /// How the reason begins for which a stream without its last event is unusable.
 const TRUNCATED: &str = "the stream ended";
@@ -97,17 +97,16 @@ impl Trace {
         why.starts_with(TRUNCATED)
     }
 
-    /// The times in which at least `trip` attempts in a row had failed, at one provider or everywhere,
-    /// by their beginnings.
-    #[must_use]
-    pub fn spells(&self, provider: Option<Name>, trip: u32, permanent: Permanent) -> Vec<Spell> {
-        let counts = |request: &Request| {
-            request.by.is_client() && provider.is_none_or(|one| one == request.provider)
-        };
-        let mut ends: Vec<(u64, u32, RequestId)> = self
-            .requests()
-            .filter(|(_, request)| counts(request))
-            .filter_map(|(id, request)| Some((self.known_at_us(id)?, request.seq, id)))
+    /// The times in which at least `trip` of these attempts in a row had failed, by their beginnings.
+    pub fn spells(
+        &self,
+        trip: u32,
+        permanent: Permanent,
+        attempts: impl IntoIterator<Item = RequestId>,
+    ) -> Vec<Spell> {
+        let mut ends: Vec<(u64, u32, RequestId)> = attempts
+            .into_iter()
+            .filter_map(|id| Some((self.known_at_us(id)?, self.request(id).seq, id)))
             .collect();
         ends.sort_unstable();
         let mut spells: Vec<Spell> = Vec::new();
@@ -130,6 +129,12 @@ impl Trace {
             }
         }
         spells
+    }
+
+    /// True when an attempt ended, and not as a failure that makes a row longer.
+    #[must_use]
+    pub fn ends_row(&self, id: RequestId, permanent: Permanent) -> bool {
+        self.counts_as(id, permanent) == Some(Outcome::Success)
     }
 
     /// What an attempt means for a row of failures.

@@ -121,7 +121,7 @@ impl Provider {
             let account = auth.split(text).0;
             self.credential = Some(Credential {
                 text: text.into(),
-                digest: Digest16::of(text.as_bytes()),
+                digest: Digest16::of(account.as_bytes()),
                 account: account.into(),
                 tenant: self.tenants.get(account).cloned(),
             });

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Provider, Setup};
 use crate::api;
 use crate::document::{At, Diagnostics};
-use crate::event::{Class, Event, EventKind, KeyState, Side};
+use crate::event::{Class, Digest16, Event, EventKind, KeyState, Side};
 use crate::exchange::{
     Answer, ClientFault, End, Ended, Exchange, ExchangeId, Finish, Listening, Next,
 };
@@ -479,6 +479,23 @@ fn a_reset_at_accept_can_strike_before_the_body_is_read() {
     assert!(bench.provider.accept(&head, 0).is_none(), "the rule names the first attempt alone");
     head.target = "/v1/charges".to_owned();
     assert!(bench.provider.accept(&head, 0).is_none(), "only the body could tell the operation");
+}
+
+#[test]
+fn a_credential_is_the_same_whatever_operation_stands_behind_it() {
+    let mut bench = Bench::new(Vec::new());
+    for key in ["Bearer pk_a~op-0001.1", "Bearer pk_a~op-0002.1", "Bearer pk_b~op-0003.1"] {
+        bench.told(key, 0);
+    }
+    let digests: Vec<_> = bench
+        .events()
+        .iter()
+        .filter_map(|one| match &one.kind {
+            EventKind::RequestReceived(request) => request.auth_digest,
+            _ => None,
+        })
+        .collect();
+    assert_eq!(digests, ["pk_a", "pk_a", "pk_b"].map(|key| Digest16::of(key.as_bytes())));
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! What a run says of its providers: their APIs, and the policies that the scenario changed.
+//!
+//! **Invariant:** reads the first event and nothing that a client did; what it does not find there it does
+//! not know, and guesses nothing.
+
+use brownout_provider::units::{Period, Scale};
+use serde_json::Value;
+
+use super::{Name, Trace};
+
+impl Trace {
+    /// A policy of a provider by its JSON pointer: as the scenario has it, else as its API does.
+    #[must_use]
+    pub fn policy(&self, provider: Name, pointer: &str) -> Option<&Value> {
+        let of_scenario = self.provider_source(provider).and_then(|one| one.pointer(pointer));
+        of_scenario.or_else(|| self.api_source(provider)?.pointer(pointer))
+    }
+
+    /// In which time the limit of a provider lets so many requests pass, in microseconds.
+    #[must_use]
+    pub fn limit_period_us(&self, provider: Name) -> Option<u64> {
+        const PER: &str = "/rate_limit/per";
+        if let Some(own) = self.provider_source(provider).and_then(|one| one.pointer(PER)) {
+            return self.period_us(own.as_str()?);
+        }
+        let period: Period = self.api_source(provider)?.pointer(PER)?.as_str()?.parse().ok()?;
+        Some(period.micros())
+    }
+
+    /// A duration of the scenario, by the clock of the run.
+    pub(super) fn period_us(&self, text: &str) -> Option<u64> {
+        let scale = self.run.scenario.get("scale").and_then(Value::as_str);
+        let scale: Option<Scale> = scale.and_then(|text| text.parse().ok());
+        let period: Period = text.parse().ok()?;
+        Some(scale.map_or(period, |scale| period.scaled(scale)).micros())
+    }
+
+    /// The name of a provider's API, where the scenario says it.
+    pub(super) fn api_of(&self, provider: Name) -> Option<&str> {
+        self.provider_source(provider)?.get("api")?.as_str()
+    }
+
+    /// True where the API of a provider has a route of this name; `None` where its API is not known.
+    #[must_use]
+    pub fn has_route(&self, provider: Name, route: Name) -> Option<bool> {
+        let routes = self.api_source(provider)?.get("routes")?.as_array()?;
+        let route = self.text(route);
+        Some(routes.iter().any(|one| one.get("name").and_then(Value::as_str) == Some(route)))
+    }
+
+    /// What the scenario says of a provider.
+    fn provider_source(&self, provider: Name) -> Option<&Value> {
+        let scenario = &self.run.scenario;
+        match scenario.get("providers") {
+            Some(named) => named.get(self.text(provider)),
+            None => scenario.get("provider"),
+        }
+    }
+
+    /// The API of a provider; the only one of the run, where the scenario does not name it.
+    fn api_source(&self, provider: Name) -> Option<&Value> {
+        let api = match self.api_of(provider) {
+            Some(name) => self.run.apis.get(name),
+            None => self.run.apis.values().next().filter(|_| self.run.apis.len() == 1),
+        };
+        api.map(|api| &**api)
+    }
+
+    /// True for the provider that a client is sent to unless something else is said.
+    #[must_use]
+    pub fn is_first_provider(&self, provider: Name) -> bool {
+        let named = self.run.scenario.get("providers").and_then(Value::as_object);
+        let first = named.and_then(|named| named.keys().next());
+        first.is_none_or(|first| first == self.text(provider))
+    }
+
+    /// Where a run has several providers, the name of one as it is said behind what it did: ` at `backup``.
+    #[must_use]
+    pub fn at_provider(&self, provider: Name) -> String {
+        if self.has_several_providers() {
+            format!(" at `{}`", self.text(provider))
+        } else {
+            String::new()
+        }
+    }
+
+    /// True when the scenario has several providers, so that it matters which one is meant.
+    #[must_use]
+    pub fn has_several_providers(&self) -> bool {
+        let named = self.run.scenario.get("providers");
+        named.and_then(Value::as_object).is_some_and(|named| named.len() > 1)
+    }
+}

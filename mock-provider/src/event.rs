@@ -72,6 +72,7 @@ pub enum EventKind {
     ClientStarted(ClientStarted),
     ClientEnded(ClientEnded),
     ClientPaused(ClientPaused),
+    Job(Job),
     WebhookSent(WebhookSent),
     WebhookAnswered(WebhookAnswered),
     StrayRequest(StrayRequest),
@@ -628,6 +629,64 @@ pub struct ClientPaused {
     /// The operation, in exec mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Arc<str>>,
+}
+
+/// A job began, changed, or was looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The request that looked at it; else the one that began it.
+    pub request: u64,
+    /// The operation of that request.
+    pub operation: Arc<str>,
+    /// Its submit, from 1.
+    #[serde(default = "one")]
+    pub submit: u32,
+    /// The id of the job.
+    pub job: Arc<str>,
+    /// What happened.
+    pub step: JobStep,
+    /// How far it is now.
+    pub state: JobState,
+}
+
+/// What happened to a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStep {
+    /// It was accepted.
+    Accepted,
+    /// It is in another state.
+    Changed,
+    /// Somebody looked at it.
+    Polled,
+}
+
+/// How far a job is, whatever its API calls that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// It has not begun to run.
+    Pending,
+    /// It runs.
+    Running,
+    /// It is done.
+    Succeeded,
+    /// It failed.
+    Failed,
+    /// It was stopped.
+    Canceled,
+    /// Nobody knows it any more.
+    Gone,
+}
+
+impl JobState {
+    /// True when an honest provider does nothing more about it.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
 }
 
 /// The provider sent a webhook.

@@ -219,6 +219,13 @@ impl Ledger {
         }
     }
 
+    /// An object is there no more; whose it was is still known.
+    pub fn forget(&mut self, id: &Arc<str>) {
+        if let Some(object) = self.objects.swap_remove(id) {
+            self.promised.insert(Arc::clone(id), object.owner);
+        }
+    }
+
     /// True while there is no object at all, and none was promised.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `base64` `hex` `http2` `event` `document` `hint` `template` `sse` `signature` |
 //! | data | `api` `fault` `framing` `malformed` `rate_limit` `stream` `rule` |
-//! | decisions | `plan` `ledger` `idempotency` `recognition` `webhook` |
+//! | decisions | `plan` `ledger` `idempotency` `recognition` `webhook` `job` |
 //! | state machine | `provider` |
 //! | shell | `shell` (the only place for sockets, clocks and hyper) |
 
@@ -22,6 +22,7 @@ mod hex;
 pub mod hint;
 pub mod http2;
 pub mod idempotency;
+pub mod job;
 pub mod ledger;
 pub mod malformed;
 pub mod plan;

@@ -97,6 +97,7 @@ fn rules() -> Vec<Rule> {
             | Action::Limit(_)
             | Action::Order(_)
             | Action::Webhook(_)
+            | Action::Job(_)
             | Action::Client { .. }
             | Action::End { .. }
             | Action::Door(_) => true,

@@ -21,6 +21,7 @@ mod strategy;
 mod tidy;
 mod tls;
 mod virtual_time;
+mod vision;
 mod webhooks;
 mod wire;
 mod wire_in_virtual_time;

@@ -51,7 +51,7 @@ fn run_what_it_says(folder: &Path, said: &Said) -> Value {
 
 #[test]
 fn a_client_in_python_runs_at_once_and_holds_against_every_api() {
-    for api in ["payments", "stripe", "openai", "anthropic", "dynamodb"] {
+    for api in ["payments", "stripe", "openai", "anthropic", "dynamodb", "vision"] {
         let (folder, said) = written(&["--api", api]);
         assert_eq!(run_what_it_says(folder.path(), &said)["verdict"], "passed");
     }
@@ -80,7 +80,7 @@ fn the_command_that_is_written_catches_a_client_that_is_spoiled() {
 
 #[test]
 fn a_client_in_node_runs_at_once() {
-    for api in ["payments", "stripe", "openai", "anthropic", "dynamodb"] {
+    for api in ["payments", "stripe", "openai", "anthropic", "dynamodb", "vision"] {
         let (folder, said) = written(&["--api", api, "--client", "node"]);
         assert!(said.out.contains("-- node brownout/client.mjs"), "{}", said.out);
         let text = fs::read_to_string(folder.path().join("brownout/client.mjs")).expect("written");

@@ -69,6 +69,7 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         Action::Order(_) => {
             Some("when a request arrives and what a read shows is the server's own; use `latency`")
         }
+        Action::Job(_) => Some("jobs are the server's own; leave it out there"),
         Action::Webhook(_) => {
             Some("the events that tell of a request are the server's own; leave it out there")
         }
@@ -157,6 +158,7 @@ pub(super) fn in_a_responder(action: &Action) -> Option<&'static str> {
         | Action::Limit(_)
         | Action::Order(_)
         | Action::Webhook(_)
+        | Action::Job(_)
         | Action::Duplicate { .. }
         | Action::End { .. } => of_the_provider(action),
     }

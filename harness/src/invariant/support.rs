@@ -10,7 +10,7 @@ use brownout_provider::document::{At, decode};
 use brownout_provider::event::{Claim, Class, Mode};
 use brownout_provider::exchange::{ClientFault, End};
 use brownout_provider::fault::{
-    Action, Ending, Group, HintSpec, KeyFault, LimitFault, OrderFault, Point,
+    Action, Ending, Group, HintSpec, JobFault, KeyFault, LimitFault, OrderFault, Point,
 };
 use brownout_provider::rule::{Rule, Selector};
 use brownout_provider::seed::RuleKey;
@@ -222,6 +222,12 @@ impl Means {
             Action::Drip { .. } => self.hang = true,
             Action::Duplicate { .. } => self.repeated = true,
             Action::Webhook(_) | Action::Door(_) => {}
+            Action::Job(fault) => {
+                self.permanent |= matches!(fault, JobFault::Disappears { .. });
+                if let JobFault::AsksToWait { hint } = fault {
+                    self.add_hint(Some(hint));
+                }
+            }
             Action::Order(fault) => match fault {
                 OrderFault::Held { by_us } => self.delay_us = self.delay_us.max(*by_us),
                 // It takes as long as the body is large.
@@ -326,6 +332,12 @@ impl Means {
             Some(_) => self.hint = true,
         }
     }
+}
+
+/// True when some API of the scenario has jobs.
+pub(super) fn begins_jobs(scenario: &Scenario) -> bool {
+    let mut routes = scenario.providers.values().flat_map(|provider| &provider.api.routes);
+    routes.any(|route| route.job.is_some())
 }
 
 /// Reports that this scenario cannot exercise an invariant; `fault` is the piece of YAML that would.

@@ -26,8 +26,6 @@ const INVARIANTS: &[(&str, &str)] = &[
     ("tolerates_reordering", "leave it out"),
     ("message_handled_once", "leave it out"),
     ("poison_message_parked", "leave it out"),
-    ("polls_politely", "expect `min_gap`"),
-    ("job_not_resubmitted", "expect `no_double_charges`"),
     ("resumes_upload", "leave it out"),
     ("upload_intact", "leave it out"),
     ("reads_cached", "leave it out"),

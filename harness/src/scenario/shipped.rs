@@ -58,6 +58,10 @@ pub static SCENARIOS: &[Shipped] = &[
     shipped!("dynamodb/outage.yaml"),
     shipped!("dynamodb/permanent-error.yaml"),
     shipped!("dynamodb/rate-limit.yaml"),
+    shipped!("vision/calm.yaml"),
+    shipped!("vision/failed-jobs.yaml"),
+    shipped!("vision/lost-response.yaml"),
+    shipped!("vision/slow-jobs.yaml"),
 ];
 
 impl Shipped {

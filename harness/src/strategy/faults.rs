@@ -234,6 +234,8 @@ impl Promises {
             Action::Order(fault) => self.allow_order(*fault),
             // Closures are called and not told of events, so nothing would be struck.
             Action::Webhook(_) => false,
+            // What it is about is done late, or never.
+            Action::Job(_) => !self.recovers && self.commits_within_us.is_none(),
             // What a gateway repeats later may come when the provider has to be well again.
             Action::Duplicate { apart_us, .. } => {
                 !self.unrepeated && (*apart_us == 0 || !self.recovers)
@@ -284,6 +286,7 @@ fn is_steady(variant: &Variant) -> bool {
             | Action::Limit(_)
             | Action::Order(_)
             | Action::Webhook(_)
+            | Action::Job(_)
             | Action::Duplicate { .. }
             | Action::Client { .. }
             | Action::End { .. }

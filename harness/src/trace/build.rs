@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use brownout_provider::event::{
     ClientEnded, ClientOutput, ClientPaused, ClientStarted, ConnectionEnded, Digest16,
-    EffectCommitted, EffectReversed, Event, EventKind, FaultInjected, Idempotency,
+    EffectCommitted, EffectReversed, Event, EventKind, FaultInjected, Idempotency, Job,
     OperationFinished, OperationSubmitted, RequestReceived, ResponseSent, RunStarted, StrayRequest,
 };
 
 use super::{
-    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, EffectId, Ended, Hint, Name, Names, Neighbours,
-    Operation, OperationId, Output, PartUndone, Pause, Refusal, Refused, Request, RequestId,
-    Response, Reversal, RouteSeen, RunEnd, Stray, Strike, Submit, Submitted, Trace, place, reading,
+    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, EffectId, Ended, Hint, JobSeen, Name, Names,
+    Neighbours, Operation, OperationId, Output, PartUndone, Pause, Refusal, Refused, Request,
+    RequestId, Response, Reversal, RouteSeen, RunEnd, Stray, Strike, Submit, Submitted, Trace,
+    place, reading,
 };
 
 /// A line of output is kept up to so many characters; its marks are all kept.
@@ -58,6 +59,7 @@ pub struct TraceBuilder {
     client_ends: Vec<ClientEnd>,
     pauses: Vec<Pause>,
     refused: Vec<Refused>,
+    jobs: Vec<JobSeen>,
     routes: BTreeMap<(Name, Name), RouteSeen>,
 }
 
@@ -110,6 +112,7 @@ impl TraceBuilder {
             EventKind::ClientStarted(started) => self.started(stamp, started),
             EventKind::ClientEnded(ended) => self.client_ended(stamp, ended),
             EventKind::ClientPaused(paused) => self.client_paused(stamp, paused),
+            EventKind::Job(job) => self.job(stamp, job),
             // Nothing that is judged so far reads of deliveries.
             EventKind::WebhookSent(_) | EventKind::WebhookAnswered(_) => {}
             EventKind::StrayRequest(stray) => self.stray(stamp, stray),
@@ -169,6 +172,7 @@ impl TraceBuilder {
             client_ends: self.client_ends,
             pauses: self.pauses,
             refused: self.refused,
+            jobs: self.jobs,
             routes: self.routes.into_values().collect(),
         };
         for (operation, range) in of_operation {
@@ -378,6 +382,18 @@ impl TraceBuilder {
                 effect.reversed.get_or_insert(reversal);
             }
         }
+    }
+
+    fn job(&mut self, stamp: Stamp, event: &Job) {
+        let Some(request) = self.find(&event.provider, event.request) else { return };
+        self.jobs.push(JobSeen {
+            seq: stamp.seq,
+            at_us: stamp.at_us,
+            request,
+            job: self.names.intern(&event.job),
+            step: event.step,
+            state: event.state,
+        });
     }
 
     fn response(&mut self, stamp: Stamp, event: &ResponseSent) {

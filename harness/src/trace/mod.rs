@@ -27,8 +27,9 @@ use brownout_provider::event::{ClockKind, Mode, RunStarted};
 
 pub use names::{Name, Names};
 pub use records::{
-    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, Ended, Hint, Operation, Output, PartUndone,
-    Pause, Refusal, Refused, Request, Response, Reversal, RunEnd, Stray, Strike, Submit, Submitted,
+    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, Ended, Hint, JobSeen, Operation, Output,
+    PartUndone, Pause, Refusal, Refused, Request, Response, Reversal, RunEnd, Stray, Strike,
+    Submit, Submitted,
 };
 pub(crate) use records::{Neighbours, RouteSeen};
 
@@ -90,6 +91,7 @@ pub struct Trace {
     pub(crate) client_ends: Vec<ClientEnd>,
     pub(crate) pauses: Vec<Pause>,
     pub(crate) refused: Vec<Refused>,
+    pub(crate) jobs: Vec<JobSeen>,
     pub(crate) routes: Vec<RouteSeen>,
 }
 
@@ -300,6 +302,12 @@ impl Trace {
         &self.refused
     }
 
+    /// What happened to jobs, in order.
+    #[must_use]
+    pub fn jobs(&self) -> &[JobSeen] {
+        &self.jobs
+    }
+
     /// True when the run was ended from outside, by Ctrl-C for example.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
@@ -352,6 +360,7 @@ impl Trace {
             + of(&self.effects_by_operation)
             + of(&self.tells)
             + of(&self.clients)
+            + of(&self.jobs)
     }
 }
 

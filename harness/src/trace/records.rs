@@ -5,7 +5,7 @@
 //! an event, by which a violation names its evidence.
 
 use brownout_provider::event::{
-    Claim, ClaimBy, Class, DEADLINE, Digest16, KeyState, Recognized, Side,
+    Claim, ClaimBy, Class, DEADLINE, Digest16, JobState, JobStep, KeyState, Recognized, Side,
 };
 use serde_json::Value;
 
@@ -425,6 +425,23 @@ pub enum Refusal {
     NoHttp,
     /// The body was larger than the mock reads (413).
     TooLarge,
+}
+
+/// A job began, changed, or was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobSeen {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// The request that looked at it; else the one that began it.
+    pub request: RequestId,
+    /// The id of the job.
+    pub job: Name,
+    /// What happened.
+    pub step: JobStep,
+    /// How far it is now.
+    pub state: JobState,
 }
 
 /// What the trace shows of a route.

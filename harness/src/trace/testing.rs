@@ -72,6 +72,7 @@ fn completed(line: Value) -> Value {
         "connection_ended" => {
             json!({"provider": "provider", "connection": 1, "by": "client", "how": "fin"})
         }
+        "job" => json!({"provider": "provider", "operation": "op-0001", "job": "job_1"}),
         "operation_finished" => json!({"operation": "op-0001"}),
         "client_output" => json!({"stream": "stdout", "text": "text"}),
         "client_started" | "client_ended" => json!({"client": 1, "pid": 1}),

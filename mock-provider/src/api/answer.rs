@@ -104,7 +104,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn names(&self) -> [(&str, &Value); 10] {
+    pub(super) fn names(&self) -> [(&str, &Value); 10] {
         [
             ("request", self.call.body()),
             ("object", self.object),
@@ -407,14 +407,15 @@ fn whole_number(template: &Template, names: &Names<'_>) -> Result<Option<i64>, T
     })
 }
 
-/// Renders headers into `out`; a value that cannot stand in a header is left out.
+/// Renders headers into `out`; a value that is empty or cannot stand in a header is left out.
 pub(super) fn write_headers(
     headers: &[HeaderTemplate],
     names: &Names<'_>,
     out: &mut HeaderMap,
 ) -> Result<(), TemplateError> {
     for (name, template) in headers {
-        if let Ok(value) = HeaderValue::from_str(&template.text(names)?) {
+        let text = template.text(names)?;
+        if let Some(value) = HeaderValue::from_str(&text).ok().filter(|_| !text.is_empty()) {
             out.insert(name.clone(), value);
         }
     }

@@ -18,6 +18,7 @@ static SHIPPED: &[(&str, &str)] = &[
     ("stripe", include_str!("../../apis/stripe.yaml")),
     ("anthropic", include_str!("../../apis/anthropic.yaml")),
     ("dynamodb", include_str!("../../apis/dynamodb.yaml")),
+    ("vision", include_str!("../../apis/vision.yaml")),
 ];
 
 /// The names of the shipped APIs.

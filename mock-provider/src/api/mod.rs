@@ -8,6 +8,7 @@ mod answer;
 mod build;
 mod call;
 mod error;
+mod job;
 mod limit;
 mod load;
 mod need;
@@ -31,6 +32,7 @@ pub use call::{
     Call, Encoding, canonical, decode, encode, hex, read_form, without_mark, write_form,
 };
 pub use error::{ErrorContext, ErrorSpec, Errors, Standard, Which};
+pub use job::{JobFields, JobPace, JobSpec};
 pub use limit::{Cost, LimitScope, LimitState, RateLimitPolicy, Told};
 pub use load::{from_value, load, names, of_host, shipped, shipped_hosts};
 pub use need::{FieldRule, Kind, Need, brief, same};

@@ -9,6 +9,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::call::Call;
+use super::job::JobSpec;
 use super::need::{FieldRule, Need, same};
 use super::pointer::Pointer;
 use super::policy::HeaderTemplate;
@@ -46,6 +47,10 @@ pub struct Route {
     pub effect: Option<EffectSpec>,
     /// True when the effect of the object that the route uses is undone.
     pub reverses: bool,
+    /// True when the job of the object that the route uses is stopped.
+    pub cancels: bool,
+    /// Work that goes on behind the answer.
+    pub job: Option<JobSpec>,
     /// The answer.
     pub success: SuccessSpec,
     /// The answer in a stream, for the requests that ask for one.

@@ -143,7 +143,7 @@ fn every_route(api: &Api, mut each: impl FnMut(&Route, &Call, &Rendered)) {
 
 #[test]
 fn every_shipped_api_resolves_without_a_word_and_its_answers_are_usable() {
-    assert_eq!(names(), ["payments", "openai", "stripe", "anthropic", "dynamodb"]);
+    assert_eq!(names(), ["payments", "openai", "stripe", "anthropic", "dynamodb", "vision"]);
     for name in names() {
         let api = shipped_api(name);
         assert_eq!(&*api.name, name);

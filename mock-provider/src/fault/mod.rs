@@ -25,6 +25,8 @@ mod half_close;
 mod handshake_reset;
 mod hang;
 mod ignore_key;
+mod job;
+mod job_fault;
 mod key_fault;
 mod key_required_late;
 mod kill_client;
@@ -86,6 +88,7 @@ pub use crate::hint::{HintSpec, LimitHeaders};
 use crate::http2::GoAway;
 use crate::seed::{Draw, RuleKey, Seed};
 use crate::stream::Broken;
+pub use job_fault::JobFault;
 pub use key_fault::KeyFault;
 pub use limit_fault::{Lie, LimitFault};
 pub use order_fault::OrderFault;
@@ -174,6 +177,8 @@ pub enum Action {
     Order(OrderFault),
     /// The event that tells of the request is not sent as it should be.
     Webhook(WebhookFault),
+    /// The job that the request begins does not go as it should.
+    Job(JobFault),
     /// A gateway repeats the request `times` more times, `apart_us` apart; the client gets the
     /// original's answer.
     Duplicate {

@@ -4,7 +4,7 @@ use super::FaultKind;
 use super::{
     accept_then_drop, bad_chunk, ban, clean_cut, close, close_idle, conflict, delayed_duplicate,
     drip, duplicate_request, early_response, expired_certificate, forget_key, garbage, goaway,
-    half_close, handshake_reset, hang, ignore_key, key_required_late, kill_client, late_key,
+    half_close, handshake_reset, hang, ignore_key, job, key_required_late, kill_client, late_key,
     latency, lying_limit, malformed, mismatch_accepted, mismatch_rejected, noisy_neighbour,
     pause_client, permanent_error, rate_limited, refuse, reorder, replay_altered, replay_error,
     replay_other, replay_status, reset, rst_stream, should_retry, slow_commit, slow_read,
@@ -68,6 +68,7 @@ pub static FAULTS: &[&FaultKind] = &[
     &webhook::WEBHOOK,
     &stream::STREAM,
     &slow_tokens::SLOW_TOKENS,
+    &job::JOB,
 ];
 
 /// The fault of that name.

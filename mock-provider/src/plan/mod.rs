@@ -462,6 +462,7 @@ fn detail(fault: &dyn Fault, action: &Action) -> String {
         | Action::Limit(_)
         | Action::Order(_)
         | Action::Webhook(_)
+        | Action::Job(_)
         | Action::Duplicate { .. }
         | Action::Client { .. }
         | Action::End { .. } => fault.detail(),

@@ -208,6 +208,9 @@ impl Provider {
         }
         let mut also = self.repeats(open);
         also.extend(self.open_later(open));
+        if let Some(route) = open.place.as_ref().map(|place| Arc::clone(&place.route)) {
+            also.extend(self.watch_job(open.id, &route, open.now_us));
+        }
         also
     }
 
@@ -258,9 +261,11 @@ impl Provider {
                     counted: None,
                     exhausted_until_us: None,
                 };
+                let route = repeat.place.as_ref().map(|place| Arc::clone(&place.route));
                 self.open.insert(id, Box::new(repeat));
                 self.pending += 1;
                 also.push((id, Next::Wait { until_us }));
+                also.extend(route.and_then(|route| self.watch_job(id, &route, until_us)));
             }
         }
         also

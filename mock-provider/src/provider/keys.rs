@@ -35,6 +35,7 @@ impl Alias {
                 | Action::Limit(_)
                 | Action::Order(_)
                 | Action::Webhook(_)
+                | Action::Job(_)
                 | Action::Duplicate { .. }
                 | Action::Client { .. }
                 | Action::End { .. }

@@ -18,7 +18,7 @@ use crate::fault::{OrderFault, WebhookFault};
 use crate::ledger::{EffectId, Object, Owner};
 
 /// How often it is asked whether the work has been answered by now, at the least, in microseconds.
-const LEAST_WAIT_US: u64 = 1_000;
+pub(super) const LEAST_WAIT_US: u64 = 1_000;
 
 /// What a request did, ready to be seen.
 #[derive(Debug)]
@@ -113,28 +113,16 @@ impl Provider {
 
     /// Changes the ledger, of which reads tell from this time on, and says what the trace hears then.
     fn record(&mut self, done: Done, seen_us: u64) -> Vec<EventKind> {
-        self.tell_of(&done, &done.webhooks, seen_us);
+        if done.place.route.job.is_none() {
+            self.tell_of(&done, &done.webhooks, seen_us);
+        }
+        if let Some(used) = done.used.as_ref().filter(|_| done.place.route.cancels) {
+            self.stop_job(&used.id, seen_us);
+        }
         let Done { request, by, place, effects, made, used, .. } = done;
         let object = made.as_ref().map(|(id, _, _)| Arc::clone(id));
         let first = effects.first().map(|(id, _)| *id);
-        let mut events = Vec::new();
-        for (effect, draft) in effects {
-            let event = EffectCommitted {
-                effect,
-                request,
-                provider: Arc::clone(&self.name),
-                operation: Arc::clone(&place.operation),
-                submit: place.submit,
-                kind: draft.kind,
-                subject: draft.subject,
-                amount: draft.amount,
-                unit: draft.unit,
-                billed: place.route.effect.as_ref().is_some_and(|effect| effect.billed),
-                object: object.clone(),
-                by,
-            };
-            events.push(EventKind::EffectCommitted(event));
-        }
+        let mut events = self.committed((request, by), &place, effects, object.as_ref());
         if let Some(used) = used {
             if let Some(entry) = self.ledger.get_mut(&used.id) {
                 if let Some(changed) = used.changed {
@@ -162,5 +150,33 @@ impl Provider {
             self.ledger.put(id, object.made_at(seen_us), self.history);
         }
         events
+    }
+
+    /// What the trace hears of effects.
+    pub(super) fn committed(
+        &self,
+        (request, by): (ExchangeId, Side),
+        place: &Place,
+        effects: Vec<(EffectId, EffectDraft)>,
+        object: Option<&Arc<str>>,
+    ) -> Vec<EventKind> {
+        let billed = place.route.effect.as_ref().is_some_and(|effect| effect.billed);
+        let event = |(effect, draft): (EffectId, EffectDraft)| {
+            EventKind::EffectCommitted(EffectCommitted {
+                effect,
+                request,
+                provider: Arc::clone(&self.name),
+                operation: Arc::clone(&place.operation),
+                submit: place.submit,
+                kind: draft.kind,
+                subject: draft.subject,
+                amount: draft.amount,
+                unit: draft.unit,
+                billed,
+                object: object.cloned(),
+                by,
+            })
+        };
+        effects.into_iter().map(event).collect()
     }
 }

@@ -17,6 +17,7 @@ mod common;
 mod door;
 mod finish;
 mod interpose;
+mod jobs;
 mod keys;
 mod later;
 mod limits;
@@ -41,6 +42,7 @@ use crate::exchange::{ClientFault, ClientStrike, End, ExchangeId, Next};
 use crate::fault::Point;
 use crate::hint::{Wall, WallClock};
 use crate::idempotency::IdempotencyStore;
+use crate::job::Jobs;
 use crate::ledger::{History, Ledger};
 use crate::plan::FaultPlan;
 use crate::recognition::{Recognizer, Submitted};
@@ -54,6 +56,7 @@ pub use interpose::{Interposed, Interposer, OwnAnswer};
 use arrival::Arrivals;
 use arrive::Credential;
 use door::AtDoor;
+use jobs::Task;
 use keys::Alias;
 use later::Later;
 use limits::Limits;
@@ -114,6 +117,11 @@ pub struct Provider {
     uploads: BTreeMap<ExchangeId, Upload>,
     /// Work that is to appear after its answer.
     later: BTreeMap<ExchangeId, Later>,
+    jobs: Jobs,
+    /// What each job is there for.
+    tasks: BTreeMap<Arc<str>, Task>,
+    /// Who looks after the job that a request may begin, and how long that takes.
+    watches: BTreeMap<ExchangeId, (ExchangeId, u64)>,
     /// Open requests whose work is still to be done.
     pending: usize,
     last_id: ExchangeId,
@@ -173,6 +181,9 @@ impl Provider {
             open: BTreeMap::new(),
             uploads: BTreeMap::new(),
             later: BTreeMap::new(),
+            jobs: Jobs::default(),
+            tasks: BTreeMap::new(),
+            watches: BTreeMap::new(),
             pending: 0,
             last_id: 0,
             common: common.clone(),
@@ -237,6 +248,9 @@ impl Provider {
         if let Some(later) = self.later.remove(&id) {
             return self.look_after(id, later, now_us);
         }
+        if let Some(of) = self.watches.remove(&id) {
+            return self.watch(id, of, now_us);
+        }
         let Some(mut open) = self.open.remove(&id) else { return Next::Done };
         open.now_us = now_us;
         let next = match std::mem::replace(&mut open.stage, Stage::Handed { free_at_close: false })
@@ -288,11 +302,11 @@ impl Provider {
         self.emit_connection_end((connection, None), ended, at_us);
     }
 
-    /// Exchanges whose work is still to be done or to be seen, or which are still being read, repeats and
+    /// Exchanges whose work is still to be done or to be seen, jobs that go on by themselves, exchanges or which are still being read, repeats and
     /// webhooks that are still to come: a run is over only when this is 0.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.pending + self.uploads.len() + self.outbox.pending()
+        self.pending + self.uploads.len() + self.outbox.pending() + self.jobs.pending()
     }
 
     /// How many idempotency keys take up memory.

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::exchange::{ClientFault, Pace, Pieces};
 use crate::fault::{
-    Action, CHUNKS, DelayPoint, Ending, KeyFault, LimitFault, Malformed, OrderFault, Point,
-    WebhookFault,
+    Action, CHUNKS, DelayPoint, Ending, JobFault, KeyFault, LimitFault, Malformed, OrderFault,
+    Point, WebhookFault,
 };
 use crate::malformed::Kind;
 use crate::plan::{Decision, Strike};
@@ -46,6 +46,8 @@ pub(super) struct Struck {
     pub(super) order: Vec<(Mark, OrderFault)>,
     /// The event that tells of it is not sent as it should be.
     pub(super) webhooks: Vec<(Mark, WebhookFault)>,
+    /// The job that it begins does not go as it should.
+    pub(super) jobs: Vec<(Mark, JobFault)>,
     /// A gateway repeats the request: (mark, times, microseconds apart).
     pub(super) duplicates: Vec<(Mark, u32, u64)>,
     /// Interim answers go out before the head.
@@ -180,6 +182,10 @@ impl Struck {
             Action::Webhook(fault) => {
                 let at = Point::AfterCommit.into();
                 self.webhooks.push((mark(at, strike.detail.clone()), fault));
+            }
+            Action::Job(fault) => {
+                let at = Point::AfterCommit.into();
+                self.jobs.push((mark(at, strike.detail.clone()), fault));
             }
             Action::Duplicate { times, apart_us } => {
                 let mark = mark(Point::Accept.into(), strike.detail.clone());

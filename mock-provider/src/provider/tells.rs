@@ -9,15 +9,27 @@ use serde_json::{Value, json};
 
 use super::Provider;
 use super::later::Done;
+use super::open::Place;
 use super::struck::Mark;
 use crate::api::Webhooks;
 use crate::coordinates::Coordinates;
 use crate::event::{EventKind, FaultInjected, WebhookAnswered, WebhookSent};
+use crate::exchange::ExchangeId;
 use crate::fault::WebhookFault;
 use crate::webhook::{After, Due, Occurred, Parcel};
 
 /// How many characters of an event's id are drawn.
 const DRAWN: usize = 24;
+
+/// What an event is about.
+#[derive(Debug)]
+pub(super) struct About {
+    /// The request that brought it about.
+    pub(super) request: ExchangeId,
+    pub(super) place: Place,
+    /// How many events of it there were before.
+    pub(super) nth: u32,
+}
 
 impl Provider {
     /// The deliveries that have become due since the last call, with the time of each.
@@ -28,18 +40,33 @@ impl Provider {
 
     /// What of an object that was made or changed is told to those who listen.
     pub(super) fn tell_of(&mut self, done: &Done, webhooks: &[(Mark, WebhookFault)], now_us: u64) {
-        let Some(api) = self.listened() else { return };
-        let place = &done.place;
-        let Some(kind) = api.events.get(&place.route.name).cloned() else { return };
+        if !self.is_listened_to {
+            return;
+        }
         let object = match (&done.made, &done.used) {
             (Some((_, _, text)), _) => serde_json::from_slice(text).unwrap_or(Value::Null),
             (None, Some(used)) => used.changed.clone().unwrap_or(Value::Null),
             (None, None) => Value::Null,
         };
-        let id = self.event_id(&api.prefix, done);
+        let about = About { request: done.request, place: done.place.clone(), nth: 0 };
+        self.tell_about(&about, &object, webhooks, now_us);
+    }
+
+    /// What became of an object is told to those who listen.
+    pub(super) fn tell_about(
+        &mut self,
+        about: &About,
+        object: &Value,
+        webhooks: &[(Mark, WebhookFault)],
+        now_us: u64,
+    ) {
+        let Some(api) = self.listened() else { return };
+        let place = &about.place;
+        let Some(kind) = api.events.get(&place.route.name).cloned() else { return };
+        let id = self.event_id(&api.prefix, about);
         let now = Value::from(self.epoch_s(now_us));
         let event = json!({"id": id, "type": &*kind});
-        let names = [("event", &event), ("object", &object), ("now", &now)];
+        let names = [("event", &event), ("object", object), ("now", &now)];
         // A file whose template asks for what an object lacks tells so where it is seen: in the body.
         let body =
             api.body.render(&names).unwrap_or_else(|error| json!({"error": error.to_string()}));
@@ -52,7 +79,7 @@ impl Provider {
         };
         for (mark, _) in webhooks {
             let event = FaultInjected {
-                request: done.request,
+                request: about.request,
                 provider: Arc::clone(&self.name),
                 operation: Some(Arc::clone(&place.operation)),
                 rule: Arc::clone(&mark.rule),
@@ -115,10 +142,13 @@ impl Provider {
         self.api.webhooks.clone().filter(|_| self.is_listened_to)
     }
 
-    fn event_id(&mut self, prefix: &str, done: &Done) -> String {
-        let place = &done.place;
+    fn event_id(&mut self, prefix: &str, about: &About) -> String {
+        let place = &about.place;
         // A gateway's repeat is work of its own, and an event of its own.
-        let request = done.request.to_string();
+        let request = match about.nth {
+            0 => about.request.to_string(),
+            nth => format!("{}.{nth}", about.request),
+        };
         let at = Coordinates { provider: &request, ..self.coordinates(place) };
         let mut id = prefix.to_owned();
         self.ids.draw(&at).push_alphanumeric(DRAWN, &mut id);

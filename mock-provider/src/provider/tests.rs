@@ -60,6 +60,7 @@ impl Fault for Does {
             | Action::Limit(_)
             | Action::Order(_)
             | Action::Webhook(_)
+            | Action::Job(_)
             | Action::Duplicate { .. } => &KIND[1],
             Action::Client { .. } => &KIND[3],
             Action::End { .. } | Action::Door(_) => &KIND[2],

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Provider;
+use super::jobs::JobDraft;
 use super::later::Done;
 use super::open::{Open, Own, Place, Stage, Work};
 use crate::api::{
@@ -29,6 +30,8 @@ struct Draft {
     earlier: Option<Bytes>,
     /// True when it shows something else than it would without a lag.
     is_stale: bool,
+    /// The job that it begins; its effects wait for that.
+    job: Option<JobDraft>,
 }
 
 /// The object that a request reads, changes, or whose effect it undoes.
@@ -124,9 +127,10 @@ impl Provider {
         let Some(place) = open.place.clone() else {
             return self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
         };
+        let hint = self.look_at_job(open, &place);
         let draft = self.draft(open, &place);
         self.tell_lag(open, &draft);
-        let (own, keep) = match draft {
+        let (mut own, keep) = match draft {
             Ok(draft) => (self.carry_out(open, place, draft), true),
             Err(refused) => {
                 let own = self.explain(open, &refused);
@@ -134,6 +138,9 @@ impl Provider {
                 (own, all == Some(Stores::All))
             }
         };
+        if let Some(hint) = hint {
+            self.tell_to_wait(&hint, open.now_us, &mut own.headers);
+        }
         if open.struck.keeps_another() {
             return own;
         }
@@ -205,12 +212,7 @@ impl Provider {
     fn draft(&self, open: &Open, place: &Place) -> Result<Draft, Refused> {
         let route = &place.route;
         let mut context = Context::new(&open.call, self.epoch_s(open.now_us));
-        if self.api.wants_request_id {
-            context.request_id = self.request_id(open).into();
-        }
-        if let Some(limit) = &open.limit {
-            context.rate_limit = limit.value();
-        }
+        self.tell_context(open, &mut context);
         let (mut told, mut earlier) = (Vec::new(), None);
         let mut is_stale = false;
         let seen = Seen::by(open, route);
@@ -265,13 +267,27 @@ impl Provider {
                 context.object = &value;
             }
         }
-        let effects = route.effects(&context)?;
+        let mut effects = route.effects(&context)?;
         let written = route.written(&context)?;
+        let job = match &made_id {
+            Some((id, _)) => job(route, &context, id, &mut effects)?,
+            None => None,
+        };
         let made = made_id.map(|(id, collection)| {
             let text = if written.is_object { written.body.clone() } else { bytes(&value) };
             (id, collection, text)
         });
-        Ok(Draft { written, made, used, effects, told, earlier, is_stale })
+        Ok(Draft { written, made, used, effects, told, earlier, is_stale, job })
+    }
+
+    /// What templates know of the request's own and of the limiter.
+    fn tell_context(&self, open: &Open, context: &mut Context<'_>) {
+        if self.api.wants_request_id {
+            context.request_id = self.request_id(open).into();
+        }
+        if let Some(limit) = &open.limit {
+            context.rate_limit = limit.value();
+        }
     }
 
     /// What becomes of an object that is there, and the answer in an earlier state of it.
@@ -334,7 +350,10 @@ impl Provider {
 
     /// Does what the draft says, now or later, and gives the answer.
     fn carry_out(&mut self, open: &mut Open, place: Place, draft: Draft) -> Own {
-        let Draft { written, made, used, effects, mut told, earlier, .. } = draft;
+        let Draft { written, made, used, effects, mut told, earlier, job, .. } = draft;
+        if let Some(job) = job {
+            self.begin_job(open, &place, job);
+        }
         let effects: Vec<_> =
             effects.into_iter().map(|effect| (self.ledger.commit(effect.amount), effect)).collect();
         told.extend(effects.iter().map(|(id, _)| *id));
@@ -350,6 +369,18 @@ impl Provider {
         self.add_headers(open, &mut headers);
         Own { effects: effects.into(), usable, is_stream, ..Own::new(status, headers, body) }
     }
+}
+
+/// The job that a request begins, which takes its effects.
+fn job(
+    route: &Route,
+    context: &Context<'_>,
+    id: &Arc<str>,
+    effects: &mut Vec<EffectDraft>,
+) -> Result<Option<JobDraft>, TemplateError> {
+    let Some(fields) = route.job_fields(context)? else { return Ok(None) };
+    let effects = std::mem::take(effects);
+    Ok(Some(JobDraft { id: Arc::clone(id), fields, object: context.object.clone(), effects }))
 }
 
 /// The state of which moments a request sees, in microseconds since the start of the run (negative before it).

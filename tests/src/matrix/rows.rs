@@ -177,6 +177,7 @@ pub(super) const NOT_MET: &[(&str, &str)] = &[
         "webhook",
         "it strikes what a service is told, and not its calls; `webhooks.rs` drives such services",
     ),
+    ("job", "the plain API has no jobs; `vision.rs` drives clients that have some looked at"),
     ("stream", "the plain API has no streams; what SDKs make of it stands in `clients.rs`"),
     (
         "kill_client",

@@ -64,6 +64,7 @@ fn lasts(action: &Action) -> bool {
         | Action::Drip { .. }
         | Action::Key(_)
         | Action::Webhook(_)
+        | Action::Job(_)
         | Action::End { .. }
         | Action::Client { .. }
         | Action::Door(_) => false,

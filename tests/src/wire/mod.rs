@@ -12,6 +12,7 @@ mod framing;
 mod hostile;
 mod http2;
 mod input;
+mod jobs;
 mod keys;
 mod limits;
 mod malformed;

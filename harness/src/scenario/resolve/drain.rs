@@ -50,6 +50,7 @@ fn late_us(action: &Action) -> u64 {
         | Action::Client { .. }
         | Action::End { .. }
         | Action::Webhook(_)
+        | Action::Job(_)
         | Action::Door(_) => 0,
     }
 }

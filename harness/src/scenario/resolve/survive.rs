@@ -231,6 +231,7 @@ fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
         | Action::Limit(_)
         | Action::Order(_)
         | Action::Webhook(_)
+        | Action::Job(_)
         | Action::Duplicate { .. }
         | Action::Door(_) => return None,
     };

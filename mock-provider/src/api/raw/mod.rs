@@ -4,6 +4,7 @@
 //! required is said by the resolver. The JSON Schema of API files is made of these types.
 //! **Invariant:** a field that is added here never changes what an older file means.
 
+mod job;
 mod limit;
 mod webhooks;
 
@@ -17,6 +18,7 @@ use crate::document::{OneOrMany, ScalarOr};
 use crate::hint::{LimitHeaders, ResetForm};
 use crate::units::Period;
 
+pub use job::RawJob;
 pub use limit::{RawCost, RawLimitAlgorithm, RawLimitScope, RawQuota, RawRateLimit};
 pub use webhooks::RawWebhooks;
 
@@ -304,8 +306,12 @@ pub struct RawRoute {
     pub changes: Option<RawUses>,
     /// The object whose effect it undoes (and which it may change).
     pub reverses: Option<RawUses>,
+    /// The object that it changes and whose job, if it is one in progress, it stops.
+    pub cancels: Option<RawUses>,
     /// The objects that it lists.
     pub lists: Option<RawLists>,
+    /// Work that goes on behind the answer: the object that it makes is the job.
+    pub job: Option<RawJob>,
     /// Its side effect.
     pub effect: Option<RawEffect>,
     /// Its answer.

@@ -3,6 +3,7 @@
 //! **Invariant:** an API comes out only if nothing was reported as an error.
 
 mod error;
+mod job;
 mod limit;
 mod policy;
 mod route;

@@ -17,7 +17,7 @@ use super::super::route::{
     SuccessSpec, Uses,
 };
 use super::super::{Pointer, Standard};
-use super::{header_name, header_templates, pointer, required, status, stream, unknown};
+use super::{header_name, header_templates, job, pointer, required, status, stream, unknown};
 use crate::document::{At, ScalarOr};
 use crate::template::{Template, Tree};
 
@@ -49,6 +49,7 @@ pub(super) fn routes(raw: &[RawRoute], with: &With<'_>, at: &At<'_>) -> Vec<Arc<
         }
         routes.push(Arc::new(new));
     }
+    job::check_looks(&routes, &list);
     routes
 }
 
@@ -94,6 +95,11 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
         lists,
         effect,
         reverses,
+        cancels: raw.cancels.is_some(),
+        job: match &raw.job {
+            None => None,
+            Some(job) => Some(job::job(job, raw, &at.key("job"))?),
+        },
         success,
         stream: match &raw.stream {
             None => None,
@@ -325,17 +331,21 @@ fn creates(raw: &RawCreates, at: &At<'_>) -> Option<Creates> {
 
 /// The object that the route uses, and whether its effect is undone.
 fn uses(raw: &RawRoute, reach: &Reach<'_>, with: &With<'_>, at: &At<'_>) -> (Option<Uses>, bool) {
-    let given: Vec<_> =
-        [("reads", &raw.reads), ("changes", &raw.changes), ("reverses", &raw.reverses)]
-            .into_iter()
-            .filter_map(|(key, raw)| Some((key, raw.as_ref()?)))
-            .collect();
+    let given: Vec<_> = [
+        ("reads", &raw.reads),
+        ("changes", &raw.changes),
+        ("reverses", &raw.reverses),
+        ("cancels", &raw.cancels),
+    ]
+    .into_iter()
+    .filter_map(|(key, raw)| Some((key, raw.as_ref()?)))
+    .collect();
     let (key, raw) = match given.as_slice() {
         [] => return (None, false),
         [one] => *one,
         [_, (second, _), ..] => {
             at.key(second).error("a route uses one object", |d| {
-                d.key().cure("keep one of `reads`, `changes` and `reverses`")
+                d.key().cure("keep one of `reads`, `changes`, `reverses` and `cancels`")
             });
             return (None, false);
         }

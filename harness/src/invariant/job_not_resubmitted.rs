@@ -1,0 +1,193 @@
+//! `job_not_resubmitted`: a job that was accepted is waited for, and not begun a second time.
+//!
+//! **Invariant:** only what the client was told counts: an acceptance that never reached it excuses everything.
+
+use brownout_provider::document::At;
+use brownout_provider::event::{Class, JobState, JobStep};
+
+use super::support::{NoParameters, bare, begins_jobs, cannot, events_of, means, schema, unlikely};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::{JobSeen, OperationId, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "job_not_resubmitted",
+    summary: "A job that was accepted is waited for, and not begun a second time.",
+    headline: "had their job begun twice",
+    rule: "After an answer that accepted a job has reached the client, the same operation and submit begins no \
+           other with the same content, unless the client was told before that the first one failed or was \
+           canceled, or was not found.",
+    exercised_by: "An operation whose job was accepted, and which a fault struck.",
+    parameters: &[],
+    tolerates: "A repeat with the same key, which begins no job; a second job after an acceptance that was lost.",
+    cure: "Keep the id of the job as soon as it is accepted, where it outlives a crash, and go on asking for it; \
+           a slow job is not a lost one.",
+    example: "job_not_resubmitted",
+    bare: true,
+    needs_identity: true,
+    needs_separation: false,
+    needs_one_client: false,
+    schema: schema::<NoParameters>,
+    parse: |value, at| bare(value, at, JobNotResubmitted),
+};
+
+#[derive(Debug)]
+struct JobNotResubmitted;
+
+impl Invariant for JobNotResubmitted {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for (id, _) in trace.operations() {
+            let begun = begun(trace, id);
+            let was_told = begun.iter().any(|job| told_at_us(trace, job).is_some());
+            let is_struck =
+                trace.requests_of(id).any(|(request, _)| !trace.strikes_at(request).is_empty());
+            exercised += usize::from(was_told && is_struck);
+            violations.extend(begun_twice(trace, id, &begun));
+        }
+        Judgement::new(exercised, violations, "no operation with an accepted job was struck")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        if !begins_jobs(scenario) {
+            cannot(
+                at,
+                KIND.name,
+                "no API of this scenario has jobs",
+                "inject: {job: stays_pending}",
+            );
+        } else if !means(scenario).strikes {
+            let why = "no rule of this scenario injects a fault";
+            unlikely(at, KIND.name, why, "inject: {job: stays_pending}");
+        }
+    }
+}
+
+/// The jobs that the client began for an operation, in order.
+fn begun(trace: &Trace, id: OperationId) -> Vec<&JobSeen> {
+    let its = |seen: &&JobSeen| {
+        let request = trace.request(seen.request);
+        seen.step == JobStep::Accepted && request.by.is_client() && request.operation == Some(id)
+    };
+    trace.jobs().iter().filter(its).collect()
+}
+
+/// When the client was told that a job was accepted.
+fn told_at_us(trace: &Trace, job: &JobSeen) -> Option<u64> {
+    let response = trace.request(job.request).response?;
+    let is_told =
+        response.complete && response.class == Class::Success && response.unusable.is_none();
+    is_told.then_some(response.end_at_us)
+}
+
+fn begun_twice(trace: &Trace, id: OperationId, begun: &[&JobSeen]) -> Option<Violation> {
+    let pairs = begun
+        .iter()
+        .enumerate()
+        .flat_map(|(index, first)| begun[index + 1..].iter().map(move |second| (*first, *second)));
+    let (first, second) = pairs.into_iter().find(|(first, second)| {
+        let (one, other) = (trace.request(first.request), trace.request(second.request));
+        let was_told = told_at_us(trace, first).is_some_and(|at_us| at_us <= other.at_us);
+        was_told
+            && one.submit == other.submit
+            && one.canonical == other.canonical
+            && one.provider == other.provider
+            && !trace.is_transport_repeat(second.request)
+            && !knew_its_end(trace, id, first, other.at_us)
+    })?;
+    let message = format!(
+        "the job `{}` had been accepted and was not known to have failed, and {} began another",
+        trace.text(first.job),
+        trace.request_in_words(trace.request(second.request))
+    );
+    let evidence = events_of(trace, first.request)
+        .chain(events_of(trace, second.request))
+        .chain([first.seq, second.seq]);
+    Some(Violation::new(trace, id, message, evidence))
+}
+
+/// True when the client had been told by then that a job came to nothing.
+fn knew_its_end(trace: &Trace, id: OperationId, job: &JobSeen, by_us: u64) -> bool {
+    let heard = |request| {
+        let response = trace.request(request).response;
+        response.is_some_and(|response| response.complete && response.end_at_us <= by_us)
+    };
+    let of_it = |seen: &&JobSeen| seen.job == job.job;
+    let told = trace.jobs().iter().filter(of_it).any(|seen| match (seen.step, seen.state) {
+        (JobStep::Polled, JobState::Failed | JobState::Canceled | JobState::Gone) => {
+            heard(seen.request)
+        }
+        // Who stops a job knows that it is stopped.
+        (JobStep::Changed, JobState::Canceled) => seen.at_us <= by_us,
+        (_, _) => false,
+    });
+    // A read that lags behind, or a fault, may hide it as well.
+    let was_missing = trace.attempts_of(id).any(|(request, one)| {
+        let permanent = one.response.is_some_and(|response| response.class == Class::Permanent);
+        permanent && !one.effectful && heard(request)
+    });
+    told || was_missing
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::{message, verdict};
+    use crate::trace::testing::trace;
+
+    const NAME: &str = "job_not_resubmitted";
+
+    const ACCEPTED: &str = r#"{"at_us":0,"event":"request_received","request":1,"route":"create_job"}
+        {"at_us":1,"event":"fault_injected","request":1,"fault":"job"}
+        {"at_us":1,"event":"job","request":1,"step":"accepted","state":"pending"}
+        {"at_us":2,"event":"response_sent","request":1,"status":202}"#;
+    const POLLED: &str = r#"{"at_us":10,"event":"request_received","request":2,"route":"get_job","method":"GET","unsafe":false}
+        {"at_us":10,"event":"job","request":2,"step":"polled","state":"pending"}
+        {"at_us":11,"event":"response_sent","request":2,"status":200}"#;
+    const AGAIN: &str = r#"{"at_us":20,"event":"request_received","request":3,"attempt":2,"route":"create_job"}
+        {"at_us":20,"event":"job","request":3,"job":"job_2","step":"accepted","state":"pending"}"#;
+
+    fn check(parts: &[&str]) -> String {
+        verdict(NAME, &Value::Null, &parts.join("\n"))
+    }
+
+    #[test]
+    fn a_slow_job_is_not_begun_anew() {
+        assert_eq!(check(&[ACCEPTED, POLLED]), "passed");
+        assert_eq!(check(&[ACCEPTED, POLLED, AGAIN]), "failed op-0001");
+        assert_eq!(
+            message(NAME, &Value::Null, &trace(&[ACCEPTED, AGAIN].join("\n"))),
+            "the job `job_1` had been accepted and was not known to have failed, and attempt 2 of `create_job` \
+             began another"
+        );
+    }
+
+    #[test]
+    fn a_job_that_came_to_nothing_may_be_begun_anew() {
+        for state in ["failed", "canceled", "gone"] {
+            let polled = POLLED.replace("\"state\":\"pending", &format!("\"state\":\"{state}"));
+            assert_eq!(check(&[ACCEPTED, &polled, AGAIN]), "passed", "{state}");
+            let unheard = polled.replace("\"status\":200", "\"status\":200,\"complete\":false");
+            assert_eq!(check(&[ACCEPTED, &unheard, AGAIN]), "failed op-0001", "{state}");
+        }
+        let missing = r#"{"at_us":10,"event":"request_received","request":2,"route":"get_job","method":"GET","unsafe":false}
+            {"at_us":11,"event":"response_sent","request":2,"status":404}"#;
+        assert_eq!(check(&[ACCEPTED, missing, AGAIN]), "passed", "it was not found");
+    }
+
+    #[test]
+    fn a_lost_acceptance_and_another_content_excuse_it() {
+        let lost = ACCEPTED.replace("\"status\":202", "\"status\":202,\"complete\":false");
+        assert_eq!(check(&[&lost, AGAIN]), "not exercised");
+        let other = AGAIN.replace("\"attempt\":2", "\"attempt\":2,\"canonical_digest\":\"other\"");
+        assert_eq!(check(&[ACCEPTED, &other]), "passed");
+        let calm = ACCEPTED.replace("\"fault\":\"job\"", "\"fault\":\"job\",\"request\":99");
+        assert_eq!(check(&[&calm, POLLED]), "not exercised", "nothing struck it");
+    }
+}

@@ -1,0 +1,239 @@
+//! `polls_politely`: whoever waits for a job asks as often as it was told to, and not for ever.
+//!
+//! **Invariant:** only looks that reached the job count; what failed on its way is a matter of retries.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use brownout_provider::document::{At, decode};
+use brownout_provider::event::JobStep;
+use brownout_provider::units::{Period, in_words};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::support::{begins_jobs, cannot, events_of, few_of, schema};
+use super::{Invariant, InvariantKind, Judgement, Violation};
+use crate::scenario::Scenario;
+use crate::trace::{Name, RequestId, Trace};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "polls_politely",
+    summary: "Whoever waits for a job does not ask sooner than it was told to, nor without end.",
+    headline: "asked for their job too often",
+    rule: "Between the answer that accepted a job, or one that told how far it is, and the next look at it lie \
+           at least `min_interval` and what the hint in that answer asks for (of the first look, the hint \
+           alone); and nobody looks at one job more than `max_polls` times.",
+    exercised_by: "A look at a job that another look, or an answer with a hint, came before.",
+    parameters: &[
+        ("min_interval", "the least time from one answer to the next look; default 50ms"),
+        ("max_polls", "how often one job may be looked at, at least 1; default without end"),
+    ],
+    tolerates: "A repeat of a look that failed on its way, and a client that was started anew.",
+    cure: "Sleep for the `Retry-After` of each answer before the next look, or for an interval that grows; \
+           stop at your own deadline, and say then that the outcome is unknown.",
+    example: "polls_politely: {min_interval: 500ms, max_polls: 20}",
+    bare: true,
+    needs_identity: false,
+    needs_separation: false,
+    needs_one_client: false,
+    schema: schema::<Raw>,
+    parse,
+};
+
+/// The parameters as they stand in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "PollsPolitely")]
+struct Raw {
+    /// The least time from one answer to the next look; 50ms unless said.
+    min_interval: Option<Period>,
+    /// How often one job may be looked at; without end unless said.
+    #[schemars(range(min = 1))]
+    max_polls: Option<u32>,
+}
+
+fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    let raw: Raw = decode(value, at)?;
+    Some(Arc::new(PollsPolitely {
+        min_us: raw.min_interval.map_or(50_000, Period::micros),
+        most: raw.max_polls.and_then(|most| usize::try_from(most).ok()),
+    }))
+}
+
+#[derive(Debug)]
+struct PollsPolitely {
+    min_us: u64,
+    most: Option<usize>,
+}
+
+impl Invariant for PollsPolitely {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let mut looks: BTreeMap<(Name, Name), Vec<(RequestId, JobStep)>> = BTreeMap::new();
+        for seen in trace.jobs().iter().filter(|seen| seen.step != JobStep::Changed) {
+            let request = trace.request(seen.request);
+            if request.by.is_client() {
+                let looks = looks.entry((request.provider, seen.job)).or_default();
+                looks.push((seen.request, seen.step));
+            }
+        }
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for looks in looks.values_mut() {
+            looks.sort_by_key(|(id, _)| (trace.request(*id).at_us, trace.request(*id).seq));
+            let pairs = looks.windows(2).filter_map(|pair| self.asked(trace, pair[0], pair[1].0));
+            let asked: Vec<_> = pairs.collect();
+            exercised += asked.len();
+            let early = asked.iter().find_map(|one| one.violation(trace));
+            violations.extend(early.or_else(|| self.too_many(trace, looks)));
+        }
+        Judgement::new(exercised, violations, "nobody looked at a job twice, or after a hint")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        if !begins_jobs(scenario) {
+            let why = "no API of this scenario has jobs";
+            cannot(at, KIND.name, why, "inject: {job: asks_to_wait}");
+        }
+    }
+}
+
+/// A look at a job behind an answer that said something about it.
+struct Asked {
+    before: RequestId,
+    next: RequestId,
+    /// How long after the answer it came.
+    waited_us: u64,
+    /// How long it should have been.
+    least_us: u64,
+}
+
+impl PollsPolitely {
+    fn asked(
+        &self,
+        trace: &Trace,
+        (before, step): (RequestId, JobStep),
+        next: RequestId,
+    ) -> Option<Asked> {
+        let (request, response) = (trace.request(next), trace.request(before).response?);
+        let was_told = response.complete && response.head_at_us <= request.at_us;
+        let operation = request.operation?;
+        if !was_told
+            || trace.is_transport_repeat(next)
+            || trace.restarted_between(operation, response.head_at_us, request.at_us)
+        {
+            return None;
+        }
+        let hinted = trace.earliest_allowed(before);
+        let hinted_us = hinted.map(|(_, at_us)| at_us.saturating_sub(response.head_at_us));
+        let least_us = match step {
+            JobStep::Accepted => hinted_us?,
+            JobStep::Polled | JobStep::Changed => hinted_us.unwrap_or(0).max(self.min_us),
+        };
+        Some(Asked { before, next, waited_us: trace.waited_us(before, next), least_us })
+    }
+
+    fn too_many(&self, trace: &Trace, looks: &[(RequestId, JobStep)]) -> Option<Violation> {
+        let most = self.most?;
+        let polls: Vec<RequestId> =
+            looks.iter().filter(|(_, step)| *step == JobStep::Polled).map(|(id, _)| *id).collect();
+        let one_too_many = *polls.get(most)?;
+        let message = format!("expected at most {most} looks at a job, found {}", polls.len());
+        let events = few_of(polls.iter().flat_map(|id| events_of(trace, *id)));
+        let operation = trace.request(one_too_many).operation?;
+        Some(Violation::new(trace, operation, message, events))
+    }
+}
+
+impl Asked {
+    fn violation(&self, trace: &Trace) -> Option<Violation> {
+        if self.waited_us.saturating_add(trace.slack_us()) >= self.least_us {
+            return None;
+        }
+        let request = trace.request(self.next);
+        let message = format!(
+            "expected a wait of at least {} before the next look at the job, found {} before {}",
+            in_words(self.least_us),
+            in_words(self.waited_us),
+            trace.request_in_words(request)
+        );
+        let evidence = events_of(trace, self.before).chain([request.seq]);
+        Some(Violation::new(trace, request.operation?, message, evidence))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::invariant::testing::{message, verdict, verdict_on_real_clock};
+    use crate::trace::testing::trace;
+
+    const NAME: &str = "polls_politely";
+
+    /// A job that is looked at two times, so long after the answers before.
+    fn looks(first_us: u64, second_us: u64, hint: &str) -> String {
+        let (first, second) = (10 + first_us, 20 + first_us + second_us);
+        format!(
+            r#"{{"at_us":0,"event":"request_received","request":1}}
+            {{"at_us":5,"event":"job","request":1,"step":"accepted","state":"pending"}}
+            {{"at_us":10,"event":"response_sent","request":1,"status":202{hint}}}
+            {{"at_us":{first},"event":"request_received","request":2,"route":"get_job","method":"GET","unsafe":false}}
+            {{"at_us":{first},"event":"job","request":2,"step":"polled","state":"running"}}
+            {{"at_us":{0},"event":"response_sent","request":2,"status":200{hint}}}
+            {{"at_us":{second},"event":"request_received","request":3,"attempt":2,"route":"get_job","method":"GET","unsafe":false}}
+            {{"at_us":{second},"event":"job","request":3,"step":"polled","state":"succeeded"}}"#,
+            first + 10
+        )
+    }
+
+    const HINT: &str = r#","hints":[{"source":"retry-after","text":"1","wait_us":1000000}]"#;
+
+    #[test]
+    fn a_tight_loop_is_accused_and_a_pause_is_not() {
+        assert_eq!(verdict(NAME, &Value::Null, &looks(0, 1_000, "")), "failed op-0001");
+        assert_eq!(verdict(NAME, &Value::Null, &looks(0, 50_000, "")), "passed");
+        let slow = json!({"min_interval": "51ms"});
+        assert_eq!(verdict(NAME, &slow, &looks(0, 50_000, "")), "failed op-0001");
+        assert_eq!(verdict_on_real_clock(NAME, &slow, &looks(0, 50_000, "")), "passed", "slack");
+    }
+
+    #[test]
+    fn a_hint_binds_the_first_look_and_the_next() {
+        assert_eq!(verdict(NAME, &Value::Null, &looks(1_000_000, 1_000_000, HINT)), "passed");
+        let (first, next) = (looks(60_000, 1_000_000, HINT), looks(1_000_000, 60_000, HINT));
+        assert_eq!(verdict(NAME, &Value::Null, &first), "failed op-0001");
+        assert_eq!(
+            message(NAME, &Value::Null, &trace(&next)),
+            "expected a wait of at least 1 s before the next look at the job, found 60 ms before attempt 2 of \
+             `get_job`"
+        );
+    }
+
+    #[test]
+    fn nobody_looks_without_end() {
+        let most = |most: u32| json!({"max_polls": most});
+        assert_eq!(verdict(NAME, &most(2), &looks(0, 50_000, "")), "passed");
+        assert_eq!(verdict(NAME, &most(1), &looks(0, 50_000, "")), "failed op-0001");
+    }
+
+    #[test]
+    fn another_job_and_a_restart_begin_anew() {
+        let other = looks(0, 1_000, "").replace(
+            r#""request":3,"step":"polled""#,
+            r#""request":3,"job":"job_2","step":"polled""#,
+        );
+        assert_eq!(verdict(NAME, &Value::Null, &other), "not exercised");
+        let restarted = r#"{"at_us":25,"event":"client_ended","killed":true}
+            {"at_us":26,"event":"client_started"}"#;
+        let lines = looks(0, 1_000, "");
+        let at = r#"{"at_us":1020,"event":"request_received""#;
+        let (before, last) = lines.rsplit_once(at).expect("it looks again");
+        let lines = format!("{before}{restarted}\n{at}{last}");
+        assert_eq!(verdict(NAME, &Value::Null, &lines), "not exercised");
+    }
+}

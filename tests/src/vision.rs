@@ -1,0 +1,47 @@
+//! The API of pictures: jobs, batches and uploads, each met by a client that is right and by clients with one
+//! flaw each, as programs in Python.
+
+use std::ffi::OsString;
+
+use crate::brownout::{Run, failed, python, root, run, verdict};
+
+fn client(file: &str, kind: &str) -> [OsString; 3] {
+    let file = root().join("tests/clients").join(file);
+    [python(), file.into_os_string(), kind.into()]
+}
+
+fn driven(scenario: &str, file: &str, kind: &str, more: &[&str]) -> Run {
+    let mut arguments = vec![scenario, "--mode", "stdio"];
+    arguments.extend(more);
+    run(&arguments, &client(file, kind), &[])
+}
+
+#[test]
+fn a_client_that_waits_politely_passes_whatever_becomes_of_its_jobs() {
+    for scenario in ["vision-calm", "vision-slow-jobs", "vision-failed-jobs"] {
+        let run = driven(scenario, "vision_jobs.py", "careful", &[]);
+        assert_eq!(run.code, Some(0), "{}", run.printed);
+        let entry = run.only();
+        assert_eq!(verdict(entry, "polls_politely"), "passed", "{}", run.printed);
+        if scenario != "vision-calm" {
+            assert_eq!(verdict(entry, "job_not_resubmitted"), "passed", "{}", run.printed);
+        }
+    }
+}
+
+#[test]
+fn each_flaw_of_a_client_with_jobs_is_found() {
+    for (kind, scenario, expected) in [
+        ("eager", "vision-failed-jobs", &["no_lost_operations", "no_phantom_success"][..]),
+        ("hammering", "vision-slow-jobs", &["polls_politely"]),
+        (
+            "impatient",
+            "vision-slow-jobs",
+            &["no_double_charges", "job_not_resubmitted", "polls_politely"],
+        ),
+    ] {
+        let run = driven(scenario, "vision_jobs.py", kind, &["--no-control"]);
+        assert_eq!(run.code, Some(1), "{}", run.printed);
+        assert_eq!(failed(run.only()), expected, "{kind}: {}", run.printed);
+    }
+}

@@ -21,7 +21,8 @@ pub type EffectId = u64;
 pub struct Ledger {
     /// Effect `n` stands at index `n − 1`.
     effects: Vec<Standing>,
-    objects: IndexMap<Arc<str>, Object, FixedState>,
+    /// In boxes, so that the map stays small enough to be copied in no time whenever it grows.
+    objects: IndexMap<Arc<str>, Box<Object>, FixedState>,
     /// Whose those objects are that somebody was told of and that are not there.
     promised: IndexMap<Arc<str>, Owner, FixedState>,
     /// Ids by collection, in the order of creation.
@@ -195,7 +196,7 @@ impl Ledger {
         }
         self.promised.shift_remove(&id);
         let ids = self.collections.entry(Arc::clone(&object.collection)).or_default();
-        if self.objects.insert(Arc::clone(&id), object).is_none() {
+        if self.objects.insert(Arc::clone(&id), Box::new(object)).is_none() {
             ids.push(id);
         }
     }
@@ -203,7 +204,7 @@ impl Ledger {
     /// The object of that id in that collection.
     #[must_use]
     pub fn get(&self, collection: &str, id: &str) -> Option<&Object> {
-        self.objects.get(id).filter(|object| &*object.collection == collection)
+        self.objects.get(id).map(Box::as_ref).filter(|object| &*object.collection == collection)
     }
 
     /// Whose object that id is, whatever its collection.
@@ -234,12 +235,12 @@ impl Ledger {
 
     /// The object of that id, to be changed.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut Object> {
-        self.objects.get_mut(id)
+        self.objects.get_mut(id).map(Box::as_mut)
     }
 
     /// The objects of a collection, oldest first.
     pub fn list<'a>(&'a self, collection: &str) -> impl Iterator<Item = &'a Object> {
-        self.collections.get(collection).into_iter().flatten().filter_map(|id| self.objects.get(id))
+        self.collections.get(collection).into_iter().flatten().filter_map(|id| self.objects.get(id)).map(Box::as_ref)
     }
 }
 

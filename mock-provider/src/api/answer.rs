@@ -46,11 +46,19 @@ pub struct Written {
     pub is_stream: bool,
 }
 
+/// As long as most answers are not, in bytes.
+const USUAL_BYTES: usize = 512;
+
 /// A value as JSON text.
 #[must_use]
 pub fn bytes(value: &Value) -> Bytes {
-    // A value of serde_json has text keys only, so it can be written.
-    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
+    // Room for most answers at once; what is kept of it is as long as it has to be.
+    let mut text = Vec::with_capacity(USUAL_BYTES);
+    match serde_json::to_writer(&mut text, value) {
+        Ok(()) => Bytes::copy_from_slice(&text),
+        // A value of serde_json has text keys only, so it can be written.
+        Err(_) => Bytes::new(),
+    }
 }
 
 /// What the templates of a route can ask for.

@@ -93,7 +93,7 @@ pub struct Api {
     /// (with the operation's token in it), `key` (likewise), `token` and `seed`.
     pub client_env: Vec<(String, Template)>,
     /// The events that it tells its users of.
-    pub webhooks: Option<Webhooks>,
+    pub webhooks: Option<Arc<Webhooks>>,
     /// What to change in this vendor's SDK, by invariant.
     pub cures: BTreeMap<String, String>,
 }

@@ -35,7 +35,7 @@ use std::time::SystemTime;
 use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 
-use crate::api::{Api, Extractor};
+use crate::api::{Api, Extractor, Webhooks};
 use crate::coordinates::Coordinates;
 use crate::event::{ConnectionEnded, Event, EventKind, FaultInjected, Side};
 use crate::exchange::{ClientFault, ClientStrike, End, ExchangeId, Next};
@@ -132,8 +132,8 @@ pub struct Provider {
     ids: RuleKey,
     events: Vec<Event>,
     client_strikes: Vec<ClientStrike>,
-    /// True when somebody listens to webhooks.
-    is_listened_to: bool,
+    /// The webhooks of the API, where somebody listens to them.
+    listened: Option<Arc<Webhooks>>,
     outbox: Outbox,
     dues: Vec<Due>,
 }
@@ -192,7 +192,7 @@ impl Provider {
             seed,
             events: Vec::new(),
             client_strikes: Vec::new(),
-            is_listened_to: webhooks,
+            listened: api.webhooks.clone().filter(|_| webhooks),
             outbox: Outbox::default(),
             dues: Vec::new(),
             wall,

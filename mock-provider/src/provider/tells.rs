@@ -11,7 +11,6 @@ use super::Provider;
 use super::later::Done;
 use super::open::Place;
 use super::struck::Mark;
-use crate::api::Webhooks;
 use crate::coordinates::Coordinates;
 use crate::event::{EventKind, FaultInjected, WebhookAnswered, WebhookSent};
 use crate::exchange::ExchangeId;
@@ -40,7 +39,7 @@ impl Provider {
 
     /// What of an object that was made or changed is told to those who listen.
     pub(super) fn tell_of(&mut self, done: &Done, webhooks: &[(Mark, WebhookFault)], now_us: u64) {
-        if !self.is_listened_to {
+        if self.listened.is_none() {
             return;
         }
         let object = match (&done.made, &done.used) {
@@ -60,7 +59,7 @@ impl Provider {
         webhooks: &[(Mark, WebhookFault)],
         now_us: u64,
     ) {
-        let Some(api) = self.listened() else { return };
+        let Some(api) = self.listened.clone() else { return };
         let place = &about.place;
         let Some(kind) = api.events.get(&place.route.name).cloned() else { return };
         let id = self.event_id(&api.prefix, about);
@@ -97,7 +96,7 @@ impl Provider {
 
     /// A delivery is due: what goes out now; `None` for one that is over.
     pub fn send_webhook(&mut self, delivery: u64, now_us: u64) -> Option<Parcel> {
-        let api = self.listened()?;
+        let api = self.listened.clone()?;
         let at_s = self.epoch_s(now_us);
         let (event, attempt, parcel) = self.outbox.send(delivery, &api, at_s)?;
         let sent = WebhookSent {
@@ -120,7 +119,7 @@ impl Provider {
         answer: Result<u16, String>,
         now_us: u64,
     ) -> Option<Due> {
-        let api = self.listened()?;
+        let api = self.listened.clone()?;
         let after = self.outbox.answered(delivery, answer.as_ref().ok().copied(), &api, now_us);
         let due = match after {
             After::Again(due) => Some(due),
@@ -135,11 +134,6 @@ impl Provider {
         };
         self.emit(now_us, EventKind::WebhookAnswered(answered));
         due
-    }
-
-    /// The webhooks of the API, where somebody listens to them.
-    fn listened(&self) -> Option<Webhooks> {
-        self.api.webhooks.clone().filter(|_| self.is_listened_to)
     }
 
     fn event_id(&mut self, prefix: &str, about: &About) -> String {

@@ -12,6 +12,7 @@ mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
@@ -67,7 +68,8 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
         webhooks: raw
             .webhooks
             .as_ref()
-            .and_then(|raw| webhooks::webhooks(raw, &routes, &at.key("webhooks"))),
+            .and_then(|raw| webhooks::webhooks(raw, &routes, &at.key("webhooks")))
+            .map(Arc::new),
         cures: raw.cures.clone().unwrap_or_default(),
         routes,
     };

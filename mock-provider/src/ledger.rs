@@ -240,7 +240,12 @@ impl Ledger {
 
     /// The objects of a collection, oldest first.
     pub fn list<'a>(&'a self, collection: &str) -> impl Iterator<Item = &'a Object> {
-        self.collections.get(collection).into_iter().flatten().filter_map(|id| self.objects.get(id)).map(Box::as_ref)
+        self.collections
+            .get(collection)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.objects.get(id))
+            .map(Box::as_ref)
     }
 }
 

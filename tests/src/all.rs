@@ -5,6 +5,7 @@ mod cli;
 mod clients;
 mod control;
 mod drive;
+mod fuzz;
 mod http2;
 mod init;
 mod invalid;

@@ -47,7 +47,12 @@ type Tls = Option<Arc<crate::shell::tls::Authority>>;
 
 /// How connections are greeted: without the feature `tls` not at all.
 #[cfg(not(feature = "tls"))]
-type Tls = Option<std::convert::Infallible>;
+type Tls = Option<NoTls>;
+
+/// What there is none of; handed on by cloning, as the real one is.
+#[cfg(not(feature = "tls"))]
+#[derive(Clone, Debug)]
+enum NoTls {}
 
 /// Why a provider could not begin to listen.
 #[derive(Debug, thiserror::Error)]

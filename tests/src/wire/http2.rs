@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::stage::{Answer, MS, Saw, Stage};
 
 /// How HTTP/2 begins: the preface, and settings that change nothing.
-const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(super) const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 const CHARGE: &str = r#"{"amount":1999,"currency":"usd","order":"order-1"}"#;
 
@@ -29,6 +29,29 @@ fn field(name: &str, value: &str) -> Vec<u8> {
     [&[0, length(name)][..], name.as_bytes(), &[length(value)], value.as_bytes()].concat()
 }
 
+/// A frame of this kind, with these flags, on this stream.
+pub(super) fn frame((kind, flags, stream): (u8, u8, u32), payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A charge on a stream, in the name of an operation: a head, and a body that ends it.
+pub(super) fn request(stream: u32, operation: &str) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "a"),
+        (":path", &*format!("/~{operation}.1/v1/charges")),
+        ("authorization", "Bearer sk"),
+        ("content-type", "application/json"),
+    ] {
+        block.extend(field(name, value));
+    }
+    let head = frame((FrameHead::HEADERS, 0x4, stream), &block);
+    [head, frame((FrameHead::DATA, FrameHead::END_STREAM, stream), CHARGE.as_bytes())].concat()
+}
+
 impl Frames {
     async fn connect(stage: &Stage) -> Self {
         let stream = TcpStream::connect(stage.server.addr()).await.expect("it listens");
@@ -39,27 +62,13 @@ impl Frames {
         frames
     }
 
-    async fn send(&mut self, (kind, flags, stream): (u8, u8, u32), payload: &[u8]) {
-        let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
-        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        self.stream.write_all(&[&head, payload].concat()).await.expect("the provider reads");
+    async fn send(&mut self, head: (u8, u8, u32), payload: &[u8]) {
+        self.stream.write_all(&frame(head, payload)).await.expect("the provider reads");
     }
 
     /// Asks for a charge on a stream, in the name of an operation.
     async fn charge(&mut self, stream: u32, operation: &str) {
-        let mut block = Vec::new();
-        for (name, value) in [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", &*format!("/~{operation}.1/v1/charges")),
-            ("authorization", "Bearer sk"),
-            ("content-type", "application/json"),
-        ] {
-            block.extend(field(name, value));
-        }
-        self.send((FrameHead::HEADERS, 0x4, stream), &block).await;
-        self.send((FrameHead::DATA, FrameHead::END_STREAM, stream), CHARGE.as_bytes()).await;
+        self.stream.write_all(&request(stream, operation)).await.expect("the provider reads");
     }
 
     /// The next frame that is about a stream or takes leave; how the connection ended where none comes.

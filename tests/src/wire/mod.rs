@@ -9,6 +9,7 @@ mod delays;
 mod door;
 mod endings;
 mod framing;
+mod fuzz;
 mod hostile;
 mod http2;
 mod input;

@@ -198,6 +198,13 @@ impl Stage {
         panic!("fewer than {count} connections have ended: {:?}", self.ends().await);
     }
 
+    /// Shuts the provider down, which fails when one of its tasks has panicked, and shows all it did.
+    pub(super) async fn over(self) -> Vec<Event> {
+        let Self { server, list, .. } = self;
+        server.shutdown().await.expect("its door was never closed");
+        std::mem::take(&mut *list.0.lock().expect("no holder panics"))
+    }
+
     async fn select<T>(&self, pick: impl Fn(Event) -> Option<T>) -> Vec<T> {
         self.events().await.into_iter().filter_map(pick).collect()
     }
@@ -258,9 +265,9 @@ impl Raw {
     }
 
     /// Writes until the provider takes no more.
-    pub(super) async fn send_as_far_as_taken(&mut self, text: &str) {
+    pub(super) async fn send_as_far_as_taken(&mut self, bytes: impl AsRef<[u8]>) {
         // A provider that has refused closes while the rest is still written.
-        let _ = self.stream.write_all(text.as_bytes()).await;
+        let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
     /// Says that nothing more will be written.

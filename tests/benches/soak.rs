@@ -98,6 +98,8 @@ fn rules() -> Vec<Rule> {
             | Action::Order(_)
             | Action::Webhook(_)
             | Action::Job(_)
+            | Action::Batch(_)
+            | Action::Deprecated(_)
             | Action::Client { .. }
             | Action::End { .. }
             | Action::Door(_) => true,

@@ -45,3 +45,27 @@ fn each_flaw_of_a_client_with_jobs_is_found() {
         assert_eq!(failed(run.only()), expected, "{kind}: {}", run.printed);
     }
 }
+
+#[test]
+fn a_client_that_sends_again_only_what_is_missing_passes() {
+    for (scenario, invariant) in [
+        ("vision-partial-batch", "no_double_charges"),
+        ("vision-sunset", "no_retry_on_permanent_errors"),
+    ] {
+        let run = driven(scenario, "vision_batch.py", "careful", &[]);
+        assert_eq!(run.code, Some(0), "{}", run.printed);
+        assert_eq!(verdict(run.only(), invariant), "passed", "{}", run.printed);
+    }
+}
+
+#[test]
+fn each_flaw_of_a_client_with_many_items_is_found() {
+    for (kind, expected) in [
+        ("blind", &["no_lost_operations", "no_phantom_success"][..]),
+        ("whole", &["no_double_charges"]),
+    ] {
+        let run = driven("vision-partial-batch", "vision_batch.py", kind, &["--no-control"]);
+        assert_eq!(run.code, Some(1), "{}", run.printed);
+        assert_eq!(failed(run.only()), expected, "{kind}: {}", run.printed);
+    }
+}

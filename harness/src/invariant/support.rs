@@ -222,6 +222,9 @@ impl Means {
             Action::Drip { .. } => self.hang = true,
             Action::Duplicate { .. } => self.repeated = true,
             Action::Webhook(_) | Action::Door(_) => {}
+            // Whether a client takes a part for the whole lies with the client.
+            Action::Batch(_) => self.failure = true,
+            Action::Deprecated(_) => (self.failure, self.permanent) = (true, true),
             Action::Job(fault) => {
                 self.permanent |= matches!(fault, JobFault::Disappears { .. });
                 if let JobFault::AsksToWait { hint } = fault {

@@ -4,7 +4,6 @@
 
 /// Faults of the catalogue, by name.
 const FAULTS: &[(&str, &str)] = &[
-    ("partial_batch", "use `status: {code: 207}`"),
     ("cut", "use `stream: {kind: cut}`, or `truncate` where the answer is no stream"),
     ("stall", "use `stream: stall`, or `truncate: {then: stall}` where the answer is no stream"),
     ("garbage_event", "use `stream: garbage_event`"),

@@ -61,7 +61,9 @@ pub static SCENARIOS: &[Shipped] = &[
     shipped!("vision/calm.yaml"),
     shipped!("vision/failed-jobs.yaml"),
     shipped!("vision/lost-response.yaml"),
+    shipped!("vision/partial-batch.yaml"),
     shipped!("vision/slow-jobs.yaml"),
+    shipped!("vision/sunset.yaml"),
 ];
 
 impl Shipped {

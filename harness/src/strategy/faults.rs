@@ -234,8 +234,10 @@ impl Promises {
             Action::Order(fault) => self.allow_order(*fault),
             // Closures are called and not told of events, so nothing would be struck.
             Action::Webhook(_) => false,
+            // Nothing heals what is gone.
+            Action::Deprecated(deprecated) => !self.recovers || !deprecated.is_over(),
             // What it is about is done late, or never.
-            Action::Job(_) => !self.recovers && self.commits_within_us.is_none(),
+            Action::Job(_) | Action::Batch(_) => !self.recovers && self.commits_within_us.is_none(),
             // What a gateway repeats later may come when the provider has to be well again.
             Action::Duplicate { apart_us, .. } => {
                 !self.unrepeated && (*apart_us == 0 || !self.recovers)
@@ -287,6 +289,8 @@ fn is_steady(variant: &Variant) -> bool {
             | Action::Order(_)
             | Action::Webhook(_)
             | Action::Job(_)
+            | Action::Batch(_)
+            | Action::Deprecated(_)
             | Action::Duplicate { .. }
             | Action::Client { .. }
             | Action::End { .. }

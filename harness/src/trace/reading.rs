@@ -19,6 +19,8 @@
 //! **Invariant:** each reading is a pure function of the trace, and where the trace leaves something
 //! open it reads in favour of the client.
 
+use std::collections::BTreeSet;
+
 use brownout_provider::event::{Claim, ClaimBy, Class, ClockKind, KeyState, Side};
 use brownout_provider::exchange::End;
 use brownout_provider::http2::ErrorCode;
@@ -393,9 +395,19 @@ impl Trace {
     #[must_use]
     pub fn is_done(&self, id: OperationId) -> bool {
         if self.wants_effect(id) {
-            return self.took_effect(id);
+            return self.took_effect(id) && self.all_items_are_done(id);
         }
         self.attempts_of(id).any(|(request, _)| self.confirms(request))
+    }
+
+    /// True unless the operation calls a route whose items are done one by one, and some of them have no effect.
+    fn all_items_are_done(&self, id: OperationId) -> bool {
+        let is_batch = self.submits_of(id).any(|(_, submit)| {
+            submit.submitted.as_ref().is_some_and(|it| self.declared(None, it.call, &["batch"]))
+        });
+        let live = self.effects_of(id).filter(|(_, effect)| effect.is_live());
+        let subjects: BTreeSet<Name> = live.filter_map(|(_, effect)| effect.subject).collect();
+        !is_batch || self.items(id).is_none_or(|items| subjects.len() >= items)
     }
 
     /// True when the operation's own input asks it to undo something, and it did.

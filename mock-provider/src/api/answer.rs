@@ -80,10 +80,12 @@ pub struct Context<'a> {
     pub request_id: Value,
     /// What the limiter says (see [`super::LimitState::value`]): `rate_limit`; `null` without one.
     pub rate_limit: Value,
+    /// The entries of a request with many items: `results`.
+    pub results: Value,
 }
 
 /// The names that a route's templates know.
-pub const CONTEXT_NAMES: [&str; 10] = [
+pub const CONTEXT_NAMES: [&str; 11] = [
     "request",
     "path",
     "query",
@@ -94,6 +96,7 @@ pub const CONTEXT_NAMES: [&str; 10] = [
     "now",
     "request_id",
     "rate_limit",
+    "results",
 ];
 
 impl<'a> Context<'a> {
@@ -109,10 +112,11 @@ impl<'a> Context<'a> {
             now: Value::from(now_s),
             request_id: Value::Null,
             rate_limit: Value::Null,
+            results: Value::Null,
         }
     }
 
-    pub(super) fn names(&self) -> [(&str, &Value); 10] {
+    pub(super) fn names(&self) -> [(&str, &Value); 11] {
         [
             ("request", self.call.body()),
             ("object", self.object),
@@ -124,6 +128,7 @@ impl<'a> Context<'a> {
             ("objects", &self.objects),
             ("request_id", &self.request_id),
             ("rate_limit", &self.rate_limit),
+            ("results", &self.results),
         ]
     }
 }
@@ -145,7 +150,8 @@ impl Route {
     #[must_use]
     pub fn does_work(&self) -> bool {
         let changes = self.uses.as_ref().is_some_and(|uses| uses.set.is_some());
-        self.effect.is_some() || self.creates.is_some() || self.reverses || changes
+        let makes = self.creates.is_some() || self.batch.is_some();
+        self.effect.is_some() || makes || self.reverses || changes
     }
 
     /// How this request is answered in a stream, if it is.
@@ -257,13 +263,15 @@ impl Route {
         }
     }
 
-    /// The effects that the request has; `context.object` must be set where the route makes or uses one.
+    /// The effects that the request has beside those of a batch; `context.object` must be set where the route makes or uses one.
     ///
     /// # Errors
     ///
     /// When the request lacks something that an effect needs.
     pub fn effects(&self, context: &Context<'_>) -> Result<Vec<EffectDraft>, TemplateError> {
-        let Some(spec) = &self.effect else { return Ok(Vec::new()) };
+        let Some(spec) = self.effect.as_ref().filter(|_| self.batch.is_none()) else {
+            return Ok(Vec::new());
+        };
         let names = context.names();
         let Some(items) = &spec.items else { return Ok(vec![spec.draft(&names)?]) };
         let Some(Value::Array(items)) = items.find(context.call) else { return Ok(Vec::new()) };
@@ -388,7 +396,7 @@ impl Route {
 }
 
 impl EffectSpec {
-    fn draft(&self, names: &Names<'_>) -> Result<EffectDraft, TemplateError> {
+    pub(super) fn draft(&self, names: &Names<'_>) -> Result<EffectDraft, TemplateError> {
         let amount = match &self.amount {
             Some(amount) => whole_number(amount, names)?,
             None => None,

@@ -5,6 +5,7 @@
 //! **Invariant:** no vendor is named in code. What a vendor does stands in its file.
 
 mod answer;
+mod batch;
 mod build;
 mod call;
 mod error;
@@ -27,6 +28,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
 pub use answer::{CONTEXT_NAMES, Context, Rendered, Written, bytes};
+pub use batch::{Batch, BatchSpec, Fate, ItemDone};
 pub use build::Built;
 pub use call::{
     Call, Encoding, canonical, decode, encode, hex, read_form, without_mark, write_form,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 use serde_json::Value;
 
+use super::batch::BatchSpec;
 use super::call::Call;
 use super::job::JobSpec;
 use super::need::{FieldRule, Need, same};
@@ -49,6 +50,8 @@ pub struct Route {
     pub reverses: bool,
     /// True when the job of the object that the route uses is stopped.
     pub cancels: bool,
+    /// A list in the request, each item of which is done by itself.
+    pub batch: Option<BatchSpec>,
     /// Work that goes on behind the answer.
     pub job: Option<JobSpec>,
     /// The answer.

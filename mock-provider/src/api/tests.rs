@@ -59,15 +59,17 @@ fn serve(api: &Api, objects: &mut Objects, built: &Built) -> (Arc<Route>, Call, 
         objects.0.insert((Arc::clone(&uses.collection), id), changed.clone());
     }
     let mut made = None;
+    let mut draw = RuleKey::new(Seed::default(), "#test").draw(&crate::coordinates::Coordinates {
+        provider: "p",
+        route: &route.name,
+        operation: "op-0001",
+        submit: 1,
+        attempt: 1,
+    });
+    let fates = vec![Fate::Done; route.batch_size(&context)];
+    let batch = route.batch(&context, &fates, &mut draw).expect("the items render");
+    context.results = Value::from(batch.results);
     if let Some(creates) = &route.creates {
-        let mut draw =
-            RuleKey::new(Seed::default(), "#test").draw(&crate::coordinates::Coordinates {
-                provider: "p",
-                route: &route.name,
-                operation: "op-0001",
-                submit: 1,
-                attempt: 1,
-            });
         let chosen = route.chosen_id(&context).expect("the id renders");
         let id = chosen.map_or_else(|| creates.id.make(&mut draw), Arc::from);
         context.id = Value::from(&*id);
@@ -84,7 +86,8 @@ fn serve(api: &Api, objects: &mut Objects, built: &Built) -> (Arc<Route>, Call, 
         let listed = listed.map(|(_, object)| object).filter(|object| lists.takes(&call, object));
         context.objects = listed.cloned().collect();
     }
-    let effects = route.effects(&context).expect("the effects render");
+    let mut effects = route.effects(&context).expect("the effects render");
+    effects.extend(batch.done.into_iter().filter_map(|item| item.effect));
     assert_eq!(effects.is_empty(), route.effect.is_none(), "{}", route.name);
     if let Some(spec) = route.effect.as_ref().filter(|spec| spec.billed) {
         assert!(

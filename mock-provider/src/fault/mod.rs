@@ -13,6 +13,7 @@ mod close;
 mod close_idle;
 mod conflict;
 mod delayed_duplicate;
+mod deprecated;
 mod drip;
 mod duplicate_request;
 mod early_response;
@@ -40,6 +41,7 @@ mod mismatch_accepted;
 mod mismatch_rejected;
 mod noisy_neighbour;
 mod order_fault;
+mod partial_batch;
 mod parts;
 mod pause_client;
 mod permanent_error;
@@ -88,10 +90,12 @@ pub use crate::hint::{HintSpec, LimitHeaders};
 use crate::http2::GoAway;
 use crate::seed::{Draw, RuleKey, Seed};
 use crate::stream::Broken;
+pub use deprecated::Deprecated;
 pub use job_fault::JobFault;
 pub use key_fault::KeyFault;
 pub use limit_fault::{Lie, LimitFault};
 pub use order_fault::OrderFault;
+pub use partial_batch::BatchFault;
 pub use webhook_fault::WebhookFault;
 
 /// Which of the four groups a fault belongs to; the group says how faults that strike together combine.
@@ -177,6 +181,10 @@ pub enum Action {
     Order(OrderFault),
     /// The event that tells of the request is not sent as it should be.
     Webhook(WebhookFault),
+    /// Some items of the request are not done, or nothing is said of them.
+    Batch(BatchFault),
+    /// The route goes out of use.
+    Deprecated(Deprecated),
     /// The job that the request begins does not go as it should.
     Job(JobFault),
     /// A gateway repeats the request `times` more times, `apart_us` apart; the client gets the

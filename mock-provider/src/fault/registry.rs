@@ -3,13 +3,13 @@
 use super::FaultKind;
 use super::{
     accept_then_drop, bad_chunk, ban, clean_cut, close, close_idle, conflict, delayed_duplicate,
-    drip, duplicate_request, early_response, expired_certificate, forget_key, garbage, goaway,
-    half_close, handshake_reset, hang, ignore_key, job, key_required_late, kill_client, late_key,
-    latency, lying_limit, malformed, mismatch_accepted, mismatch_rejected, noisy_neighbour,
-    pause_client, permanent_error, rate_limited, refuse, reorder, replay_altered, replay_error,
-    replay_other, replay_status, reset, rst_stream, should_retry, slow_commit, slow_read,
-    slow_tokens, stale_read, status, stream, throttle_bandwidth, tighten, truncate, truncated_key,
-    untrusted, webhook, wrong_content_length, wrong_host,
+    deprecated, drip, duplicate_request, early_response, expired_certificate, forget_key, garbage,
+    goaway, half_close, handshake_reset, hang, ignore_key, job, key_required_late, kill_client,
+    late_key, latency, lying_limit, malformed, mismatch_accepted, mismatch_rejected,
+    noisy_neighbour, partial_batch, pause_client, permanent_error, rate_limited, refuse, reorder,
+    replay_altered, replay_error, replay_other, replay_status, reset, rst_stream, should_retry,
+    slow_commit, slow_read, slow_tokens, stale_read, status, stream, throttle_bandwidth, tighten,
+    truncate, truncated_key, untrusted, webhook, wrong_content_length, wrong_host,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
@@ -58,6 +58,7 @@ pub static FAULTS: &[&FaultKind] = &[
     &reorder::REORDER,
     &stale_read::STALE_READ,
     &accept_then_drop::ACCEPT_THEN_DROP,
+    &partial_batch::PARTIAL_BATCH,
     &slow_commit::SLOW_COMMIT,
     &lying_limit::LYING_LIMIT,
     &tighten::TIGHTEN,
@@ -69,6 +70,7 @@ pub static FAULTS: &[&FaultKind] = &[
     &stream::STREAM,
     &slow_tokens::SLOW_TOKENS,
     &job::JOB,
+    &deprecated::DEPRECATED,
 ];
 
 /// The fault of that name.

@@ -250,11 +250,17 @@ mod tests {
 
     #[test]
     fn every_fault_has_variants_and_the_first_is_the_simplest() {
-        let (payments, openai) = (limited(), shipped("openai"));
+        let (payments, openai, vision) = (limited(), shipped("openai"), shipped("vision"));
+        let of_vision =
+            [("partial_batch", "label_batch"), ("job", "create_job"), ("upload", "upload_chunk")];
         for kind in FAULTS {
             // Nothing in the plain API is a stream.
             let streams = ["stream", "slow_tokens"].contains(&kind.name);
-            let found = if streams {
+            let elsewhere = of_vision.iter().find(|(name, _)| *name == kind.name);
+            let found = if let Some((_, route)) = elsewhere {
+                assert!(variants(kind, &payments, "create_charge").is_empty(), "{}", kind.name);
+                variants(kind, &vision, route)
+            } else if streams {
                 assert!(variants(kind, &payments, "create_charge").is_empty(), "{}", kind.name);
                 variants(kind, &openai, "create_chat_completion")
             } else if kind.name == "stale_read" {

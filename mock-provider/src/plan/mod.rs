@@ -463,6 +463,8 @@ fn detail(fault: &dyn Fault, action: &Action) -> String {
         | Action::Order(_)
         | Action::Webhook(_)
         | Action::Job(_)
+        | Action::Batch(_)
+        | Action::Deprecated(_)
         | Action::Duplicate { .. }
         | Action::Client { .. }
         | Action::End { .. } => fault.detail(),

@@ -323,6 +323,9 @@ impl Provider {
             if self.api.wants_request_id { self.request_id(open) } else { String::new() };
         // A header that asks for something that is not there is left out: the answer counts more.
         let _ = self.api.add_headers(&request_id, self.epoch_s(open.now_us), headers);
+        if let Some((_, deprecated)) = open.struck.deprecated.as_deref() {
+            deprecated.write(self.wall(open.now_us).now(), headers);
+        }
         if let Some(limit) = &open.limit {
             let _ = self.api.add_limit_headers(limit, headers);
         }

@@ -195,8 +195,7 @@ impl Provider {
         if let Some(task) = self.tasks.get_mut(id) {
             task.committed = effects.first().map(|(id, _)| *id);
         }
-        let object = Some(Arc::clone(id));
-        for event in self.committed((request, by), &place, effects, object.as_ref()) {
+        for event in self.committed((request, by), &place, effects, &[Arc::clone(id)]) {
             self.emit(now_us, event);
         }
     }

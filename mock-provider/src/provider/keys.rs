@@ -36,6 +36,8 @@ impl Alias {
                 | Action::Order(_)
                 | Action::Webhook(_)
                 | Action::Job(_)
+                | Action::Batch(_)
+                | Action::Deprecated(_)
                 | Action::Duplicate { .. }
                 | Action::Client { .. }
                 | Action::End { .. }

@@ -6,11 +6,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Provider;
 use super::open::{Open, Place, Stage};
 use super::struck::Mark;
+use super::work::Made;
 use crate::api::EffectDraft;
 use crate::event::{EffectCommitted, EffectReversed, EventKind, Side};
 use crate::exchange::{ExchangeId, Next};
@@ -27,8 +26,8 @@ pub(super) struct Done {
     pub(super) by: Side,
     pub(super) place: Place,
     pub(super) effects: Vec<(EffectId, EffectDraft)>,
-    /// The object made: its id, collection and text.
-    pub(super) made: Option<(Arc<str>, Arc<str>, Bytes)>,
+    /// The objects made: one for each effect, or one for all of them.
+    pub(super) made: Vec<Made>,
     pub(super) used: Option<super::work::Used>,
     /// What befalls the event that tells of it.
     pub(super) webhooks: Vec<(Mark, WebhookFault)>,
@@ -120,9 +119,10 @@ impl Provider {
             self.stop_job(&used.id, seen_us);
         }
         let Done { request, by, place, effects, made, used, .. } = done;
-        let object = made.as_ref().map(|(id, _, _)| Arc::clone(id));
-        let first = effects.first().map(|(id, _)| *id);
-        let mut events = self.committed((request, by), &place, effects, object.as_ref());
+        let objects: Vec<Arc<str>> = made.iter().map(|made| Arc::clone(&made.id)).collect();
+        let ids: Vec<EffectId> = effects.iter().map(|(id, _)| *id).collect();
+        let first = ids.first().copied();
+        let mut events = self.committed((request, by), &place, effects, &objects);
         if let Some(used) = used {
             if let Some(entry) = self.ledger.get_mut(&used.id) {
                 if let Some(changed) = used.changed {
@@ -144,9 +144,10 @@ impl Provider {
                 events.push(EventKind::EffectReversed(event));
             }
         }
-        if let Some((id, collection, text)) = made {
+        for (index, Made { id, collection, text }) in made.into_iter().enumerate() {
+            let effect = if objects.len() == ids.len() { ids.get(index).copied() } else { first };
             let owner = Owner { operation: Arc::clone(&place.operation), submit: place.submit };
-            let object = Object::new(collection, text, first, owner);
+            let object = Object::new(collection, text, effect, owner);
             self.ledger.put(id, object.made_at(seen_us), self.history);
         }
         events
@@ -158,10 +159,11 @@ impl Provider {
         (request, by): (ExchangeId, Side),
         place: &Place,
         effects: Vec<(EffectId, EffectDraft)>,
-        object: Option<&Arc<str>>,
+        objects: &[Arc<str>],
     ) -> Vec<EventKind> {
         let billed = place.route.effect.as_ref().is_some_and(|effect| effect.billed);
-        let event = |(effect, draft): (EffectId, EffectDraft)| {
+        let each = objects.len() == effects.len();
+        let event = |(index, (effect, draft)): (usize, (EffectId, EffectDraft))| {
             EventKind::EffectCommitted(EffectCommitted {
                 effect,
                 request,
@@ -173,10 +175,10 @@ impl Provider {
                 amount: draft.amount,
                 unit: draft.unit,
                 billed,
-                object: object.cloned(),
+                object: objects.get(if each { index } else { 0 }).cloned(),
                 by,
             })
         };
-        effects.into_iter().map(event).collect()
+        effects.into_iter().enumerate().map(event).collect()
     }
 }

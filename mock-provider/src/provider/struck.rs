@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::exchange::{ClientFault, Pace, Pieces};
 use crate::fault::{
-    Action, CHUNKS, DelayPoint, Ending, JobFault, KeyFault, LimitFault, Malformed, OrderFault,
-    Point, WebhookFault,
+    Action, BatchFault, CHUNKS, DelayPoint, Deprecated, Ending, JobFault, KeyFault, LimitFault,
+    Malformed, OrderFault, Point, Substitute, WebhookFault,
 };
 use crate::malformed::Kind;
 use crate::plan::{Decision, Strike};
@@ -48,6 +48,10 @@ pub(super) struct Struck {
     pub(super) webhooks: Vec<(Mark, WebhookFault)>,
     /// The job that it begins does not go as it should.
     pub(super) jobs: Vec<(Mark, JobFault)>,
+    /// Some of its items are not done, or nothing is said of them.
+    pub(super) batches: Vec<(Mark, BatchFault)>,
+    /// The route goes out of use.
+    pub(super) deprecated: Option<Box<(Mark, Deprecated)>>,
     /// A gateway repeats the request: (mark, times, microseconds apart).
     pub(super) duplicates: Vec<(Mark, u32, u64)>,
     /// Interim answers go out before the head.
@@ -183,6 +187,14 @@ impl Struck {
                 let at = Point::AfterCommit.into();
                 self.webhooks.push((mark(at, strike.detail.clone()), fault));
             }
+            Action::Batch(fault) => {
+                let at = Point::AfterCommit.into();
+                self.batches.push((mark(at, strike.detail.clone()), fault));
+            }
+            Action::Deprecated(deprecated) => {
+                let mark = mark(Point::BeforeCommit.into(), strike.detail.clone());
+                self.deprecate(mark, deprecated);
+            }
             Action::Job(fault) => {
                 let at = Point::AfterCommit.into();
                 self.jobs.push((mark(at, strike.detail.clone()), fault));
@@ -204,6 +216,22 @@ impl Struck {
                 self.ending = Some(Box::new((mark, at, ending)));
             }
         }
+    }
+
+    /// A route goes out of use, or is out of it: then no other ending has its word, unless it came first.
+    fn deprecate(&mut self, mark: Mark, deprecated: Deprecated) {
+        if deprecated.is_over() && self.ending.is_none() {
+            let gone = Substitute { status: Some(410), ..Substitute::default() };
+            let ending = (mark.clone(), Point::BeforeCommit, Ending::Answer(gone));
+            self.ending = Some(Box::new(ending));
+        }
+        self.deprecated.get_or_insert_with(|| Box::new((mark, deprecated)));
+    }
+
+    /// Who says that the route goes out of use, as long as it is not.
+    pub(super) fn deprecation(&self) -> Option<Mark> {
+        let (mark, deprecated) = self.deprecated.as_deref()?;
+        (!deprecated.is_over()).then(|| mark.clone())
     }
 
     /// Every answer of the class throttling strikes where the limiter stands, unless it says that the

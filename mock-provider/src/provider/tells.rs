@@ -42,8 +42,8 @@ impl Provider {
         if self.listened.is_none() {
             return;
         }
-        let object = match (&done.made, &done.used) {
-            (Some((_, _, text)), _) => serde_json::from_slice(text).unwrap_or(Value::Null),
+        let object = match (done.made.first(), &done.used) {
+            (Some(made), _) => serde_json::from_slice(&made.text).unwrap_or(Value::Null),
             (None, Some(used)) => used.changed.clone().unwrap_or(Value::Null),
             (None, None) => Value::Null,
         };

@@ -61,6 +61,8 @@ impl Fault for Does {
             | Action::Order(_)
             | Action::Webhook(_)
             | Action::Job(_)
+            | Action::Batch(_)
+            | Action::Deprecated(_)
             | Action::Duplicate { .. } => &KIND[1],
             Action::Client { .. } => &KIND[3],
             Action::End { .. } | Action::Door(_) => &KIND[2],

@@ -10,7 +10,8 @@ use super::jobs::JobDraft;
 use super::later::Done;
 use super::open::{Open, Own, Place, Stage, Work};
 use crate::api::{
-    Context, EffectDraft, ErrorContext, Route, Standard, Stores, Which, Written, bytes,
+    Batch, Context, EffectDraft, ErrorContext, Fate, ItemDone, Route, Standard, Stores, Which,
+    Written, bytes,
 };
 use crate::exchange::Next;
 use crate::fault::{Ending, OrderFault, Point};
@@ -20,10 +21,12 @@ use crate::template::TemplateError;
 /// What a request would do, worked out before anything is changed.
 struct Draft {
     written: Written,
-    /// The object made: its id, collection and text.
-    made: Option<(Arc<str>, Arc<str>, Bytes)>,
+    /// The objects made.
+    made: Vec<Made>,
     used: Option<Used>,
     effects: Vec<EffectDraft>,
+    /// Which of them the answer does not tell of.
+    untold: Vec<usize>,
     /// Effects of objects that are read back.
     told: Vec<EffectId>,
     /// The answer in an earlier state of the object, where a fault asks for it and there was one.
@@ -32,6 +35,28 @@ struct Draft {
     is_stale: bool,
     /// The job that it begins; its effects wait for that.
     job: Option<JobDraft>,
+}
+
+impl Draft {
+    /// Adds what becomes of the items of a request.
+    fn add(&mut self, route: &Route, batch: Batch) {
+        let Some(collection) = route.batch.as_ref().map(|batch| &batch.collection) else { return };
+        for ItemDone { id, text, effect, told } in batch.done {
+            if !told {
+                self.untold.push(self.effects.len());
+            }
+            self.effects.extend(effect);
+            self.made.push(Made { id, collection: Arc::clone(collection), text });
+        }
+    }
+}
+
+/// An object that a request makes.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) id: Arc<str>,
+    pub(super) collection: Arc<str>,
+    pub(super) text: Bytes,
 }
 
 /// The object that a request reads, changes, or whose effect it undoes.
@@ -66,6 +91,9 @@ impl From<TemplateError> for Refused {
 impl Provider {
     /// The time of the work has come.
     pub(super) fn work(&mut self, open: &mut Open, work: Work) -> Next {
+        if let Some(mark) = open.struck.deprecation() {
+            self.emit_strike(open, &mark);
+        }
         if let Some(mark) = self.strike_client(open, &[Point::BeforeCommit]) {
             // Its key is free as soon as the client is gone, as for a client that hangs up.
             return self.end(open, &mark, Ending::Hang, None);
@@ -171,7 +199,7 @@ impl Provider {
         self.tell_lag(open, &draft);
         match draft {
             Ok(Draft { written, earlier, made, .. }) => {
-                if let Some((id, _, _)) = made {
+                for Made { id, .. } in made {
                     // Whoever asks for it later asks for this operation.
                     let operation = Arc::clone(&place.operation);
                     self.ledger.promise(id, Owner { operation, submit: place.submit });
@@ -267,17 +295,26 @@ impl Provider {
                 context.object = &value;
             }
         }
-        let mut effects = route.effects(&context)?;
-        let written = route.written(&context)?;
-        let job = match &made_id {
-            Some((id, _)) => job(route, &context, id, &mut effects)?,
-            None => None,
+        let batch = self.batch(open, place, &context)?;
+        Ok(Draft { used, told, earlier, is_stale, ..drafted(route, context, made_id, batch)? })
+    }
+
+    /// What becomes of the items of a request.
+    fn batch(
+        &self,
+        open: &Open,
+        place: &Place,
+        context: &Context<'_>,
+    ) -> Result<Batch, TemplateError> {
+        if place.route.batch.is_none() {
+            return Ok(Batch::default());
+        }
+        let items = place.route.batch_size(context);
+        let fates = match open.struck.batches.first() {
+            Some((_, fault)) => fault.fates(items),
+            None => vec![Fate::Done; items],
         };
-        let made = made_id.map(|(id, collection)| {
-            let text = if written.is_object { written.body.clone() } else { bytes(&value) };
-            (id, collection, text)
-        });
-        Ok(Draft { written, made, used, effects, told, earlier, is_stale, job })
+        place.route.batch(context, &fates, &mut open.ids.draw(&self.coordinates(place)))
     }
 
     /// What templates know of the request's own and of the limiter.
@@ -350,13 +387,19 @@ impl Provider {
 
     /// Does what the draft says, now or later, and gives the answer.
     fn carry_out(&mut self, open: &mut Open, place: Place, draft: Draft) -> Own {
-        let Draft { written, made, used, effects, mut told, earlier, job, .. } = draft;
+        let Draft { written, made, used, effects, untold, mut told, earlier, job, .. } = draft;
+        if place.route.batch.is_some() {
+            for (mark, _) in std::mem::take(&mut open.struck.batches).iter().take(1) {
+                self.emit_strike(open, mark);
+            }
+        }
         if let Some(job) = job {
             self.begin_job(open, &place, job);
         }
         let effects: Vec<_> =
             effects.into_iter().map(|effect| (self.ledger.commit(effect.amount), effect)).collect();
-        told.extend(effects.iter().map(|(id, _)| *id));
+        let heard = effects.iter().enumerate().filter(|(index, _)| !untold.contains(index));
+        told.extend(heard.map(|(_, (id, _))| *id));
         let (request, by) = (open.id, open.by);
         let webhooks = std::mem::take(&mut open.struck.webhooks);
         self.show(open, Done { request, by, place, effects, made, used, webhooks });
@@ -369,6 +412,39 @@ impl Provider {
         self.add_headers(open, &mut headers);
         Own { effects: effects.into(), usable, is_stream, ..Own::new(status, headers, body) }
     }
+}
+
+/// What a request makes and answers, whatever it uses; a new object is that of the context.
+fn drafted(
+    route: &Route,
+    mut context: Context<'_>,
+    made: Option<(Arc<str>, Arc<str>)>,
+    mut batch: Batch,
+) -> Result<Draft, TemplateError> {
+    let mut effects = route.effects(&context)?;
+    context.results = Value::Array(std::mem::take(&mut batch.results));
+    let written = route.written(&context)?;
+    let job = match &made {
+        Some((id, _)) => job(route, &context, id, &mut effects)?,
+        None => None,
+    };
+    let made = made.map(|(id, collection)| {
+        let text = if written.is_object { written.body.clone() } else { bytes(context.object) };
+        Made { id, collection, text }
+    });
+    let mut draft = Draft {
+        written,
+        made: made.into_iter().collect(),
+        used: None,
+        effects,
+        untold: Vec::new(),
+        told: Vec::new(),
+        earlier: None,
+        is_stale: false,
+        job,
+    };
+    draft.add(route, batch);
+    Ok(draft)
 }
 
 /// The job that a request begins, which takes its effects.

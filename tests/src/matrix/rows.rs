@@ -56,6 +56,8 @@ pub(super) const ANSWERS: &[Row] = &[
     first("permanent_error: insufficient_quota"),
     first("permanent_error: auth"),
     first("should_retry: false"),
+    first("deprecated"),
+    always("deprecated: {sunset: 0s}"),
 ];
 
 /// Successes that no client should take as they stand.
@@ -177,6 +179,7 @@ pub(super) const NOT_MET: &[(&str, &str)] = &[
         "webhook",
         "it strikes what a service is told, and not its calls; `webhooks.rs` drives such services",
     ),
+    ("partial_batch", "the plain API takes no lists; `vision.rs` drives clients that send some"),
     ("job", "the plain API has no jobs; `vision.rs` drives clients that have some looked at"),
     ("stream", "the plain API has no streams; what SDKs make of it stands in `clients.rs`"),
     (

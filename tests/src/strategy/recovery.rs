@@ -65,6 +65,8 @@ fn lasts(action: &Action) -> bool {
         | Action::Key(_)
         | Action::Webhook(_)
         | Action::Job(_)
+        | Action::Batch(_)
+        | Action::Deprecated(_)
         | Action::End { .. }
         | Action::Client { .. }
         | Action::Door(_) => false,

@@ -5,6 +5,7 @@
 //! it moves only when both sides wait, so moments are exact and an hour takes no time.
 
 mod answers;
+mod batches;
 mod delays;
 mod door;
 mod endings;

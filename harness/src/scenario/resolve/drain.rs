@@ -51,6 +51,8 @@ fn late_us(action: &Action) -> u64 {
         | Action::End { .. }
         | Action::Webhook(_)
         | Action::Job(_)
+        | Action::Batch(_)
+        | Action::Deprecated(_)
         | Action::Door(_) => 0,
     }
 }

@@ -232,6 +232,8 @@ fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
         | Action::Order(_)
         | Action::Webhook(_)
         | Action::Job(_)
+        | Action::Batch(_)
+        | Action::Deprecated(_)
         | Action::Duplicate { .. }
         | Action::Door(_) => return None,
     };

@@ -4,6 +4,7 @@
 //! required is said by the resolver. The JSON Schema of API files is made of these types.
 //! **Invariant:** a field that is added here never changes what an older file means.
 
+mod batch;
 mod job;
 mod limit;
 mod webhooks;
@@ -18,6 +19,7 @@ use crate::document::{OneOrMany, ScalarOr};
 use crate::hint::{LimitHeaders, ResetForm};
 use crate::units::Period;
 
+pub use batch::RawBatch;
 pub use job::RawJob;
 pub use limit::{RawCost, RawLimitAlgorithm, RawLimitScope, RawQuota, RawRateLimit};
 pub use webhooks::RawWebhooks;
@@ -310,6 +312,8 @@ pub struct RawRoute {
     pub cancels: Option<RawUses>,
     /// The objects that it lists.
     pub lists: Option<RawLists>,
+    /// A list in the request, each item of which is done by itself.
+    pub batch: Option<RawBatch>,
     /// Work that goes on behind the answer: the object that it makes is the job.
     pub job: Option<RawJob>,
     /// Its side effect.
@@ -476,7 +480,8 @@ pub struct RawSuccess {
     pub status: Option<u16>,
     /// Further headers.
     pub headers: Option<BTreeMap<String, String>>,
-    /// The body: a tree whose text leaves are templates. The object, unless said otherwise.
+    /// The body: a tree whose text leaves are templates, which know the entries of a batch as `results`. The
+    /// object, unless said otherwise.
     pub body: Option<Value>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** an API comes out only if nothing was reported as an error.
 
+mod batch;
 mod error;
 mod job;
 mod limit;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::answer::CONTEXT_NAMES;
 use super::super::need::{FieldRule, Kind, Need};
 use super::super::raw::{
-    RawCreates, RawEffect, RawField, RawIdempotent, RawLists, RawNeed, RawRequest, RawRoute,
+    RawCreates, RawEffect, RawField, RawId, RawIdempotent, RawLists, RawNeed, RawRequest, RawRoute,
     RawSuccess, RawWhen,
 };
 use super::super::route::{
@@ -17,7 +17,9 @@ use super::super::route::{
     SuccessSpec, Uses,
 };
 use super::super::{Pointer, Standard};
-use super::{header_name, header_templates, job, pointer, required, status, stream, unknown};
+use super::{
+    batch, header_name, header_templates, job, pointer, required, status, stream, unknown,
+};
 use crate::document::{At, ScalarOr};
 use crate::template::{Template, Tree};
 
@@ -96,6 +98,10 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
         effect,
         reverses,
         cancels: raw.cancels.is_some(),
+        batch: match &raw.batch {
+            None => None,
+            Some(batch) => Some(batch::batch(batch, raw, &at.key("batch"))?),
+        },
         job: match &raw.job {
             None => None,
             Some(job) => Some(job::job(job, raw, &at.key("job"))?),
@@ -307,25 +313,31 @@ fn pointers(raw: Option<&[String]>, at: &At<'_>) -> Vec<Pointer> {
 fn creates(raw: &RawCreates, at: &At<'_>) -> Option<Creates> {
     let collection = required(raw.collection.as_deref(), "collection", at);
     let fields = required(raw.fields.as_ref(), "fields", at);
-    let id = raw.id.clone().unwrap_or_default();
+    let id = id(raw.id.as_ref(), &at.key("id"));
+    Some(Creates {
+        fields: Tree::resolve(fields?, &CONTEXT_NAMES, &at.key("fields"))?,
+        collection: collection?.into(),
+        id: id?,
+    })
+}
+
+/// How an id looks.
+pub(super) fn id(raw: Option<&RawId>, at: &At<'_>) -> Option<IdSpec> {
+    let id = raw.cloned().unwrap_or_default();
     let random = id.random.unwrap_or(24);
     if !(8..=64).contains(&random) {
-        at.key("id").key("random").error(format!("{random} is out of range"), |d| {
+        at.key("random").error(format!("{random} is out of range"), |d| {
             d.cure("use 8 to 64: with fewer, two ids could be the same")
         });
     }
     let value = match &id.value {
         None => None,
-        Some(text) => Some(Template::resolve(text, &CONTEXT_NAMES, &at.key("id").key("value"))?),
+        Some(text) => Some(Template::resolve(text, &CONTEXT_NAMES, &at.key("value"))?),
     };
-    Some(Creates {
-        fields: Tree::resolve(fields?, &CONTEXT_NAMES, &at.key("fields"))?,
-        collection: collection?.into(),
-        id: IdSpec {
-            value,
-            prefix: id.prefix.unwrap_or_default(),
-            random: usize::try_from(random).ok()?,
-        },
+    Some(IdSpec {
+        value,
+        prefix: id.prefix.unwrap_or_default(),
+        random: usize::try_from(random).ok()?,
     })
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::exchange::ClientStrike;
+use crate::exchange::{ClientStrike, Settled};
 use crate::hex::as_hex;
 
 /// The version of the trace format, in every `run_started`.
@@ -50,6 +50,11 @@ pub trait Sink: Send + Sync {
     fn strike_client(&self, strike: ClientStrike) {
         let _ = strike;
     }
+
+    /// An operation that was a message is deleted or dead; the event that says so has been recorded.
+    fn settle(&self, settled: Settled) {
+        let _ = settled;
+    }
 }
 
 /// What an event says.
@@ -65,6 +70,7 @@ pub enum EventKind {
     Idempotency(Idempotency),
     EffectCommitted(EffectCommitted),
     EffectReversed(EffectReversed),
+    MessageMoved(MessageMoved),
     ResponseSent(Box<ResponseSent>),
     ConnectionEnded(ConnectionEnded),
     OperationFinished(OperationFinished),
@@ -171,6 +177,41 @@ pub struct OperationSubmitted {
     pub input: Value,
     /// When the caller gives up, in microseconds after this event.
     pub deadline_us: u64,
+}
+
+/// A message of a queue was handed out, deleted, or put with the dead letters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessageMoved {
+    /// The request that did it.
+    pub request: u64,
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The operation that the message is, or the one that sent it.
+    pub operation: Arc<str>,
+    /// Which submit.
+    #[serde(default = "one")]
+    pub submit: u32,
+    /// The message's id.
+    pub message: Arc<str>,
+    /// How often it has been handed out by now.
+    pub receives: u32,
+    /// What happened.
+    pub state: MessageState,
+    /// True when a fault made it such that nobody can handle it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub poisoned: bool,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageState {
+    /// It was handed out.
+    Received,
+    /// Whoever received it deleted it.
+    Deleted,
+    /// It was handed out as often as is allowed, and is a dead letter.
+    Dead,
 }
 
 /// How a request was assigned to an operation, strongest first: the first way that applies counts.

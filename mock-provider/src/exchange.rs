@@ -137,6 +137,17 @@ pub enum End {
     GoAway,
 }
 
+/// What became of an operation that was a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The operation.
+    pub operation: Arc<str>,
+    /// Which submit, from 1.
+    pub submit: u32,
+    /// True when it was deleted, which says that it was handled; false when it is a dead letter.
+    pub done: bool,
+}
+
 /// What befalls the client itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientFault {

@@ -185,6 +185,16 @@ impl Ledger {
         self.effects.get(index(effect)?).copied()
     }
 
+    /// Puts an object into another collection; whose it is stays known.
+    pub fn relocate(&mut self, id: &str, collection: Arc<str>) {
+        let Some((_, key, object)) = self.objects.get_full_mut(id) else { return };
+        if let Some(ids) = self.collections.get_mut(&object.collection) {
+            ids.retain(|known| **known != *id);
+        }
+        object.collection = Arc::clone(&collection);
+        self.collections.entry(collection).or_default().push(Arc::clone(key));
+    }
+
     /// Keeps an object under its id, in the place of one of that id.
     pub fn put(&mut self, id: Arc<str>, mut object: Object, history: History) {
         if history == History::All
@@ -205,6 +215,12 @@ impl Ledger {
     #[must_use]
     pub fn get(&self, collection: &str, id: &str) -> Option<&Object> {
         self.objects.get(id).map(Box::as_ref).filter(|object| &*object.collection == collection)
+    }
+
+    /// The object of that id, whatever its collection.
+    #[must_use]
+    pub fn get_any(&self, id: &str) -> Option<&Object> {
+        self.objects.get(id)
     }
 
     /// Whose object that id is, whatever its collection.

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `base64` `hex` `http2` `event` `document` `hint` `template` `sse` `signature` |
 //! | data | `api` `fault` `framing` `malformed` `rate_limit` `stream` `rule` |
-//! | decisions | `plan` `ledger` `idempotency` `recognition` `webhook` `job` |
+//! | decisions | `plan` `ledger` `idempotency` `queue` `recognition` `webhook` `job` |
 //! | state machine | `provider` |
 //! | shell | `shell` (the only place for sockets, clocks and hyper) |
 
@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod malformed;
 pub mod plan;
 pub mod provider;
+pub mod queue;
 pub mod rate_limit;
 pub mod recognition;
 pub mod request;

@@ -95,6 +95,7 @@ fn rules() -> Vec<Rule> {
             Action::Drip { .. }
             | Action::Key(_)
             | Action::Limit(_)
+            | Action::Message(_)
             | Action::Order(_)
             | Action::Webhook(_)
             | Action::Job(_)

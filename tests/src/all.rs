@@ -12,6 +12,7 @@ mod invalid;
 mod library;
 mod matrix;
 mod own_api;
+mod queue;
 mod rust_clients;
 mod scenarios;
 mod search;

@@ -130,6 +130,7 @@ mod tests {
             operation_id: None,
             mode: None,
             suite_exit_0_all_succeeded: false,
+            queue: None,
         }
     }
 

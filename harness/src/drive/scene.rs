@@ -52,6 +52,8 @@ pub struct Scene {
     pub variables: Vec<(String, String)>,
     /// The operations; `None` in suite mode.
     pub plan: Option<Plan>,
+    /// True when operations reach the client as messages of a queue.
+    pub delivers: bool,
     /// Told of each submit before it is on record.
     pub on_submit: Box<dyn Fn(&Operation) + Send + Sync>,
     /// How long a client has to clear up what it called unknown when all else is said, where the scenario

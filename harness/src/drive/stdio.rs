@@ -1,5 +1,6 @@
-//! Stdio mode: long-lived copies of a program, one unless the scenario says more, that read operations from their standard input, a JSON line each,
-//! and answer with a JSON line each.
+//! Stdio mode: long-lived copies of a program, one unless the scenario says more, that read operations
+//! from their standard input, a JSON line each, and answer with a JSON line each; or that receive operations
+//! as messages of a queue, where what becomes of a message is the claim.
 //!
 //! **Invariant:** an operation's clock starts when its whole line is in the pipe; a late operation is on
 //! record as silent and ends nothing but itself.
@@ -12,11 +13,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use brownout_provider::event::DEADLINE;
-use brownout_provider::exchange::{ClientFault, ClientStrike};
+use brownout_provider::event::{Claim, DEADLINE};
+use brownout_provider::exchange::{ClientFault, ClientStrike, Settled};
 use brownout_provider::units::micros;
 use tokio::net::unix::pipe;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 
 use super::claims::{Effect, Statement};
 use super::fleet::{Fleet, copy_for};
@@ -52,13 +53,16 @@ pub async fn drive(
     scene: &Scene,
     schedule: Schedule,
     programs: Vec<Program>,
-    strikes: Strikes,
+    mut strikes: Strikes,
 ) -> Result<(), RunError> {
+    let mut settled = if scene.delivers { strikes.take_settled() } else { None };
     let fleet = Fleet::new(schedule, u32::try_from(programs.len()).unwrap_or(u32::MAX));
     let (own, hand_over) = fleet.strikes(strikes);
     let copies = programs.into_iter().zip(own).zip(1..);
     let copies = copies.map(|((program, strikes), client)| -> Work<'_> {
-        Box::pin(one(scene, (&fleet, client), program, strikes))
+        // What becomes of messages is the same for all; one copy's driver hears of it.
+        let settled = settled.take();
+        Box::pin(one(scene, (&fleet, client), program, (strikes, settled)))
     });
     let copies = copies.collect();
     tokio::select! {
@@ -97,9 +101,9 @@ async fn one(
     scene: &Scene,
     (fleet, client): (&Fleet, u32),
     (mut launcher, mut notices): Program,
-    strikes: Strikes,
+    (strikes, settled): (Strikes, Option<UnboundedReceiver<Settled>>),
 ) -> Result<(), RunError> {
-    let mut process = launcher.start(client, &scene.environment(client, None)?, Input::Pipe)?;
+    let mut process = launcher.start(client, &scene.environment(client, None)?, input(scene))?;
     scene.started(&process, None);
     let stdin = process.stdin.take();
     let mut driver = Driver {
@@ -108,6 +112,7 @@ async fn one(
         client,
         launcher,
         strikes,
+        settled,
         supervisor: Supervisor::default(),
         process,
         has_ended: false,
@@ -127,6 +132,11 @@ async fn one(
     result
 }
 
+/// What a program has for its standard input.
+fn input(scene: &Scene) -> Input {
+    if scene.delivers { Input::Empty } else { Input::Pipe }
+}
+
 struct Driver<'a> {
     scene: &'a Scene,
     fleet: &'a Fleet,
@@ -134,6 +144,8 @@ struct Driver<'a> {
     client: u32,
     launcher: Launcher,
     strikes: Strikes,
+    /// What becomes of operations that are messages; `None` where they are lines.
+    settled: Option<UnboundedReceiver<Settled>>,
     supervisor: Supervisor,
     process: Process,
     has_ended: bool,
@@ -183,6 +195,7 @@ enum Step {
     Stopped,
     Notice(Option<Notice>),
     Strike(ClientStrike),
+    Settled(Settled),
     Writable,
     Changed,
     Time,
@@ -202,6 +215,7 @@ impl Driver<'_> {
                 () = self.scene.stop.stopped() => Step::Stopped,
                 notice = notices.recv() => Step::Notice(notice),
                 strike = self.strikes.next() => Step::Strike(strike),
+                settled = next(&mut self.settled) => Step::Settled(settled),
                 () = writable(self.stdin.as_ref().filter(|_| self.writing.is_some())) => Step::Writable,
                 () = self.fleet.changed() => Step::Changed,
                 () = self.scene.clock.sleep_until_us(wake) => Step::Time,
@@ -226,6 +240,7 @@ impl Driver<'_> {
                 // Another copy has begun or ended something: it may be this one's turn.
                 Step::Changed => {}
                 Step::Strike(strike) => self.strike(&strike),
+                Step::Settled(settled) => self.settle(&settled),
                 Step::Writable => self.write()?,
                 Step::Time => {
                     if self.time_passes()? {
@@ -309,6 +324,10 @@ impl Driver<'_> {
             if self.scene.reconciles_until_us(said_us).is_none_or(|until_us| until_us <= now_us) {
                 self.stdin = None;
                 self.closed_us = Some(now_us);
+                if self.scene.delivers && self.down.is_none() {
+                    // Nothing tells it that there will be no more messages.
+                    self.process.end();
+                }
             }
         }
         Ok(())
@@ -317,8 +336,7 @@ impl Driver<'_> {
     /// While a copy of several is down, its turn is not to hold up the others: what is its own is told it when
     /// it is there again.
     fn keep_for_later(&mut self) -> Result<(), RunError> {
-        while self.down.is_some()
-            && self.fleet.clients() > 1
+        while (self.scene.delivers || (self.down.is_some() && self.fleet.clients() > 1))
             && let Due::Now(slot) = self.fleet.due(self.client, self.scene.clock.now_us())
         {
             let operation = self.scene.operation(slot)?;
@@ -383,6 +401,23 @@ impl Driver<'_> {
                 true
             }
         }
+    }
+
+    /// What became of a message is what its client says of the operation.
+    fn settle(&mut self, settled: &Settled) {
+        let (claim, detail) = match settled.done {
+            true => (Claim::Succeeded, "deleted its message"),
+            false => (Claim::Failed, "left its message to the dead letters"),
+        };
+        let statement = Statement {
+            operation: Some(settled.operation.to_string()),
+            submit: settled.submit,
+            claim,
+            detail: detail.to_owned(),
+            provider: None,
+            degraded: false,
+        };
+        self.claim(&statement);
     }
 
     fn finished(&mut self, slot: Slot) {
@@ -481,7 +516,7 @@ impl Driver<'_> {
         self.process = self.launcher.start(
             self.client,
             &self.scene.environment(self.client, None)?,
-            Input::Pipe,
+            input(self.scene),
         )?;
         self.scene.started(&self.process, None);
         self.stdin = self.process.stdin.take();
@@ -549,6 +584,17 @@ impl Driver<'_> {
         for (operation, submit, _) in self.still_open() {
             self.scene.silent(&operation, submit, &end_in_words(end));
         }
+    }
+}
+
+/// The next message that was settled; waits for ever where operations are no messages.
+async fn next(settled: &mut Option<UnboundedReceiver<Settled>>) -> Settled {
+    match settled {
+        Some(settled) => match settled.recv().await {
+            Some(one) => one,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use brownout_provider::event::{Event, Sink};
-use brownout_provider::exchange::ClientStrike;
+use brownout_provider::exchange::{ClientStrike, Settled};
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::lock::lock;
 use brownout_provider::units::micros;
@@ -30,6 +30,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub struct Messenger {
     sink: Arc<dyn Sink>,
     strikes: UnboundedSender<ClientStrike>,
+    settled: UnboundedSender<Settled>,
 }
 
 impl std::fmt::Debug for Messenger {
@@ -47,6 +48,11 @@ impl Sink for Messenger {
         // A driver that is gone drives nobody.
         let _ = self.strikes.send(strike);
     }
+
+    fn settle(&self, settled: Settled) {
+        // Likewise.
+        let _ = self.settled.send(settled);
+    }
 }
 
 /// Hands what befalls one copy of the client to whoever drives it.
@@ -58,7 +64,8 @@ impl Router {
     #[must_use]
     pub fn beside(all: &Strikes) -> (Self, Strikes) {
         let (strikes, receiver) = unbounded_channel();
-        (Self(strikes), Strikes { clock: all.clock, receiver, waiting: Vec::new() })
+        let own = Strikes { clock: all.clock, receiver, settled: None, waiting: Vec::new() };
+        (Self(strikes), own)
     }
 
     /// Strikes now: what had to wait has waited.
@@ -73,6 +80,8 @@ impl Router {
 pub struct Strikes {
     clock: Clock,
     receiver: UnboundedReceiver<ClientStrike>,
+    /// What became of operations that were messages; taken by a driver that delivers them.
+    settled: Option<UnboundedReceiver<Settled>>,
     /// What has been handed over and is not due yet, by when.
     waiting: Vec<(u64, ClientStrike)>,
 }
@@ -82,7 +91,14 @@ impl Strikes {
     #[must_use]
     pub fn new(sink: Arc<dyn Sink>, clock: Clock) -> (Messenger, Self) {
         let (strikes, receiver) = unbounded_channel();
-        (Messenger { sink, strikes }, Self { clock, receiver, waiting: Vec::new() })
+        let (settled, hears) = unbounded_channel();
+        let heard = Self { clock, receiver, settled: Some(hears), waiting: Vec::new() };
+        (Messenger { sink, strikes, settled }, heard)
+    }
+
+    /// What becomes of operations that are messages, in order; once.
+    pub fn take_settled(&mut self) -> Option<UnboundedReceiver<Settled>> {
+        self.settled.take()
     }
 
     /// The next one, when it is due. Nothing is lost when this is dropped before.

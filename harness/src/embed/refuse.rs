@@ -66,6 +66,7 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         Action::Limit(_) => {
             Some("the limit is the server's own; use `rate_limited` or `status: {code: 403}`")
         }
+        Action::Message(_) => Some("what a queue hands out is the server's own"),
         Action::Order(_) => {
             Some("when a request arrives and what a read shows is the server's own; use `latency`")
         }
@@ -166,6 +167,7 @@ pub(super) fn in_a_responder(action: &Action) -> Option<&'static str> {
         | Action::Job(_)
         | Action::Batch(_)
         | Action::Deprecated(_)
+        | Action::Message(_)
         | Action::Duplicate { .. }
         | Action::End { .. } => of_the_provider(action),
     }

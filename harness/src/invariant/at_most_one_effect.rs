@@ -132,7 +132,11 @@ fn lost_its_answer(trace: &Trace, effect: &Effect) -> bool {
 
 /// One violation for each kind and subject of which too many effects are live, and one for each kind of
 /// which there are more than the input has items.
-fn too_many(trace: &Trace, id: OperationId, effects: &[(EffectId, &Effect)]) -> Vec<Violation> {
+pub(super) fn too_many(
+    trace: &Trace,
+    id: OperationId,
+    effects: &[(EffectId, &Effect)],
+) -> Vec<Violation> {
     let mut by_subject = BTreeMap::<(Name, Option<Name>), Vec<&Effect>>::new();
     let mut by_kind = BTreeMap::<Name, Vec<&Effect>>::new();
     for (_, effect) in effects.iter().filter(|(_, effect)| effect.is_live()) {

@@ -37,6 +37,7 @@ mod key_retry_window;
 mod key_strength;
 mod max_in_flight;
 mod max_waste;
+mod message_handled_once;
 mod min_gap;
 #[cfg(test)]
 mod model;
@@ -50,6 +51,7 @@ mod no_secrets_in_output;
 mod no_truncated_stream_accepted;
 mod not_banned;
 mod nothing_after_claim;
+mod poison_message_parked;
 mod polls_politely;
 mod reconciled;
 mod recoverable;

@@ -116,6 +116,8 @@ const BUGS: &[(Bug, &str)] = &[
 /// What the model does not have: several steps, outages, a limiter, streams, prices of failures that nobody
 /// could have avoided. The clients that hold or break these are real ones, in the tests of the whole harness.
 const NOT_MODELLED: &[&str] = &[
+    "message_handled_once",
+    "poison_message_parked",
     "all_or_nothing",
     "no_truncated_stream_accepted",
     "max_waste",

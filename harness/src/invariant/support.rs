@@ -10,7 +10,8 @@ use brownout_provider::document::{At, decode};
 use brownout_provider::event::{Claim, Class, Mode};
 use brownout_provider::exchange::{ClientFault, End};
 use brownout_provider::fault::{
-    Action, Ending, Group, HintSpec, JobFault, KeyFault, LimitFault, OrderFault, Point,
+    Action, Ending, Group, HintSpec, JobFault, KeyFault, LimitFault, MessageFault, OrderFault,
+    Point,
 };
 use brownout_provider::rule::{Rule, Selector};
 use brownout_provider::seed::RuleKey;
@@ -231,6 +232,7 @@ impl Means {
                     self.add_hint(Some(hint));
                 }
             }
+            Action::Message(fault) => self.failure |= *fault == MessageFault::Poison,
             Action::Order(fault) => match fault {
                 OrderFault::Held { by_us } => self.delay_us = self.delay_us.max(*by_us),
                 // It takes as long as the body is large.

@@ -273,6 +273,7 @@ impl Order<'_> {
         let mut servers = Vec::new();
         let (courier, post) = Post::new();
         let courier = Arc::new(courier);
+        let mut delivers = false;
         let mut fixed = self.options.port;
         for (name, spec) in self.scenario.providers.iter() {
             let example = spec.api.auth.as_ref().map_or(NO_KEY, |auth| auth.dummy.as_str());
@@ -289,8 +290,12 @@ impl Order<'_> {
                 webhooks: self.listens(),
             };
             let port = spec.port.or_else(|| fixed.take());
-            let (provider, sink) =
+            let (mut provider, sink) =
                 (Provider::beside(setup, &common).with_tenants(tenants), Arc::clone(&sink));
+            let workload = &self.scenario.workload;
+            if let (Some(queue), Some(call), false) = (&workload.queue, &workload.call, delivers) {
+                delivers = provider.deliver_by(queue, call);
+            }
             let mut server = match self.options.transport() {
                 #[cfg(feature = "tls")]
                 transport if spec.tls => {
@@ -587,6 +592,7 @@ impl Order<'_> {
             seed: self.seed.get(),
             variables,
             plan: self.plan()?,
+            delivers: self.scenario.workload.queue.is_some(),
             on_submit: Box::new(move |operation| {
                 // Whatever a client keeps of the scene keeps no server alive.
                 if let Some(servers) = servers.upgrade() {

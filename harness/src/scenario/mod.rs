@@ -151,6 +151,8 @@ pub struct Workload {
     pub mode: Option<brownout_provider::event::Mode>,
     /// Suite mode: exit 0 claims success for every operation seen.
     pub suite_exit_0_all_succeeded: bool,
+    /// The queue by which operations reach the client as messages, where they do.
+    pub queue: Option<Arc<str>>,
 }
 
 impl Workload {

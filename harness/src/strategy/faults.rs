@@ -11,7 +11,7 @@ use std::time::Duration;
 use brownout_provider::api::Api;
 use brownout_provider::fault::registry::FAULTS;
 use brownout_provider::fault::variants::{Variant, variants};
-use brownout_provider::fault::{Action, DelayPoint, Ending, OrderFault};
+use brownout_provider::fault::{Action, DelayPoint, Ending, MessageFault, OrderFault};
 use brownout_provider::seed::Seed;
 use brownout_provider::units::micros;
 
@@ -238,6 +238,10 @@ impl Promises {
             Action::Deprecated(deprecated) => !self.recovers || !deprecated.is_over(),
             // What it is about is done late, or never.
             Action::Job(_) | Action::Batch(_) => !self.recovers && self.commits_within_us.is_none(),
+            Action::Message(fault) => {
+                // A message that nobody can handle is not done, and one that comes again is repeated.
+                !matches!(fault, MessageFault::Poison) && !self.unrepeated && !self.recovers
+            }
             // What a gateway repeats later may come when the provider has to be well again.
             Action::Duplicate { apart_us, .. } => {
                 !self.unrepeated && (*apart_us == 0 || !self.recovers)
@@ -291,6 +295,7 @@ fn is_steady(variant: &Variant) -> bool {
             | Action::Job(_)
             | Action::Batch(_)
             | Action::Deprecated(_)
+            | Action::Message(_)
             | Action::Duplicate { .. }
             | Action::Client { .. }
             | Action::End { .. }

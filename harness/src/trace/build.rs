@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use brownout_provider::event::{
     ClientEnded, ClientOutput, ClientPaused, ClientStarted, ConnectionEnded, Digest16,
     EffectCommitted, EffectReversed, Event, EventKind, FaultInjected, Idempotency, Job,
-    OperationFinished, OperationSubmitted, RequestReceived, ResponseSent, RunStarted, StrayRequest,
+    MessageMoved, OperationFinished, OperationSubmitted, RequestReceived, ResponseSent, RunStarted,
+    StrayRequest,
 };
 
 use super::{
-    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, EffectId, Ended, Hint, JobSeen, Name, Names,
-    Neighbours, Operation, OperationId, Output, PartUndone, Pause, Refusal, Refused, Request,
-    RequestId, Response, Reversal, RouteSeen, RunEnd, Stray, Strike, Submit, Submitted, Trace,
-    place, reading,
+    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, EffectId, Ended, Hint, JobSeen, Message, Name,
+    Names, Neighbours, Operation, OperationId, Output, PartUndone, Pause, Refusal, Refused,
+    Request, RequestId, Response, Reversal, RouteSeen, RunEnd, Stray, Strike, Submit, Submitted,
+    Trace, place, reading,
 };
 
 /// A line of output is kept up to so many characters; its marks are all kept.
@@ -48,6 +49,7 @@ pub struct TraceBuilder {
     drawn: Vec<Drawn>,
     parts_undone: Vec<PartUndone>,
     effects: Vec<Effect>,
+    messages: Vec<Message>,
     effect_by_number: BTreeMap<(Name, u64), EffectId>,
     /// What answers told of: request, provider, and the number of the effect, which may come later.
     tells: Vec<(RequestId, Name, u64)>,
@@ -105,6 +107,7 @@ impl TraceBuilder {
             EventKind::Idempotency(idempotency) => self.idempotency(idempotency),
             EventKind::EffectCommitted(effect) => self.committed(stamp, effect),
             EventKind::EffectReversed(reversed) => self.reversed(stamp, reversed),
+            EventKind::MessageMoved(moved) => self.moved(stamp, moved),
             EventKind::ResponseSent(response) => self.response(stamp, response),
             EventKind::ConnectionEnded(ended) => self.ended(stamp, ended),
             EventKind::OperationFinished(finished) => self.finished(stamp, finished),
@@ -162,6 +165,7 @@ impl TraceBuilder {
             exhausted: self.exhausted,
             drawn: self.drawn,
             effects: self.effects,
+            messages: self.messages,
             effects_by_operation: Vec::new(),
             tells,
             parts_undone: self.parts_undone,
@@ -393,6 +397,24 @@ impl TraceBuilder {
             job: self.names.intern(&event.job),
             step: event.step,
             state: event.state,
+        });
+    }
+
+    fn moved(&mut self, stamp: Stamp, event: &MessageMoved) {
+        let operation = self.operation(&event.operation);
+        self.submit(operation, event.submit);
+        let message = self.names.intern(&event.message);
+        let MessageMoved { submit, receives, state, poisoned, .. } = *event;
+        let Stamp { seq, at_us } = stamp;
+        self.messages.push(Message {
+            seq,
+            at_us,
+            operation,
+            submit,
+            message,
+            receives,
+            state,
+            poisoned,
         });
     }
 

@@ -27,9 +27,9 @@ use brownout_provider::event::{ClockKind, Mode, RunStarted};
 
 pub use names::{Name, Names};
 pub use records::{
-    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, Ended, Hint, JobSeen, Operation, Output,
-    PartUndone, Pause, Refusal, Refused, Request, Response, Reversal, RunEnd, Stray, Strike,
-    Submit, Submitted,
+    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, Ended, Hint, JobSeen, Message, Operation,
+    Output, PartUndone, Pause, Refusal, Refused, Request, Response, Reversal, RunEnd, Stray,
+    Strike, Submit, Submitted,
 };
 pub(crate) use records::{Neighbours, RouteSeen};
 
@@ -80,6 +80,7 @@ pub struct Trace {
     pub(crate) exhausted: Vec<(RequestId, u64)>,
     pub(crate) drawn: Vec<Drawn>,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) messages: Vec<Message>,
     pub(crate) effects_by_operation: Vec<EffectId>,
     pub(crate) tells: Vec<(RequestId, EffectId)>,
     pub(crate) parts_undone: Vec<PartUndone>,
@@ -265,6 +266,12 @@ impl Trace {
     pub fn effects_of(&self, id: OperationId) -> impl Iterator<Item = (EffectId, &Effect)> {
         let (from, to) = self.operation(id).effects;
         self.effects_by_operation[place(from)..place(to)].iter().map(|id| (*id, self.effect(*id)))
+    }
+
+    /// What became of the messages of queues, in the order of events.
+    #[must_use]
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
     }
 
     /// The effects that the answer to a request tells of.

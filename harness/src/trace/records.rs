@@ -5,7 +5,8 @@
 //! an event, by which a violation names its evidence.
 
 use brownout_provider::event::{
-    Claim, ClaimBy, Class, DEADLINE, Digest16, JobState, JobStep, KeyState, Recognized, Side,
+    Claim, ClaimBy, Class, DEADLINE, Digest16, JobState, JobStep, KeyState, MessageState,
+    Recognized, Side,
 };
 use serde_json::Value;
 
@@ -325,6 +326,27 @@ pub struct PartUndone {
     pub amount: i64,
     /// When and by whom.
     pub reversal: Reversal,
+}
+
+/// A message of a queue was handed out, deleted, or put with the dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The event.
+    pub seq: u32,
+    /// When.
+    pub at_us: u64,
+    /// The operation that the message is, or the one that sent it.
+    pub operation: OperationId,
+    /// Which submit.
+    pub submit: u32,
+    /// The message's id.
+    pub message: Name,
+    /// How often it has been handed out by now.
+    pub receives: u32,
+    /// What happened.
+    pub state: MessageState,
+    /// True when a fault made it such that nobody can handle it.
+    pub poisoned: bool,
 }
 
 /// An effect was undone.

@@ -151,7 +151,8 @@ impl Route {
     pub fn does_work(&self) -> bool {
         let changes = self.uses.as_ref().is_some_and(|uses| uses.set.is_some());
         let makes = self.creates.is_some() || self.batch.is_some();
-        self.effect.is_some() || makes || self.reverses || changes
+        let moves = self.removes || self.receives.is_some();
+        self.effect.is_some() || makes || moves || self.reverses || changes
     }
 
     /// How this request is answered in a stream, if it is.

@@ -19,6 +19,7 @@ static SHIPPED: &[(&str, &str)] = &[
     ("anthropic", include_str!("../../apis/anthropic.yaml")),
     ("dynamodb", include_str!("../../apis/dynamodb.yaml")),
     ("vision", include_str!("../../apis/vision.yaml")),
+    ("queue", include_str!("../../apis/queue.yaml")),
 ];
 
 /// The names of the shipped APIs.

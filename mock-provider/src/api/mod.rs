@@ -81,6 +81,8 @@ pub struct Api {
     /// The headers in which every answer tells of the limiter; templates over
     /// [`LimitState::value`].
     pub limit_headers: Vec<HeaderTemplate>,
+    /// The queue of messages; `None` for an API without one.
+    pub queue: Option<QueuePolicy>,
     /// The errors.
     pub errors: Errors,
     /// Which answers mean what.
@@ -98,6 +100,19 @@ pub struct Api {
     pub webhooks: Option<Arc<Webhooks>>,
     /// What to change in this vendor's SDK, by invariant.
     pub cures: BTreeMap<String, String>,
+}
+
+/// How a queue treats its messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuePolicy {
+    /// The collection in which messages wait; the name of the queue.
+    pub messages: Arc<str>,
+    /// The collection to which a message goes that was received too often.
+    pub dead_letters: Arc<str>,
+    /// How long a message that was received is hidden from others, in microseconds.
+    pub visibility_us: u64,
+    /// How often a message is handed out before it goes to the dead letters, at least 1.
+    pub max_receives: u32,
 }
 
 /// Where a request carries the name of its operation.

@@ -54,6 +54,10 @@ pub struct Route {
     pub batch: Option<BatchSpec>,
     /// Work that goes on behind the answer.
     pub job: Option<JobSpec>,
+    /// True when the object that the route uses is taken away.
+    pub removes: bool,
+    /// The messages that the route hands out.
+    pub receives: Option<Receives>,
     /// The answer.
     pub success: SuccessSpec,
     /// The answer in a stream, for the requests that ask for one.
@@ -276,6 +280,25 @@ impl Lists {
     pub fn limit(&self, call: &Call) -> usize {
         let asked = call.query("limit").and_then(|text| text.parse().ok());
         asked.map_or(self.limit, |asked: usize| asked.clamp(1, self.limit.max(1)))
+    }
+}
+
+/// The messages that a route hands out.
+#[derive(Clone, Debug)]
+pub struct Receives {
+    /// Where the request says how many.
+    pub max: Option<Source>,
+    /// The most in one answer, at least 1.
+    pub limit: usize,
+}
+
+impl Receives {
+    /// How many the request asks for.
+    #[must_use]
+    pub fn wanted(&self, call: &Call) -> usize {
+        let asked = self.max.as_ref().and_then(|source| source.find(call));
+        let asked = asked.and_then(super::text).and_then(|text| text.parse::<usize>().ok());
+        asked.unwrap_or(1).clamp(1, self.limit.max(1))
     }
 }
 

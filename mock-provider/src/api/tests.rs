@@ -80,6 +80,9 @@ fn serve(api: &Api, objects: &mut Objects, built: &Built) -> (Arc<Route>, Call, 
     if let Some(made) = &made {
         context.object = made;
     }
+    if route.receives.is_some() {
+        context.objects = Value::Array(Vec::new());
+    }
     if let Some(lists) = &route.lists {
         let listed =
             objects.0.iter().filter(|((collection, _), _)| *collection == lists.collection);
@@ -146,7 +149,10 @@ fn every_route(api: &Api, mut each: impl FnMut(&Route, &Call, &Rendered)) {
 
 #[test]
 fn every_shipped_api_resolves_without_a_word_and_its_answers_are_usable() {
-    assert_eq!(names(), ["payments", "openai", "stripe", "anthropic", "dynamodb", "vision"]);
+    assert_eq!(
+        names(),
+        ["payments", "openai", "stripe", "anthropic", "dynamodb", "vision", "queue"]
+    );
     for name in names() {
         let api = shipped_api(name);
         assert_eq!(&*api.name, name);

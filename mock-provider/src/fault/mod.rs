@@ -37,6 +37,7 @@ mod limit_fault;
 mod lognormal;
 mod lying_limit;
 mod malformed;
+mod message;
 mod mismatch_accepted;
 mod mismatch_rejected;
 mod noisy_neighbour;
@@ -94,6 +95,7 @@ pub use deprecated::Deprecated;
 pub use job_fault::JobFault;
 pub use key_fault::KeyFault;
 pub use limit_fault::{Lie, LimitFault};
+pub use message::MessageFault;
 pub use order_fault::OrderFault;
 pub use partial_batch::BatchFault;
 pub use webhook_fault::WebhookFault;
@@ -187,6 +189,8 @@ pub enum Action {
     Deprecated(Deprecated),
     /// The job that the request begins does not go as it should.
     Job(JobFault),
+    /// A message that is about to be handed out is treated in another way than its queue says.
+    Message(MessageFault),
     /// A gateway repeats the request `times` more times, `apart_us` apart; the client gets the
     /// original's answer.
     Duplicate {

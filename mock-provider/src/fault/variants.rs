@@ -253,6 +253,7 @@ mod tests {
         let (payments, openai, vision) = (limited(), shipped("openai"), shipped("vision"));
         let of_vision =
             [("partial_batch", "label_batch"), ("job", "create_job"), ("upload", "upload_chunk")];
+        let queue = shipped("queue");
         for kind in FAULTS {
             // Nothing in the plain API is a stream.
             let streams = ["stream", "slow_tokens"].contains(&kind.name);
@@ -263,6 +264,9 @@ mod tests {
             } else if streams {
                 assert!(variants(kind, &payments, "create_charge").is_empty(), "{}", kind.name);
                 variants(kind, &openai, "create_chat_completion")
+            } else if kind.name == "message" {
+                assert!(variants(kind, &payments, "create_charge").is_empty());
+                variants(kind, &queue, "receive_messages")
             } else if kind.name == "stale_read" {
                 assert!(variants(kind, &payments, "create_charge").is_empty());
                 variants(kind, &payments, "get_charge")

@@ -194,6 +194,12 @@ impl FaultPlan {
         self.actions().any(|action| matches!(action, Action::Order(OrderFault::Read { .. })))
     }
 
+    /// True when some rule strikes messages of a queue.
+    #[must_use]
+    pub fn strikes_messages(&self) -> bool {
+        self.actions().any(|action| matches!(action, Action::Message(_)))
+    }
+
     /// True when some rule has reads show what was there before, or work seen late.
     #[must_use]
     pub fn looks_back(&self) -> bool {
@@ -465,6 +471,7 @@ fn detail(fault: &dyn Fault, action: &Action) -> String {
         | Action::Job(_)
         | Action::Batch(_)
         | Action::Deprecated(_)
+        | Action::Message(_)
         | Action::Duplicate { .. }
         | Action::Client { .. }
         | Action::End { .. } => fault.detail(),

@@ -80,7 +80,10 @@ impl Provider {
     /// The coordinates that a request will have, as far as its head tells them.
     pub(super) fn peek(&self, head: &Request, read: &Read) -> Option<Place> {
         let route = read.reading.route.clone()?;
-        let recognition = self.recognizer.peek(&evidence(&self.api, head, read), &self.ledger)?;
+        let recognition = match self.for_all(&route) {
+            Some(recognition) => recognition,
+            None => self.recognizer.peek(&evidence(&self.api, head, read), &self.ledger)?,
+        };
         let counted =
             (Arc::clone(&recognition.operation), recognition.submit, Arc::clone(&route.name));
         let attempt = self.attempts.get(&counted).copied().unwrap_or(0) + 1;
@@ -134,9 +137,12 @@ impl Provider {
         let id = self.take_id();
         let first_us = self.common.begin(request.head_at_us);
         let place = read.reading.route.clone().map(|route| {
-            let recognition = {
-                let evidence = evidence(&self.api, request, &read);
-                self.recognizer.recognize(&evidence, &self.ledger, id)
+            let recognition = match self.for_all(&route) {
+                Some(recognition) => recognition,
+                None => {
+                    let evidence = evidence(&self.api, request, &read);
+                    self.recognizer.recognize(&evidence, &self.ledger, id)
+                }
             };
             self.place(route, recognition)
         });
@@ -181,6 +187,7 @@ impl Provider {
             slot: None,
             late: None,
             later: None,
+            received: None,
             by: Side::Client,
             ids: self.ids,
             struck: Struck::fold(decision),
@@ -212,6 +219,13 @@ impl Provider {
             also.extend(self.watch_job(open.id, &route, open.now_us));
         }
         also
+    }
+
+    /// Whoever asks a queue for messages asks for no operation: all such requests count together.
+    fn for_all(&self, route: &Route) -> Option<Recognition> {
+        let policy = self.api.queue.as_ref().filter(|_| route.receives.is_some())?;
+        let operation = Arc::clone(&policy.messages);
+        Some(Recognition { operation, submit: 1, number: None, how: Recognized::Extractor })
     }
 
     /// Counts the attempt.
@@ -247,6 +261,7 @@ impl Provider {
                     slot: None,
                     late: None,
                     later: None,
+                    received: None,
                     by: Side::Provider,
                     ids: RuleKey::new(self.seed, &format!("#ids of repeat {}", also.len() + 1)),
                     struck: Struck { keys: open.struck.keys.clone(), ..Struck::default() },

@@ -38,6 +38,7 @@ impl Alias {
                 | Action::Job(_)
                 | Action::Batch(_)
                 | Action::Deprecated(_)
+                | Action::Message(_)
                 | Action::Duplicate { .. }
                 | Action::Client { .. }
                 | Action::End { .. }

@@ -11,7 +11,7 @@ use super::open::{Open, Place, Stage};
 use super::struck::Mark;
 use super::work::Made;
 use crate::api::EffectDraft;
-use crate::event::{EffectCommitted, EffectReversed, EventKind, Side};
+use crate::event::{EffectCommitted, EffectReversed, EventKind, MessageState, Side};
 use crate::exchange::{ExchangeId, Next};
 use crate::fault::{OrderFault, WebhookFault};
 use crate::ledger::{EffectId, Object, Owner};
@@ -40,7 +40,16 @@ pub(super) struct Later {
     of: ExchangeId,
     by_us: u64,
     /// When it appears, and what the trace hears then; `None` until it is done.
-    done: Option<(u64, Vec<EventKind>)>,
+    done: Option<(u64, Appears)>,
+}
+
+/// What appears of a request's work.
+#[derive(Debug)]
+struct Appears {
+    /// What the trace hears.
+    events: Vec<EventKind>,
+    /// The message that was deleted, and how often it had been received.
+    removed: Option<(ExchangeId, String, u32)>,
 }
 
 /// By how much work appears late.
@@ -66,15 +75,14 @@ impl Provider {
         let late = open.later.filter(|_| done.place.route.does_work());
         let by_us = late.and_then(|id| self.later.get(&id)).map(|later| later.by_us);
         let Some((id, by_us)) = late.zip(by_us) else {
-            for event in self.record(done, open.now_us) {
-                self.emit(open.now_us, event);
-            }
+            let appears = self.record(done, open.now_us);
+            self.appear(appears, open.now_us);
             return;
         };
         let due_us = open.now_us.saturating_add(by_us);
-        let events = self.record(done, due_us);
+        let appears = self.record(done, due_us);
         if let Some(later) = self.later.get_mut(&id) {
-            later.done = Some((due_us, events));
+            later.done = Some((due_us, appears));
             self.pending += 1;
         }
         if let Some((mark, _)) = open.struck.most(lateness) {
@@ -84,10 +92,8 @@ impl Provider {
 
     /// The time has come to look after work that appears later.
     pub(super) fn look_after(&mut self, id: ExchangeId, mut later: Later, now_us: u64) -> Next {
-        if let Some((_, events)) = later.done.take_if(|(due_us, _)| *due_us <= now_us) {
-            for event in events {
-                self.emit(now_us, event);
-            }
+        if let Some((_, appears)) = later.done.take_if(|(due_us, _)| *due_us <= now_us) {
+            self.appear(appears, now_us);
             self.pending -= 1;
             return Next::Done;
         }
@@ -110,8 +116,18 @@ impl Provider {
         Next::Wait { until_us }
     }
 
+    /// Its time has come: the trace hears of it, and a message that was deleted is gone.
+    fn appear(&mut self, Appears { events, removed }: Appears, now_us: u64) {
+        let gone = removed.and_then(|(request, id, receives)| {
+            self.settle_message(request, (&id, receives), MessageState::Deleted)
+        });
+        for event in events.into_iter().chain(gone) {
+            self.emit(now_us, event);
+        }
+    }
+
     /// Changes the ledger, of which reads tell from this time on, and says what the trace hears then.
-    fn record(&mut self, done: Done, seen_us: u64) -> Vec<EventKind> {
+    fn record(&mut self, done: Done, seen_us: u64) -> Appears {
         if done.place.route.job.is_none() {
             self.tell_of(&done, &done.webhooks, seen_us);
         }
@@ -123,6 +139,12 @@ impl Provider {
         let ids: Vec<EffectId> = effects.iter().map(|(id, _)| *id).collect();
         let first = ids.first().copied();
         let mut events = self.committed((request, by), &place, effects, &objects);
+        let removed = used.as_ref().filter(|_| place.route.removes).map(|used| {
+            let object = self.ledger.get_any(&used.id);
+            let receives = object.and_then(|object| object.value().get("receives")?.as_u64());
+            let receives = receives.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+            (request, used.id.clone(), receives)
+        });
         if let Some(used) = used {
             if let Some(entry) = self.ledger.get_mut(&used.id) {
                 if let Some(changed) = used.changed {
@@ -147,10 +169,15 @@ impl Provider {
         for (index, Made { id, collection, text }) in made.into_iter().enumerate() {
             let effect = if objects.len() == ids.len() { ids.get(index).copied() } else { first };
             let owner = Owner { operation: Arc::clone(&place.operation), submit: place.submit };
+            if let Some(queue) = &mut self.queue
+                && self.api.queue.as_ref().is_some_and(|policy| policy.messages == collection)
+            {
+                queue.put(Arc::clone(&id), seen_us);
+            }
             let object = Object::new(collection, text, effect, owner);
             self.ledger.put(id, object.made_at(seen_us), self.history);
         }
-        events
+        Appears { events, removed }
     }
 
     /// What the trace hears of effects.

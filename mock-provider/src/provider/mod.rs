@@ -21,6 +21,7 @@ mod jobs;
 mod keys;
 mod later;
 mod limits;
+mod messages;
 mod open;
 mod struck;
 mod tells;
@@ -35,16 +36,17 @@ use std::time::SystemTime;
 use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 
-use crate::api::{Api, Extractor, Webhooks};
+use crate::api::{Api, Extractor, Route, Webhooks};
 use crate::coordinates::Coordinates;
 use crate::event::{ConnectionEnded, Event, EventKind, FaultInjected, Side};
-use crate::exchange::{ClientFault, ClientStrike, End, ExchangeId, Next};
+use crate::exchange::{ClientFault, ClientStrike, End, ExchangeId, Next, Settled};
 use crate::fault::Point;
 use crate::hint::{Wall, WallClock};
 use crate::idempotency::IdempotencyStore;
 use crate::job::Jobs;
 use crate::ledger::{History, Ledger};
 use crate::plan::FaultPlan;
+use crate::queue::Queue;
 use crate::recognition::{Recognizer, Submitted};
 use crate::rule::Rule;
 use crate::seed::{RuleKey, Seed};
@@ -95,6 +97,8 @@ pub struct Provider {
     plan: FaultPlan,
     wants_heads: bool,
     reads_slowly: bool,
+    /// True when some rule strikes messages of a queue.
+    strikes_messages: bool,
     http2: bool,
     history: History,
     doors: Vec<AtDoor>,
@@ -136,6 +140,11 @@ pub struct Provider {
     listened: Option<Arc<Webhooks>>,
     outbox: Outbox,
     dues: Vec<Due>,
+    /// The messages that wait, where the API has a queue.
+    queue: Option<Queue>,
+    /// The route by which operations become messages, where they do.
+    sends: Option<Arc<Route>>,
+    settled: Vec<Settled>,
 }
 
 impl fmt::Debug for Provider {
@@ -167,6 +176,10 @@ impl Provider {
             wants_heads: plan.strikes_at_accept() || plan.reads_slowly(),
             reads_slowly: plan.reads_slowly(),
             history: if plan.looks_back() { History::All } else { History::Latest },
+            strikes_messages: plan.strikes_messages(),
+            queue: api.queue.as_ref().map(|_| Queue::default()),
+            sends: None,
+            settled: Vec::new(),
             arrivals: Arrivals::new(&plan, common.numbers()),
             aliases: Alias::wanted(&plan),
             doors: AtDoor::all(plan.doors(&name)),
@@ -212,6 +225,7 @@ impl Provider {
     pub fn register(&mut self, submitted: &Submitted) {
         self.arrivals.end();
         self.recognizer.submitted(submitted);
+        self.send_message(submitted);
     }
 
     /// Its name in the scenario.
@@ -325,6 +339,12 @@ impl Provider {
     #[must_use]
     pub fn take_client_strikes(&mut self) -> Vec<ClientStrike> {
         std::mem::take(&mut self.client_strikes)
+    }
+
+    /// What became of operations that were messages since the last call, in order.
+    #[must_use]
+    pub fn take_settled(&mut self) -> Vec<Settled> {
+        std::mem::take(&mut self.settled)
     }
 
     /// Strikes the client if its request has reached the point for it and it is still there; `Some` when it

@@ -40,6 +40,8 @@ pub(super) struct Open {
     pub(super) late: Option<Ask>,
     /// The exchange in which its work appears, where that is later than its answer.
     pub(super) later: Option<ExchangeId>,
+    /// The messages that it was given.
+    pub(super) received: Option<serde_json::Value>,
     pub(super) by: Side,
     /// What object ids and request ids of this request are drawn with.
     pub(super) ids: RuleKey,

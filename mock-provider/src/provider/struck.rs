@@ -206,6 +206,8 @@ impl Struck {
             Action::Client { at, does } => {
                 self.client = Some((mark(at.into(), strike.detail.clone()), at, does));
             }
+            // Messages are struck when they are handed out, each by itself.
+            Action::Message(_) => {}
             // A plan turns these into ends, or into nothing.
             Action::Door(_) => {}
             Action::End { at, ending: Ending::Interim(head) } => {

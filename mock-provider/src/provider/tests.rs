@@ -63,6 +63,7 @@ impl Fault for Does {
             | Action::Job(_)
             | Action::Batch(_)
             | Action::Deprecated(_)
+            | Action::Message(_)
             | Action::Duplicate { .. } => &KIND[1],
             Action::Client { .. } => &KIND[3],
             Action::End { .. } | Action::Door(_) => &KIND[2],

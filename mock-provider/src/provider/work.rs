@@ -156,6 +156,9 @@ impl Provider {
             return self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
         };
         let hint = self.look_at_job(open, &place);
+        if place.route.receives.is_some() {
+            open.received = self.receive(open, &place);
+        }
         let draft = self.draft(open, &place);
         self.tell_lag(open, &draft);
         let (mut own, keep) = match draft {
@@ -271,6 +274,9 @@ impl Provider {
                 let object = (id, object, seen);
                 (used, earlier) = self.used(open, route, object, (&context, &mut told))?;
             }
+        }
+        if route.receives.is_some() {
+            context.objects = open.received.clone().unwrap_or_else(|| Value::Array(Vec::new()));
         }
         if let Some(lists) = &route.lists {
             (context.objects, is_stale) = self.list(lists, &open.call, seen, &mut told);

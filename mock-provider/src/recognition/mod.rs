@@ -183,6 +183,12 @@ impl Recognizer {
         (Some(token), rest)
     }
 
+    /// The number of a submitted operation.
+    #[must_use]
+    pub fn number(&self, operation: &str) -> Option<u64> {
+        self.operations.get(operation).map(|known| known.number)
+    }
+
     /// The operation of a request of which only the head is there; `None` when that does not say. Counts
     /// nothing.
     #[must_use]

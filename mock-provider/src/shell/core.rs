@@ -96,6 +96,9 @@ impl<H: Handler> Core<H> {
         if !events.is_empty() {
             self.sink.record(events);
         }
+        for settled in handler.take_settled() {
+            self.sink.settle(settled);
+        }
         for strike in handler.take_client_strikes() {
             self.sink.strike_client(strike);
         }

@@ -4,7 +4,7 @@
 //! scripted double; it adds no behaviour.
 
 use crate::event::{Event, Side};
-use crate::exchange::{ClientStrike, End, Exchange, ExchangeId, Finish, Listening, Next};
+use crate::exchange::{ClientStrike, End, Exchange, ExchangeId, Finish, Listening, Next, Settled};
 use crate::fault::Greeting;
 use crate::provider::Provider;
 use crate::request::Request;
@@ -60,6 +60,9 @@ pub trait Handler: Send + 'static {
     ) -> Option<Due> {
         let _ = (delivery, answer, now_us);
         None
+    }
+    fn take_settled(&mut self) -> Vec<Settled> {
+        Vec::new()
     }
 }
 
@@ -154,5 +157,9 @@ impl Handler for Provider {
         now_us: u64,
     ) -> Option<Due> {
         Self::webhook_answered(self, delivery, answer, now_us)
+    }
+
+    fn take_settled(&mut self) -> Vec<Settled> {
+        Self::take_settled(self)
     }
 }

@@ -67,6 +67,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
             operation_id: None,
             mode: None,
             suite_exit_0_all_succeeded: false,
+            queue: None,
         },
         expect: Vec::new(),
         drain: Duration::from_secs(10),

@@ -171,6 +171,7 @@ pub(super) const NOT_MET: &[(&str, &str)] = &[
     ("duplicate_request", "the client gets the answer to its own request, and it is right"),
     ("delayed_duplicate", "the client gets the answer to its own request, and it is right"),
     ("stale_read", "only a read behind a write shows it"),
+    ("message", "the plain API has no queue; workers of one stand in `queue.rs`"),
     ("lying_limit", "it is a limit's, and a single request is within every limit"),
     ("tighten", "it is a limit's, and a single request is within every limit"),
     ("ban", "it is a limit's, and a single request is within every limit"),

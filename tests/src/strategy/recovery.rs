@@ -67,6 +67,7 @@ fn lasts(action: &Action) -> bool {
         | Action::Job(_)
         | Action::Batch(_)
         | Action::Deprecated(_)
+        | Action::Message(_)
         | Action::End { .. }
         | Action::Client { .. }
         | Action::Door(_) => false,

@@ -19,6 +19,7 @@ mod keys;
 mod limits;
 mod malformed;
 mod order;
+mod queue;
 pub(crate) mod stage;
 mod streams;
 mod tls;

@@ -11,7 +11,7 @@ mod workload;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use brownout_provider::api::raw::{RawHint, RawIdempotency, RawRateLimit};
+use brownout_provider::api::raw::{RawHint, RawIdempotency, RawQueue, RawRateLimit};
 use brownout_provider::document::Named;
 use brownout_provider::units::{Period, Scale};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -25,8 +25,8 @@ pub use rule::{
     RawDuring, RawOperation, RawRule, RawScriptEntry, RawSelection, RawSelector, RawWhen,
 };
 pub use workload::{
-    RawArrival, RawArrivalMap, RawArrivalWord, RawExec, RawExit0, RawMode, RawSubmits,
-    RawSubmitsMap, RawSuite, RawTenant, RawWorkload,
+    RawArrival, RawArrivalMap, RawArrivalWord, RawDeliver, RawDeliverMap, RawDeliverWord, RawExec,
+    RawExit0, RawMode, RawSubmits, RawSubmitsMap, RawSuite, RawTenant, RawWorkload,
 };
 
 /// A scenario: how a provider misbehaves, what a client is asked to do, and what it must hold.
@@ -102,6 +102,9 @@ pub struct RawProvider {
     /// The limit on requests, over what the API says.
     #[schemars(with = "Option<RawRateLimit>")]
     pub rate_limit: Option<Map<String, Value>>,
+    /// How the queue treats its messages, over what the API says.
+    #[schemars(with = "Option<RawQueue>")]
+    pub queue: Option<Map<String, Value>>,
     /// How retry hints are spelled, over what the API says.
     #[schemars(with = "Option<RawHint>")]
     pub hint: Option<Map<String, Value>>,

@@ -55,7 +55,29 @@ pub struct RawWorkload {
     /// What holds in exec mode alone.
     pub exec: Option<RawExec>,
     /// How an operation reaches the client (`call` unless said).
-    pub deliver: Option<Later>,
+    pub deliver: Option<RawDeliver>,
+}
+
+/// How an operation reaches the client: `call`, or `{queue: NAME}`.
+pub type RawDeliver = ScalarOr<RawDeliverWord, RawDeliverMap>;
+
+/// How an operation reaches the client, as a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawDeliverWord {
+    /// The driver asks for it.
+    Call,
+}
+
+/// How an operation reaches the client, otherwise than by asking for it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawDeliverMap {
+    /// As a message of the queue of this name: the collection in which the API keeps its messages. The client
+    /// is a program that receives messages; one that it deletes has succeeded, a dead letter has failed.
+    pub queue: Option<String>,
+    /// As an event that is sent to the service.
+    pub webhook: Option<Later>,
 }
 
 /// A tenant.

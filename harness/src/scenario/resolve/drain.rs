@@ -53,6 +53,8 @@ fn late_us(action: &Action) -> u64 {
         | Action::Job(_)
         | Action::Batch(_)
         | Action::Deprecated(_)
+        // Whoever receives messages is still there when they come.
+        | Action::Message(_)
         | Action::Door(_) => 0,
     }
 }

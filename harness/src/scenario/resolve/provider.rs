@@ -187,11 +187,15 @@ fn with_policies(
     (api, mut document): (Arc<Api>, Value),
     at: &At<'_>,
 ) -> Option<(Arc<Api>, Value)> {
-    let policies: Vec<(&str, &Map<String, Value>)> =
-        [("idempotency", &raw.idempotency), ("rate_limit", &raw.rate_limit), ("hint", &raw.hint)]
-            .into_iter()
-            .filter_map(|(key, policy)| Some((key, policy.as_ref()?)))
-            .collect();
+    let policies: Vec<(&str, &Map<String, Value>)> = [
+        ("idempotency", &raw.idempotency),
+        ("rate_limit", &raw.rate_limit),
+        ("queue", &raw.queue),
+        ("hint", &raw.hint),
+    ]
+    .into_iter()
+    .filter_map(|(key, policy)| Some((key, policy.as_ref()?)))
+    .collect();
     if policies.is_empty() {
         return Some((api, document));
     }

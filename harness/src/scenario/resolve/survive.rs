@@ -234,6 +234,7 @@ fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
         | Action::Job(_)
         | Action::Batch(_)
         | Action::Deprecated(_)
+        | Action::Message(_)
         | Action::Duplicate { .. }
         | Action::Door(_) => return None,
     };

@@ -35,7 +35,6 @@ pub(super) fn resolve(
     at: &At<'_>,
 ) -> Option<Workload> {
     let raw = raw?;
-    later(raw, at);
     let mode = mode(raw, at);
     let steps = steps(raw, places, at);
     let call = call(raw, places, at).or_else(|| Some(Arc::clone(&steps.first()?.call)));
@@ -80,18 +79,60 @@ pub(super) fn resolve(
             .and_then(|text| extractor(text, &at.key("operation_id"))),
         mode,
         suite_exit_0_all_succeeded: exit_0 == Some(RawExit0::AllSucceeded),
+        queue: queue(raw, places, at),
     })
 }
 
-/// Reports the keys that this version does not carry out.
-fn later(raw: &RawWorkload, at: &At<'_>) {
-    let delivers = raw.deliver.as_ref().is_some_and(|deliver| deliver.0 != "call");
-    for (key, is_used, cure) in [("deliver", delivers, "write `deliver: call`, or leave it out")] {
-        if is_used {
-            at.key(key)
-                .error(format!("`{key}` is not available in this version"), |d| d.key().cure(cure));
-        }
+/// The queue by which operations reach the client.
+fn queue(raw: &RawWorkload, places: &Places<'_>, at: &At<'_>) -> Option<Arc<str>> {
+    let Some(ScalarOr::Map(deliver)) = &raw.deliver else { return None };
+    let here = at.key("deliver");
+    if deliver.webhook.is_some() {
+        here.key("webhook").error("`webhook` is not available in this version", |d| {
+            d.key().cure("write `deliver: call`, or leave it out")
+        });
+        return None;
     }
+    let Some(name) = &deliver.queue else {
+        here.error("nothing says how operations are delivered", |d| {
+            d.cure("write `deliver: {queue: messages}`, or leave it out")
+        });
+        return None;
+    };
+    let apis = places.apis(None);
+    let queues: Vec<&str> =
+        apis.iter().filter_map(|api| api.queue.as_ref().map(|policy| &*policy.messages)).collect();
+    let has_it = |api: &&Api| api.queue.as_ref().is_some_and(|one| *one.messages == **name);
+    let Some(api) = apis.iter().map(|api| &**api).find(has_it) else {
+        if !apis.is_empty() {
+            let message = format!("no provider has a queue `{}`", super::shown(name));
+            here.key("queue").error(message, |d| {
+                d.allowed(name, queues).cure("use an API with a queue, such as `queue`")
+            });
+        }
+        return None;
+    };
+    let makes = |route: &&str| {
+        let creates = api.route_named(route).and_then(|route| route.creates.as_ref());
+        creates.is_some_and(|creates| *creates.collection == **name)
+    };
+    if raw.call.as_deref().filter(makes).is_none() {
+        let known: Vec<&str> =
+            api.routes.iter().map(|route| &*route.name).filter(|route| makes(route)).collect();
+        at.key("call").error(
+            "an operation that is a message is sent by a route that sends messages",
+            |d| {
+                d.allowed(raw.call.as_deref().unwrap_or_default(), known)
+                    .cure("name it with `call`")
+            },
+        );
+    }
+    if !matches!(raw.mode, None | Some(RawMode::Stdio)) {
+        at.key("mode").error("a client that receives messages is one long-lived program", |d| {
+            d.cure("leave `mode` out, or write `mode: stdio`")
+        });
+    }
+    Some(Arc::from(name.as_str()))
 }
 
 /// How the client is driven; a service is driven in one way alone.
@@ -99,6 +140,7 @@ fn mode(raw: &RawWorkload, at: &At<'_>) -> Option<Mode> {
     let is_service = raw.http.is_some() || at.key("http").is_wrong();
     let mode = match raw.mode {
         None if is_service => return Some(Mode::Http),
+        None if matches!(raw.deliver, Some(ScalarOr::Map(_))) => return Some(Mode::Stdio),
         None => return None,
         Some(RawMode::Exec) => Mode::Exec,
         Some(RawMode::Stdio) => Mode::Stdio,

@@ -54,6 +54,8 @@ pub struct RawApi {
     pub rate_limit: Option<RawRateLimit>,
     /// The headers that tell of the limit: a dialect's name, or headers and their templates.
     pub limit_headers: Option<ScalarOr<LimitHeaders, BTreeMap<String, String>>>,
+    /// A queue of messages; left out for an API without one.
+    pub queue: Option<RawQueue>,
     /// The errors.
     pub errors: Option<RawErrors>,
     /// Which answers are permanent, throttling or transient.
@@ -316,6 +318,10 @@ pub struct RawRoute {
     pub batch: Option<RawBatch>,
     /// Work that goes on behind the answer: the object that it makes is the job.
     pub job: Option<RawJob>,
+    /// The object that it takes away; with `reads` and the like it is the one object of the route.
+    pub removes: Option<RawUses>,
+    /// The messages of the queue that it hands out, which templates find in `objects`.
+    pub receives: Option<RawReceives>,
     /// Its side effect.
     pub effect: Option<RawEffect>,
     /// Its answer.
@@ -332,6 +338,32 @@ pub struct RawRoute {
     /// Whether the route takes idempotency keys (all but `GET` do, where the API has keys): `key`,
     /// `none`, or `natural` for none because a repeat does no harm by its nature.
     pub idempotent: Option<RawIdempotent>,
+}
+
+/// A queue of messages: what was received and not deleted is handed out again. A scenario can set each of
+/// these for itself.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawQueue {
+    /// The collection in which messages wait; the name of the queue.
+    pub messages: Option<String>,
+    /// The collection to which a message goes that was received too often.
+    pub dead_letters: Option<String>,
+    /// How long a message that was received is hidden from others; `30s` unless said.
+    pub visibility: Option<Period>,
+    /// How often a message is handed out before it goes to the dead letters, 1 to 1000; 5 unless said.
+    pub max_receives: Option<u32>,
+}
+
+/// The messages of the queue that a route hands out. Each has the fields `receipt` and `receives` beside its
+/// own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawReceives {
+    /// How many: `/POINTER` into the body or `query:NAME`; one where nothing is asked for.
+    pub max: Option<String>,
+    /// The most in one answer; 10 unless said.
+    pub limit: Option<u32>,
 }
 
 /// Why or whether a request may be repeated.

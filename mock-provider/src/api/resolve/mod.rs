@@ -43,7 +43,12 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
     };
     let rate_limit =
         raw.rate_limit.as_ref().and_then(|raw| limit::rate_limit(raw, &at.key("rate_limit")));
-    let with = route::With { has_keys: idempotency.is_some(), errors: &known };
+    let queue = match &raw.queue {
+        None => None,
+        Some(raw) => Some(policy::queue(raw, &at.key("queue"))?),
+    };
+    let with =
+        route::With { has_keys: idempotency.is_some(), has_queue: queue.is_some(), errors: &known };
     let routes = route::routes(raw.routes.as_deref().unwrap_or_default(), &with, at);
     let headers =
         header_templates(raw.headers.as_ref(), &["request_id", "now"], &at.key("headers"));
@@ -60,6 +65,7 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
         idempotency,
         rate_limit,
         limit_headers: limit::limit_headers(raw, at),
+        queue,
         errors: errors?,
         classes: policy::classes(raw.classes.as_ref(), &at.key("classes")),
         hint: policy::hint(raw.hint.as_ref(), &at.key("hint")),

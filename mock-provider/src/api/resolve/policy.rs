@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use super::super::QueuePolicy;
 use super::super::error::Standard;
 use super::super::policy::{
     Classes, IdempotencyPolicy, KeyCarrier, KeyScope, Refusal, Stores, usual_class,
 };
 use super::super::raw::{
-    RawClass, RawClasses, RawHint, RawIdempotency, RawKeyScope, RawRefusal, RawReplay, RawStores,
+    RawClass, RawClasses, RawHint, RawIdempotency, RawKeyScope, RawQueue, RawRefusal, RawReplay,
+    RawStores,
 };
 use super::{header_name, header_value, pointer, status, unknown};
 use crate::document::{At, ScalarOr};
@@ -113,6 +115,30 @@ pub(super) fn hint(raw: Option<&RawHint>, at: &At<'_>) -> Dialect {
         body: body.map(|pointer| pointer.to_string()),
         reset,
     }
+}
+
+/// How a queue treats its messages.
+pub(super) fn queue(raw: &RawQueue, at: &At<'_>) -> Option<QueuePolicy> {
+    let messages = super::required(raw.messages.as_deref(), "messages", at);
+    let dead_letters = super::required(raw.dead_letters.as_deref(), "dead_letters", at);
+    let visibility_us = raw.visibility.map_or(30_000_000, Period::micros);
+    if visibility_us == 0 {
+        at.key("visibility")
+            .error("a message that is hidden for no time is handed out for ever", |d| {
+                d.cure("use at least `1ms`")
+            });
+    }
+    let max_receives = raw.max_receives.unwrap_or(5);
+    if !(1..=1_000).contains(&max_receives) {
+        at.key("max_receives")
+            .error(format!("{max_receives} is out of range"), |d| d.cure("use 1 to 1000"));
+    }
+    Some(QueuePolicy {
+        messages: messages?.into(),
+        dead_letters: dead_letters?.into(),
+        visibility_us,
+        max_receives,
+    })
 }
 
 pub(super) fn classes(raw: Option<&RawClasses>, at: &At<'_>) -> Classes {

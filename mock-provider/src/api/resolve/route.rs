@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::super::answer::CONTEXT_NAMES;
 use super::super::need::{FieldRule, Kind, Need};
 use super::super::raw::{
-    RawCreates, RawEffect, RawField, RawId, RawIdempotent, RawLists, RawNeed, RawRequest, RawRoute,
-    RawSuccess, RawWhen,
+    RawCreates, RawEffect, RawField, RawId, RawIdempotent, RawLists, RawNeed, RawReceives,
+    RawRequest, RawRoute, RawSuccess, RawWhen,
 };
 use super::super::route::{
-    Creates, Discriminator, EffectSpec, IdSpec, Lists, Pattern, RequestTemplate, Route, Source,
-    SuccessSpec, Uses,
+    Creates, Discriminator, EffectSpec, IdSpec, Lists, Pattern, Receives, RequestTemplate, Route,
+    Source, SuccessSpec, Uses,
 };
 use super::super::{Pointer, Standard};
 use super::{
@@ -27,6 +27,8 @@ use crate::template::{Template, Tree};
 pub(super) struct With<'a> {
     /// True when the API has idempotency keys.
     pub(super) has_keys: bool,
+    /// True when the API has a queue.
+    pub(super) has_queue: bool,
     /// The names of its errors.
     pub(super) errors: &'a [String],
 }
@@ -77,7 +79,7 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
     let pattern = pattern?;
     let method = method(raw.method.as_deref().unwrap_or("GET"), &at.key("method"))?;
     let reach = Reach { pattern: &pattern };
-    let (used, reverses) = uses(raw, &reach, with, at);
+    let (used, does) = uses(raw, &reach, with, at);
     let creates = raw.creates.as_ref().and_then(|raw| creates(raw, &at.key("creates")));
     let lists = raw.lists.as_ref().and_then(|raw| lists(raw, &at.key("lists")));
     let effect = raw.effect.as_ref().and_then(|raw| effect(raw, &reach, &at.key("effect")));
@@ -96,8 +98,9 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
         uses: used,
         lists,
         effect,
-        reverses,
-        cancels: raw.cancels.is_some(),
+        reverses: does == Some("reverses"),
+        cancels: does == Some("cancels"),
+        removes: does == Some("removes"),
         batch: match &raw.batch {
             None => None,
             Some(batch) => Some(batch::batch(batch, raw, &at.key("batch"))?),
@@ -105,6 +108,10 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
         job: match &raw.job {
             None => None,
             Some(job) => Some(job::job(job, raw, &at.key("job"))?),
+        },
+        receives: match &raw.receives {
+            None => None,
+            Some(raw) => Some(receives(raw, &reach, with, &at.key("receives"))?),
         },
         success,
         stream: match &raw.stream {
@@ -341,25 +348,31 @@ pub(super) fn id(raw: Option<&RawId>, at: &At<'_>) -> Option<IdSpec> {
     })
 }
 
-/// The object that the route uses, and whether its effect is undone.
-fn uses(raw: &RawRoute, reach: &Reach<'_>, with: &With<'_>, at: &At<'_>) -> (Option<Uses>, bool) {
+/// The object that the route uses, and by which word.
+fn uses(
+    raw: &RawRoute,
+    reach: &Reach<'_>,
+    with: &With<'_>,
+    at: &At<'_>,
+) -> (Option<Uses>, Option<&'static str>) {
     let given: Vec<_> = [
         ("reads", &raw.reads),
         ("changes", &raw.changes),
         ("reverses", &raw.reverses),
         ("cancels", &raw.cancels),
+        ("removes", &raw.removes),
     ]
     .into_iter()
     .filter_map(|(key, raw)| Some((key, raw.as_ref()?)))
     .collect();
     let (key, raw) = match given.as_slice() {
-        [] => return (None, false),
+        [] => return (None, None),
         [one] => *one,
         [_, (second, _), ..] => {
             at.key(second).error("a route uses one object", |d| {
-                d.key().cure("keep one of `reads`, `changes`, `reverses` and `cancels`")
+                d.key().cure("keep one of `reads`, `changes`, `reverses`, `cancels` and `removes`")
             });
-            return (None, false);
+            return (None, None);
         }
     };
     let at = at.key(key);
@@ -410,7 +423,7 @@ fn uses(raw: &RawRoute, reach: &Reach<'_>, with: &With<'_>, at: &At<'_>) -> (Opt
             amount: amount?,
         })
     };
-    (uses(), key == "reverses")
+    (uses(), Some(key))
 }
 
 fn lists(raw: &RawLists, at: &At<'_>) -> Option<Lists> {
@@ -424,6 +437,29 @@ fn lists(raw: &RawLists, at: &At<'_>) -> Option<Lists> {
         limit: usize::try_from(raw.limit.unwrap_or(100)).ok()?,
         newest_first: raw.newest_first.unwrap_or(false),
     })
+}
+
+fn receives(
+    raw: &RawReceives,
+    reach: &Reach<'_>,
+    with: &With<'_>,
+    at: &At<'_>,
+) -> Option<Receives> {
+    if !with.has_queue {
+        at.error("the API has no queue to receive from", |d| {
+            d.key().cure("add `queue: {messages: …, dead_letters: …}` to the API")
+        });
+    }
+    let limit = raw.limit.unwrap_or(10);
+    if limit == 0 {
+        at.key("limit")
+            .error("`limit` is 0, so that nothing is ever received", |d| d.cure("use at least 1"));
+    }
+    let max = match &raw.max {
+        None => None,
+        Some(text) => Some(reach.source(text, &at.key("max"))?),
+    };
+    Some(Receives { max, limit: usize::try_from(limit).ok()? })
 }
 
 fn effect(raw: &RawEffect, reach: &Reach<'_>, at: &At<'_>) -> Option<EffectSpec> {

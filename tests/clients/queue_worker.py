@@ -1,0 +1,69 @@
+"""A worker of a queue: receives messages, does their work, and deletes what is done.
+
+Standard library only. With an argument it is a careless one:
+`receipt` makes its keys of the receipt, `swallow` deletes what failed, `block` tries one message for ever.
+"""
+
+import http.client
+import json
+import os
+import sys
+import time
+import urllib.parse
+
+BASE = urllib.parse.urlsplit(os.environ["BROWNOUT_URL"])
+BUG = sys.argv[1] if len(sys.argv) > 1 else ""
+
+
+def ask(method, path, body=None, key=None):
+    """The status and the answer; 0 where there was none."""
+    headers = {"Authorization": "Bearer " + os.environ["BROWNOUT_API_KEY"], "Content-Type": "application/json"}
+    if key:
+        headers["Idempotency-Key"] = key
+    connection = http.client.HTTPConnection(BASE.hostname, BASE.port, timeout=5)
+    try:
+        connection.request(method, BASE.path + path, json.dumps(body) if body is not None else None, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read() or b"null")
+    except (OSError, ValueError, http.client.HTTPException):
+        return 0, None
+    finally:
+        connection.close()
+
+
+def handle(message):
+    """True when the work of a message is known to be done."""
+    body = message["body"]
+    if not isinstance(body, dict):
+        print("cannot read", message["id"], file=sys.stderr)
+        return False
+    key = message["receipt"] if BUG == "receipt" else message["id"]
+    for _ in range(3):
+        status, answer = ask("POST", "/v1/work", {"order": body["order"], "amount": body["amount"]}, key)
+        if status == 201 and answer.get("status") == "done":
+            return True
+        if 400 <= status < 500 and status not in (408, 409, 425, 429):
+            return False
+        if BUG == "receipt":
+            return False
+        time.sleep(0.05)
+    return False
+
+
+def main():
+    while True:
+        status, answer = ask("POST", "/v1/messages/receive", {"max": 1})
+        messages = answer["messages"] if status == 200 else []
+        if not messages:
+            time.sleep(0.05)
+        for message in messages:
+            done = handle(message)
+            while BUG == "block" and not done:
+                time.sleep(0.2)
+                done = handle(message)
+            if done or BUG == "swallow":
+                receipt = urllib.parse.quote(message["receipt"])
+                ask("DELETE", f"/v1/messages/{message['id']}?receipt={receipt}")
+
+
+main()

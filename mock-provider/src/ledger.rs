@@ -220,7 +220,7 @@ impl Ledger {
     /// The object of that id, whatever its collection.
     #[must_use]
     pub fn get_any(&self, id: &str) -> Option<&Object> {
-        self.objects.get(id)
+        self.objects.get(id).map(|object| &**object)
     }
 
     /// Whose object that id is, whatever its collection.

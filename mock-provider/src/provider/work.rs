@@ -275,9 +275,6 @@ impl Provider {
                 (used, earlier) = self.used(open, route, object, (&context, &mut told))?;
             }
         }
-        if route.receives.is_some() {
-            context.objects = open.received.clone().unwrap_or_else(|| Value::Array(Vec::new()));
-        }
         if let Some(lists) = &route.lists {
             (context.objects, is_stale) = self.list(lists, &open.call, seen, &mut told);
         }
@@ -323,13 +320,16 @@ impl Provider {
         place.route.batch(context, &fates, &mut open.ids.draw(&self.coordinates(place)))
     }
 
-    /// What templates know of the request's own and of the limiter.
+    /// What templates know of the request's own, of the limiter and of messages received.
     fn tell_context(&self, open: &Open, context: &mut Context<'_>) {
         if self.api.wants_request_id {
             context.request_id = self.request_id(open).into();
         }
         if let Some(limit) = &open.limit {
             context.rate_limit = limit.value();
+        }
+        if let Some(received) = &open.received {
+            context.objects = received.clone();
         }
     }
 

@@ -70,7 +70,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | data | `amount` `operation` `verdict` `scenario` `build` `trace` `invariant` |
+//! | data | `amount` `by_name` `operation` `verdict` `scenario` `build` `trace` `invariant` |
 //! | judges | `judge` `timeline` |
 //! | drivers | `redact` `drive` `record` `run` |
 //! | searches | `search` |
@@ -80,6 +80,7 @@
 
 pub mod amount;
 pub mod build;
+pub mod by_name;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod drive;

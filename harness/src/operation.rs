@@ -7,6 +7,8 @@ use brownout_provider::event::Claim;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::by_name::ByName;
+
 /// One submit of one operation, as a client receives it: a line of JSON in stdio and exec mode.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Operation {
@@ -32,12 +34,13 @@ pub struct Operation {
     /// The tenant whose operation it is, where there are tenants; the keys are its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Arc<str>>,
-    /// Where there are several providers, the base URL of each by name; `url` is the first's.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub urls: BTreeMap<String, String>,
+    /// Where there are several providers, the base URL of each by name, in the order of the scenario; `url` is
+    /// the first's.
+    #[serde(skip_serializing_if = "ByName::is_empty")]
+    pub urls: ByName<String>,
     /// Where there are several providers, the API key for each by name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub api_keys: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "ByName::is_empty")]
+    pub api_keys: ByName<String>,
 }
 
 /// One step of an operation of several.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use brownout_provider::event::Mode;
 use serde::Serialize;
 
+use crate::by_name::ByName;
+
 /// What is said of a scenario, and of a whole invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -146,9 +148,9 @@ pub struct ScenarioResult {
     /// Money by unit.
     pub money: BTreeMap<String, Money>,
     /// What came to each provider, where there are several.
-    pub providers: BTreeMap<String, Share>,
+    pub providers: ByName<Share>,
     /// What came from each tenant, where there are several.
-    pub tenants: BTreeMap<String, Share>,
+    pub tenants: ByName<Share>,
     /// How operations were recognised: how many requests by which way.
     pub recognized: BTreeMap<String, u64>,
     /// How the client was driven.

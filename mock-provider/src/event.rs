@@ -173,6 +173,9 @@ pub struct OperationSubmitted {
     pub n: u64,
     /// The route that the operation calls.
     pub call: Arc<str>,
+    /// The tenant whose operation it is, where the scenario has tenants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Arc<str>>,
     /// The input, rendered.
     pub input: Value,
     /// When the caller gives up, in microseconds after this event.

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """One of several copies of a client: charges under the order's own key and says which copy it is.
 
-With `third-leaves` the third copy ends as soon as it is asked for anything. Runs in stdio and in exec mode.
+With `third-leaves` the third copy ends as soon as it is asked for anything; with `own-names` the second calls its
+orders what nobody called them, and names no operation by URL or key. Runs in stdio and in exec mode.
 """
 
 import http.client
@@ -14,6 +15,10 @@ CLIENT = os.environ["BROWNOUT_CLIENT"]
 
 
 def charge(operation):
+    if sys.argv[1] == "own-names" and CLIENT == "2":
+        operation = dict(operation, input=dict(operation["input"], order="own-" + operation["input"]["order"]))
+        operation["url"] = operation["url"].split("/~")[0]
+        operation["api_key"] = operation["api_key"].split("~")[0]
     base = urlsplit(operation["url"])
     connection = http.client.HTTPConnection(base.hostname, base.port, timeout=10)
     headers = {

@@ -3,9 +3,9 @@
 //! **Invariant:** the first provider's address is also the one of a client that knows only one.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::by_name::ByName;
 use crate::scenario::providers::in_variable;
 
 /// Where a client reaches one provider.
@@ -101,6 +101,23 @@ impl Addresses {
     }
 }
 
+/// The variables that say the keys of all tenants: `BROWNOUT_TENANT_KEY_A` for the first provider and, where there
+/// are several, `BROWNOUT_TENANT_KEY_A_BACKUP` for each.
+#[must_use]
+pub fn tenant_variables(addresses: &Addresses) -> Vec<(String, String)> {
+    let variable =
+        |tenant: &str, suffix: &str| format!("BROWNOUT_TENANT_KEY_{}{suffix}", in_variable(tenant));
+    let of = |address: &Address, suffix: &str| -> Vec<(String, String)> {
+        let keys = address.tenants.iter();
+        keys.map(|(tenant, key)| (variable(tenant, suffix), key.clone())).collect()
+    };
+    let mut variables = of(addresses.first(), "");
+    for address in addresses.iter().filter(|_| addresses.0.len() > 1) {
+        variables.extend(of(address, &format!("_{}", in_variable(&address.provider))));
+    }
+    variables
+}
+
 impl From<Address> for Addresses {
     fn from(address: Address) -> Self {
         Self(vec![address])
@@ -109,9 +126,7 @@ impl From<Address> for Addresses {
 
 /// Base URLs and keys by provider, where there are several; empty where the one that everybody knows is all.
 #[must_use]
-pub fn by_name(
-    reached: &[(Arc<str>, Reach)],
-) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+pub fn by_name(reached: &[(Arc<str>, Reach)]) -> (ByName<String>, ByName<String>) {
     if reached.len() < 2 {
         return Default::default();
     }
@@ -171,10 +186,37 @@ mod tests {
             ]
         );
         let (urls, keys) = by_name(&both.reached(None));
+        let order: Vec<&str> = urls.iter().map(|(name, _)| name).collect();
+        assert_eq!(order, ["primary", "back-up"], "the order of the scenario");
         assert_eq!(urls["back-up"], "http://back-up");
         assert_eq!(keys["primary"], "key of primary");
         let one = Addresses::from(address("provider"));
         assert_eq!(variables(&one.reached(None)).len(), 2);
         assert!(by_name(&one.reached(None)).0.is_empty());
+    }
+
+    #[test]
+    fn the_keys_of_tenants_are_told_for_each_provider() {
+        let at = |provider: &str| {
+            let tenants = ["a", "b-2"].map(|name| (name.into(), format!("{provider}-{name}")));
+            Address { tenants: tenants.into(), ..address(provider) }
+        };
+        let told = |addresses: Addresses| -> Vec<String> {
+            let variables = tenant_variables(&addresses);
+            variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+        };
+        let one = ["BROWNOUT_TENANT_KEY_A=p-a", "BROWNOUT_TENANT_KEY_B_2=p-b-2"];
+        assert_eq!(told(at("p").into()), one);
+        let both = told(Addresses::new(vec![at("p"), at("back-up")]).expect("two"));
+        assert_eq!(both[..2], one);
+        assert_eq!(
+            both[2..],
+            [
+                "BROWNOUT_TENANT_KEY_A_P=p-a",
+                "BROWNOUT_TENANT_KEY_B_2_P=p-b-2",
+                "BROWNOUT_TENANT_KEY_A_BACK_UP=back-up-a",
+                "BROWNOUT_TENANT_KEY_B_2_BACK_UP=back-up-b-2",
+            ]
+        );
     }
 }

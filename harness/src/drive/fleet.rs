@@ -97,8 +97,12 @@ impl Fleet {
             let mut strikes = strikes;
             loop {
                 let strike = strikes.next().await;
-                let slot = self.slot(&strike.operation, strike.submit);
-                let place = slot.map_or(0, |slot| copy_for(slot, self.clients) - 1);
+                let place = match self.slot(&strike.operation, strike.submit) {
+                    Some(slot) => copy_for(slot, self.clients) - 1,
+                    None if self.clients == 1 => 0,
+                    // Nobody knows which copy asked, so none is struck for it; the judge says so.
+                    None => continue,
+                };
                 if let Some(router) = usize::try_from(place).ok().and_then(|at| routers.get(at)) {
                     router.strike(strike);
                 }

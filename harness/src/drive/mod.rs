@@ -19,6 +19,7 @@ pub mod nobody;
 pub mod output;
 pub mod plan;
 pub mod process;
+pub mod redacting;
 pub mod scene;
 pub mod schedule;
 pub mod seen;

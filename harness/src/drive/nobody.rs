@@ -3,7 +3,6 @@
 //! **Invariant:** it makes no claim of its own; operations are those seen on the wire, and claims those that
 //! somebody says from outside.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -15,6 +14,7 @@ use super::address::by_name;
 use super::claims::Statement;
 use super::scene::{CLIENT, Scene};
 use super::stop::Stop;
+use crate::by_name::ByName;
 use crate::run::RunError;
 
 /// A run without a client: it says when the provider is ready, and ends when it is told to.
@@ -80,9 +80,9 @@ pub struct Served {
     /// The API key that it takes.
     pub api_key: String,
     /// Where there are several providers, the base URL of each by name; `url` is the first's.
-    pub urls: BTreeMap<String, String>,
+    pub urls: ByName<String>,
     /// Where there are several providers, the API key for each by name.
-    pub api_keys: BTreeMap<String, String>,
+    pub api_keys: ByName<String>,
     /// The variables that point an unmodified program at it.
     pub environment: Vec<(String, String)>,
     /// Where the trace is written; `None` when it is kept in memory.

@@ -5,6 +5,7 @@
 //! **Invariant:** a program cannot hold up the harness: nothing here waits for it without a bound, and
 //! what it writes waits in the pipe until the driver has taken the line before.
 
+use std::ffi::OsStr;
 use std::io;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -177,8 +178,8 @@ impl Launcher {
         let program = self.command.first().map_or("", String::as_str);
         let mut command = Command::new(program);
         command.args(self.command.iter().skip(1));
-        // What an outer run or a user's shell says of an operation is not about this one.
-        for name in ["BROWNOUT_OPERATION", "BROWNOUT_OPERATION_ID", "BROWNOUT_PHASE"] {
+        // What an outer run or a user's shell says is not about this run.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_a_run(name)) {
             command.env_remove(name);
         }
         command.envs(environment.iter().map(|(name, value)| (name, value)));
@@ -227,6 +228,15 @@ impl Launcher {
         tokio::spawn(watcher.run(drain, drained, self.notices.clone()));
         Ok(Process { number, client, pid, stdin, wishes })
     }
+}
+
+/// True for a variable by which a run tells its client of operations, tenants and providers.
+fn is_of_a_run(name: &OsStr) -> bool {
+    const NAMES: [&str; 3] = ["BROWNOUT_OPERATION", "BROWNOUT_OPERATION_ID", "BROWNOUT_PHASE"];
+    const BEGINNINGS: [&str; 3] = ["BROWNOUT_TENANT", "BROWNOUT_URL", "BROWNOUT_API_KEY"];
+    let name = name.as_encoded_bytes();
+    NAMES.iter().any(|one| one.as_bytes() == name)
+        || BEGINNINGS.iter().any(|one| name.starts_with(one.as_bytes()))
 }
 
 /// A pipe that a program writes to and the driver reads without blocking.

@@ -16,7 +16,7 @@ use brownout_provider::shell::clock::Clock;
 use brownout_provider::shell::lock::lock;
 use brownout_provider::units::micros;
 
-use super::address::{Address, Addresses, variables};
+use super::address::{Address, Addresses, tenant_variables, variables};
 use super::claims::{Effect, Ledger, Statement};
 use super::output::Output;
 use super::plan::Plan;
@@ -25,7 +25,6 @@ use super::schedule::Slot;
 use super::stop::Stop;
 use crate::operation::Operation;
 use crate::run::RunError;
-use crate::scenario::providers::in_variable;
 
 /// The number of the first copy of the client.
 pub const CLIENT: u32 = 1;
@@ -110,6 +109,7 @@ impl Scene {
             submit: operation.submit,
             n: operation.n,
             call: Arc::clone(&operation.call),
+            tenant: operation.tenant.clone(),
             input: operation.input.clone(),
             deadline_us: self.plan.as_ref().map_or(u64::MAX, Plan::deadline_us),
         });
@@ -260,9 +260,7 @@ impl Scene {
         match tenant {
             Some(tenant) => all.push(("BROWNOUT_TENANT".to_owned(), tenant.to_owned())),
             // Whoever works on all operations is told the keys of all tenants.
-            None => all.extend(self.addresses.first().tenants.iter().map(|(name, key)| {
-                (format!("BROWNOUT_TENANT_KEY_{}", in_variable(name)), key.clone())
-            })),
+            None => all.extend(tenant_variables(&self.addresses)),
         }
         all.push(("BROWNOUT_CLIENT".to_owned(), client.to_string()));
         Ok(all)

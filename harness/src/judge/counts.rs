@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use brownout_provider::event::{Claim, Mode, Recognized};
 
+use crate::by_name::ByName;
 use crate::scenario::Scenario;
 use crate::trace::{Effect, Name, Request, RequestId, Strike, Trace};
 use crate::verdict::{Money, OperationCounts, Share};
@@ -53,9 +54,9 @@ pub(super) fn strikes(trace: &Trace, which: impl Fn(&Strike) -> bool) -> BTreeMa
 }
 
 /// What came to each provider of a scenario with several.
-pub(super) fn by_provider(trace: &Trace, scenario: &Scenario) -> BTreeMap<String, Share> {
+pub(super) fn by_provider(trace: &Trace, scenario: &Scenario) -> ByName<Share> {
     if !scenario.providers.are_several() {
-        return BTreeMap::new();
+        return ByName::default();
     }
     let names = scenario.providers.names();
     names
@@ -68,7 +69,7 @@ pub(super) fn by_provider(trace: &Trace, scenario: &Scenario) -> BTreeMap<String
 }
 
 /// What came from each tenant of a scenario with several.
-pub(super) fn by_tenant(trace: &Trace, scenario: &Scenario) -> BTreeMap<String, Share> {
+pub(super) fn by_tenant(trace: &Trace, scenario: &Scenario) -> ByName<Share> {
     let names = scenario.workload.tenants.names().iter();
     names
         .map(|name| {

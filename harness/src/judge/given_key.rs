@@ -41,10 +41,9 @@ pub(super) fn note(trace: &Trace, scenario: &Scenario) -> Option<String> {
 /// The digests of all keys that clients of the run were given.
 fn given(scenario: &Scenario) -> BTreeSet<String> {
     let mut given = BTreeSet::new();
-    for auth in scenario.providers.values().filter_map(|provider| provider.api.auth.as_ref()) {
-        let tenants = scenario.workload.tenants.keys(&auth.dummy);
-        let keys = tenants.iter().map(|(_, key)| key).chain([&auth.dummy]);
-        given.extend(keys.map(|key| Digest16::of(key.as_bytes()).to_string()));
+    for api in scenario.providers.apis().filter(|api| api.auth.is_some()) {
+        let keys = scenario.workload.tenants.keys(api);
+        given.extend(keys.all().map(|key| Digest16::of(key.as_bytes()).to_string()));
     }
     given
 }

@@ -10,6 +10,7 @@ mod counts;
 mod given_key;
 mod guess;
 mod no_strike;
+mod strangers;
 mod suite;
 mod twice;
 
@@ -50,6 +51,8 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
     notes.extend(suite::notes(trace, control.as_ref()));
     notes.extend(suite::misnamed(trace));
     notes.extend(given_key::note(trace, scenario));
+    notes.extend(strangers::of_tenants(trace));
+    notes.extend(strangers::of_copies(trace, scenario));
     notes.extend(batch_remark.clone());
     let no_strike = matches!(doubt, Some(Doubt::NoStrike(_)));
     let doubt = doubt.map(Doubt::sentence);

@@ -11,6 +11,7 @@ use super::group::{Group, InvariantSum};
 use super::lines::{fact, line, prose};
 use super::style::Style;
 use crate::amount::{amount, plural, times};
+use crate::by_name::ByName;
 use crate::verdict::{InvariantVerdict, Share, SuiteEnd};
 
 /// The rows about what happened, before those about what was expected.
@@ -42,7 +43,7 @@ pub(super) fn facts(out: &mut String, group: &Group<'_>) {
 }
 
 /// What belongs to each of several providers or tenants, a line each.
-fn shares(out: &mut String, heading: &str, shares: &BTreeMap<&str, Share>) {
+fn shares(out: &mut String, heading: &str, shares: &ByName<Share>) {
     for (nth, (name, share)) in shares.iter().enumerate() {
         let effects: BTreeMap<&str, u64> =
             share.effects.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::baseline::Known;
 use super::{Entry, Report};
+use crate::by_name::ByName;
 use crate::verdict::{InvariantVerdict, Money, OperationCounts, Share, Verdict};
 
 /// The runs of one scenario in one invocation.
@@ -94,13 +95,10 @@ impl<'a> Group<'a> {
 
     /// The sum of what belongs to each of several over all runs.
     #[must_use]
-    pub fn shares(
-        &self,
-        shares: impl Fn(&'a Entry) -> &'a BTreeMap<String, Share>,
-    ) -> BTreeMap<&'a str, Share> {
-        let mut sum = BTreeMap::<&str, Share>::new();
-        for (name, share) in self.entries.iter().flat_map(|entry| shares(entry)) {
-            let so_far = sum.entry(name.as_str()).or_default();
+    pub fn shares(&self, shares: impl Fn(&'a Entry) -> &'a ByName<Share>) -> ByName<Share> {
+        let mut sum = ByName::<Share>::default();
+        for (name, share) in self.entries.iter().flat_map(|entry| shares(entry).iter()) {
+            let so_far = sum.entry(name);
             so_far.requests += share.requests;
             so_far.retries += share.retries;
             for (kind, count) in &share.effects {

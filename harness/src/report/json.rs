@@ -26,6 +26,7 @@ use serde::Serialize;
 
 use super::baseline::{Compared, Known};
 use super::{Entry, Format, PlacedDiagnostic, Report};
+use crate::by_name::ByName;
 use crate::invariant::Violation;
 use crate::verdict::{
     InvariantResult, InvariantVerdict, Money, OperationCounts, Share, SuiteEnd, Verdict,
@@ -77,10 +78,10 @@ struct ScenarioDocument<'a> {
     retries: u64,
     effects: &'a BTreeMap<String, u64>,
     money: &'a BTreeMap<String, Money>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    providers: &'a BTreeMap<String, Share>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    tenants: &'a BTreeMap<String, Share>,
+    #[serde(skip_serializing_if = "ByName::is_empty")]
+    providers: &'a ByName<Share>,
+    #[serde(skip_serializing_if = "ByName::is_empty")]
+    tenants: &'a ByName<Share>,
     invariants: Vec<InvariantDocument<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     suite: Option<&'a SuiteEnd>,

@@ -9,6 +9,7 @@ use brownout_provider::event::Mode;
 use super::baseline::{Compared, Known, Stale};
 use super::style::plain;
 use super::{Entry, Report, Story, github, human, json, junit, sentence};
+use crate::by_name::ByName;
 use crate::invariant::Violation;
 use crate::verdict::{
     ControlResult, InvariantResult, InvariantVerdict, Money, OperationCounts, ScenarioResult,
@@ -65,8 +66,8 @@ fn result(seed: u64) -> ScenarioResult {
             "usd".to_owned(),
             Money { billed: 39_980, delivered: 39_980, wasted: 0, beyond_first: 0 },
         )]),
-        providers: BTreeMap::new(),
-        tenants: BTreeMap::new(),
+        providers: ByName::default(),
+        tenants: ByName::default(),
         recognized: counts(&[("url", 35)]),
         mode: Mode::Stdio,
         invariants: vec![

@@ -80,6 +80,11 @@ pub enum RunError {
         /// The mode.
         mode: &'static str,
     },
+    /// The scenario has tenants, and nobody hands out operations of theirs.
+    #[error(
+        "in suite mode no operations are handed out, so none is a tenant's; use `--mode stdio` or `--mode exec`, or leave `tenants` out of the scenario"
+    )]
+    NoTenants,
     /// The scenario does not say how a service is called.
     #[error(
         "the scenario does not say how the service is called; add `http: {{request: {{method: POST, path: /orders, json: {{…}}}}}}` to its workload, in the place of `call`"
@@ -222,6 +227,7 @@ impl RunError {
             Self::NothingToCall { .. }
             | Self::NotForPrograms { .. }
             | Self::ClientOutOfReach { .. }
+            | Self::NoTenants
             | Self::NotCalled
             | Self::OnlyService
             | Self::NoFixedPort { .. }

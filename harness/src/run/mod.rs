@@ -79,7 +79,8 @@ impl Client {
     /// # Errors
     ///
     /// When a rule strikes the client itself, and nobody could start it again; when the client is a service
-    /// and the scenario does not say how it is called, or the other way round.
+    /// and the scenario does not say how it is called, or the other way round; when operations are tenants' and
+    /// nobody hands them out.
     pub fn check(&self, scenario: &Scenario) -> Result<(), RunError> {
         match (self, scenario.workload.http.is_some()) {
             (Self::Service(_) | Self::ServiceInProcess(_), false) => {
@@ -88,6 +89,9 @@ impl Client {
             (Self::Process { .. } | Self::InProcess(_), true) => return Err(RunError::OnlyService),
             (Self::Service(_) | Self::ServiceInProcess(_) | Self::Nobody(_), _)
             | (Self::Process { .. } | Self::InProcess(_), false) => {}
+        }
+        if self.mode() == Mode::Suite && !scenario.workload.tenants.is_empty() {
+            return Err(RunError::NoTenants);
         }
         let mode = match (self, self.mode()) {
             (Self::Service(service), _) if service.command.is_empty() => "target",

@@ -39,6 +39,7 @@ use crate::drive::listen::carried;
 use crate::drive::output::Output;
 use crate::drive::plan::Plan;
 use crate::drive::process::Launcher;
+use crate::drive::redacting::Redacting;
 use crate::drive::scene::{CLIENT, Scene};
 use crate::drive::schedule::Schedule;
 use crate::drive::seen::Seen;
@@ -53,9 +54,6 @@ use crate::redact::Redactor;
 use crate::scenario::http::trace_of;
 use crate::scenario::{Planted, ProviderSpec, Scenario};
 use crate::trace::Trace;
-
-/// The key that is handed out for an API that asks for none.
-const NO_KEY: &str = "brownout-needs-no-key";
 
 /// How long work may still be pending at the end of a run in virtual time.
 const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 86_400);
@@ -256,7 +254,10 @@ impl Order<'_> {
     ) -> Result<Stage, RunError> {
         let (recorder, path) = self.recorder(&stop)?;
         let recorder = Arc::new(recorder);
-        let mut sink: Arc<dyn Sink> = Arc::<Recorder>::clone(&recorder);
+        let recorded: Arc<dyn Sink> = Arc::<Recorder>::clone(&recorder);
+        let keys = self.keys();
+        let keys = Redactor::new(keys.iter().map(|key| ("api_key", key.as_str())));
+        let mut sink: Arc<dyn Sink> = Arc::new(Redacting::before(recorded, keys));
         if let Some(pulse) = pulse {
             sink = Arc::new(Shown { sink, pulse: Arc::clone(pulse) });
         }
@@ -276,8 +277,7 @@ impl Order<'_> {
         let mut delivers = false;
         let mut fixed = self.options.port;
         for (name, spec) in self.scenario.providers.iter() {
-            let example = spec.api.auth.as_ref().map_or(NO_KEY, |auth| auth.dummy.as_str());
-            let tenants = self.scenario.workload.tenants.keys(example);
+            let tenants = self.scenario.workload.tenants.keys(&spec.api).tenants;
             let setup = Setup {
                 name: Arc::clone(name),
                 api: Arc::clone(&spec.api),
@@ -617,16 +617,14 @@ impl Order<'_> {
     fn addresses(self, stage: &Stage) -> Addresses {
         let address = |((name, spec), server): ((&Arc<str>, &ProviderSpec), &Server)| {
             let auth = spec.api.auth.as_ref();
-            let example = auth.map_or(NO_KEY, |auth| auth.dummy.as_str());
-            let tenants = self.scenario.workload.tenants.keys(example);
+            let keys = self.scenario.workload.tenants.keys(&spec.api);
             let scheme = if server.authority().is_some() { "https" } else { "http" };
             let place = server.endpoint().addr().map(|addr| addr.to_string());
             Address {
                 provider: Arc::clone(name),
                 url: format!("{scheme}://{}", place.as_deref().unwrap_or(NOWHERE)),
-                // A client that knows of no tenants is the first of them.
-                key: tenants.first().map_or(example.to_owned(), |(_, key)| key.clone()),
-                tenants,
+                key: keys.plain().to_owned(),
+                tenants: keys.tenants,
                 token_in_key: auth.is_some_and(|auth| auth.token_in_key),
             }
         };
@@ -653,11 +651,7 @@ impl Order<'_> {
     /// What must not stand in the client's output: the keys of the APIs, every other variable that looks
     /// like a credential, and what is planted in the inputs.
     fn redactor(self, scene: &Scene) -> Result<Redactor, RunError> {
-        let dummies = self.scenario.providers.values().filter_map(|spec| spec.api.auth.as_ref());
-        let mut secrets: Vec<String> = dummies.map(|auth| auth.dummy.clone()).collect();
-        secrets.extend(
-            scene.addresses.iter().flat_map(|one| one.tenants.iter().map(|(_, key)| key.clone())),
-        );
+        let mut secrets = self.keys();
         // A client in this process is given no variables.
         let in_process = self.client.mode() == Mode::InProcess;
         let given = if in_process { Vec::new() } else { scene.environment(CLIENT, None)? };
@@ -671,6 +665,15 @@ impl Order<'_> {
         let planted = self.planted();
         let marks = planted.as_ref().map(Planted::marks);
         Ok(Redactor::new(keys.chain(marks.into_iter().flatten())))
+    }
+
+    /// The keys of all APIs that ask for one, of all tenants.
+    fn keys(self) -> Vec<String> {
+        let tenants = &self.scenario.workload.tenants;
+        let asking = self.scenario.providers.apis().filter(|api| api.auth.is_some());
+        asking
+            .flat_map(|api| tenants.keys(api).all().map(str::to_owned).collect::<Vec<_>>())
+            .collect()
     }
 
     fn planted(self) -> Option<Planted> {

@@ -19,10 +19,10 @@ use crate::operation::Operation;
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The names that the templates of a request know.
-pub const REQUEST_NAMES: [&str; 3] = ["n", "submit", "input"];
+pub const REQUEST_NAMES: [&str; 5] = ["n", "submit", "input", "tenant", "api_key"];
 
 /// The names that the templates of a poll know.
-pub const POLL_NAMES: [&str; 4] = ["n", "submit", "input", "answer"];
+pub const POLL_NAMES: [&str; 6] = ["n", "submit", "input", "tenant", "api_key", "answer"];
 
 /// How a client that is a service is called, and what its answers say.
 #[derive(Clone, Debug)]
@@ -138,8 +138,8 @@ impl Http {
     ///
     /// When a template cannot be rendered, or gives what cannot be sent.
     pub fn ask(&self, operation: &Operation, trace: Digest16) -> Result<Ask, Unmade> {
-        let (n, submit) = (Value::from(operation.n), Value::from(operation.submit));
-        let names = [("n", &n), ("submit", &submit), ("input", &operation.input)];
+        let known = Known::of(operation);
+        let names = known.names();
         let mut ask = Ask {
             method: self.request.method.clone(),
             path: path_of(&self.request.path, &names)?,
@@ -166,15 +166,25 @@ impl Http {
         trace: Digest16,
         answer: &Value,
     ) -> Result<Ask, Unmade> {
-        let (n, submit) = (Value::from(operation.n), Value::from(operation.submit));
-        let names =
-            [("n", &n), ("submit", &submit), ("input", &operation.input), ("answer", answer)];
+        let known = Known::of(operation);
+        let [n, submit, input, tenant, api_key] = known.names();
+        let names = [n, submit, input, tenant, api_key, ("answer", answer)];
         Ok(Ask {
             method: Method::GET,
             path: path_of(&poll.path, &names)?,
             headers: self.headers(&names, trace)?,
             body: Vec::new(),
         })
+    }
+
+    /// True when the request says this of an operation, in path, header or body.
+    #[must_use]
+    pub fn tells(&self, name: &str) -> bool {
+        let request = &self.request;
+        let texts = request.headers.iter().map(|(_, template)| template).chain([&request.path]);
+        let in_texts = texts.flat_map(Template::names);
+        let in_body = request.json.iter().flat_map(Tree::names);
+        in_texts.chain(in_body).any(|told| told == name)
     }
 
     fn headers(&self, names: &Names<'_>, trace: Digest16) -> Result<HeaderMap, Unmade> {
@@ -189,6 +199,45 @@ impl Http {
             headers.insert(name.clone(), value);
         }
         Ok(headers)
+    }
+}
+
+/// What the templates of a request know of an operation.
+pub(super) struct Known<'a> {
+    n: Value,
+    submit: Value,
+    input: &'a Value,
+    tenant: Value,
+    api_key: Value,
+}
+
+impl<'a> Known<'a> {
+    fn of(operation: &'a Operation) -> Self {
+        Self {
+            n: Value::from(operation.n),
+            submit: Value::from(operation.submit),
+            input: &operation.input,
+            tenant: operation.tenant.as_deref().map_or(Value::Null, Value::from),
+            api_key: Value::from(operation.api_key.as_str()),
+        }
+    }
+
+    /// What is known of the first operation, to try templates with.
+    pub(super) fn sample(input: &'a Value) -> Self {
+        let one = Value::from(1);
+        let (tenant, api_key) = (Value::from("tenant"), Value::from("key"));
+        Self { n: one.clone(), submit: one, input, tenant, api_key }
+    }
+
+    /// The values by the names of [`REQUEST_NAMES`].
+    pub(super) fn names(&self) -> [(&'static str, &Value); 5] {
+        [
+            ("n", &self.n),
+            ("submit", &self.submit),
+            ("input", self.input),
+            ("tenant", &self.tenant),
+            ("api_key", &self.api_key),
+        ]
     }
 }
 
@@ -277,6 +326,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::by_name::ByName;
 
     fn operation() -> Operation {
         Operation {
@@ -290,8 +340,8 @@ mod tests {
             url: String::new(),
             api_key: String::new(),
             tenant: None,
-            urls: std::collections::BTreeMap::new(),
-            api_keys: std::collections::BTreeMap::new(),
+            urls: ByName::default(),
+            api_keys: ByName::default(),
         }
     }
 

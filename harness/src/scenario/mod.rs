@@ -107,7 +107,8 @@ pub struct ProviderSpec {
     pub api: Arc<Api>,
     /// The name or path of the API, as the scenario writes it.
     pub api_name: String,
-    /// The API document as JSON, for the trace, with the scenario's own policies in it.
+    /// The API document as JSON, for the trace, as it is without the scenario's own policies: these stand in the
+    /// scenario, and two providers of one API may differ in them.
     pub api_source: Arc<Value>,
     /// A fixed port, or any.
     pub port: Option<u16>,

@@ -5,6 +5,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use brownout_provider::api::Api;
+
 /// The tenants of a workload; none where all operations are of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tenants {
@@ -12,6 +14,9 @@ pub struct Tenants {
     /// Whose turn it is at each place of the workload.
     turns: Arc<[u16]>,
 }
+
+/// The key that is handed out for an API that asks for none.
+const NO_KEY: &str = "brownout-needs-no-key";
 
 /// The most tenants of a scenario.
 pub const MAX_TENANTS: usize = 100;
@@ -63,15 +68,38 @@ impl Tenants {
         self.names.get(usize::from(*self.turns.get(at)?))
     }
 
-    /// The key of each tenant, made after the one that an API shows as an example: of the same length and
-    /// alphabet, with the tenant's number at its end.
+    /// The keys of an API. That of each tenant is made after the one that the API shows as an example: of the
+    /// same length and alphabet, with the tenant's number at its end.
     #[must_use]
-    pub fn keys(&self, example: &str) -> Vec<(Arc<str>, String)> {
+    pub fn keys(&self, api: &Api) -> Keys {
+        let example = api.auth.as_ref().map_or(NO_KEY, |auth| auth.dummy.as_str());
         let keep = example.len().saturating_sub(4);
         let stem = example.get(..keep).unwrap_or(example);
         let key =
             |(number, name): (usize, &Arc<str>)| (Arc::clone(name), format!("{stem}{number:04}"));
-        (1..).zip(&self.names).map(key).collect()
+        Keys { example: example.to_owned(), tenants: (1..).zip(&self.names).map(key).collect() }
+    }
+}
+
+/// The keys by which the clients of a scenario show an API who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// The one that the API shows as an example, or a word for none.
+    pub example: String,
+    /// That of each tenant, in the order of the file; empty where there are none.
+    pub tenants: Vec<(Arc<str>, String)>,
+}
+
+impl Keys {
+    /// The key of a client that knows of no tenants: where there are tenants it is the first of them.
+    #[must_use]
+    pub fn plain(&self) -> &str {
+        self.tenants.first().map_or(&self.example, |(_, key)| key)
+    }
+
+    /// Every key that a client may have been handed.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.tenants.iter().map(|(_, key)| key.as_str()).chain([self.example.as_str()])
     }
 }
 
@@ -107,8 +135,13 @@ mod tests {
     #[test]
     fn keys_differ_and_look_like_the_one_of_the_api() {
         let tenants = Tenants::new(&[("a".into(), 1), ("b".into(), 1)]);
-        let keys: Vec<String> =
-            tenants.keys("pk_test_00000000").into_iter().map(|(_, key)| key).collect();
-        assert_eq!(keys, ["pk_test_00000001", "pk_test_00000002"]);
+        let problems = brownout_provider::document::Diagnostics::new();
+        let payments = brownout_provider::api::load("payments", ".".as_ref(), &problems.root());
+        let (payments, _) = payments.expect("shipped");
+        let keys = tenants.keys(&payments);
+        let all = ["0001", "0002", "0000"].map(|end| format!("pk_test_brownout000000000000{end}"));
+        assert_eq!(keys.all().collect::<Vec<_>>(), all);
+        assert_eq!(keys.plain(), keys.tenants[0].1);
+        assert_eq!(Tenants::default().keys(&payments).plain(), keys.example);
     }
 }

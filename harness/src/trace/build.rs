@@ -228,11 +228,13 @@ impl TraceBuilder {
     fn submitted(&mut self, stamp: Stamp, event: &OperationSubmitted) {
         let operation = self.operation(&event.operation);
         let call = self.names.intern(&event.call);
+        let tenant = event.tenant.as_ref().map(|tenant| self.names.intern(tenant));
         self.submit(operation, event.submit).submitted = Some(Submitted {
             seq: stamp.seq,
             at_us: stamp.at_us,
             deadline_us: event.deadline_us,
             call,
+            tenant,
             input: event.input.to_string().into(),
         });
     }

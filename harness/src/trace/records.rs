@@ -65,6 +65,8 @@ pub struct Submitted {
     pub deadline_us: u64,
     /// The route that it calls.
     pub call: Name,
+    /// The tenant whose operation it is, where there are tenants.
+    pub tenant: Option<Name>,
     pub(super) input: Box<str>,
 }
 

@@ -25,8 +25,8 @@ pub(super) struct Limits {
     quota: Option<Limiter>,
     scope: LimitScope,
     cost: Cost,
-    /// By rule, and who has been refused.
-    bans: BTreeMap<(Arc<str>, Arc<str>), Refusals>,
+    /// By rule, which of its bans it is, and who has been refused.
+    bans: BTreeMap<(Arc<str>, usize, Arc<str>), Refusals>,
     /// The next request of a neighbour, by whose limit it shares.
     neighbours: BTreeMap<Arc<str>, u64>,
 }
@@ -148,9 +148,9 @@ impl Limits {
 
     /// Counts a refusal, and bans who has had too many.
     fn refused(&mut self, who: &Arc<str>, struck: &Struck, now_us: u64) {
-        for (mark, fault) in &struck.limits {
+        for (nth, mark, fault) in numbered(struck) {
             let LimitFault::Ban { after, within_us, for_us, .. } = fault else { continue };
-            let by_whom = (Arc::clone(&mark.rule), Arc::clone(who));
+            let by_whom = (Arc::clone(&mark.rule), nth, Arc::clone(who));
             let refusals = self.bans.entry(by_whom).or_default();
             refusals.at_us.push_back(now_us);
             while refusals
@@ -170,12 +170,21 @@ impl Limits {
     /// The ban of this request that lasts, and whether it resets connections.
     fn ban(&self, open: &Open) -> Option<(Mark, bool)> {
         let who = self.banned(open);
-        open.struck.limits.iter().find_map(|(mark, fault)| {
+        numbered(&open.struck).find_map(|(nth, mark, fault)| {
             let LimitFault::Ban { resets, .. } = fault else { return None };
-            let refusals = self.bans.get(&(Arc::clone(&mark.rule), Arc::clone(&who)))?;
+            let refusals = self.bans.get(&(Arc::clone(&mark.rule), nth, Arc::clone(&who)))?;
             (open.now_us < refusals.banned_until_us).then(|| (mark.clone(), *resets))
         })
     }
+}
+
+/// What strikes the limit, each with its place among the faults of its rule.
+fn numbered(struck: &Struck) -> impl Iterator<Item = (usize, &Mark, &LimitFault)> {
+    let limits = &struck.limits;
+    limits.iter().enumerate().map(|(at, (mark, fault))| {
+        let before = limits[..at].iter().filter(|(other, _)| other.rule == mark.rule);
+        (before.count(), mark, fault)
+    })
 }
 
 fn told(admission: Admission, window_us: u64) -> Told {

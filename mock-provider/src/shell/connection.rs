@@ -28,7 +28,7 @@ use crate::shell::core::Core;
 use crate::shell::handler::Handler;
 use crate::shell::open::Open;
 use crate::shell::stream::Accepted;
-use crate::shell::wire::{Closed, Wire, WireIo};
+use crate::shell::wire::{Wire, WireIo};
 use crate::units::reading_us;
 
 /// The largest request body that is held.
@@ -224,8 +224,11 @@ impl<H: Handler> Connection<H> {
                 return Ok(self.refuse());
             }
             Err(broken) => {
-                let closed = self.wire.client().unwrap_or(Closed { how: End::Fin, at_us: now_us });
-                open.ended(Side::Client, closed.how, closed.at_us);
+                match self.wire.client() {
+                    Some(closed) => open.ended(Side::Client, closed.how, closed.at_us),
+                    // The client is still there: what it sent is no body, and the provider hangs up.
+                    None => open.ended(Side::Provider, End::Fin, now_us),
+                }
                 return Err(broken);
             }
         };

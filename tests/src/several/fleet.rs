@@ -73,6 +73,23 @@ fn a_copy_that_goes_away_leaves_its_own_operations_undone_and_no_others() {
     assert_eq!(silent, [2, 5, 8], "{:?}", said(&run));
 }
 
+/// A request that names work of nobody's is no reason to kill the first copy.
+#[test]
+fn over_work_that_no_copy_was_handed_none_is_struck() {
+    let text = SCENARIO
+        .replace("operation: 2, attempt: 1", "body: {/order: own-order-2}")
+        .replace("deadline: 60s", "deadline: 2s");
+    let scenario = scenario(&text);
+    let path = root().join("tests/clients/fleet.py").display().to_string();
+    let command = vec!["python3".to_owned(), path, "own-names".to_owned()];
+    let client = Client::Process { mode: Mode::Stdio, command };
+    let run = run_main(&scenario, scenario.seed, &client, &RunOptions::default()).expect("it runs");
+    assert_eq!(starts(&run), BTreeMap::from([(1, 1), (2, 1), (3, 1)]));
+    let judged = run.judged(&scenario, None, String::new());
+    let told = judged.notes.iter().any(|note| note.contains("`death` struck nobody once"));
+    assert!(told, "{:?}", judged.notes);
+}
+
 #[test]
 fn the_copies_of_a_closure_are_as_many_as_the_scenario_says() {
     let client = |_: &Connection| {

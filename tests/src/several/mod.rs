@@ -5,6 +5,7 @@
 mod fallback;
 mod fleet;
 mod providers;
+mod shipped;
 mod tenants;
 
 use std::path::Path;

@@ -1,11 +1,12 @@
 //! Tenants: keys of their own, rules and limits that touch one of them alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use brownout::harness::{Harness, Judged};
-use brownout::run::{Client, RunOptions, run_main};
+use brownout::run::{Client, RunOptions, Service, run_main};
 use brownout::scenario::schedule::Schedule;
 use brownout::verdict::InvariantVerdict;
 use brownout::{Connection, Operation, Outcome};
@@ -13,6 +14,7 @@ use brownout_provider::event::Mode;
 
 use super::scenario;
 use crate::brownout::root;
+use crate::cli::{command_in, said};
 
 const SCENARIO: &str = "version: 1
 name: tenants
@@ -163,4 +165,71 @@ fn programs_are_handed_the_key_of_each_operations_tenant() {
         assert_eq!(judged.tenants["a"].requests, 20, "{mode:?}");
         assert_eq!(judged.tenants["b"].requests, 4, "{mode:?}");
     }
+}
+
+/// A service is told whose operation it does by the request alone.
+#[test]
+fn a_service_is_told_the_tenant_or_its_key() {
+    let text = SCENARIO.replace(
+        "  call: create_charge\n",
+        "  http:\n    calls: create_charge\n    request:\n      method: POST\n      path: /orders\n      \
+         headers: {x-tenant: '{{ tenant }}', x-api-key: '{{ api_key }}'}\n      json: '{{ input }}'\n  \
+         input: {amount: 1999, currency: usd, order: 'order-{{ n }}'}\n  operation_id: json:/order\n",
+    );
+    let scenario = scenario(&text.replace("limit: 10", "limit: 20"));
+    for kind in ["variables", "handed"] {
+        let path = root().join("tests/clients/service/tenants.py").display().to_string();
+        let command = ["python3".to_owned(), path, kind.to_owned()];
+        let client = Client::Service(Arc::new(Service::new(command.to_vec(), None)));
+        let run =
+            run_main(&scenario, scenario.seed, &client, &RunOptions::default()).expect("it runs");
+        let judged = run.judged(&scenario, None, String::new());
+        assert_eq!(judged.tenants["a"].effects["charge"], 20, "{kind}: {:?}", judged.tenants);
+        assert_eq!(judged.faults["for-b"], 4, "{kind}");
+        assert_eq!(judged.tenants["b"].requests, 4, "{kind}");
+    }
+}
+
+#[test]
+fn in_suite_mode_nobody_is_handed_a_tenants_operation() {
+    let scenario = scenario(SCENARIO);
+    let client = Client::Process { mode: Mode::Suite, command: vec!["true".to_owned()] };
+    let error = run_main(&scenario, scenario.seed, &client, &RunOptions::default())
+        .expect_err("nothing carries the tenant");
+    assert_eq!(error.exit_code(), 3);
+    assert!(error.to_string().contains("use `--mode stdio`"), "{error}");
+}
+
+/// What of the environment is about another run, and what the command line asks for in vain.
+#[test]
+fn a_command_line_is_told_what_plays_no_part_and_leftovers_reach_no_client() {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let file = folder.path().join("tenants.yaml");
+    std::fs::write(&file, SCENARIO).expect("written");
+    let file = file.to_str().expect("UTF-8");
+    let client = "env | grep ^BROWNOUT_ | cut -d= -f1 >&2; exit 1";
+    let line = ["run", file, "--no-control", "--operations", "100", "--out"];
+    let out = folder.path().join("out");
+    let mut command = command_in(root(), &line);
+    let left =
+        ["BROWNOUT_TENANT_KEY_Z", "BROWNOUT_URL_OLD", "BROWNOUT_API_KEY_OLD", "BROWNOUT_TENANT"];
+    command.arg(&out).args(["--", "sh", "-c", client]).envs(left.map(|name| (name, "left")));
+    let said = said(&command.output().expect("it starts"));
+    let words = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("only 24 operations together, so `--operations 100`"), "{}", said.out);
+    let trace = find(&out).expect("a trace was written");
+    let text = std::fs::read_to_string(trace).expect("readable");
+    assert!(text.contains("BROWNOUT_API_KEY") && text.contains("BROWNOUT_TENANT"), "{text}");
+    assert!(!text.contains("_OLD") && !text.contains("KEY_Z"), "{text}");
+}
+
+/// The trace below a folder.
+fn find(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let mut entries: Vec<PathBuf> = entries.collect();
+    entries.sort();
+    entries.iter().find_map(|path| match path.is_dir() {
+        true => find(path),
+        false => path.ends_with("trace.jsonl").then(|| path.clone()),
+    })
 }

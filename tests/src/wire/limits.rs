@@ -334,3 +334,16 @@ async fn each_of_two_bans_counts_a_refusal_once() {
     let seen = statuses(&stage, &[0, 0, 100, 200, 300]).await;
     assert_eq!(seen, ["201", "429", "429", "429", "403"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_of_two_bans_of_one_rule_counts_a_refusal_once() {
+    let policy = "rate_limit: {limit: 1, per: 1s}";
+    let ban =
+        |after: u32, lasts: &str| format!("{{ban: {{after: {after}, within: 5s, for: {lasts}}}}}");
+    let rule = format!("  - {{name: out, inject: [{}, {}]}}\n", ban(3, "1s"), ban(6, "10s"));
+    let stage = Stage::limited(policy, &rule).await;
+    let seen = statuses(&stage, &[0, 0, 100, 200, 300]).await;
+    assert_eq!(seen, ["201", "429", "429", "429", "403"]);
+    // The first ban is over, the second was never reached.
+    assert_eq!(statuses(&stage, &[2_000]).await, ["201"]);
+}

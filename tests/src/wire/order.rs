@@ -265,6 +265,34 @@ async fn a_client_that_gives_up_while_it_is_read_leaves_nothing_done_however_it_
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_hangs_up_on_a_slow_upload_is_told_truly() {
+    let head = "POST /~op-0001.1/v1/charges HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk\r\n\
+                Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (body, leaves, by) in
+        [("x\r\n{}\r\n0\r\n\r\n", false, Side::Provider), ("10\r\n{", true, Side::Client)]
+    {
+        let stage = Stage::new("slow_read: {per_second: 1KiB}").await;
+        let mut raw = stage.connect().await;
+        raw.send(format!("{head}{body}")).await;
+        stage.settle().await;
+        if leaves {
+            drop(raw);
+        } else {
+            raw.rest_or_reset().await;
+        }
+        let ends: Vec<Side> = stage
+            .ends_of(1)
+            .await
+            .into_iter()
+            .filter(|end| end.request.is_some())
+            .map(|end| end.by)
+            .collect();
+        assert_eq!(ends, [by], "{body:?}");
+        assert!(stage.effects().await.is_empty());
+    }
+}
+
 fn refund(id: &str) -> String {
     let body = format!(r#"{{"charge":"{id}"}}"#);
     format!(

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use brownout_provider::document::closest;
+use brownout_provider::event::Mode;
 use brownout_provider::seed::Seed;
 
 use super::arguments::RunArguments;
@@ -49,6 +50,8 @@ pub struct Planned {
     pub seeds: Vec<Seed>,
     /// The client, driven as this scenario asks for.
     pub client: Client,
+    /// What of the scenario or the command line plays no part in its runs.
+    pub notes: Vec<String>,
 }
 
 /// Loads, chooses, and checks everything.
@@ -198,7 +201,29 @@ fn planned(
         message: format!("{file}: {}", refusal.message),
         ..refusal
     })?;
-    Ok(Planned { file, scenario: Arc::new(scenario), seeds, client })
+    let notes = without_a_part(&scenario, arguments, &client);
+    Ok(Planned { file, scenario: Arc::new(scenario), seeds, client, notes })
+}
+
+/// What is asked for and plays no part, in the words of a note.
+fn without_a_part(scenario: &Scenario, arguments: &RunArguments, client: &Client) -> Vec<String> {
+    let workload = &scenario.workload;
+    let mut notes = Vec::new();
+    let asked = arguments.operations.filter(|asked| *asked > workload.operations);
+    if let Some(asked) = asked.filter(|_| !workload.tenants.is_empty()) {
+        notes.push(format!(
+            "the tenants have only {} operations together, so `--operations {asked}` asks for more than there \
+             are; let `tenants` say how many each has",
+            workload.operations
+        ));
+    }
+    if workload.clients > 1 && client.mode() == Mode::Suite {
+        notes.push(format!(
+            "`clients: {}` plays no part in suite mode, which starts the command once; use `--mode stdio`",
+            workload.clients
+        ));
+    }
+    notes
 }
 
 fn seeds(first: Seed, count: u64) -> Result<Vec<Seed>, Refusal> {

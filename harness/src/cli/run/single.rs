@@ -40,6 +40,7 @@ impl Single<'_> {
         let first = self.drive(seed, &seed.get().to_string())?;
         let reproduce = context.arguments.reproduce(&planned.file, seed);
         let mut entry = story::entry(&planned.scenario, &first, control.cloned(), reproduce);
+        entry.result.notes.extend(planned.notes.iter().cloned());
         if let Some(baseline) = &context.baseline {
             baseline.forgive(&mut entry);
         }

@@ -48,7 +48,8 @@ pub struct RawRequest {
     pub path: Option<String>,
     /// Headers by name.
     pub headers: Option<BTreeMap<String, String>>,
-    /// The body, which is sent as JSON; texts in it may hold `{{ n }}`, `{{ submit }}` and `{{ input.… }}`.
+    /// The body, which is sent as JSON; texts in it may hold `{{ n }}`, `{{ submit }}`,
+    /// `{{ input.… }}`, and where there are tenants `{{ tenant }}` and `{{ api_key }}`.
     pub json: Option<Value>,
 }
 

@@ -13,7 +13,7 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use crate::scenario::http::{
-    Http, Outcomes, POLL_NAMES, Poll, REQUEST_NAMES, Ready, Request, Said,
+    Http, Known, Outcomes, POLL_NAMES, Poll, REQUEST_NAMES, Ready, Request, Said,
 };
 use crate::scenario::raw::{
     RawHttp, RawListens, RawMethod, RawOutcome, RawPoll, RawReady, RawRequest, RawStatus,
@@ -89,9 +89,7 @@ fn request(raw: &RawRequest, sample: Option<&Value>, at: &At<'_>) -> Option<Requ
         let at = at.key("json");
         let tree = Tree::resolve(json, &REQUEST_NAMES, &at)?;
         if let Some(sample) = sample {
-            let one = Value::from(1);
-            let names = [("n", &one), ("submit", &one), ("input", sample)];
-            if let Err(error) = tree.render(&names) {
+            if let Err(error) = tree.render(&Known::sample(sample).names()) {
                 at.error(error.to_string(), |d| d.cure(KNOWS));
                 return None;
             }
@@ -103,12 +101,12 @@ fn request(raw: &RawRequest, sample: Option<&Value>, at: &At<'_>) -> Option<Requ
 }
 
 /// What the templates of a request know.
-const KNOWS: &str = "a request knows `{{ n }}`, the operation's number, `{{ submit }}`, and the fields of \
-                     the workload's `input` as `{{ input.… }}`";
+const KNOWS: &str = "a request knows `{{ n }}`, the operation's number, `{{ submit }}`, `{{ tenant }}`, \
+                     `{{ api_key }}`, and the fields of the workload's `input` as `{{ input.… }}`";
 
 /// What the path of a poll knows beside that.
-const POLL_KNOWS: &str = "a poll knows `{{ n }}`, `{{ submit }}`, `{{ input.… }}`, and the body of the \
-                          service's first answer as `{{ answer.… }}`";
+const POLL_KNOWS: &str = "a poll knows `{{ n }}`, `{{ submit }}`, `{{ tenant }}`, `{{ api_key }}`, \
+                          `{{ input.… }}`, and the body of the service's first answer as `{{ answer.… }}`";
 
 /// A template that can be rendered for the input at hand; what an answer holds nobody knows beforehand.
 fn template(
@@ -121,9 +119,7 @@ fn template(
     if let Some(sample) = sample
         && !template.names().contains("answer")
     {
-        let one = Value::from(1);
-        let names = [("n", &one), ("submit", &one), ("input", sample)];
-        if let Err(error) = template.text(&names) {
+        if let Err(error) = template.text(&Known::sample(sample).names()) {
             at.error(error.to_string(), |d| d.cure(knows));
             return None;
         }

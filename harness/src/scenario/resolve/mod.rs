@@ -12,6 +12,7 @@ mod provider;
 mod rules;
 mod strike;
 mod survive;
+mod tenants;
 mod when;
 mod workload;
 
@@ -205,19 +206,20 @@ fn resolve(
 /// The file with what the command line changes.
 fn overridden(value: &Value, overrides: &Overrides) -> Value {
     let mut value = value.clone();
+    // Tenants have as many operations as the file says; more than these there are not.
+    let most = tenants::operations_in(&value).unwrap_or(u64::MAX);
+    let operations = overrides.operations.map(|operations| operations.min(most));
     let Some(file) = value.as_object_mut() else { return value };
     if let Some(seed) = overrides.seed {
         file.insert("seed".to_owned(), Value::from(seed));
     }
     if let Some(workload) = file.get_mut("workload").and_then(Value::as_object_mut) {
-        for (key, changed) in
-            [("operations", overrides.operations), ("concurrency", overrides.concurrency)]
-        {
+        for (key, changed) in [("operations", operations), ("concurrency", overrides.concurrency)] {
             if let Some(changed) = changed {
                 workload.insert(key.to_owned(), Value::from(changed));
             }
         }
-        if let Some(operations) = overrides.operations {
+        if let Some(operations) = operations {
             let exec = Map::from_iter([("operations".to_owned(), Value::from(operations))]);
             workload.insert("exec".to_owned(), Value::Object(exec));
         }

@@ -170,7 +170,7 @@ fn one(raw: &RawProvider, name: &str, apis: Apis<'_>, at: &At<'_>) -> Option<Pro
             (api::from_value(document, &at_api)?, Value::clone(document))
         }
     };
-    let (api, api_source) = with_policies(raw, (api, api_source), at)?;
+    let api = with_policies(raw, api, &api_source, at)?;
     Some(ProviderSpec {
         api,
         api_name,
@@ -184,9 +184,10 @@ fn one(raw: &RawProvider, name: &str, apis: Apis<'_>, at: &At<'_>) -> Option<Pro
 /// The API with the scenario's own policies over those of its file.
 fn with_policies(
     raw: &RawProvider,
-    (api, mut document): (Arc<Api>, Value),
+    api: Arc<Api>,
+    document: &Value,
     at: &At<'_>,
-) -> Option<(Arc<Api>, Value)> {
+) -> Option<Arc<Api>> {
     let policies: Vec<(&str, &Map<String, Value>)> = [
         ("idempotency", &raw.idempotency),
         ("rate_limit", &raw.rate_limit),
@@ -197,8 +198,9 @@ fn with_policies(
     .filter_map(|(key, policy)| Some((key, policy.as_ref()?)))
     .collect();
     if policies.is_empty() {
-        return Some((api, document));
+        return Some(api);
     }
+    let mut document = document.clone();
     for (key, policy) in &policies {
         let fields = document.as_object_mut()?.entry(*key).or_insert(Value::Null);
         merge(fields, &Value::Object((*policy).clone()));
@@ -212,7 +214,7 @@ fn with_policies(
             at.adopt(problem);
         }
     }
-    Some((changed?, document))
+    changed
 }
 
 /// Puts `over` on top of `under`, key by key.

@@ -171,7 +171,8 @@ fn a_policy_of_the_scenario_stands_over_that_of_the_api() {
     assert_eq!(keys.retention_us, 7_200_000_000);
     let limit = api.rate_limit.as_ref().expect("the scenario limits");
     assert_eq!((limit.rate.limit, limit.rate.per_us), (5, 10_000_000));
-    assert_eq!(scenario.providers.first().1.api_source["idempotency"]["retention"], "2h");
+    let own = &scenario.providers.first().1.api_source;
+    assert_eq!(own["idempotency"]["retention"], "24h", "the document stays as the API has it");
     let scaled = right(&format!("scale: 1/60\n{yaml}"));
     let api = &scaled.providers.first().1.api;
     assert_eq!(api.idempotency.as_ref().map(|keys| keys.retention_us), Some(120_000_000));
@@ -180,7 +181,33 @@ fn a_policy_of_the_scenario_stands_over_that_of_the_api() {
     let kept = BTreeMap::from([(scaled.providers.first().1.api_name.clone(), api_source.clone())]);
     let (again, _) = from_value(&scaled.source, Apis::Kept(&kept), &Overrides::default());
     let again = again.expect("what a trace keeps is right");
-    assert_eq!(again.providers.first().1.api_source, api_source, "nothing is shortened twice");
+    assert_eq!(again.providers.first().1.api_source, api_source);
+    let keys = again.providers.first().1.api.idempotency.as_ref().expect("the API has keys");
+    assert_eq!(keys.retention_us, 120_000_000, "nothing is shortened twice");
+}
+
+#[test]
+fn two_providers_of_one_api_keep_their_policies_when_a_trace_is_judged_again() {
+    let yaml = scenario("", "", "").replace(
+        "provider: {api: payments}",
+        "providers: {b: {api: payments, idempotency: {required: true, retention: 2h}}, a: {api: payments, \
+         rate_limit: {limit: 5, per: 10s}}, c: {api: payments, idempotency: {retention: 1h}}}",
+    );
+    let scenario = right(&yaml);
+    let kept: BTreeMap<String, Arc<Value>> = scenario
+        .providers
+        .values()
+        .map(|spec| (spec.api_name.clone(), spec.api_source.clone()))
+        .collect();
+    let (again, problems) = from_value(&scenario.source, Apis::Kept(&kept), &Overrides::default());
+    let again = again.unwrap_or_else(|| panic!("{problems:?}"));
+    let policies = |scenario: &Scenario| -> Vec<String> {
+        let of = |spec: &crate::scenario::ProviderSpec| {
+            format!("{:?} {:?}", spec.api.idempotency, spec.api.rate_limit)
+        };
+        scenario.providers.values().map(of).collect()
+    };
+    assert_eq!(policies(&again), policies(&scenario));
 }
 
 #[test]

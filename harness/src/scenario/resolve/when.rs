@@ -51,7 +51,7 @@ impl<'a> Places<'a> {
         self.0.len() > 1
     }
 
-    fn names(&self) -> impl Iterator<Item = &'a str> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
         self.0.iter().map(|(name, ..)| *name)
     }
 

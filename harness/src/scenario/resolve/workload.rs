@@ -12,18 +12,16 @@ use brownout_provider::template::Tree;
 use brownout_provider::units::{Period, Rate};
 use serde_json::{Map, Value};
 
+use super::tenants;
 use super::when::{self, Places};
 use crate::operation::Step;
 use crate::scenario::raw::{RawArrival, RawExit0, RawMode, RawSubmits, RawWorkload};
-use crate::scenario::tenants::{MAX_TENANTS, Tenants};
 use crate::scenario::{Arrival, INPUT_NAMES, PLANTED, Planted, Submits, Workload};
 
 /// How many operations there are, where the file does not say.
 const OPERATIONS: u64 = 10;
 /// When the caller gives up, where the file does not say.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How many operations tenants may have together.
-const MAX_OPERATIONS: u64 = 1_000_000;
 /// How often an operation may be submitted.
 const MAX_SUBMITS: u32 = 100;
 
@@ -54,11 +52,9 @@ pub(super) fn resolve(
             d.cure("use at least `1ms`, or leave it out for 30s")
         });
     }
-    let (tenants, all) = tenants(raw, source, places, &at.key("tenants"));
-    let operations = match (tenants.is_empty(), raw.operations) {
-        (true, said) => said.unwrap_or(OPERATIONS),
-        (false, said) => said.unwrap_or(all).min(all),
-    };
+    let (tenants, all) = tenants::resolve(raw, source, places, &at.key("tenants"));
+    tenants::check_told(&tenants, http.as_ref().and_then(Option::as_deref), &at.key("tenants"));
+    let operations = operations(raw, (!tenants.is_empty()).then_some(all), at);
     let exit_0 = raw.suite.and_then(|suite| suite.exit_0);
     Some(Workload {
         call,
@@ -162,35 +158,17 @@ fn mode(raw: &RawWorkload, at: &At<'_>) -> Option<Mode> {
     Some(mode)
 }
 
-/// The tenants in the order of the file, and how many operations they have together.
-fn tenants(raw: &RawWorkload, source: &Value, places: &Places<'_>, at: &At<'_>) -> (Tenants, u64) {
-    let Some(raw) = &raw.tenants else { return (Tenants::default(), 0) };
-    if raw.is_empty() || raw.len() > MAX_TENANTS {
-        at.error(format!("these are {} tenants", raw.len()), |d| {
-            d.key().cure(format!("name 1 to {MAX_TENANTS}, or leave `tenants` out"))
-        });
-        return (Tenants::default(), 0);
+/// How many operations there are; tenants say how many each of them has.
+fn operations(raw: &RawWorkload, of_tenants: Option<u64>, at: &At<'_>) -> u64 {
+    let Some(all) = of_tenants else { return raw.operations.unwrap_or(OPERATIONS) };
+    let said = raw.operations.unwrap_or(all);
+    if said > all {
+        at.key("operations")
+            .error(format!("the tenants have only {all} operations together"), |d| {
+                d.cure("leave `operations` out, or give the tenants more")
+            });
     }
-    if let Some(api) = places.apis(None).into_iter().find(|api| api.auth.is_none()) {
-        at.error(format!("the API `{}` asks for no key that tells tenants apart", api.name), |d| {
-            d.key().cure("leave `tenants` out, or describe its `auth` in the API file")
-        });
-    }
-    let written = source.pointer("/workload/tenants").and_then(Value::as_object);
-    let mut named: Vec<(Arc<str>, u64)> = Vec::new();
-    for name in written.into_iter().flat_map(Map::keys) {
-        let operations = raw.get(name).copied().flatten().and_then(|one| one.operations);
-        super::check_name(name, "tenant", &at.key(name));
-        named.push((Arc::from(name.as_str()), operations.unwrap_or(1)));
-    }
-    let all: u64 = named.iter().map(|(_, operations)| *operations).sum();
-    if all > MAX_OPERATIONS {
-        at.error(format!("the tenants have {all} operations together"), |d| {
-            d.key().cure(format!("let them have at most {MAX_OPERATIONS}"))
-        });
-        return (Tenants::default(), 0);
-    }
-    (Tenants::new(&named), all)
+    said.min(all)
 }
 
 /// How many copies of the client there are.

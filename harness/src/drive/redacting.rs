@@ -107,10 +107,10 @@ mod tests {
         let event = serde_json::from_value(request).expect("an event");
         sink.record(vec![event]);
         let mut events = list.0.lock().expect("alone").clone();
-        match events.remove(0).kind {
-            EventKind::RequestReceived(request) => *request,
-            other => panic!("{other:?}"),
-        }
+        let EventKind::RequestReceived(request) = events.remove(0).kind else {
+            panic!("a request was recorded")
+        };
+        *request
     }
 
     fn request(key: &str) -> Value {

@@ -147,6 +147,12 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_another_tenant_is_no_renewed_one() {
+        let borrowed = r#","auth_digest":"another's key","tenant":"a""#;
+        assert_eq!(check(r#""status":401"#, borrowed), "failed op-0001");
+    }
+
+    #[test]
     fn a_new_key_after_a_refused_one_is_not_accused() {
         let refused = r#""status":422,"refuses_key":true"#;
         assert_eq!(check(refused, r#","key":"new""#), "passed");

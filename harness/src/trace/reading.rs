@@ -211,7 +211,9 @@ impl Trace {
             }
             Some(Fate::Rejected) => {
                 let unauthorized = previous.response.is_some_and(|one| one.status == 401);
-                !(unauthorized && previous.auth != this.auth)
+                // The key of another tenant is no key that was renewed.
+                let is_borrowed = this.tenant.is_some() && this.tenant != previous.tenant;
+                !(unauthorized && previous.auth != this.auth && !is_borrowed)
             }
             Some(Fate::Ambiguous) => true,
         }

@@ -88,11 +88,11 @@ fn request(raw: &RawRequest, sample: Option<&Value>, at: &At<'_>) -> Option<Requ
     let json = raw.json.as_ref().map(|json| {
         let at = at.key("json");
         let tree = Tree::resolve(json, &REQUEST_NAMES, &at)?;
-        if let Some(sample) = sample {
-            if let Err(error) = tree.render(&Known::sample(sample).names()) {
-                at.error(error.to_string(), |d| d.cure(KNOWS));
-                return None;
-            }
+        if let Some(sample) = sample
+            && let Err(error) = tree.render(&Known::sample(sample).names())
+        {
+            at.error(error.to_string(), |d| d.cure(KNOWS));
+            return None;
         }
         Some(tree)
     });
@@ -118,11 +118,10 @@ fn template(
     let template = Template::resolve(text, names, at)?;
     if let Some(sample) = sample
         && !template.names().contains("answer")
+        && let Err(error) = template.text(&Known::sample(sample).names())
     {
-        if let Err(error) = template.text(&Known::sample(sample).names()) {
-            at.error(error.to_string(), |d| d.cure(knows));
-            return None;
-        }
+        at.error(error.to_string(), |d| d.cure(knows));
+        return None;
     }
     Some(template)
 }

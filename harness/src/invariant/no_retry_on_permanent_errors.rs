@@ -80,18 +80,30 @@ fn repeat(
             && later.seq > refused.seq
             && later.submit == refused.submit
             && later.provider == refused.provider
-            && later.call == refused.call
+            && (later.call == refused.call || is_borrowed(later, refused))
             && !(response.refuses_key && later.key != refused.key)
             && !looks_again(trace, operation, refused, response)
     })?;
+    let how = match again.tenant.filter(|_| is_borrowed(again, refused)) {
+        Some(tenant) => format!("with the key of `{}`", trace.text(tenant)),
+        None => "unchanged".to_owned(),
+    };
     let message = format!(
-        "{} was answered {}, which is permanent, and was repeated unchanged as attempt {}",
+        "{} was answered {}, which is permanent, and was repeated {how} as attempt {}",
         trace.request_in_words(refused),
         response.status,
         again.attempt
     );
     let evidence = events_of(trace, id).chain([again.seq]);
     Some(Violation::new(trace, operation, message, evidence))
+}
+
+/// True for the same thing asked for with the key of another tenant, which is no key that was renewed.
+fn is_borrowed(later: &Request, refused: &Request) -> bool {
+    later.route == refused.route
+        && later.canonical == refused.canonical
+        && later.tenant.is_some()
+        && later.tenant != refused.tenant
 }
 
 /// True for a read that found nothing (yet) of what an earlier unsafe request of the operation may have

@@ -5,53 +5,29 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use brownout_provider::event::{Event, EventKind};
+use brownout_provider::fault::registry::FAULTS;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::http2::{BEGIN, frame, request};
 use super::stage::{Stage, charge};
 
+/// An API that speaks HTTP/1.1 alone, and one that speaks both.
+const HTTP_1: &str = "payments";
+const HTTP_2: &str = "payments, http2: true";
+
 /// Longer than any fault below takes, in the provider's time.
 const PATIENCE: Duration = Duration::from_secs(3_600);
 
-/// Faults that are about one request, whichever HTTP it came by.
-const FAULTS: [&str; 19] = [
-    "accept_then_drop",
-    "conflict: {for: 2s}",
-    "delayed_duplicate: {after: 30s}",
-    "drip: {bytes: 1, every: 200ms}",
-    "duplicate_request: {times: 2, apart: 50ms}",
-    "hang: {at: after_commit}",
-    "ignore_key",
-    "latency: {lognormal: {p50: 50ms, p99: 800ms}, at: after_commit}",
-    "malformed: {kind: missing_field, field: /id}",
-    "reorder: {by: 2s}",
-    "replay_status: {code: 409}",
-    "slow_commit: {by: 2s}",
-    "slow_read: {per_second: 16KiB}",
-    "status: {code: 503, retry_after: 2s}",
-    "close: {at: mid_body, after_bytes: 20}",
-    "early_response: {code: 413}",
-    "reset: {at: accept}",
-    "reset: {at: after_commit}",
-    "truncate: {after_bytes: 20, then: rst}",
-];
+/// All faults, by their examples, that can strike a charge of this API.
+fn faults(api: &'static str) -> impl Strategy<Value = &'static str> {
+    let strikes = |inject: &&str| Stage::scenario(api, "create_charge", &struck(inject)).is_ok();
+    select(FAULTS.iter().map(|kind| kind.example).filter(strikes).collect::<Vec<_>>())
+}
 
-/// Faults of HTTP/1.1 alone.
-const FAULTS_1: [&str; 6] = [
-    "bad_chunk: {kind: size_line}",
-    "clean_cut: {framed: chunked, after_bytes: 30}",
-    "close_idle",
-    "garbage: {bytes: hello, at: after_commit}",
-    "half_close: {at: after_commit}",
-    "wrong_content_length: {delta: -10}",
-];
-
-/// Faults of HTTP/2 alone.
-const FAULTS_2: [&str; 2] = ["goaway: {code: no_error}", "rst_stream: {code: refused_stream}"];
-
-fn faults(more: &[&'static str]) -> impl Strategy<Value = &'static str> {
-    select([&FAULTS, more].concat())
+/// A rule that strikes every charge.
+fn struck(inject: &str) -> String {
+    format!("faults:\n  - {{name: struck, when: {{route: create_charge}}, inject: {{{inject}}}}}\n")
 }
 
 /// How a conversation ends.
@@ -164,10 +140,7 @@ fn check_books(events: &[Event]) -> Result<(), TestCaseError> {
 
 /// A conversation under a fault, and then somebody who asks as one should.
 async fn converse(api: &str, inject: &str, talk: &Talk) -> Result<(), TestCaseError> {
-    let faults = format!(
-        "faults:\n  - {{name: struck, when: {{route: create_charge}}, inject: {{{inject}}}}}\n"
-    );
-    let stage = Stage::with(api, "create_charge", &faults).await;
+    let stage = Stage::with(api, "create_charge", &struck(inject)).await;
     let mut raw = stage.connect().await;
     for piece in talk.bytes.chunks(talk.piece) {
         raw.send_as_far_as_taken(piece).await;
@@ -204,18 +177,18 @@ proptest! {
     #![proptest_config(crate::fuzz::config(200))]
 
     #[test]
-    fn no_conversation_of_http_1_upsets_the_provider(inject in faults(&FAULTS_1), talk in talk(text())) {
-        run("payments", inject, &talk)?;
+    fn no_conversation_of_http_1_upsets_the_provider(inject in faults(HTTP_1), talk in talk(text())) {
+        run(HTTP_1, inject, &talk)?;
     }
 
     #[test]
     fn no_conversation_of_http_2_upsets_the_provider(
-        inject in faults(&FAULTS_2),
+        inject in faults(HTTP_2),
         begins in prop::bool::weighted(0.9),
         talk in talk(frames()),
     ) {
         let begin = if begins { BEGIN } else { &[] };
         let talk = Talk { bytes: [begin, &talk.bytes].concat(), ..talk };
-        run("payments, http2: true", inject, &talk)?;
+        run(HTTP_2, inject, &talk)?;
     }
 }

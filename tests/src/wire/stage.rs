@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use brownout::scenario::{Apis, Overrides, read};
+use brownout::scenario::{Apis, Overrides, Scenario, read};
 use brownout_provider::event::{
     ConnectionEnded, EffectCommitted, Event, EventKind, ResponseSent, Side, Sink,
 };
@@ -108,7 +108,8 @@ impl Stage {
         Self::of(&format!("payments, {policy}"), "create_charge", &faults).await
     }
 
-    async fn of(api: &str, call: &str, faults: &str) -> Self {
+    /// The scenario, or what is wrong with it.
+    pub(super) fn scenario(api: &str, call: &str, faults: &str) -> Result<Scenario, String> {
         let text = format!(
             "version: 1\nname: wire\nseed: 7\nprovider: {{api: {api}}}\n{faults}workload:\n  call: \
              {call}\n  operations: 3\n  input: {{amount: 1999, currency: usd, order: \"order-{{{{ n \
@@ -117,7 +118,11 @@ impl Stage {
         let apis = Apis::Beside(Path::new("."));
         let checked = read("wire.yaml", text.as_bytes(), apis, &Overrides::default());
         let diagnostics = checked.diagnostics;
-        let scenario = checked.scenario.unwrap_or_else(|| panic!("{text}\n{diagnostics:#?}"));
+        checked.scenario.ok_or_else(|| format!("{text}\n{diagnostics:#?}"))
+    }
+
+    async fn of(api: &str, call: &str, faults: &str) -> Self {
+        let scenario = Self::scenario(api, call, faults).unwrap_or_else(|wrong| panic!("{wrong}"));
         let (clock, list) = (Clock::real(), Arc::new(List::default()));
         let (name, spec) = scenario.providers.first();
         let provider = Provider::new(Setup {

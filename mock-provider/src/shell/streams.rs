@@ -534,6 +534,10 @@ impl<H: Handler> Out<'_, H> {
                 self.connection.hear_reset(self.stream, |cx| sent.poll_reset(cx)).await;
                 return Err(Gone);
             };
+            // Now and then there is news of no room at all.
+            if room == 0 {
+                continue;
+            }
             let part = piece.split_to(room.min(piece.len()));
             let ends = is_last && piece.is_empty();
             self.sent.send_data(part, ends).map_err(|_| Gone)?;

@@ -153,6 +153,7 @@ impl Struck {
             alone,
             at,
         };
+        let detailed = |at: MarkedAt| mark(at, strike.detail.clone());
         match strike.action {
             Action::Delay { at, micros } => {
                 let (delay, name) = match at {
@@ -167,13 +168,13 @@ impl Struck {
             Action::Drip { bytes, every_us } => {
                 let pace =
                     Pace { bytes: usize::try_from(bytes).unwrap_or(usize::MAX).max(1), every_us };
-                self.drip = Some((mark(Point::MidBody.into(), strike.detail.clone()), pace));
+                self.drip = Some((detailed(Point::MidBody.into()), pace));
             }
             Action::Key(fault) => {
-                self.keys.push((mark(Point::BeforeCommit.into(), strike.detail.clone()), fault));
+                self.keys.push((detailed(Point::BeforeCommit.into()), fault));
             }
             Action::Limit(fault) => {
-                self.limits.push((mark(Point::Throttling.into(), strike.detail.clone()), fault));
+                self.limits.push((detailed(Point::Throttling.into()), fault));
             }
             Action::Order(fault) => {
                 let at = match fault {
@@ -181,40 +182,35 @@ impl Struck {
                     OrderFault::Stale { .. } => Point::BeforeCommit,
                     OrderFault::Slow { .. } => Point::AfterCommit,
                 };
-                self.order.push((mark(at.into(), strike.detail.clone()), fault));
+                self.order.push((detailed(at.into()), fault));
             }
             Action::Webhook(fault) => {
-                let at = Point::AfterCommit.into();
-                self.webhooks.push((mark(at, strike.detail.clone()), fault));
+                self.webhooks.push((detailed(Point::AfterCommit.into()), fault));
             }
             Action::Batch(fault) => {
-                let at = Point::AfterCommit.into();
-                self.batches.push((mark(at, strike.detail.clone()), fault));
+                self.batches.push((detailed(Point::AfterCommit.into()), fault));
             }
             Action::Deprecated(deprecated) => {
-                let mark = mark(Point::BeforeCommit.into(), strike.detail.clone());
+                let mark = detailed(Point::BeforeCommit.into());
                 self.deprecate(mark, deprecated);
             }
             Action::Job(fault) => {
-                let at = Point::AfterCommit.into();
-                self.jobs.push((mark(at, strike.detail.clone()), fault));
+                self.jobs.push((detailed(Point::AfterCommit.into()), fault));
             }
             Action::Duplicate { times, apart_us } => {
-                let mark = mark(Point::Accept.into(), strike.detail.clone());
+                let mark = detailed(Point::Accept.into());
                 self.duplicates.push((mark, times, apart_us));
             }
             Action::Client { at, does } => {
-                self.client = Some((mark(at.into(), strike.detail.clone()), at, does));
+                self.client = Some((detailed(at.into()), at, does));
             }
-            // Messages are struck when they are handed out, each by itself.
-            Action::Message(_) => {}
-            // A plan turns these into ends, or into nothing.
-            Action::Door(_) => {}
+            // Messages are struck when they are handed out, each by itself; of doors a plan makes ends, or nothing.
+            Action::Message(_) | Action::Door(_) => {}
             Action::End { at, ending: Ending::Interim(head) } => {
-                self.interim = Some(Box::new((mark(at.into(), strike.detail.clone()), head)));
+                self.interim = Some(Box::new((detailed(at.into()), head)));
             }
             Action::End { at, ending } => {
-                let mark = mark(at.into(), strike.detail.clone());
+                let mark = detailed(at.into());
                 self.ending = Some(Box::new((mark, at, ending)));
             }
         }

@@ -32,9 +32,9 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     name: "adapts_to_tightened_limit",
     summary: "When the provider lowers its limit, the client soon keeps to the new one.",
     headline: "kept to a limit that was no more",
-    rule: "Later than `within` after the first refusal under a lowered limit (of the tenant, and of the \
-           route where each has a limit of its own), the provider's limiter refuses at \
-           most one in ten of the client's requests, or two in all. One second is forgiven on the real \
+    rule: "Later than `within` after the first refusal under a lowered limit (of the tenant, of the copy of \
+           the client, and of the route where each has a limit of its own), the provider's limiter refuses at \
+           most one in ten of the client's requests, or two for each of these. One second is forgiven on the real \
            clock.",
     exercised_by: "A refusal under a limit that the fault `tighten` has lowered, and requests after `within`.",
     parameters: &[("within", "how long learning may take, such as `10s`; required")],
@@ -98,7 +98,8 @@ impl Invariant for AdaptsToTightenedLimit {
             }
         }
         let refused: Vec<&Request> = later.iter().copied().filter(|one| one.limited).collect();
-        let is_wrong = refused.len() > FORGIVEN && refused.len() * PROBES > later.len();
+        let forgiven = FORGIVEN.saturating_mul(firsts.len().max(1));
+        let is_wrong = refused.len() > forgiven && refused.len() * PROBES > later.len();
         let violation = is_wrong.then(|| {
             let message = format!(
                 "later than {} after the first refusal under the lowered limit expected at most one refusal \
@@ -119,12 +120,14 @@ impl Invariant for AdaptsToTightenedLimit {
     }
 }
 
-/// Who learns of a limit by its own refusals: provider, tenant, and route where each has a limit of its own.
-type Who = (Name, Option<Name>, Option<Name>);
+/// Who learns of a limit by its own refusals: provider, tenant, route where each has a limit of its own, and copy
+/// of the client.
+type Who = (Name, Option<Name>, Option<Name>, u32);
 
 fn who(trace: &Trace, request: &Request) -> Who {
     let scope = trace.policy(request.provider, "/rate_limit/scope").and_then(Value::as_str);
-    (request.provider, request.tenant, request.route.filter(|_| scope == Some("route")))
+    let route = request.route.filter(|_| scope == Some("route"));
+    (request.provider, request.tenant, route, trace.copy_of(request))
 }
 
 #[cfg(test)]

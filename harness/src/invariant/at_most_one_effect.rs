@@ -16,7 +16,7 @@ use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
-use crate::trace::{Effect, EffectId, Name, OperationId, Trace};
+use crate::trace::{Effect, EffectId, Name, OperationId, Request, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -30,7 +30,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                    deliveries, or whose answer was lost after the commit.",
     parameters: &[("kind", "the kind of effect, as the API names it; required")],
     tolerates: "Two operations with equal input; a duplicate that was undone by a refund; a batch with \
-                one effect for each of its items.",
+                one effect for each of its items; steps that ask for one each.",
     cure: "Send one idempotency key per operation and repeat it with every attempt, also after a restart; \
            without keys, read back whether the work was done before you try again.",
     example: "at_most_one_effect: {kind: notification}",
@@ -117,7 +117,9 @@ pub(super) fn judge(trace: &Trace, kind: Option<&str>) -> Judgement {
 
 /// True when something happened that makes careless clients do their work twice.
 fn is_tempted(trace: &Trace, id: OperationId, effects: &[(EffectId, &Effect)]) -> bool {
-    trace.requests_of(id).filter(|(_, request)| request.effectful).count() > 1
+    let mut asked = BTreeSet::new();
+    let again = |request: &Request| !asked.insert((request.route, request.submit));
+    trace.requests_of(id).map(|(_, one)| one).filter(|one| one.effectful).any(again)
         || trace.submits_of(id).count() > 1
         || effects.iter().any(|(_, effect)| lost_its_answer(trace, effect))
 }
@@ -147,7 +149,7 @@ pub(super) fn too_many(
     }
     let mut violations = Vec::new();
     for ((kind, subject), live) in &by_subject {
-        let allowed = in_one_request(live);
+        let allowed = in_one_request(live).max(steps_of(trace, live));
         if live.len() > allowed {
             let about = subject.map_or(String::new(), |one| format!(" for `{}`", trace.text(one)));
             violations.push(violation(trace, id, *kind, live, &format!("{allowed}{about}")));
@@ -155,13 +157,20 @@ pub(super) fn too_many(
     }
     for (kind, live) in &by_kind {
         let Some(items) = trace.items(id) else { continue };
-        let allowed = items.max(in_one_request(live));
+        let allowed = items.max(in_one_request(live)).max(steps_of(trace, live));
         if live.len() > allowed && violations.is_empty() {
             let items = format!("{allowed}, the number of items in the input");
             violations.push(violation(trace, id, *kind, live, &items));
         }
     }
     violations
+}
+
+/// How many steps of each operation ask for effects like these, by the scenario's own wish.
+fn steps_of(trace: &Trace, effects: &[&Effect]) -> usize {
+    let route = |effect: &&Effect| effect.request.and_then(|id| trace.request(id).route);
+    let routes: BTreeSet<Name> = effects.iter().filter_map(route).collect();
+    trace.steps().filter(|step| routes.contains(step)).count()
 }
 
 /// The most of these effects that one request caused: what the request itself asked for, at least 1.
@@ -215,10 +224,10 @@ fn caused_by(trace: &Trace, id: crate::trace::RequestId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use crate::invariant::testing::{message, verdict};
-    use crate::trace::testing::trace;
+    use crate::invariant::testing::{in_short, invariant, message, verdict};
+    use crate::trace::testing::{trace, trace_with};
 
     const TWICE: &str = r#"{"at_us":0,"event":"request_received","request":1,"route":"notify"}
         {"at_us":1,"event":"effect_committed","request":1,"kind":"notification"}
@@ -275,5 +284,42 @@ mod tests {
         let message =
             message("at_most_one_effect", &json!({"kind": "notification"}), &trace(&elsewhere));
         assert!(message.contains("no key counts at two providers"), "{message}");
+    }
+
+    #[test]
+    fn steps_that_ask_for_one_effect_each_have_one_each() {
+        let run = |steps: &Value| json!({"scenario": {"workload": {"steps": steps}}});
+        let notified = |times: u32| -> String {
+            (1..=times)
+                .map(|n| {
+                    format!(
+                        r#"{{"at_us":{n},"event":"request_received","request":{n},"route":"notify"}}
+                        {{"at_us":{n},"event":"effect_committed","request":{n},"effect":{n},"kind":"notification"}}
+                        {{"at_us":{n},"event":"response_sent","request":{n},"status":201,"effects":[{n}]}}
+                        "#
+                    )
+                })
+                .collect()
+        };
+        let check = |steps: &Value, times: u32| {
+            let trace = trace_with(&run(steps), &notified(times));
+            in_short(&invariant("no_double_charges", &Value::Null).check(&trace))
+        };
+        let twice = json!([{"call": "notify"}, {"call": "notify"}]);
+        assert_eq!(check(&twice, 2), "passed");
+        assert_eq!(check(&twice, 3), "failed op-0001");
+        let once = json!([{"call": "create_charge"}, {"call": "notify"}]);
+        assert_eq!(check(&once, 2), "failed op-0001");
+    }
+
+    #[test]
+    fn another_step_is_no_second_attempt() {
+        let steps = r#"{"at_us":1,"event":"request_received","request":1,"route":"authorize"}
+            {"at_us":1,"event":"effect_committed","request":1,"kind":"authorization"}
+            {"at_us":2,"event":"response_sent","request":1,"status":201,"effects":[1]}
+            {"at_us":3,"event":"request_received","request":2,"route":"notify"}
+            {"at_us":3,"event":"effect_committed","request":2,"effect":2,"kind":"notification"}
+            {"at_us":4,"event":"response_sent","request":2,"status":201,"effects":[2]}"#;
+        assert_eq!(verdict("no_double_charges", &Value::Null, steps), "not exercised");
     }
 }

@@ -39,7 +39,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
            so many grow (the later is at least 1.1 times the earlier) that a client whose waits grow by \
            `factor` with full jitter would do worse at least once in a billion runs: such a client grows \
            in a share of 1 - 1.1 / (2 * `factor`) of its pairs, and the binomial tail is worked out in \
-           integers. Waits with a hint, across a restart, from `cap` on, and pairs whose first wait is at \
+           integers. Of two waits the first counts from the end of the answer (or of the connection) \
+           and the second from its head, whichever way the client reads. Waits with a hint, across a restart, from `cap` on, and pairs whose first wait is at \
            most 1 ms do not count.",
     exercised_by: "With the usual `factor`, 17 pairs of neighbouring waits: a fixed delay is seen then, a \
                    jittered constant with about 120.",
@@ -120,7 +121,8 @@ struct BacksOff {
     cap_us: Option<u64>,
 }
 
-/// Two neighbouring waits: how long they were, and the request that ended the second.
+/// Two neighbouring waits: how long the first was at least and the second at most, and the request that ended
+/// the second.
 struct Pair {
     earlier_us: u64,
     later_us: u64,
@@ -180,17 +182,20 @@ impl BacksOff {
     fn pairs(&self, trace: &Trace, chain: &[RequestId]) -> Vec<Pair> {
         let mut pairs = Vec::new();
         for row in trace.rows(chain) {
-            let waits: Vec<(Option<u64>, RequestId)> = row
+            let waits: Vec<(Option<Wait>, RequestId)> = row
                 .windows(2)
                 .take(self.waits)
-                .map(|pair| (own_wait_us(trace, pair[0], pair[1]), pair[1]))
+                .map(|pair| (own_wait(trace, pair[0], pair[1]), pair[1]))
                 .collect();
             for two in waits.windows(2) {
-                let ((Some(earlier_us), _), (Some(later_us), ended_by)) = (two[0], two[1]) else {
+                let ((Some(earlier), _), (Some(later), ended_by)) = (two[0], two[1]) else {
                     continue;
                 };
-                let is_capped = self.cap_us.is_some_and(|cap| earlier_us >= cap || later_us >= cap);
-                if earlier_us > SHORTEST_US && !is_capped {
+                let is_capped = self
+                    .cap_us
+                    .is_some_and(|cap| earlier.at_most_us >= cap || later.at_most_us >= cap);
+                if earlier.at_least_us > SHORTEST_US && !is_capped {
+                    let (earlier_us, later_us) = (earlier.at_least_us, later.at_most_us);
                     pairs.push(Pair { earlier_us, later_us, ended_by });
                 }
             }
@@ -219,16 +224,30 @@ impl BacksOff {
     }
 }
 
+/// How long a client waited: from the latest and from the earliest moment from which it can have done so. It may
+/// act on the head of an answer or read it to the end, and of a connection that the provider ends without an
+/// answer it hears by that alone.
+#[derive(Clone, Copy)]
+struct Wait {
+    at_least_us: u64,
+    at_most_us: u64,
+}
+
 /// How long the client waited of its own will before it tried again; `None` where something else set the
 /// wait, or it was none.
-fn own_wait_us(trace: &Trace, before: RequestId, next: RequestId) -> Option<u64> {
+fn own_wait(trace: &Trace, before: RequestId, next: RequestId) -> Option<Wait> {
     let (failed, request) = (trace.request(before), trace.request(next));
     let knew =
         matches!(trace.fate_at(before, request.at_us), Some(Fate::Rejected | Fate::Ambiguous));
     let is_direct = trace.previous(next) == Some(before);
     let hinted = !trace.hints(before).is_empty();
     let restarted = trace.restarted_between(request.operation?, failed.at_us, request.at_us);
-    (knew && is_direct && !hinted && !restarted).then(|| trace.waited_us(before, next))
+    (knew && is_direct && !hinted && !restarted).then(|| {
+        let at_most_us = trace.waited_us(before, next);
+        let over_us = trace.over_at_us(before).filter(|over_us| *over_us <= request.at_us);
+        let at_least_us = over_us.map_or(at_most_us, |over_us| request.at_us - over_us);
+        Wait { at_least_us: at_least_us.min(at_most_us), at_most_us }
+    })
 }
 
 fn length(number: usize) -> u64 {
@@ -348,6 +367,41 @@ mod tests {
             let kind = crate::invariant::registry::find(NAME).unwrap();
             let _ = (kind.parse)(&json!({"factor": factor}), &problems.root());
             assert!(problems.has_errors(), "{factor}");
+        }
+    }
+
+    /// An attempt that ends after 2 s, and is followed by two that are refused at once.
+    fn slow_at_first(end: &str, waits: [u64; 2]) -> String {
+        (1..=24)
+            .map(|n| {
+                let at = n * 1_000_000_000;
+                let ended = at + 2_000_000;
+                let second = ended + waits[0];
+                let third = second + waits[1];
+                let end = end.replace("HEAD", &at.to_string());
+                format!(
+                    r#"{{"at_us":{at},"event":"request_received","request":{n}1,"operation":"op-{n}"}}
+                    {{"at_us":{ended},"request":{n}1,{end}}}
+                    {{"at_us":{second},"event":"request_received","request":{n}2,"attempt":2,"operation":"op-{n}"}}
+                    {{"at_us":{second},"event":"response_sent","request":{n}2,"status":503}}
+                    {{"at_us":{third},"event":"request_received","request":{n}3,"attempt":3,"operation":"op-{n}"}}
+                    "#
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_the_provider_took_is_no_part_of_a_wait_that_should_be_the_shorter_one() {
+        for end in [
+            r#""event":"connection_ended","by":"provider","how":"rst""#,
+            r#""event":"response_sent","status":503,"head_at_us":HEAD"#,
+            r#""event":"response_sent","status":201,"head_at_us":HEAD,"complete":false,"unusable":"cut""#,
+        ] {
+            let grows = slow_at_first(end, [200_000, 400_000]);
+            assert_eq!(verdict(NAME, &Value::Null, &grows), "passed", "{end}");
+            let fixed = slow_at_first(end, [200_000, 200_000]);
+            assert_eq!(verdict(NAME, &Value::Null, &fixed), "failed run", "{end}");
         }
     }
 }

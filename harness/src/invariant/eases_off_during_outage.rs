@@ -28,7 +28,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     summary: "While nothing works the client sends no more than a probe now and then.",
     headline: "were sent into an outage",
     rule: "After `trip` failures in a row during an outage, and the reaction time (250 ms on the real clock), \
-           at most `requests` requests arrive in any `per` until the first success or the outage's end; \
+           at most `requests` requests of a copy of the client arrive in any `per` until the first success or \
+           the outage's end; \
            with `single_probe: true` also never two at once.",
     exercised_by: "An outage (a rule with an ending, `during` or `operation: {from, to}`, and no `chance`) with \
                    `trip` failures in a row.",
@@ -102,20 +103,22 @@ impl Invariant for EasesOffDuringOutage {
 
     fn check(&self, trace: &Trace) -> Judgement {
         let (mut exercised, mut violations) = (0, Vec::new());
-        for outage in trace.outages() {
-            let spells = trace.spells(self.trip, Permanent::EndsRow, row(trace, &outage));
+        let outages = trace.outages();
+        let copies = || 1..=trace.copies();
+        for (outage, copy) in outages.iter().flat_map(|one| copies().map(move |copy| (one, copy))) {
+            let spells = trace.spells(self.trip, Permanent::EndsRow, row(trace, outage, copy));
             let ends_us = outage.to_us.unwrap_or(u64::MAX);
             let within = |spell: &&Spell| (outage.from_us..ends_us).contains(&spell.from_us);
             let spells: Vec<&Spell> = spells.iter().filter(within).collect();
             exercised += spells.len();
             let mut about: Vec<(u64, RequestId)> = trace
                 .requests()
-                .filter(|(_, request)| outage.is_about(request))
+                .filter(|(_, request)| is_its(trace, outage, copy, request))
                 .map(|(id, request)| (request.at_us, id))
                 .collect();
             about.sort_unstable();
             let mut of_spells =
-                spells.iter().map(|spell| (spell, within_spell(trace, &outage, spell)));
+                spells.iter().map(|spell| (spell, within_spell(trace, outage, spell)));
             violations.extend(of_spells.find_map(|(spell, (from_us, to_us))| {
                 let first = about.partition_point(|(at_us, _)| *at_us <= from_us);
                 let after = about[first..].iter().take_while(|(at_us, _)| *at_us < to_us);
@@ -132,16 +135,24 @@ impl Invariant for EasesOffDuringOutage {
     }
 }
 
+/// True for a request of this copy of the client that the outage is about.
+fn is_its(trace: &Trace, outage: &Outage, copy: u32, request: &Request) -> bool {
+    outage.is_about(request) && trace.copy_of(request) == copy
+}
+
 /// What a breaker may go by: the failures that the outage is about, and every success at the provider, for
-/// nobody can know whether there is a breaker for each tenant and route or one for all.
-fn row(trace: &Trace, outage: &Outage) -> Vec<RequestId> {
+/// nobody can know whether there is a breaker for each tenant and route or one for all. Each copy of the client
+/// has breakers of its own.
+fn row(trace: &Trace, outage: &Outage, copy: u32) -> Vec<RequestId> {
     let is_there = |request: &Request| {
         request.by.is_client() && outage.provider.is_none_or(|one| one == request.provider)
     };
     trace
         .requests()
         .filter(|(_, request)| is_there(request))
-        .filter(|(id, request)| outage.is_about(request) || trace.ends_row(*id, Permanent::EndsRow))
+        .filter(|(id, request)| {
+            is_its(trace, outage, copy, request) || trace.ends_row(*id, Permanent::EndsRow)
+        })
         .map(|(id, _)| id)
         .collect()
 }
@@ -347,5 +358,31 @@ mod tests {
         // A breaker that all tenants share has seen that the provider works.
         let works = of_a(1_003_500).replace("429", "201");
         assert_eq!(check(&format!("{hammered}{works}")), "not exercised");
+    }
+
+    #[test]
+    fn each_copy_of_a_client_has_a_breaker_of_its_own() {
+        let copies = |copies: u32, arrivals_ms: &[u64]| {
+            let asked: String = (0..arrivals_ms.len())
+                .map(|n| {
+                    format!(
+                        r#"{{"at_us":0,"event":"operation_submitted","operation":"op-{n}"}}
+                        "#
+                    )
+                })
+                .collect();
+            let lines = format!(
+                r#"{{"at_us":0,"event":"client_started","client":{copies}}}
+                {asked}{}"#,
+                lines(arrivals_ms)
+            );
+            let parameters = json!({"requests": 2, "per": "5s"});
+            in_short(&invariant(NAME, &parameters).check(&trace_with(&run("virtual"), &lines)))
+        };
+        let nine = [&TRIPPED[..], &[2_000, 2_001, 2_002]].concat();
+        assert_eq!(copies(1, &nine), "failed run");
+        assert_eq!(copies(2, &nine), "not exercised", "four failures each");
+        let many: Vec<u64> = [0].into_iter().chain(1_000..1_040).collect();
+        assert_eq!(copies(2, &many), "failed run run");
     }
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::support::{cannot, events_of, means, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
+use crate::trace::reading::Fate;
 use crate::trace::{Hint, Name, Request, RequestId, Trace};
 
 /// The entry of the registry.
@@ -34,7 +35,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
         (
             "scope",
             "`operation` (default): the hint binds the operation that got it; `provider`: it binds every \
-             request to that provider",
+             request to that provider, of the same tenant and copy of the client",
         ),
         ("across_restarts", "true: the hint also binds a client that was restarted; default false"),
     ],
@@ -115,7 +116,7 @@ impl Invariant for HonorsRetryAfter {
         let mut violations: Vec<Violation> =
             bindings.iter().filter_map(|one| self.too_early(trace, one)).collect();
         if self.scope == Scope::Provider {
-            violations.extend(elsewhere(trace, &bindings));
+            violations.extend(self.elsewhere(trace, &bindings));
         }
         Judgement::new(bindings.len(), violations, "no answer carried a hint above zero to judge")
     }
@@ -138,6 +139,10 @@ impl HonorsRetryAfter {
         // Whoever hung up before the answer was whole may have seen nothing of it.
         let response = request.response?;
         if response.class == Class::Success || !response.complete {
+            return None;
+        }
+        // Who is sent elsewhere goes there.
+        if trace.fate(id) == Fate::PassedOn {
             return None;
         }
         request.operation.filter(|_| request.by.is_client())?;
@@ -171,6 +176,43 @@ impl HonorsRetryAfter {
             })
         })
     }
+
+    /// Requests of other operations that came while a hint bound the whole provider, one violation for each
+    /// operation.
+    fn elsewhere(&self, trace: &Trace, bindings: &[Binding<'_>]) -> Vec<Violation> {
+        let mut arrivals: Vec<(Name, u64, RequestId)> = trace
+            .requests()
+            .filter(|(_, request)| request.by.is_client() && request.operation.is_some())
+            .map(|(id, request)| (request.provider, request.at_us, id))
+            .collect();
+        arrivals.sort_unstable();
+        let mut found = BTreeMap::new();
+        for binding in bindings {
+            let from =
+                (binding.request.provider, binding.head_at_us.saturating_add(trace.reaction_us()));
+            let first =
+                arrivals.partition_point(|(provider, at_us, _)| (*provider, *at_us) <= from);
+            let bound = arrivals[first..].iter().take_while(|(provider, _, id)| {
+                *provider == from.0 && is_early(trace, binding, trace.request(*id))
+            });
+            for (_, _, id) in bound {
+                let request = trace.request(*id);
+                let Some(operation) = request.operation else { continue };
+                let restarted = !self.across_restarts
+                    && trace.restarted_between(operation, binding.head_at_us, request.at_us);
+                // Another tenant, and another copy of the client, was not told.
+                let of = |one: &Request| (one.tenant, trace.copy_of(one));
+                let was_told = of(request) == of(binding.request) && !restarted;
+                if was_told && Some(operation) != binding.request.operation {
+                    found.entry(operation).or_insert_with(|| {
+                        let evidence = events_of(trace, binding.id).chain([request.seq]);
+                        Violation::new(trace, operation, message(trace, binding, request), evidence)
+                    });
+                }
+            }
+        }
+        found.into_values().collect()
+    }
 }
 
 fn is_early(trace: &Trace, binding: &Binding<'_>, request: &Request) -> bool {
@@ -187,37 +229,6 @@ fn message(trace: &Trace, binding: &Binding<'_>, request: &Request) -> String {
         in_words(request.at_us.saturating_sub(binding.head_at_us)),
         trace.request_in_words(request)
     )
-}
-
-/// Requests of other operations that came while a hint bound the whole provider, one violation for each
-/// operation.
-fn elsewhere(trace: &Trace, bindings: &[Binding<'_>]) -> Vec<Violation> {
-    let mut arrivals: Vec<(Name, u64, RequestId)> = trace
-        .requests()
-        .filter(|(_, request)| request.by.is_client() && request.operation.is_some())
-        .map(|(id, request)| (request.provider, request.at_us, id))
-        .collect();
-    arrivals.sort_unstable();
-    let mut found = BTreeMap::new();
-    for binding in bindings {
-        let from =
-            (binding.request.provider, binding.head_at_us.saturating_add(trace.reaction_us()));
-        let first = arrivals.partition_point(|(provider, at_us, _)| (*provider, *at_us) <= from);
-        let bound = arrivals[first..].iter().take_while(|(provider, _, id)| {
-            *provider == from.0 && is_early(trace, binding, trace.request(*id))
-        });
-        for (_, _, id) in bound {
-            let request = trace.request(*id);
-            let Some(operation) = request.operation else { continue };
-            if Some(operation) != binding.request.operation {
-                found.entry(operation).or_insert_with(|| {
-                    let evidence = events_of(trace, binding.id).chain([request.seq]);
-                    Violation::new(trace, operation, message(trace, binding, request), evidence)
-                });
-            }
-        }
-    }
-    found.into_values().collect()
 }
 
 #[cfg(test)]
@@ -357,5 +368,40 @@ mod tests {
         let fallback =
             hinted(TWO_SECONDS, 400_000).replace(r#""attempt":2"#, r#""provider":"backup""#);
         assert_eq!(verdict("honors_retry_after", &Value::Null, &fallback), "passed");
+    }
+
+    #[test]
+    fn a_hint_for_a_provider_binds_those_who_were_told() {
+        let lines = |more: &str, between: &str| {
+            format!(
+                r#"{{"at_us":0,"event":"request_received","request":1,"tenant":"a"}}
+                {{"at_us":1000,"event":"response_sent","request":1,"status":429,"hints":[{{"source":"retry-after","text":"5","wait_us":5000000}}]}}
+                {between}
+                {{"at_us":2000000,"event":"request_received","request":2,"operation":"op-0002"{more}}}"#
+            )
+        };
+        let check = |more: &str, between: &str| {
+            verdict("honors_retry_after", &json!({"scope": "provider"}), &lines(more, between))
+        };
+        assert_eq!(check(r#","tenant":"a""#, ""), "failed op-0002");
+        assert_eq!(check(r#","tenant":"b""#, ""), "passed");
+        let restart = r#"{"at_us":1500000,"event":"client_started"}"#;
+        assert_eq!(check(r#","tenant":"a""#, restart), "passed");
+        let across = json!({"scope": "provider", "across_restarts": true});
+        let lines = lines(r#","tenant":"a""#, restart);
+        assert_eq!(verdict("honors_retry_after", &across, &lines), "failed op-0002");
+    }
+
+    #[test]
+    fn a_redirect_is_followed_at_once() {
+        let lines = |status: u16| {
+            format!(
+                r#"{{"at_us":0,"event":"request_received","request":1}}
+                {{"at_us":1000,"event":"response_sent","request":1,"status":{status},"hints":[{{"source":"retry-after","text":"5","wait_us":5000000}}]}}
+                {{"at_us":2000,"event":"request_received","request":2,"attempt":2}}"#
+            )
+        };
+        assert_eq!(verdict("honors_retry_after", &Value::Null, &lines(307)), "not exercised");
+        assert_eq!(verdict("honors_retry_after", &Value::Null, &lines(503)), "failed op-0001");
     }
 }

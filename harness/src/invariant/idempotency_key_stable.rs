@@ -3,7 +3,7 @@
 //! **Invariant:** a new key is judged by what the client knew when it sent it: after a complete definite
 //! answer for the old one there is nothing left to protect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use brownout_provider::document::{At, decode};
@@ -103,6 +103,8 @@ impl IdempotencyKeyStable {
     fn places(&self, trace: &Trace, operation: OperationId) -> BTreeMap<Place, Vec<RequestId>> {
         let mut places = BTreeMap::<Place, Vec<RequestId>>::new();
         let has_items = trace.effects_of(operation).any(|(_, effect)| effect.subject.is_some());
+        let mut seen = BTreeSet::new();
+        let repeated: BTreeSet<Name> = trace.steps().filter(|step| !seen.insert(*step)).collect();
         for (id, request) in trace.attempts_of(operation) {
             if !request.effectful || !request.keyed || request.key.is_none() {
                 continue;
@@ -112,8 +114,10 @@ impl IdempotencyKeyStable {
                 continue;
             }
             let submit = if self.per == Per::Submit { request.submit } else { 0 };
-            // Where an operation has items, a body stands for the item that it is about.
-            let item = has_items.then(|| request.canonical.to_string());
+            // Where an operation has items, a body stands for the item that it is about, and where it takes one
+            // step several times, for the step.
+            let is_repeated = request.route.is_some_and(|route| repeated.contains(&route));
+            let item = (has_items || is_repeated).then(|| request.canonical.to_string());
             let place = (request.provider, request.route, submit, item);
             places.entry(place).or_default().push(id);
         }
@@ -179,8 +183,8 @@ fn was_not_found(read: &Request, by_us: u64) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::invariant::testing::{message, verdict};
-    use crate::trace::testing::trace;
+    use crate::invariant::testing::{in_short, invariant, message, verdict};
+    use crate::trace::testing::{trace, trace_with};
 
     fn keys(between: &str, second: &str) -> String {
         format!(
@@ -265,5 +269,25 @@ mod tests {
         let item = r#"{"at_us":5,"event":"effect_committed","request":1,"subject":"line 1"}"#;
         assert_eq!(check(item, r#""canonical_digest":"line 2","key":"b""#), "not exercised");
         assert_eq!(check(LOST, r#""provider":"backup","key":"b""#), "not exercised");
+    }
+
+    #[test]
+    fn a_step_that_is_taken_twice_has_two_keys() {
+        let lines = r#"{"at_us":0,"event":"request_received","request":1,"route":"notify","key":"a"}
+            {"at_us":1,"event":"request_received","request":2,"route":"notify","key":"b","canonical_digest":"other"}
+            {"at_us":2,"event":"request_received","request":3,"route":"notify","key":"b","canonical_digest":"other"}"#;
+        let check = |steps: &Value, lines: &str| {
+            let run = json!({"scenario": {"workload": {"steps": steps}}});
+            let invariant = invariant("idempotency_key_stable", &Value::Null);
+            in_short(&invariant.check(&trace_with(&run, lines)))
+        };
+        let twice = json!([{"call": "notify"}, {"call": "notify"}]);
+        assert_eq!(check(&twice, lines), "passed");
+        assert_eq!(check(&json!([{"call": "notify"}]), lines), "failed op-0001");
+        let third = lines.replace(
+            r#""request":3,"route":"notify","key":"b""#,
+            r#""request":3,"route":"notify","key":"c""#,
+        );
+        assert_eq!(check(&twice, &third), "failed op-0001");
     }
 }

@@ -21,7 +21,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                    lost after the commit.",
     parameters: &[],
     tolerates: "Two operations with equal input; a duplicate that was undone by a refund; a batch with \
-                one effect for each of its items.",
+                one effect for each of its items; steps that ask for one each.",
     cure: "Send one idempotency key per operation and repeat it with every attempt, also after a restart; \
            where the API has no keys, do not repeat a request whose answer was lost before you have read \
            back whether it was done.",

@@ -86,9 +86,12 @@ impl Invariant for NoLostOperations {
             .chain(trace.requests().filter(|(_, request)| request.limited).map(|(id, _)| id))
             .map(|id| trace.request(id).operation)
             .collect();
+        // What strikes at the door meets whoever comes.
+        let at_door = trace.strikes().iter().filter(|strike| strike.request.is_none()).count();
+        let struck_number = struck.len() + at_door;
         let mut violations = Vec::new();
         // Whether a client works in fair weather is the question of the control run.
-        for (id, _) in trace.operations().filter(|_| !struck.is_empty()) {
+        for (id, _) in trace.operations().filter(|_| struck_number > 0) {
             let silent = trace.submits_of(id).filter_map(|(_, submit)| silence(trace, submit));
             let before = violations.len();
             violations.extend(silent);
@@ -98,7 +101,7 @@ impl Invariant for NoLostOperations {
                 violations.extend(undone(trace, id));
             }
         }
-        Judgement::new(struck.len(), violations, "no fault struck")
+        Judgement::new(struck_number, violations, "no fault struck")
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
@@ -136,7 +139,7 @@ fn empty_claim(trace: &Trace, id: OperationId) -> Option<Violation> {
     let claim = trace
         .submits_of(id)
         .filter_map(|(_, submit)| trace.final_claim(submit))
-        .find(|claim| claim.claim == Claim::Succeeded)?;
+        .find(|claim| claim.claim == Claim::Succeeded && !trace.stood_in(id, claim))?;
     let message = "the client claimed `succeeded`, and the operation was never done";
     Some(Violation::new(trace, id, message, attempts_and(trace, id, claim.seq)))
 }
@@ -271,5 +274,15 @@ mod tests {
             |parameters| in_short(&invariant("no_lost_operations", &parameters).check(&suite));
         assert_eq!(judged(Value::Null), "passed");
         assert_eq!(judged(json!({"all": true})), "failed op-0001");
+    }
+
+    #[test]
+    fn who_is_silent_before_a_closed_door_is_heard_of() {
+        let lines = r#"{"at_us":0,"event":"operation_submitted"}
+            {"at_us":1,"event":"fault_injected","request":0,"operation":null,"fault":"refuse"}"#;
+        assert_eq!(verdict("no_lost_operations", &Value::Null, lines), "failed op-0001");
+        let said =
+            format!("{lines}\n{}", r#"{"at_us":9,"event":"operation_finished","claim":"failed"}"#);
+        assert_eq!(verdict("no_lost_operations", &Value::Null, &said), "passed");
     }
 }

@@ -10,7 +10,7 @@ use super::support::{NoParameters, bare, events_of, means, schema, unclaimed, un
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
-use crate::trace::{OperationId, Trace};
+use crate::trace::{ClaimMade, OperationId, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -22,7 +22,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     exercised_by: "An operation with a claim whose effect is missing.",
     parameters: &[],
     tolerates: "Success claimed while an earlier request of the operation was still in progress; an \
-                effect that another operation undid.",
+                effect that another operation undid; a read that a cache, or a claim that says `degraded`, \
+                stood in for.",
     cure: "Take nothing for success but an answer that says so: check the status, read the body, and look \
            for the fields that prove it. An exception that was caught is no success.",
     example: "no_phantom_success",
@@ -48,10 +49,12 @@ impl Invariant for NoPhantomSuccess {
             if !trace.is_settled(id) || trace.is_done(id) {
                 continue;
             }
-            let claims: Vec<_> =
+            let claims: Vec<&ClaimMade> =
                 trace.submits_of(id).filter_map(|(_, one)| trace.final_claim(one)).collect();
             exercised += usize::from(!claims.is_empty());
-            if let Some(claim) = claims.iter().find(|claim| claim.claim == Claim::Succeeded) {
+            let is_phantom =
+                |claim: &&&ClaimMade| claim.claim == Claim::Succeeded && !trace.stood_in(id, claim);
+            if let Some(claim) = claims.iter().find(is_phantom) {
                 violations.push(violation(trace, id, claim.seq));
             }
         }
@@ -87,9 +90,10 @@ fn violation(trace: &Trace, id: OperationId, claim: u32) -> Violation {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
-    use crate::invariant::testing::verdict;
+    use crate::invariant::testing::{in_short, invariant, verdict};
+    use crate::trace::testing::trace_with;
 
     fn check(lines: &str) -> String {
         verdict("no_phantom_success", &Value::Null, lines)
@@ -159,5 +163,47 @@ mod tests {
         assert_eq!(check(&part), "not exercised", "a part of it is what was asked for");
         let nothing = lines.replace("effect_reversed", "rate_limited");
         assert_eq!(check(&nothing), "failed op-0002");
+    }
+
+    /// A read that a service answered, with these words of the claim.
+    fn read(claim: &str, attempts: &str, method: &str) -> String {
+        let http = json!({"request": {"method": method}});
+        let run = json!({"mode": "http", "scenario": {"workload": {"http": http}}});
+        let lines = format!(
+            r#"{{"at_us":0,"event":"operation_submitted","call":""}}
+            {attempts}
+            {{"at_us":9,"event":"operation_finished","claim":"succeeded"{claim}}}"#
+        );
+        let invariant = invariant("no_phantom_success", &Value::Null);
+        in_short(&invariant.check(&trace_with(&run, &lines)))
+    }
+
+    #[test]
+    fn a_cache_and_a_default_that_is_said_to_be_one_stand_in_for_a_read() {
+        let failed = r#"{"at_us":1,"event":"request_received","request":1,"unsafe":false,"route":"get_charge"}
+            {"at_us":2,"event":"response_sent","request":1,"status":503}"#;
+        assert_eq!(read("", failed, "GET"), "failed op-0001");
+        assert_eq!(read(r#","degraded":true"#, failed, "GET"), "passed");
+        assert_eq!(read("", "", "GET"), "passed", "nothing was asked");
+        assert_eq!(read("", "", "POST"), "failed op-0001");
+        let work = failed.replace(r#""unsafe":false"#, r#""unsafe":true"#);
+        assert_eq!(read(r#","degraded":true"#, &work, "POST"), "failed op-0001");
+    }
+
+    #[test]
+    fn a_step_that_undoes_what_the_operation_did_is_what_was_asked_for() {
+        let lines = r#"{"at_us":0,"event":"operation_submitted"}
+            {"at_us":1,"event":"request_received","request":1}
+            {"at_us":1,"event":"effect_committed","request":1}
+            {"at_us":3,"event":"request_received","request":2,"route":"refund_charge","unsafe":false}
+            {"at_us":3,"event":"effect_reversed","request":2}
+            {"at_us":9,"event":"operation_finished","claim":"succeeded"}"#;
+        let check = |steps: &Value| {
+            let run = json!({"scenario": {"workload": {"steps": steps}}});
+            in_short(&invariant("no_phantom_success", &Value::Null).check(&trace_with(&run, lines)))
+        };
+        assert_eq!(check(&json!([{"call": "create_charge"}])), "failed op-0001");
+        let both = json!([{"call": "create_charge"}, {"call": "refund_charge"}]);
+        assert_eq!(check(&both), "not exercised");
     }
 }

@@ -82,6 +82,7 @@ fn repeat(
             && later.provider == refused.provider
             && (later.call == refused.call || is_borrowed(later, refused))
             && !(response.refuses_key && later.key != refused.key)
+            && !trace.was_asked_again(operation, refused.at_us, later.at_us)
             && !looks_again(trace, operation, refused, response)
     })?;
     let how = match again.tenant.filter(|_| is_borrowed(again, refused)) {

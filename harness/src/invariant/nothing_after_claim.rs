@@ -56,6 +56,7 @@ impl Invariant for NothingAfterClaim {
                 .filter(|(id, request)| counts(trace, submit, *id, request))
                 .filter(|(_, request)| {
                     request.at_us > claim.at_us.saturating_add(trace.reaction_us())
+                        && !is_for_another(trace, submit, request)
                 })
                 .map(|(_, request)| request)
                 .collect();
@@ -88,6 +89,14 @@ fn counts(trace: &Trace, submit: &Submit, id: RequestId, request: &Request) -> b
         && request.effectful
         && !trace.is_transport_repeat(id)
         && !trace.is_reversal(request)
+}
+
+/// True where the request may belong to another submit of the operation that is at work.
+fn is_for_another(trace: &Trace, submit: &Submit, request: &Request) -> bool {
+    let before_us = request.at_us.saturating_sub(trace.reaction_us());
+    let is_at_work = |at_us: u64| trace.submits_at_work(submit.operation, at_us).next().is_some();
+    trace.has_unnamed_submits(submit.operation)
+        && (is_at_work(request.at_us) || is_at_work(before_us))
 }
 
 #[cfg(test)]

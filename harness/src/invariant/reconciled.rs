@@ -22,7 +22,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     summary: "Every `unknown` is cleared up in time, and rightly.",
     headline: "were left open, or cleared up wrongly",
     rule: "Every submit that the client claimed `unknown` gets a final claim by the client at most `within` \
-           after the later of that claim and the last strike of a fault; `succeeded` implies that the \
+           after the latest of that claim, the last strike of a fault, and the end of an outage; `succeeded` implies that the \
            operation was done, `failed` that no effect of it is live at the end. One second is forgiven on \
            the real clock.",
     exercised_by: "A claim of `unknown`, in a mode in which the client can take it back.",
@@ -69,7 +69,9 @@ impl Invariant for Reconciled {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
-        let struck_us = trace.last_strike_at_us();
+        // A door that stands closed strikes once, and as long as it is closed nobody gets in.
+        let ended = trace.outages().into_iter().filter_map(|outage| outage.to_us);
+        let struck_us = ended.max().unwrap_or(0).max(trace.last_strike_at_us());
         let are_asked = are_asked(trace);
         let (mut exercised, mut violations) = (0, Vec::new());
         for (_, submit) in trace.submits() {
@@ -162,7 +164,7 @@ impl Reconciled {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use crate::invariant::testing::{in_short, invariant, message, verdict};
     use crate::trace::testing::{trace, trace_with};
@@ -233,5 +235,28 @@ mod tests {
         assert_eq!(in_process(asked), "failed op-0001");
         let cut = r#"{"at_us":9000000,"event":"run_finished","reason":"interrupted"}"#;
         assert_eq!(check(cut), "passed", "it may still come");
+    }
+
+    #[test]
+    fn nobody_clears_up_before_a_closed_door() {
+        let refuse = json!({"name": "away", "when": {"during": {"from": "0s", "to": "30s"}}, "inject": "refuse"});
+        let check = |rules: &Value, at_us: u64| {
+            let run = json!({"scenario": {"faults": rules}});
+            let lines = format!(
+                r#"{{"at_us":0,"event":"operation_submitted","deadline_us":90000000}}
+                {{"at_us":0,"event":"request_received","request":1}}
+                {{"at_us":0,"event":"effect_committed","request":1}}
+                {{"at_us":1,"event":"connection_ended","request":1,"by":"provider","how":"rst"}}
+                {{"at_us":2,"event":"fault_injected","request":0,"operation":null,"fault":"refuse","rule":"away"}}
+                {{"at_us":3,"event":"operation_finished","claim":"unknown"}}
+                {{"at_us":{at_us},"event":"operation_finished","claim":"succeeded"}}"#
+            );
+            in_short(
+                &invariant("reconciled", &json!({"within": "5s"})).check(&trace_with(&run, &lines)),
+            )
+        };
+        assert_eq!(check(&json!([refuse]), 34_000_000), "passed");
+        assert_eq!(check(&json!([refuse]), 35_000_001), "failed op-0001");
+        assert_eq!(check(&json!([]), 34_000_000), "failed op-0001");
     }
 }

@@ -22,7 +22,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                    needs, or with another amount than was asked for.",
     parameters: &[],
     tolerates: "Success through a later good attempt; harmless flaws, such as a wrong media type or a \
-                byte order mark; an effect that was confirmed by reading it back.",
+                byte order mark; an effect that was confirmed by reading it back, or of which a \
+                webhook told.",
     cure: "Parse the body and check the fields that prove the work was done (an id, a status, the amount \
            you asked for) before you report success; treat everything else as unknown.",
     example: "rejects_malformed_responses",
@@ -152,5 +153,25 @@ mod tests {
     fn harmless_flaws_exercise_nothing() {
         let usable = UNUSABLE.replace(r#","unusable":"no JSON""#, r#","effects":[1]"#);
         assert_eq!(check(&format!("{usable}\n{SUCCEEDED}")), "not exercised");
+    }
+
+    #[test]
+    fn a_webhook_that_was_heard_proves_the_work() {
+        let lines = |status: u16, sent_us: u64| {
+            format!(
+                r#"{{"at_us":0,"event":"request_received","request":1}}
+                {{"at_us":1,"event":"effect_committed","request":1}}
+                {{"at_us":2,"event":"response_sent","request":1,"status":201,"complete":false,"unusable":"cut"}}
+                {{"at_us":{sent_us},"event":"webhook_sent","provider":"provider","delivery":1,"webhook":"evt_1","kind":"charge.succeeded","operation":"op-0001"}}
+                {{"at_us":{sent_us},"event":"webhook_answered","provider":"provider","delivery":1,"status":{status}}}
+                {{"at_us":50,"event":"operation_finished","claim":"succeeded"}}"#
+            )
+        };
+        let check = |status, sent_us| {
+            verdict("rejects_malformed_responses", &Value::Null, &lines(status, sent_us))
+        };
+        assert_eq!(check(200, 20), "passed");
+        assert_eq!(check(500, 20), "failed op-0001", "it was not heard");
+        assert_eq!(check(200, 60), "failed op-0001", "it came later");
     }
 }

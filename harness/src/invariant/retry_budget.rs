@@ -32,7 +32,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     summary: "Over all operations the client retries only a small part of what it sends.",
     headline: "were retried beyond the client's budget",
     rule: "Over the run, and in every window of `window` that ends with a retry, there are at most `ratio` \
-           times as many retries as first attempts, plus `floor`.",
+           times as many retries as first attempts, plus `floor` for each copy of the client.",
     exercised_by: "At least 20 operations, and a failed attempt.",
     parameters: &[
         ("ratio", "retries for each first attempt, such as `10%`; default `10%`"),
@@ -92,6 +92,7 @@ struct RetryBudget {
 struct Arrivals {
     retries: Vec<(u64, u32)>,
     firsts: Vec<u64>,
+    copies: u32,
 }
 
 impl Invariant for RetryBudget {
@@ -100,7 +101,8 @@ impl Invariant for RetryBudget {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
-        let mut seen = Arrivals::default();
+        // Each copy of a client has a budget of its own.
+        let mut seen = Arrivals { copies: trace.copies(), ..Arrivals::default() };
         let mut failures = 0;
         for (id, request) in trace.requests() {
             if !request.by.is_client() || request.operation.is_none() {
@@ -136,14 +138,19 @@ impl Invariant for RetryBudget {
 
 impl RetryBudget {
     /// How many retries so many first attempts allow.
-    fn allowed(&self, firsts: usize) -> usize {
+    fn allowed(&self, firsts: usize, copies: u32) -> usize {
         let firsts = u128::try_from(firsts).unwrap_or(u128::MAX);
         let earned = firsts.saturating_mul(u128::from(self.ratio.parts_per_million())) / 1_000_000;
-        usize::try_from(earned.saturating_add(u128::from(self.floor))).unwrap_or(usize::MAX)
+        usize::try_from(earned.saturating_add(self.free(copies))).unwrap_or(usize::MAX)
+    }
+
+    /// How many retries are free for so many copies of the client.
+    fn free(&self, copies: u32) -> u128 {
+        u128::from(self.floor) * u128::from(copies)
     }
 
     fn of_run(&self, seen: &Arrivals) -> Option<Violation> {
-        let allowed = self.allowed(seen.firsts.len());
+        let allowed = self.allowed(seen.firsts.len(), seen.copies);
         (seen.retries.len() > allowed).then(|| self.violation(seen, &seen.retries, "in the run"))
     }
 
@@ -162,7 +169,8 @@ impl RetryBudget {
             let lenient_us = from_us.saturating_sub(trace.reaction_us());
             let first = seen.firsts.partition_point(|first| *first < lenient_us);
             let end = seen.firsts.partition_point(|first| first <= at_us);
-            let above = (last + 1 - first_retry).saturating_sub(self.allowed(end - first));
+            let above =
+                (last + 1 - first_retry).saturating_sub(self.allowed(end - first, seen.copies));
             if above > worst.as_ref().map_or(0, |(most, ..)| *most) {
                 worst = Some((above, first_retry..last + 1, first..end));
             }
@@ -171,6 +179,7 @@ impl RetryBudget {
         let window = Arrivals {
             retries: seen.retries[retries].to_vec(),
             firsts: seen.firsts[firsts].to_vec(),
+            copies: seen.copies,
         };
         let place = format!("within {}", in_words(self.window_us));
         Some(self.violation(&window, &window.retries, &place))
@@ -179,10 +188,10 @@ impl RetryBudget {
     fn violation(&self, seen: &Arrivals, retries: &[(u64, u32)], place: &str) -> Violation {
         let message = format!(
             "expected at most {} retries {place} ({} of {} and {} besides), found {}",
-            self.allowed(seen.firsts.len()),
+            self.allowed(seen.firsts.len(), seen.copies),
             self.ratio,
             plural(seen.firsts.len(), "first attempt"),
-            self.floor,
+            self.free(seen.copies),
             retries.len()
         );
         Violation::of_run(message, few_of(retries.iter().map(|(_, seq)| *seq)))
@@ -267,5 +276,15 @@ mod tests {
         let polls = lines(20, 20, 100_000).replace("503", "201");
         let one_failed = polls.replacen("201", "503", 1);
         assert_eq!(verdict(NAME, &Value::Null, &one_failed), "passed");
+    }
+
+    #[test]
+    fn each_copy_of_a_client_has_a_budget_of_its_own() {
+        let copies = |copies: u32| {
+            let started = format!(r#"{{"at_us":0,"event":"client_started","client":{copies}}}"#);
+            verdict(NAME, &Value::Null, &format!("{started}\n{}", lines(20, 13, 100_000)))
+        };
+        assert_eq!(copies(1), "failed run");
+        assert_eq!(copies(2), "passed");
     }
 }

@@ -138,7 +138,7 @@ fn allowed(hint: &Value, answer: &Line) -> Option<(u64, u64)> {
 fn pairs(lines: &[Line]) -> (usize, usize) {
     let (mut all, mut grown) = (0, 0);
     for places in attempts(lines).into_values() {
-        let mut row: Vec<Option<u64>> = Vec::new();
+        let mut row: Vec<Option<Wait>> = Vec::new();
         for two in places.windows(2) {
             match step(lines, &lines[two[0]], &lines[two[1]]) {
                 Step::Afresh => {
@@ -153,9 +153,9 @@ fn pairs(lines: &[Line]) -> (usize, usize) {
     (all, grown)
 }
 
-fn add(row: &[Option<u64>], (mut all, mut grown): (usize, usize)) -> (usize, usize) {
+fn add(row: &[Option<Wait>], (mut all, mut grown): (usize, usize)) -> (usize, usize) {
     for (earlier, later) in row.iter().take(3).zip(row.iter().take(3).skip(1)) {
-        if let (Some(earlier), Some(later)) = (earlier, later)
+        if let (Some((earlier, _)), Some((_, later))) = (earlier, later)
             && *earlier > 1_000
         {
             all += 1;
@@ -165,12 +165,15 @@ fn add(row: &[Option<u64>], (mut all, mut grown): (usize, usize)) -> (usize, usi
     (all, grown)
 }
 
+/// A wait from the end of the answer before it, and from its head: the least and the most that it can be.
+type Wait = (u64, u64);
+
 /// How one attempt follows another.
 enum Step {
     /// It is no retry of it.
     Afresh,
     /// It is one, after a wait of the client's own, if that was one.
-    Wait(Option<u64>),
+    Wait(Option<Wait>),
 }
 
 fn step(lines: &[Line], before: &Line, next: &Line) -> Step {
@@ -180,6 +183,8 @@ fn step(lines: &[Line], before: &Line, next: &Line) -> Step {
     let hung_up = end.filter(|line| line.word("by", "client") == "client" && line.at() <= at);
     let mended = before.value["key"] != next.value["key"]
         || before.word("canonical_digest", "body") != next.word("canonical_digest", "body");
+    let over = [answer, end].into_iter().flatten().map(Line::at).min().filter(|over| *over <= at);
+    let since = |from: u64| (at - over.map_or(from, |over| over.max(from)), at - from);
     match answer {
         Some(one) if one.is_usable() && one.at() <= at => Step::Afresh,
         Some(one) if one.number("status") == Some(402) && one.head() <= at && mended => {
@@ -187,15 +192,15 @@ fn step(lines: &[Line], before: &Line, next: &Line) -> Step {
         }
         Some(one) if !one.is_success() && one.head() <= at => {
             let hinted = one.value["hints"].as_array().is_some_and(|hints| !hints.is_empty());
-            Step::Wait((!hinted).then(|| at - one.head()))
+            Step::Wait((!hinted).then(|| since(one.head())))
         }
         Some(one) if one.is_success() && one.at() <= at => {
             let cut = one.value["complete"] == false;
             let from = hung_up.filter(|_| cut).map_or(one.head(), Line::at);
-            Step::Wait(Some(at - from))
+            Step::Wait(Some(since(from)))
         }
         None if end.is_some_and(|line| line.at() <= at) => {
-            Step::Wait(Some(at - hung_up.map_or(before.at(), Line::at)))
+            Step::Wait(Some(since(hung_up.map_or(before.at(), Line::at))))
         }
         // Two in flight together are one retry of the other if they ask for the same.
         Some(_) | None

@@ -28,6 +28,10 @@ const HERD: usize = 20;
 /// The window is at least so long on the real clock.
 const SHORTEST_US: u64 = 50_000;
 
+/// The median wait is so many times as long as the shortest window, or the window says nothing: waits drawn
+/// from a half to the whole of 200 ms mostly lie within 50 ms of each other.
+const SHARPNESS: u64 = 5;
+
 /// The default window is the median wait divided by this.
 const PARTS: u64 = 20;
 
@@ -38,7 +42,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     headline: "came back in a herd",
     rule: "Of at least 20 operations whose failures were delivered within one `window`, at most `share` make \
            their next attempt within one `window`. The window is a twentieth of the median wait, on the \
-           real clock at least 50 ms, unless the scenario says otherwise.",
+           real clock at least 50 ms, unless the scenario says otherwise; there a median wait below 250 ms is not \
+           judged without one.",
     exercised_by: "Failures of 20 operations within one window, without a hint.",
     parameters: &[
         ("window", "what counts as one moment; default a twentieth of the median wait"),
@@ -103,7 +108,11 @@ impl Invariant for SpreadsRetries {
         let mut failures: Vec<Failure> =
             trace.requests().filter_map(|(id, _)| self.failure(trace, id)).collect();
         failures.sort_by_key(|one| (one.at_us, one.operation));
-        let window_us = self.window_us.unwrap_or_else(|| usual_window_us(trace, &failures));
+        let Some(window_us) = self.window_us.or_else(|| usual_window_us(trace, &failures)) else {
+            let why =
+                "the waits are too short to be told apart on the real clock; use a longer backoff";
+            return Judgement::new(0, Vec::new(), why);
+        };
         let groups = groups(&failures, window_us);
         let violations: Vec<Violation> = groups
             .iter()
@@ -185,13 +194,16 @@ fn is_at_most(part: usize, whole: usize, share_ppm: u32) -> bool {
     reaches(whole - part, whole, 1_000_000 - share_ppm)
 }
 
-/// A twentieth of the median wait.
-fn usual_window_us(trace: &Trace, failures: &[Failure]) -> u64 {
+/// A twentieth of the median wait, and no less than timers and networks need; `None` where that is so much of
+/// the wait that chance alone brings most of a herd together in it.
+fn usual_window_us(trace: &Trace, failures: &[Failure]) -> Option<u64> {
     let waits = failures.iter().filter_map(|one| Some(one.next?.0.saturating_sub(one.at_us)));
     let mut waits: Vec<u64> = waits.collect();
     waits.sort_unstable();
     let median_us = waits.get(waits.len() / 2).copied().unwrap_or(0);
-    (median_us / PARTS).max(trace.on_real_clock(SHORTEST_US))
+    let shortest_us = trace.on_real_clock(SHORTEST_US);
+    let is_blurred = !waits.is_empty() && median_us < shortest_us.saturating_mul(SHARPNESS);
+    (!is_blurred).then(|| (median_us / PARTS).max(shortest_us))
 }
 
 /// The groups of failures, by their places in the list: each within one window, of enough operations, and
@@ -309,10 +321,22 @@ mod tests {
     }
 
     #[test]
-    fn on_the_real_clock_short_waits_are_one_moment() {
-        let lines = lines(20, |n| Some(100_000 + n * 2_000), BUSY);
+    fn on_the_real_clock_50_ms_are_one_moment() {
+        let lines = lines(20, |n| Some(300_000 + n * 2_000), BUSY);
         assert_eq!(verdict(NAME, &Value::Null, &lines), "passed");
         assert_eq!(verdict_on_real_clock(NAME, &Value::Null, &lines), "failed run");
         assert_eq!(verdict_on_real_clock(NAME, &json!({"window": "10ms"}), &lines), "passed");
+    }
+
+    #[test]
+    fn waits_that_the_real_clock_cannot_tell_apart_are_not_judged() {
+        let drawn = |median: u64| lines(20, |n| Some(median * 3 / 4 + n * median / 40), BUSY);
+        assert_eq!(verdict_on_real_clock(NAME, &Value::Null, &drawn(100_000)), "not exercised");
+        assert_eq!(verdict_on_real_clock(NAME, &Value::Null, &drawn(300_000)), "passed");
+        let fixed = lines(20, |_| Some(300_000), BUSY);
+        assert_eq!(verdict_on_real_clock(NAME, &Value::Null, &fixed), "failed run");
+        let said = json!({"window": "10ms"});
+        let short = lines(20, |_| Some(100_000), BUSY);
+        assert_eq!(verdict_on_real_clock(NAME, &said, &short), "failed run");
     }
 }

@@ -121,7 +121,11 @@ pub(super) fn unproven_success(trace: &Trace, id: OperationId) -> Option<&ClaimM
             let before = request.response.is_some_and(|one| one.head_at_us <= claim.at_us);
             before && trace.confirms(id)
         });
-        (claim.claim == Claim::Succeeded && !has_proof).then_some(claim)
+        let is_unproven = claim.claim == Claim::Succeeded
+            && !has_proof
+            && !trace.stood_in(id, claim)
+            && !trace.was_heard_of(id, claim.at_us);
+        is_unproven.then_some(claim)
     })
 }
 

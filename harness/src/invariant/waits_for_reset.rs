@@ -28,7 +28,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
            (250 ms on the real clock) are not judged.",
     exercised_by: "An answer that says that nothing is left, with a reset more than a second away.",
     parameters: &[],
-    tolerates: "What was on its way; a later answer that says that something is left; limits that another \
+    tolerates: "What was on its way; a client that was started again since; a copy of the client that was not told; \
+                a later answer that says that something is left; limits that another \
                 credential has.",
     cure: "After each answer read what is left and when the limit is reset, keep both where all requests \
            of the key see them, and hold requests back while nothing is left.",
@@ -53,8 +54,8 @@ struct Said {
     until_us: Option<u64>,
 }
 
-/// Who shares a limit: provider, credential, and route where each has its own.
-type Who = (Name, Option<Name>, Option<Name>);
+/// Who shares a limit and hears of it: provider, credential, route where each has its own, and copy of the client.
+type Who = (Name, Option<Name>, Option<Name>, u32);
 
 impl Invariant for WaitsForReset {
     fn kind(&self) -> &'static InvariantKind {
@@ -95,7 +96,8 @@ impl Invariant for WaitsForReset {
 
 fn who(trace: &Trace, request: &Request) -> Who {
     let scope = trace.policy(request.provider, "/rate_limit/scope").and_then(Value::as_str);
-    (request.provider, request.auth, request.route.filter(|_| scope == Some("route")))
+    let route = request.route.filter(|_| scope == Some("route"));
+    (request.provider, request.auth, route, trace.copy_of(request))
 }
 
 /// What the answer to a request said of the limit; `None` for one that says nothing, such as a fault's.
@@ -120,6 +122,13 @@ fn too_early(trace: &Trace, request: &Request, said: &[Said]) -> Option<Said> {
     // What was said since may have let the client go on.
     let newest = latest(request.at_us)?;
     let until_us = known.until_us?.min(newest.until_us?);
+    // A client that was started again has heard nothing yet.
+    let was_started = request
+        .operation
+        .is_some_and(|operation| trace.restarted_between(operation, known.at_us, request.at_us));
+    if was_started {
+        return None;
+    }
     (request.at_us.saturating_add(trace.slack_us()) < until_us).then_some(known)
 }
 
@@ -234,5 +243,23 @@ mod tests {
             in_short(&invariant(NAME, &Value::Null).check(&trace_with(&run, &route))),
             "passed"
         );
+    }
+
+    #[test]
+    fn who_was_not_told_is_not_bound() {
+        let told = lines(NOTHING_LEFT, r#""at_us":2000000"#);
+        let restart = format!(
+            r#"{told}
+            {{"at_us":1500000,"event":"client_started"}}"#
+        );
+        assert_eq!(verdict(NAME, &Value::Null, &restart), "passed");
+        let asked = r#"{"at_us":0,"event":"operation_submitted"}
+            {"at_us":0,"event":"operation_submitted","operation":"op-0002"}"#;
+        let copies = |client: u32| {
+            let clients = format!(r#"{{"at_us":0,"event":"client_started","client":{client}}}"#);
+            verdict(NAME, &Value::Null, &format!("{clients}\n{asked}\n{told}"))
+        };
+        assert_eq!(copies(1), "failed run");
+        assert_eq!(copies(2), "passed", "the second operation is for the second copy");
     }
 }

@@ -10,7 +10,7 @@ use brownout_provider::event::{
     ClientEnded, ClientOutput, ClientPaused, ClientStarted, ConnectionEnded, Digest16,
     EffectCommitted, EffectReversed, Event, EventKind, FaultInjected, Idempotency, Job,
     MessageMoved, OperationFinished, OperationSubmitted, RequestReceived, ResponseSent, RunStarted,
-    StrayRequest,
+    StrayRequest, WebhookAnswered,
 };
 
 use super::{
@@ -59,6 +59,9 @@ pub struct TraceBuilder {
     strays: Vec<Stray>,
     clients: Vec<ClientRun>,
     client_ends: Vec<ClientEnd>,
+    /// Webhooks on their way: the operation of each, and when it was sent.
+    webhooks: BTreeMap<(Name, u64), (OperationId, u64)>,
+    heard: Vec<(OperationId, u64)>,
     pauses: Vec<Pause>,
     refused: Vec<Refused>,
     jobs: Vec<JobSeen>,
@@ -116,8 +119,12 @@ impl TraceBuilder {
             EventKind::ClientEnded(ended) => self.client_ended(stamp, ended),
             EventKind::ClientPaused(paused) => self.client_paused(stamp, paused),
             EventKind::Job(job) => self.job(stamp, job),
-            // Nothing that is judged so far reads of deliveries.
-            EventKind::WebhookSent(_) | EventKind::WebhookAnswered(_) => {}
+            EventKind::WebhookSent(sent) => {
+                let operation = self.operation(&sent.operation);
+                let place = (self.names.intern(&sent.provider), sent.delivery);
+                self.webhooks.insert(place, (operation, stamp.at_us));
+            }
+            EventKind::WebhookAnswered(answered) => self.webhook_answered(answered),
             EventKind::StrayRequest(stray) => self.stray(stamp, stray),
             EventKind::RunFinished(finished) => {
                 let reason = self.names.intern(&finished.reason);
@@ -174,6 +181,7 @@ impl TraceBuilder {
             strays: self.strays,
             clients: self.clients,
             client_ends: self.client_ends,
+            heard: self.heard,
             pauses: self.pauses,
             refused: self.refused,
             jobs: self.jobs,
@@ -183,6 +191,7 @@ impl TraceBuilder {
             trace.operations[place(operation.0)].submits = range;
         }
         trace.clients.sort_by_key(|client| client.at_us);
+        trace.heard.sort_unstable();
         trace.pauses.sort_by_key(|pause| pause.from_us);
         trace.strikes.sort_by_key(|strike| (strike.request, strike.seq));
         trace.hints.sort_by_key(|hint| hint.request);
@@ -475,6 +484,7 @@ impl TraceBuilder {
             by: event.by,
             detail: self.text(&event.detail),
             provider: event.provider.as_deref().map(|provider| self.names.intern(provider)),
+            degraded: event.degraded,
         };
         self.submit(operation, event.submit).claims.push(claim);
     }
@@ -518,6 +528,12 @@ impl TraceBuilder {
             to_us: stamp.at_us,
             operation,
         });
+    }
+
+    fn webhook_answered(&mut self, event: &WebhookAnswered) {
+        let was_heard = event.status.is_some_and(|status| (200..300).contains(&status));
+        let sent = self.webhooks.remove(&(self.names.intern(&event.provider), event.delivery));
+        self.heard.extend(sent.filter(|_| was_heard));
     }
 
     fn stray(&mut self, stamp: Stamp, event: &StrayRequest) {
@@ -570,6 +586,16 @@ pub(super) fn index(trace: &mut Trace) {
         let request = trace.request(*id);
         (request.operation, request.at_us, request.seq)
     });
+    let copies = trace.copies();
+    let mut given = 0;
+    for operation in 0..trace.operations.len() {
+        let (from, to) = trace.operations[operation].submits;
+        // Copies take turns, in the order in which operations are asked for.
+        if trace.submits[place(from)..place(to)].iter().any(|one| one.submitted.is_some()) {
+            trace.operations[operation].copy = given % copies + 1;
+            given += 1;
+        }
+    }
     let mut effects: Vec<EffectId> = trace.effects().map(|(id, _)| id).collect();
     effects.sort_by_key(|id| (trace.effect(*id).operation, trace.effect(*id).seq));
     for number_of in 0..number(trace.operations.len()) {
@@ -580,9 +606,9 @@ pub(super) fn index(trace: &mut Trace) {
         operation.requests = requests;
         operation.effects = effects;
     }
-    link(trace, &order);
-    trace.by_operation = order;
+    trace.by_operation = order.clone();
     trace.effects_by_operation = effects;
+    link(trace, &order);
     let whole =
         trace.effects.iter().filter_map(|one| Some((one.reversed?.operation, one.operation)));
     let parts = trace.parts_undone.iter();
@@ -598,6 +624,7 @@ pub(super) fn index(trace: &mut Trace) {
 fn link(trace: &mut Trace, order: &[RequestId]) {
     let mut latest = BTreeMap::<Chain, RequestId>::new();
     trace.chain.fill(Neighbours::default());
+    let mut unnamed = (None, false);
     for id in order {
         let request = trace.request(*id);
         let (Some(operation), Some(route), true) =
@@ -605,8 +632,20 @@ fn link(trace: &mut Trace, order: &[RequestId]) {
         else {
             continue;
         };
+        if unnamed.0 != Some(operation) {
+            unnamed = (Some(operation), trace.has_unnamed_submits(operation));
+        }
         let chain = (operation, request.submit, request.provider, route);
-        if let Some(previous) = latest.insert(chain, *id) {
+        let previous = latest.insert(chain, *id);
+        // Which of two submits at work a request is for nobody can say, nor does the next one go on with
+        // what an earlier one began.
+        let goes_on = |previous: &RequestId| {
+            let since_us = trace.request(*previous).at_us;
+            !unnamed.1
+                || (!trace.was_asked_again(operation, since_us, request.at_us)
+                    && trace.submits_at_work(operation, request.at_us).nth(1).is_none())
+        };
+        if let Some(previous) = previous.filter(goes_on) {
             trace.chain[place(previous.0)].next = Some(*id);
             trace.chain[place(id.0)].previous = Some(previous);
         }

@@ -8,6 +8,7 @@
 //! **Invariant:** a trace never changes after it is built, and everything in it comes from the events.
 
 pub mod build;
+pub mod claims;
 pub mod identity;
 pub mod money;
 pub mod names;
@@ -90,6 +91,8 @@ pub struct Trace {
     pub(crate) strays: Vec<Stray>,
     pub(crate) clients: Vec<ClientRun>,
     pub(crate) client_ends: Vec<ClientEnd>,
+    /// Of which operations a webhook told the client that heard it, and when: (operation, when), sorted.
+    pub(crate) heard: Vec<(OperationId, u64)>,
     pub(crate) pauses: Vec<Pause>,
     pub(crate) refused: Vec<Refused>,
     pub(crate) jobs: Vec<JobSeen>,
@@ -289,6 +292,21 @@ impl Trace {
     #[must_use]
     pub fn strays(&self) -> &[Stray] {
         &self.strays
+    }
+
+    /// How many copies of the client share the work, at least 1.
+    #[must_use]
+    pub fn copies(&self) -> u32 {
+        self.clients.iter().map(|run| run.client).max().unwrap_or(1).max(1)
+    }
+
+    /// Which copy of the client sent a request, from 1; 0 where nobody can say which of several it was.
+    #[must_use]
+    pub fn copy_of(&self, request: &Request) -> u32 {
+        match request.operation {
+            Some(id) => self.operation(id).copy,
+            None => u32::from(self.copies() == 1),
+        }
     }
 
     /// Processes of the client, in the order in which they started.

@@ -48,6 +48,24 @@ impl Trace {
         Some(routes.iter().any(|one| one.get("name").and_then(Value::as_str) == Some(route)))
     }
 
+    /// The routes that each operation calls by the scenario's own wish, one after the other, as far as the
+    /// trace knows them; nothing where an operation is one call.
+    pub fn steps(&self) -> impl Iterator<Item = Name> {
+        let steps = self.run.scenario.pointer("/workload/steps").and_then(Value::as_array);
+        let calls = steps.into_iter().flatten().filter_map(|step| step.get("call")?.as_str());
+        calls.filter_map(|call| self.name(call))
+    }
+
+    /// True for a route that some API of the run has.
+    pub(super) fn is_route(&self, call: Name) -> bool {
+        let call = self.text(call);
+        self.run.apis.values().any(|api| {
+            let routes = api.get("routes").and_then(Value::as_array);
+            let mut names = routes.into_iter().flatten().filter_map(|one| one.get("name"));
+            names.any(|name| name.as_str() == Some(call))
+        })
+    }
+
     /// What the scenario says of a provider.
     fn provider_source(&self, provider: Name) -> Option<&Value> {
         let scenario = &self.run.scenario;

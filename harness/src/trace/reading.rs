@@ -14,21 +14,19 @@
 //! - **transport repeat**: once an operation, the same bytes and key again after a request on a reused
 //!   connection that ended before one byte was answered. HTTP stacks do this below their callers.
 //! - **usable answer**: a success that a client may take for one.
-//! - **final claim**: the client's first `succeeded` or `failed`, else its last `unknown`.
 //!
 //! **Invariant:** each reading is a pure function of the trace, and where the trace leaves something
 //! open it reads in favour of the client.
 
 use std::collections::BTreeSet;
 
-use brownout_provider::event::{Claim, ClaimBy, Class, ClockKind, KeyState, Side};
+use brownout_provider::event::{Class, ClockKind, KeyState, Side};
 use brownout_provider::exchange::End;
 use brownout_provider::http2::ErrorCode;
 use serde_json::Value;
 
 use super::{
-    ClaimMade, EffectId, Hint, Name, OperationId, Pause, Request, RequestId, Response, RouteSeen,
-    Submit, Trace, place,
+    EffectId, Hint, Name, OperationId, Pause, Request, RequestId, Response, RouteSeen, Trace, place,
 };
 
 /// What a lower bound on a wait gives away on the real clock: timers were measured to fire up to 0.8 ms
@@ -296,20 +294,6 @@ impl Trace {
         source.contains("ratelimit") || source.contains("rate-limit")
     }
 
-    /// The client's final claim about a submit: its first `succeeded` or `failed`, which nothing can
-    /// take back, else its last `unknown`.
-    #[must_use]
-    pub fn final_claim(&self, submit: &Submit) -> Option<&ClaimMade> {
-        let mut by_client = self.claims(submit).iter().filter(|claim| claim.by == ClaimBy::Client);
-        let mut last = None;
-        by_client
-            .find(|claim| {
-                last = Some(*claim);
-                claim.claim != Claim::Unknown
-            })
-            .or(last)
-    }
-
     /// True when an operation asks for a side effect: its route declares one, or it sent a request to
     /// one that does.
     #[must_use]
@@ -412,14 +396,16 @@ impl Trace {
         !is_batch || self.items(id).is_none_or(|items| subjects.len() >= items)
     }
 
-    /// True when the operation's own input asks it to undo something, and it did.
+    /// True when the operation's own input, or one of its steps, asks it to undo something, and it did.
     fn reverses_by_wish(&self, id: OperationId) -> bool {
-        let wished = self.submits_of(id).any(|(_, submit)| {
-            submit.submitted.as_ref().is_some_and(|submitted| {
-                self.routes.iter().any(|seen| seen.route == submitted.call && seen.reverses)
-                    || self.declared(None, submitted.call, &["reverses"])
-            })
-        });
+        let undoes = |call: Name| {
+            self.routes.iter().any(|seen| seen.route == call && seen.reverses)
+                || self.declared(None, call, &["reverses"])
+        };
+        let wished = self.steps().any(undoes)
+            || self.submits_of(id).any(|(_, submit)| {
+                submit.submitted.as_ref().is_some_and(|submitted| undoes(submitted.call))
+            });
         wished && self.undid(id).next().is_some()
     }
 

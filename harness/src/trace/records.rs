@@ -31,6 +31,8 @@ pub struct RunEnd {
 pub struct Operation {
     /// Its name, such as `op-0003`.
     pub name: Name,
+    /// Which copy of the client it was given to, from 1.
+    pub copy: u32,
     pub(crate) submits: (u32, u32),
     pub(crate) requests: (u32, u32),
     pub(crate) effects: (u32, u32),
@@ -38,7 +40,7 @@ pub struct Operation {
 
 impl Operation {
     pub(crate) fn named(name: Name) -> Self {
-        Self { name, submits: (0, 0), requests: (0, 0), effects: (0, 0) }
+        Self { name, copy: 1, submits: (0, 0), requests: (0, 0), effects: (0, 0) }
     }
 }
 
@@ -99,6 +101,8 @@ pub struct ClaimMade {
     pub detail: Option<Name>,
     /// The provider that the client says has served it.
     pub provider: Option<Name>,
+    /// True when the client says that it did the work as well as it could, and not as it was asked to.
+    pub degraded: bool,
 }
 
 impl ClaimMade {

@@ -118,6 +118,10 @@ impl Trace {
                 reversal.operation = moved(reversal.operation);
             }
         }
+        for (operation, _) in &mut reading.heard {
+            *operation = moved(*operation);
+        }
+        reading.heard.sort_unstable();
         for part in &mut reading.parts_undone {
             part.reversal.operation = moved(part.reversal.operation);
         }

@@ -373,3 +373,24 @@ fn an_answer_tells_of_an_effect_that_is_seen_only_later() {
     let effect = trace.effect(told[0]);
     assert!(effect.told && effect.reversed.is_some(), "{effect:?}");
 }
+
+#[test]
+fn requests_that_do_not_name_their_submit_go_on_with_none_that_was_asked_for_later() {
+    let two = |second_at: u64, recognized: &str| {
+        let lines = format!(
+            r#"{{"at_us":0,"event":"operation_submitted"}}
+            {{"at_us":{second_at},"event":"operation_submitted","submit":2}}
+            {{"at_us":100,"event":"request_received","request":1,"recognized":"{recognized}"}}
+            {{"at_us":110,"event":"response_sent","request":1,"status":503}}
+            {{"at_us":120,"event":"request_received","request":2,"attempt":2,"recognized":"{recognized}"}}
+            {{"at_us":130,"event":"response_sent","request":2,"status":503}}
+            {{"at_us":140,"event":"operation_finished","claim":"failed"}}
+            {{"at_us":600,"event":"request_received","request":3,"attempt":3,"recognized":"{recognized}"}}"#
+        );
+        let trace = trace(&lines);
+        (0..3).map(|id| trace.is_retry(RequestId(id))).collect::<Vec<_>>()
+    };
+    assert_eq!(two(500, "extractor"), [false, true, false]);
+    assert_eq!(two(50, "extractor"), [false, false, true], "both are at work until one is claimed");
+    assert_eq!(two(500, "url"), [false, true, true]);
+}

@@ -3,6 +3,8 @@
 //! A trace is JSON Lines, one event a line. This module is the format; it decides nothing.
 //! **Invariant:** a verdict reads nothing but these events, so whatever an invariant needs stands here.
 
+mod digest;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exchange::{ClientStrike, Settled};
-use crate::hex::as_hex;
+
+pub use digest::Digest16;
 
 /// The version of the trace format, in every `run_started`.
 pub const TRACE_VERSION: u32 = 1;
@@ -79,6 +82,7 @@ pub enum EventKind {
     ClientEnded(ClientEnded),
     ClientPaused(ClientPaused),
     Job(Job),
+    UploadPiece(UploadPiece),
     WebhookSent(WebhookSent),
     WebhookAnswered(WebhookAnswered),
     StrayRequest(StrayRequest),
@@ -440,6 +444,9 @@ pub struct EffectCommitted {
     /// True when the API marks the kind as billed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub billed: bool,
+    /// The first half of the SHA-256 of what was kept, where the API says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest16>,
     /// The id of the object that stands for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<Arc<str>>,
@@ -695,6 +702,28 @@ pub struct Job {
     pub state: JobState,
 }
 
+/// A piece of a file came, or a question how much of it is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UploadPiece {
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The request.
+    pub request: u64,
+    /// Its operation.
+    pub operation: Arc<str>,
+    /// The id of the upload.
+    pub upload: Arc<str>,
+    /// How many bytes are said to be there now; left out for a piece that was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<u64>,
+    /// How large the file is, as far as that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// True when all of it is there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub whole: bool,
+}
+
 /// What happened to a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -802,51 +831,6 @@ pub struct RunFinished {
     pub late_us: u64,
 }
 
-/// Sixteen bytes of a SHA-256, written as 32 hexadecimal digits (empty when unset).
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Digest16(pub [u8; 16]);
-
-impl Digest16 {
-    /// The digest of `bytes`.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        use sha2::Digest;
-        Self::of_hash(sha2::Sha256::new_with_prefix(bytes))
-    }
-
-    /// The digest of several parts: others, or cut elsewhere, have another.
-    #[must_use]
-    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        use sha2::Digest;
-        let mut hash = sha2::Sha256::new();
-        for part in parts {
-            hash.update(part.len().to_le_bytes());
-            hash.update(part);
-        }
-        Self::of_hash(hash)
-    }
-
-    fn of_hash(hash: sha2::Sha256) -> Self {
-        use sha2::Digest;
-        let full: [u8; 32] = hash.finalize().into();
-        let mut short = [0; 16];
-        short.copy_from_slice(&full[..16]);
-        Self(short)
-    }
-}
-
-impl std::fmt::Debug for Digest16 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::fmt::Display for Digest16 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        as_hex(&self.0, |text| f.write_str(text))
-    }
-}
-
 /// Names and values as a JSON object: every request has them, and a list is made quicker than a map.
 mod as_object {
     use std::collections::BTreeMap;
@@ -864,29 +848,6 @@ mod as_object {
         deserializer: D,
     ) -> Result<Vec<(String, String)>, D::Error> {
         Ok(BTreeMap::deserialize(deserializer)?.into_iter().collect())
-    }
-}
-
-impl Serialize for Digest16 {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        as_hex(&self.0, |text| serializer.serialize_str(text))
-    }
-}
-
-impl<'de> Deserialize<'de> for Digest16 {
-    /// Takes 32 hexadecimal digits; any other text stands for its own digest, so that a trace written
-    /// by hand may say `"body_digest": "a"`.
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok(Self::of(text.as_bytes()));
-        }
-        let mut bytes = [0_u8; 16];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16)
-                .map_err(serde::de::Error::custom)?;
-        }
-        Ok(Self(bytes))
     }
 }
 

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `base64` `hex` `http2` `event` `document` `hint` `template` `sse` `signature` |
 //! | data | `api` `fault` `framing` `malformed` `rate_limit` `stream` `rule` |
-//! | decisions | `plan` `ledger` `idempotency` `queue` `recognition` `webhook` `job` |
+//! | decisions | `plan` `ledger` `idempotency` `queue` `recognition` `webhook` `job` `resumable` |
 //! | state machine | `provider` |
 //! | shell | `shell` (the only place for sockets, clocks and hyper) |
 
@@ -31,6 +31,7 @@ pub mod queue;
 pub mod rate_limit;
 pub mod recognition;
 pub mod request;
+pub mod resumable;
 pub mod rule;
 pub mod schedule;
 pub mod seed;

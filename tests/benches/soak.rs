@@ -99,6 +99,7 @@ fn rules() -> Vec<Rule> {
             | Action::Order(_)
             | Action::Webhook(_)
             | Action::Job(_)
+            | Action::Upload(_)
             | Action::Batch(_)
             | Action::Deprecated(_)
             | Action::Client { .. }

@@ -69,3 +69,17 @@ fn each_flaw_of_a_client_with_many_items_is_found() {
         assert_eq!(failed(run.only()), expected, "{kind}: {}", run.printed);
     }
 }
+
+#[test]
+fn an_upload_that_goes_on_where_it_stopped_passes_and_others_do_not() {
+    let careful = driven("vision-uploads", "vision_upload.py", "careful", &[]);
+    assert_eq!(careful.code, Some(0), "{}", careful.printed);
+    for invariant in ["upload_intact", "resumes_upload"] {
+        assert_eq!(verdict(careful.only(), invariant), "passed", "{}", careful.printed);
+    }
+    for (kind, expected) in [("restarts", "resumes_upload"), ("trusting", "upload_intact")] {
+        let run = driven("vision-uploads", "vision_upload.py", kind, &["--no-control"]);
+        assert_eq!(run.code, Some(1), "{}", run.printed);
+        assert_eq!(failed(run.only()), [expected], "{kind}: {}", run.printed);
+    }
+}

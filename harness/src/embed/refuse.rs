@@ -70,8 +70,8 @@ fn of_the_provider(action: &Action) -> Option<&'static str> {
         Action::Order(_) => {
             Some("when a request arrives and what a read shows is the server's own; use `latency`")
         }
-        Action::Job(_) | Action::Batch(_) => {
-            Some("what becomes of jobs and items is the server's own; leave it out there")
+        Action::Job(_) | Action::Batch(_) | Action::Upload(_) => {
+            Some("what becomes of jobs, items and files is the server's own; leave it out there")
         }
         Action::Deprecated(_) => {
             Some("what an answer says of its route is the server's own; use `status: {code: 410}`")
@@ -165,6 +165,7 @@ pub(super) fn in_a_responder(action: &Action) -> Option<&'static str> {
         | Action::Order(_)
         | Action::Webhook(_)
         | Action::Job(_)
+        | Action::Upload(_)
         | Action::Batch(_)
         | Action::Deprecated(_)
         | Action::Message(_)

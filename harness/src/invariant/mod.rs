@@ -58,6 +58,7 @@ mod recoverable;
 mod recovers_after_outage;
 pub mod registry;
 mod rejects_malformed_responses;
+mod resumes_upload;
 mod retries_logged;
 mod retries_transient_errors;
 mod retry_body_stable;
@@ -73,6 +74,7 @@ mod survives_bad_retry_after;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod upload_intact;
 mod waits_for_reset;
 
 /// An invariant with its parameters, ready to judge.

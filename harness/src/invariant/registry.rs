@@ -10,9 +10,9 @@ use super::{
     no_over_deduplication, no_overlapping_attempts, no_phantom_success,
     no_retry_on_permanent_errors, no_secrets_in_output, no_truncated_stream_accepted, not_banned,
     nothing_after_claim, poison_message_parked, polls_politely, reconciled, recovers_after_outage,
-    rejects_malformed_responses, retries_logged, retries_transient_errors, retry_body_stable,
-    retry_budget, spares_other_tenants, spreads_retries, stays_within_rate_limit,
-    survives_bad_retry_after, waits_for_reset,
+    rejects_malformed_responses, resumes_upload, retries_logged, retries_transient_errors,
+    retry_body_stable, retry_budget, spares_other_tenants, spreads_retries,
+    stays_within_rate_limit, survives_bad_retry_after, upload_intact, waits_for_reset,
 };
 
 /// Every invariant that a scenario can expect, the gravest first: the order of the documentation, and
@@ -24,6 +24,7 @@ pub static INVARIANTS: &[&InvariantKind] = &[
     &no_phantom_success::KIND,
     &rejects_malformed_responses::KIND,
     &no_truncated_stream_accepted::KIND,
+    &upload_intact::KIND,
     &honest_failures::KIND,
     &reconciled::KIND,
     &all_or_nothing::KIND,
@@ -46,6 +47,7 @@ pub static INVARIANTS: &[&InvariantKind] = &[
     &no_overlapping_attempts::KIND,
     &job_not_resubmitted::KIND,
     &polls_politely::KIND,
+    &resumes_upload::KIND,
     &honors_retry_after::KIND,
     &survives_bad_retry_after::KIND,
     &no_retry_on_permanent_errors::KIND,

@@ -11,7 +11,7 @@ use brownout_provider::event::{Claim, Class, Mode};
 use brownout_provider::exchange::{ClientFault, End};
 use brownout_provider::fault::{
     Action, Ending, Group, HintSpec, JobFault, KeyFault, LimitFault, MessageFault, OrderFault,
-    Point,
+    Point, UploadFault,
 };
 use brownout_provider::rule::{Rule, Selector};
 use brownout_provider::seed::RuleKey;
@@ -229,6 +229,9 @@ impl Means {
             Action::Webhook(_) | Action::Door(_) => {}
             // Whether a client takes a part for the whole lies with the client.
             Action::Batch(_) => self.failure = true,
+            Action::Upload(fault) => {
+                (self.failure, self.permanent) = (true, *fault == UploadFault::Expires);
+            }
             Action::Deprecated(_) => (self.failure, self.permanent) = (true, true),
             Action::Job(fault) => {
                 self.permanent |= matches!(fault, JobFault::Disappears { .. });
@@ -347,6 +350,12 @@ impl Means {
 pub(super) fn begins_jobs(scenario: &Scenario) -> bool {
     let mut routes = scenario.providers.values().flat_map(|provider| &provider.api.routes);
     routes.any(|route| route.job.is_some())
+}
+
+/// True when some API of the scenario takes files in pieces.
+pub(super) fn takes_pieces(scenario: &Scenario) -> bool {
+    let mut routes = scenario.providers.values().flat_map(|provider| &provider.api.routes);
+    routes.any(|route| route.upload.is_some())
 }
 
 /// Reports that this scenario cannot exercise an invariant; `fault` is the piece of YAML that would.

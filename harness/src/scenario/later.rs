@@ -23,8 +23,6 @@ const INVARIANTS: &[(&str, &str)] = &[
     ("webhook_acknowledged", "leave it out"),
     ("rejects_bad_signatures", "leave it out"),
     ("tolerates_reordering", "leave it out"),
-    ("resumes_upload", "leave it out"),
-    ("upload_intact", "leave it out"),
     ("reads_cached", "leave it out"),
     ("policy", "list the invariants themselves"),
     ("check", "expect a shipped invariant, or write one in Rust as a function of the trace"),

@@ -71,6 +71,7 @@ pub static SCENARIOS: &[Shipped] = &[
     shipped!("vision/partial-batch.yaml"),
     shipped!("vision/slow-jobs.yaml"),
     shipped!("vision/sunset.yaml"),
+    shipped!("vision/uploads.yaml"),
 ];
 
 impl Shipped {

@@ -237,7 +237,9 @@ impl Promises {
             // Nothing heals what is gone.
             Action::Deprecated(deprecated) => !self.recovers || !deprecated.is_over(),
             // What it is about is done late, or never.
-            Action::Job(_) | Action::Batch(_) => !self.recovers && self.commits_within_us.is_none(),
+            Action::Job(_) | Action::Batch(_) | Action::Upload(_) => {
+                !self.recovers && self.commits_within_us.is_none()
+            }
             Action::Message(fault) => {
                 // A message that nobody can handle is not done, and one that comes again is repeated.
                 !matches!(fault, MessageFault::Poison) && !self.unrepeated && !self.recovers
@@ -293,6 +295,7 @@ fn is_steady(variant: &Variant) -> bool {
             | Action::Order(_)
             | Action::Webhook(_)
             | Action::Job(_)
+            | Action::Upload(_)
             | Action::Batch(_)
             | Action::Deprecated(_)
             | Action::Message(_)

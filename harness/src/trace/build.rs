@@ -10,14 +10,14 @@ use brownout_provider::event::{
     ClientEnded, ClientOutput, ClientPaused, ClientStarted, ConnectionEnded, Digest16,
     EffectCommitted, EffectReversed, Event, EventKind, FaultInjected, Idempotency, Job,
     MessageMoved, OperationFinished, OperationSubmitted, RequestReceived, ResponseSent, RunStarted,
-    StrayRequest, WebhookAnswered,
+    StrayRequest, UploadPiece, WebhookAnswered,
 };
 
 use super::{
     ClaimMade, ClientEnd, ClientRun, Drawn, Effect, EffectId, Ended, Hint, JobSeen, Message, Name,
-    Names, Neighbours, Operation, OperationId, Output, PartUndone, Pause, Refusal, Refused,
-    Request, RequestId, Response, Reversal, RouteSeen, RunEnd, Stray, Strike, Submit, Submitted,
-    Trace, place, reading,
+    Names, Neighbours, Operation, OperationId, Output, PartUndone, Pause, PieceSeen, Refusal,
+    Refused, Request, RequestId, Response, Reversal, RouteSeen, RunEnd, Stray, Strike, Submit,
+    Submitted, Trace, place, reading,
 };
 
 /// A line of output is kept up to so many characters; its marks are all kept.
@@ -65,6 +65,7 @@ pub struct TraceBuilder {
     pauses: Vec<Pause>,
     refused: Vec<Refused>,
     jobs: Vec<JobSeen>,
+    pieces: Vec<PieceSeen>,
     routes: BTreeMap<(Name, Name), RouteSeen>,
 }
 
@@ -119,6 +120,7 @@ impl TraceBuilder {
             EventKind::ClientEnded(ended) => self.client_ended(stamp, ended),
             EventKind::ClientPaused(paused) => self.client_paused(stamp, paused),
             EventKind::Job(job) => self.job(stamp, job),
+            EventKind::UploadPiece(piece) => self.piece(stamp, piece),
             EventKind::WebhookSent(sent) => {
                 let operation = self.operation(&sent.operation);
                 let place = (self.names.intern(&sent.provider), sent.delivery);
@@ -185,6 +187,7 @@ impl TraceBuilder {
             pauses: self.pauses,
             refused: self.refused,
             jobs: self.jobs,
+            pieces: self.pieces,
             routes: self.routes.into_values().collect(),
         };
         for (operation, range) in of_operation {
@@ -294,6 +297,7 @@ impl TraceBuilder {
             key: event.key.as_deref().map(|key| self.names.intern(key)),
             auth,
             canonical: event.canonical_digest,
+            body_bytes: u32::try_from(event.body_bytes).unwrap_or(u32::MAX),
             body_unread: event.body_unread,
             call,
             connection: u32::try_from(event.connection).unwrap_or(u32::MAX),
@@ -365,6 +369,7 @@ impl TraceBuilder {
             amount: event.amount.unwrap_or(0),
             unit: event.unit.as_deref().map(|unit| self.names.intern(unit)),
             billed: event.billed,
+            digest: event.digest,
             by: event.by,
             told: false,
             undone: 0,
@@ -397,6 +402,11 @@ impl TraceBuilder {
                 effect.reversed.get_or_insert(reversal);
             }
         }
+    }
+
+    fn piece(&mut self, stamp: Stamp, event: &UploadPiece) {
+        let Some(request) = self.find(&event.provider, event.request) else { return };
+        self.pieces.push(PieceSeen { seq: stamp.seq, request, size: event.size });
     }
 
     fn job(&mut self, stamp: Stamp, event: &Job) {

@@ -29,8 +29,8 @@ use brownout_provider::event::{ClockKind, Mode, RunStarted};
 pub use names::{Name, Names};
 pub use records::{
     ClaimMade, ClientEnd, ClientRun, Drawn, Effect, Ended, Hint, JobSeen, Message, Operation,
-    Output, PartUndone, Pause, Refusal, Refused, Request, Response, Reversal, RunEnd, Stray,
-    Strike, Submit, Submitted,
+    Output, PartUndone, Pause, PieceSeen, Refusal, Refused, Request, Response, Reversal, RunEnd,
+    Stray, Strike, Submit, Submitted,
 };
 pub(crate) use records::{Neighbours, RouteSeen};
 
@@ -96,6 +96,7 @@ pub struct Trace {
     pub(crate) pauses: Vec<Pause>,
     pub(crate) refused: Vec<Refused>,
     pub(crate) jobs: Vec<JobSeen>,
+    pub(crate) pieces: Vec<PieceSeen>,
     pub(crate) routes: Vec<RouteSeen>,
 }
 
@@ -327,6 +328,12 @@ impl Trace {
         &self.refused
     }
 
+    /// The pieces of files that came, in order.
+    #[must_use]
+    pub fn pieces(&self) -> &[PieceSeen] {
+        &self.pieces
+    }
+
     /// What happened to jobs, in order.
     #[must_use]
     pub fn jobs(&self) -> &[JobSeen] {
@@ -386,6 +393,7 @@ impl Trace {
             + of(&self.tells)
             + of(&self.clients)
             + of(&self.jobs)
+            + of(&self.pieces)
     }
 }
 

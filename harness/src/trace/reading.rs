@@ -324,6 +324,12 @@ impl Trace {
                 .is_some_and(|route| self.declared(Some(request.provider), route, &["reverses"]))
     }
 
+    /// True for a route that takes pieces of a file.
+    #[must_use]
+    pub fn takes_pieces(&self, route: Name) -> bool {
+        self.declared(None, route, &["upload"])
+    }
+
     /// True where the API of the provider declares one of these of a route; where it is open which API that
     /// is, some API of the run.
     fn declared(&self, provider: Option<Name>, route: Name, keys: &[&str]) -> bool {

@@ -154,6 +154,8 @@ pub struct Request {
     pub auth: Option<Name>,
     /// The canonical body.
     pub canonical: Digest16,
+    /// How large the body was.
+    pub body_bytes: u32,
     /// True when the body was never read, so that nobody knows what it was.
     pub body_unread: bool,
     /// Provider, method, path, query, canonical body and credential together: two requests with one `call` ask
@@ -299,6 +301,8 @@ pub struct Effect {
     pub unit: Option<Name>,
     /// True when the API marks the kind as billed.
     pub billed: bool,
+    /// The checksum of what was kept.
+    pub digest: Option<Digest16>,
     /// `provider` when a fault's repeat caused it.
     pub by: Side,
     /// True when a usable answer to its own operation told the client of it.
@@ -453,6 +457,17 @@ pub enum Refusal {
     NoHttp,
     /// The body was larger than the mock reads (413).
     TooLarge,
+}
+
+/// A piece of a file came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PieceSeen {
+    /// The event.
+    pub seq: u32,
+    /// The request.
+    pub request: RequestId,
+    /// How large the file is, as far as that was said.
+    pub size: Option<u64>,
 }
 
 /// A job began, changed, or was looked at.

@@ -72,6 +72,9 @@ fn completed(line: Value) -> Value {
         "connection_ended" => {
             json!({"provider": "provider", "connection": 1, "by": "client", "how": "fin"})
         }
+        "upload_piece" => {
+            json!({"provider": "provider", "operation": "op-0001", "upload": "upl_1"})
+        }
         "job" => json!({"provider": "provider", "operation": "op-0001", "job": "job_1"}),
         "operation_finished" => json!({"operation": "op-0001"}),
         "client_output" => json!({"stream": "stdout", "text": "text"}),

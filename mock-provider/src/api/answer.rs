@@ -116,7 +116,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(super) fn names(&self) -> [(&str, &Value); 11] {
+    pub(crate) fn names(&self) -> [(&str, &Value); 11] {
         [
             ("request", self.call.body()),
             ("object", self.object),
@@ -150,7 +150,7 @@ impl Route {
     #[must_use]
     pub fn does_work(&self) -> bool {
         let changes = self.uses.as_ref().is_some_and(|uses| uses.set.is_some());
-        let makes = self.creates.is_some() || self.batch.is_some();
+        let makes = self.creates.is_some() || self.batch.is_some() || self.upload.is_some();
         let moves = self.removes || self.receives.is_some();
         self.effect.is_some() || makes || moves || self.reverses || changes
     }
@@ -411,6 +411,7 @@ impl EffectSpec {
             amount,
             unit,
             subject: text(&self.subject)?,
+            digest: text(&self.digest)?,
         })
     }
 }

@@ -39,6 +39,7 @@ impl Route {
         n: u64,
         submit: u32,
     ) -> Result<Built, TemplateError> {
+        let encoding = self.encoding.unwrap_or(encoding);
         let (n, submit) = (Value::from(n), Value::from(submit));
         let names = [("input", input), ("n", &n), ("submit", &submit)];
         let mut target = String::new();
@@ -63,7 +64,7 @@ impl Route {
         let mut headers = HeaderMap::new();
         let body = match &self.request.body {
             Some(body) => Some(body.render(&names)?),
-            None if self.method == Method::GET => None,
+            None if self.method == Method::GET || self.upload.is_some() => None,
             // What is used is named in the path, unless it need not be there.
             None if self.uses.as_ref().is_some_and(|uses| !uses.optional) => None,
             None => Some(input.clone()),

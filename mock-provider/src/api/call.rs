@@ -5,8 +5,10 @@
 //! nor on white space.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use super::multipart;
 use super::pointer::Pointer;
 
 /// What a request asks for.
@@ -44,15 +46,27 @@ pub enum Encoding {
     Json,
     /// `application/x-www-form-urlencoded`, nested by brackets.
     Form,
+    /// `multipart/form-data`.
+    Multipart,
 }
 
 impl Encoding {
+    /// The encoding that a request says it has, where that is one which is told from others by its head.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let said = headers.get(http::header::CONTENT_TYPE)?.as_bytes();
+        let word = b"multipart/form-data";
+        let is_said = said.get(..word.len()).is_some_and(|said| said.eq_ignore_ascii_case(word));
+        is_said.then_some(Self::Multipart)
+    }
+
     /// The content type.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Form => "application/x-www-form-urlencoded",
+            Self::Multipart => multipart::CONTENT_TYPE,
         }
     }
 
@@ -67,6 +81,7 @@ impl Encoding {
         match self {
             Self::Json => serde_json::from_slice(body).ok(),
             Self::Form => Some(read_form(body)),
+            Self::Multipart => multipart::read(body),
         }
     }
 
@@ -76,6 +91,7 @@ impl Encoding {
         match self {
             Self::Json => Bytes::from(body.to_string()),
             Self::Form => Bytes::from(write_form(body)),
+            Self::Multipart => multipart::write(body),
         }
     }
 }

@@ -12,6 +12,7 @@ mod error;
 mod job;
 mod limit;
 mod load;
+mod multipart;
 mod need;
 mod pointer;
 mod policy;
@@ -19,6 +20,7 @@ pub mod raw;
 mod resolve;
 mod route;
 mod stream;
+mod upload;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -48,7 +50,12 @@ pub use route::{
     Route, Segment, Source, SuccessSpec, Uses,
 };
 pub use stream::{ErrorEvent, EventChange, EventSpec, StreamSpec};
+pub use upload::{UPLOAD_NAMES, UploadSpec};
 pub use webhooks::{WEBHOOK_NAMES, Webhooks};
+
+pub(crate) use multipart::hexadecimal;
+#[cfg(test)]
+pub(crate) use multipart::sha256;
 
 use crate::event::Class;
 use crate::template::{Template, TemplateError};
@@ -224,7 +231,9 @@ impl Api {
     #[must_use]
     pub fn read(&self, method: &Method, target: &str, headers: &HeaderMap, body: &[u8]) -> Reading {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut body = self.encoding.read(body);
+        let said = Encoding::of(headers).filter(|said| self.takes(*said));
+        let encoding = said.unwrap_or(self.encoding);
+        let mut body = encoding.read(body);
         let found = self.route(method, path, headers, body.as_ref());
         let (route, path) = match found {
             None => (None, Value::Null),
@@ -235,12 +244,19 @@ impl Api {
                 (Some(Arc::clone(route)), Value::Object(parameters.collect()))
             }
         };
-        if let (Encoding::Form, Some(route), Some(body)) = (self.encoding, &route, &mut body) {
+        if let (Encoding::Form | Encoding::Multipart, Some(route), Some(body)) =
+            (encoding, &route, &mut body)
+        {
             route.type_fields(body);
         }
         let query =
             if query.is_empty() { Value::Object(Map::new()) } else { read_form(query.as_bytes()) };
         Reading { route, call: Call { path, query, body } }
+    }
+
+    /// True when some route of it takes requests in this encoding.
+    fn takes(&self, encoding: Encoding) -> bool {
+        self.routes.iter().any(|route| route.encoding == Some(encoding))
     }
 
     /// The route of a request and the parameters of its path, still encoded. `path` has no query.

@@ -9,12 +9,13 @@ use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::batch::BatchSpec;
-use super::call::Call;
+use super::call::{Call, Encoding};
 use super::job::JobSpec;
 use super::need::{FieldRule, Need, same};
 use super::pointer::Pointer;
 use super::policy::HeaderTemplate;
 use super::stream::StreamSpec;
+use super::upload::UploadSpec;
 use crate::seed::Draw;
 use crate::template::{Template, Tree};
 
@@ -52,6 +53,10 @@ pub struct Route {
     pub cancels: bool,
     /// A list in the request, each item of which is done by itself.
     pub batch: Option<BatchSpec>,
+    /// Pieces of a file, which is kept when it is whole.
+    pub upload: Option<UploadSpec>,
+    /// How its requests are encoded, where that is not as for the API.
+    pub encoding: Option<Encoding>,
     /// Work that goes on behind the answer.
     pub job: Option<JobSpec>,
     /// True when the object that the route uses is taken away.
@@ -317,6 +322,8 @@ pub struct EffectSpec {
     pub subject: Option<Template>,
     /// A list in the request: one effect for each item, which templates know as `item`.
     pub items: Option<Source>,
+    /// The SHA-256 of what was kept, in hexadecimal.
+    pub digest: Option<Template>,
 }
 
 /// One effect, about to be committed.
@@ -330,6 +337,8 @@ pub struct EffectDraft {
     pub unit: Option<Arc<str>>,
     /// What it is about.
     pub subject: Option<Arc<str>>,
+    /// The SHA-256 of what was kept, in hexadecimal.
+    pub digest: Option<Arc<str>>,
 }
 
 /// The answer of a route that worked.

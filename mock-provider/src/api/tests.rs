@@ -32,6 +32,26 @@ fn load_shipped(name: &str) -> Arc<Api> {
 #[derive(Default)]
 struct Objects(BTreeMap<(Arc<str>, String), Value>);
 
+/// An upload that is whole.
+fn stored(upload: &UploadSpec) -> Value {
+    let (size, sha256) = (json!(3), json!("ba78"));
+    let mut object = upload.done.render(&[("size", &size), ("sha256", &sha256)]).expect("renders");
+    object["id"] = "some-id".into();
+    object
+}
+
+/// What somebody pays for has an amount and a unit.
+fn assert_billed(route: &Route, effects: &[EffectDraft]) {
+    if let Some(spec) = route.effect.as_ref().filter(|spec| spec.billed) {
+        assert!(
+            effects.iter().all(|one| one.amount.is_some() && one.unit.is_some()),
+            "{}: a billed {} without amount or unit",
+            route.name,
+            spec.kind
+        );
+    }
+}
+
 /// Serves a request as a provider would, without faults.
 fn serve(api: &Api, objects: &mut Objects, built: &Built) -> (Arc<Route>, Call, Rendered) {
     let reading = api.read(&built.method, &built.target, &built.headers, &built.body);
@@ -89,17 +109,14 @@ fn serve(api: &Api, objects: &mut Objects, built: &Built) -> (Arc<Route>, Call, 
         let listed = listed.map(|(_, object)| object).filter(|object| lists.takes(&call, object));
         context.objects = listed.cloned().collect();
     }
+    let stored = route.upload.as_ref().map(stored);
+    if let Some(stored) = &stored {
+        context.object = stored;
+    }
     let mut effects = route.effects(&context).expect("the effects render");
     effects.extend(batch.done.into_iter().filter_map(|item| item.effect));
     assert_eq!(effects.is_empty(), route.effect.is_none(), "{}", route.name);
-    if let Some(spec) = route.effect.as_ref().filter(|spec| spec.billed) {
-        assert!(
-            effects.iter().all(|one| one.amount.is_some() && one.unit.is_some()),
-            "{}: a billed {} without amount or unit",
-            route.name,
-            spec.kind
-        );
-    }
+    assert_billed(&route, &effects);
     let rendered = route.success(&context).expect("the answer renders");
     (Arc::clone(&route), call.clone(), rendered)
 }

@@ -70,6 +70,8 @@ mod tighten;
 mod truncate;
 mod truncated_key;
 mod untrusted;
+mod upload;
+mod upload_fault;
 pub mod variants;
 mod webhook;
 mod webhook_fault;
@@ -98,6 +100,7 @@ pub use limit_fault::{Lie, LimitFault};
 pub use message::MessageFault;
 pub use order_fault::OrderFault;
 pub use partial_batch::BatchFault;
+pub use upload_fault::UploadFault;
 pub use webhook_fault::WebhookFault;
 
 /// Which of the four groups a fault belongs to; the group says how faults that strike together combine.
@@ -187,6 +190,8 @@ pub enum Action {
     Batch(BatchFault),
     /// The route goes out of use.
     Deprecated(Deprecated),
+    /// The piece of a file that the request carries is not treated as it should be.
+    Upload(UploadFault),
     /// The job that the request begins does not go as it should.
     Job(JobFault),
     /// A message that is about to be handed out is treated in another way than its queue says.

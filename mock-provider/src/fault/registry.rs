@@ -9,7 +9,7 @@ use super::{
     noisy_neighbour, partial_batch, pause_client, permanent_error, rate_limited, refuse, reorder,
     replay_altered, replay_error, replay_other, replay_status, reset, rst_stream, should_retry,
     slow_commit, slow_read, slow_tokens, stale_read, status, stream, throttle_bandwidth, tighten,
-    truncate, truncated_key, untrusted, webhook, wrong_content_length, wrong_host,
+    truncate, truncated_key, untrusted, upload, webhook, wrong_content_length, wrong_host,
 };
 
 /// Every fault that a scenario can name, in the order of the documentation.
@@ -71,6 +71,7 @@ pub static FAULTS: &[&FaultKind] = &[
     &stream::STREAM,
     &slow_tokens::SLOW_TOKENS,
     &job::JOB,
+    &upload::UPLOAD,
     &deprecated::DEPRECATED,
 ];
 

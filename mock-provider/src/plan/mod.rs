@@ -469,6 +469,7 @@ fn detail(fault: &dyn Fault, action: &Action) -> String {
         | Action::Order(_)
         | Action::Webhook(_)
         | Action::Job(_)
+        | Action::Upload(_)
         | Action::Batch(_)
         | Action::Deprecated(_)
         | Action::Message(_)

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::limits::Limited;
 use super::open::{Open, Place, Stage};
+use super::pieces::Piece;
 use super::struck::{Mark, OnItsWay, Struck};
 use super::{Provider, RuleKey};
 use crate::api::{Api, Call, Reading, Route, Standard, Which};
@@ -191,6 +192,7 @@ impl Provider {
             by: Side::Client,
             ids: self.ids,
             struck: Struck::fold(decision),
+            piece: None,
             stage: Stage::Handed { free_at_close: false },
             planned: None,
             gone: false,
@@ -202,6 +204,8 @@ impl Provider {
             counted: None,
             exhausted_until_us: None,
         });
+        let takes_pieces = |place: &Place| place.route.upload.is_some();
+        open.piece = open.place.as_ref().is_some_and(takes_pieces).then(|| Piece::of(request));
         open.struck.locate(&request.target, &read.target);
         let classes = &self.api.classes;
         open.struck.sort_out_throttling(|status| classes.of_status(status) == Class::Throttling);
@@ -265,6 +269,7 @@ impl Provider {
                     by: Side::Provider,
                     ids: RuleKey::new(self.seed, &format!("#ids of repeat {}", also.len() + 1)),
                     struck: Struck { keys: open.struck.keys.clone(), ..Struck::default() },
+                    piece: open.piece.clone(),
                     stage: Stage::Arrive,
                     planned: None,
                     gone: false,

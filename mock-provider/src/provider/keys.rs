@@ -36,6 +36,7 @@ impl Alias {
                 | Action::Order(_)
                 | Action::Webhook(_)
                 | Action::Job(_)
+                | Action::Upload(_)
                 | Action::Batch(_)
                 | Action::Deprecated(_)
                 | Action::Message(_)

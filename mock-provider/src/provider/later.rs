@@ -11,7 +11,7 @@ use super::open::{Open, Place, Stage};
 use super::struck::Mark;
 use super::work::Made;
 use crate::api::EffectDraft;
-use crate::event::{EffectCommitted, EffectReversed, EventKind, MessageState, Side};
+use crate::event::{Digest16, EffectCommitted, EffectReversed, EventKind, MessageState, Side};
 use crate::exchange::{ExchangeId, Next};
 use crate::fault::{OrderFault, WebhookFault};
 use crate::ledger::{EffectId, Object, Owner};
@@ -175,6 +175,7 @@ impl Provider {
                 queue.put(Arc::clone(&id), seen_us);
             }
             let object = Object::new(collection, text, effect, owner);
+            self.begin_upload(&id, &object.collection, seen_us);
             self.ledger.put(id, object.made_at(seen_us), self.history);
         }
         Appears { events, removed }
@@ -201,6 +202,7 @@ impl Provider {
                 subject: draft.subject,
                 amount: draft.amount,
                 unit: draft.unit,
+                digest: draft.digest.as_deref().and_then(Digest16::of_hexadecimal),
                 billed,
                 object: objects.get(if each { index } else { 0 }).cloned(),
                 by,

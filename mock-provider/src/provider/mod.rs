@@ -23,6 +23,7 @@ mod later;
 mod limits;
 mod messages;
 mod open;
+mod pieces;
 mod struck;
 mod tells;
 mod upload;
@@ -48,6 +49,7 @@ use crate::ledger::{History, Ledger};
 use crate::plan::FaultPlan;
 use crate::queue::Queue;
 use crate::recognition::{Recognizer, Submitted};
+use crate::resumable::Uploads;
 use crate::rule::Rule;
 use crate::seed::{RuleKey, Seed};
 use crate::webhook::{Due, Outbox};
@@ -122,6 +124,10 @@ pub struct Provider {
     /// Work that is to appear after its answer.
     later: BTreeMap<ExchangeId, Later>,
     jobs: Jobs,
+    /// Files that come in pieces.
+    pieces: Uploads,
+    /// Which collections hold uploads, and how long these take pieces.
+    upload_lasts_us: Vec<(Arc<str>, u64)>,
     /// What each job is there for.
     tasks: BTreeMap<Arc<str>, Task>,
     /// Who looks after the job that a request may begin, and how long that takes.
@@ -195,6 +201,8 @@ impl Provider {
             uploads: BTreeMap::new(),
             later: BTreeMap::new(),
             jobs: Jobs::default(),
+            pieces: Uploads::default(),
+            upload_lasts_us: pieces::collections(&api),
             tasks: BTreeMap::new(),
             watches: BTreeMap::new(),
             pending: 0,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::pieces::Piece;
 use super::struck::Struck;
 use crate::api::{Call, Route};
 use crate::event::{Class, Digest16, Recognized, Side};
@@ -46,6 +47,8 @@ pub(super) struct Open {
     /// What object ids and request ids of this request are drawn with.
     pub(super) ids: RuleKey,
     pub(super) struck: Struck,
+    /// The piece of a file that it carries.
+    pub(super) piece: Option<Piece>,
     pub(super) stage: Stage,
     /// What was handed to the shell to be written.
     pub(super) planned: Option<Planned>,

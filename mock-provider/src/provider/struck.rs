@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::exchange::{ClientFault, Pace, Pieces};
 use crate::fault::{
     Action, BatchFault, CHUNKS, DelayPoint, Deprecated, Ending, JobFault, KeyFault, LimitFault,
-    Malformed, OrderFault, Point, Substitute, WebhookFault,
+    Malformed, OrderFault, Point, Substitute, UploadFault, WebhookFault,
 };
 use crate::malformed::Kind;
 use crate::plan::{Decision, Strike};
@@ -48,6 +48,8 @@ pub(super) struct Struck {
     pub(super) webhooks: Vec<(Mark, WebhookFault)>,
     /// The job that it begins does not go as it should.
     pub(super) jobs: Vec<(Mark, JobFault)>,
+    /// The piece of a file that it carries is not treated as it should be.
+    pub(super) uploads: Vec<(Mark, UploadFault)>,
     /// Some of its items are not done, or nothing is said of them.
     pub(super) batches: Vec<(Mark, BatchFault)>,
     /// The route goes out of use.
@@ -154,6 +156,7 @@ impl Struck {
             at,
         };
         let detailed = |at: MarkedAt| mark(at, strike.detail.clone());
+        let behind = || detailed(Point::AfterCommit.into());
         match strike.action {
             Action::Delay { at, micros } => {
                 let (delay, name) = match at {
@@ -184,19 +187,14 @@ impl Struck {
                 };
                 self.order.push((detailed(at.into()), fault));
             }
-            Action::Webhook(fault) => {
-                self.webhooks.push((detailed(Point::AfterCommit.into()), fault));
-            }
-            Action::Batch(fault) => {
-                self.batches.push((detailed(Point::AfterCommit.into()), fault));
-            }
+            Action::Webhook(fault) => self.webhooks.push((behind(), fault)),
+            Action::Batch(fault) => self.batches.push((behind(), fault)),
+            Action::Upload(fault) => self.uploads.push((behind(), fault)),
             Action::Deprecated(deprecated) => {
                 let mark = detailed(Point::BeforeCommit.into());
                 self.deprecate(mark, deprecated);
             }
-            Action::Job(fault) => {
-                self.jobs.push((detailed(Point::AfterCommit.into()), fault));
-            }
+            Action::Job(fault) => self.jobs.push((behind(), fault)),
             Action::Duplicate { times, apart_us } => {
                 let mark = detailed(Point::Accept.into());
                 self.duplicates.push((mark, times, apart_us));

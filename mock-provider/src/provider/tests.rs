@@ -61,6 +61,7 @@ impl Fault for Does {
             | Action::Order(_)
             | Action::Webhook(_)
             | Action::Job(_)
+            | Action::Upload(_)
             | Action::Batch(_)
             | Action::Deprecated(_)
             | Action::Message(_)

@@ -155,6 +155,9 @@ impl Provider {
         let Some(place) = open.place.clone() else {
             return self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
         };
+        if place.route.upload.is_some() {
+            return self.take_piece(open, &place);
+        }
         let hint = self.look_at_job(open, &place);
         if place.route.receives.is_some() {
             open.received = self.receive(open, &place);

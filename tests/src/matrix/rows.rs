@@ -181,6 +181,7 @@ pub(super) const NOT_MET: &[(&str, &str)] = &[
         "it strikes what a service is told, and not its calls; `webhooks.rs` drives such services",
     ),
     ("partial_batch", "the plain API takes no lists; `vision.rs` drives clients that send some"),
+    ("upload", "the plain API takes no files; `vision.rs` drives clients that send some"),
     ("job", "the plain API has no jobs; `vision.rs` drives clients that have some looked at"),
     ("stream", "the plain API has no streams; what SDKs make of it stands in `clients.rs`"),
     (

@@ -65,6 +65,7 @@ fn lasts(action: &Action) -> bool {
         | Action::Key(_)
         | Action::Webhook(_)
         | Action::Job(_)
+        | Action::Upload(_)
         | Action::Batch(_)
         | Action::Deprecated(_)
         | Action::Message(_)

@@ -23,3 +23,4 @@ mod queue;
 pub(crate) mod stage;
 mod streams;
 mod tls;
+mod uploads;

@@ -51,6 +51,7 @@ fn late_us(action: &Action) -> u64 {
         | Action::End { .. }
         | Action::Webhook(_)
         | Action::Job(_)
+        | Action::Upload(_)
         | Action::Batch(_)
         | Action::Deprecated(_)
         // Whoever receives messages is still there when they come.

@@ -232,6 +232,7 @@ fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
         | Action::Order(_)
         | Action::Webhook(_)
         | Action::Job(_)
+        | Action::Upload(_)
         | Action::Batch(_)
         | Action::Deprecated(_)
         | Action::Message(_)

@@ -7,6 +7,7 @@
 mod batch;
 mod job;
 mod limit;
+mod upload;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::units::Period;
 pub use batch::RawBatch;
 pub use job::RawJob;
 pub use limit::{RawCost, RawLimitAlgorithm, RawLimitScope, RawQuota, RawRateLimit};
+pub use upload::RawUpload;
 pub use webhooks::RawWebhooks;
 
 /// An API: what a provider offers, does and answers.
@@ -104,6 +106,8 @@ pub enum RawEncoding {
     Json,
     /// `application/x-www-form-urlencoded`, nested by brackets: `metadata[order]=1`.
     Form,
+    /// `multipart/form-data`: a file in it is an object with `filename`, `content_type`, `size` and `sha256`.
+    Multipart,
 }
 
 /// What the vendor's SDK says of itself in its requests.
@@ -316,6 +320,10 @@ pub struct RawRoute {
     pub lists: Option<RawLists>,
     /// A list in the request, each item of which is done by itself.
     pub batch: Option<RawBatch>,
+    /// Pieces of a file, which is kept when it is whole.
+    pub upload: Option<RawUpload>,
+    /// How requests of this route are encoded, where that is not as for the API.
+    pub encoding: Option<RawEncoding>,
     /// Work that goes on behind the answer: the object that it makes is the job.
     pub job: Option<RawJob>,
     /// The object that it takes away; with `reads` and the like it is the one object of the route.
@@ -502,6 +510,8 @@ pub struct RawEffect {
     pub subject: Option<String>,
     /// A list in the request: one effect for each, which templates know as `item`.
     pub items: Option<String>,
+    /// The SHA-256 of what was kept, in hexadecimal, written like the amount.
+    pub digest: Option<String>,
 }
 
 /// The answer of a route that worked.

@@ -9,6 +9,7 @@ mod limit;
 mod policy;
 mod route;
 mod stream;
+mod upload;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -31,10 +32,7 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
         });
     }
     let name = required(raw.name.as_deref(), "name", at);
-    let encoding = match raw.encoding.unwrap_or(RawEncoding::Json) {
-        RawEncoding::Json => Encoding::Json,
-        RawEncoding::Form => Encoding::Form,
-    };
+    let encoding = encoding(raw.encoding.unwrap_or(RawEncoding::Json));
     let errors = error::errors(raw.errors.as_ref(), &at.key("errors"));
     let known = error::names(raw.errors.as_ref());
     let idempotency = match &raw.idempotency {
@@ -83,6 +81,14 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
     api.wants_request_id |= api.errors.wants_request_id()
         || api.routes.iter().any(|route| route::wants_request_id(route));
     Some(api)
+}
+
+const fn encoding(raw: RawEncoding) -> Encoding {
+    match raw {
+        RawEncoding::Json => Encoding::Json,
+        RawEncoding::Form => Encoding::Form,
+        RawEncoding::Multipart => Encoding::Multipart,
+    }
 }
 
 /// Runs `resolve` and gives what it gives only if it reported no error.

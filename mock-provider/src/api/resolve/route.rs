@@ -18,7 +18,8 @@ use super::super::route::{
 };
 use super::super::{Pointer, Standard};
 use super::{
-    batch, header_name, header_templates, job, pointer, required, status, stream, unknown,
+    batch, encoding, header_name, header_templates, job, pointer, required, status, stream,
+    unknown, upload,
 };
 use crate::document::{At, ScalarOr};
 use crate::template::{Template, Tree};
@@ -54,6 +55,7 @@ pub(super) fn routes(raw: &[RawRoute], with: &With<'_>, at: &At<'_>) -> Vec<Arc<
         routes.push(Arc::new(new));
     }
     job::check_looks(&routes, &list);
+    upload::check_begins(&routes, &list);
     routes
 }
 
@@ -105,6 +107,11 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
             None => None,
             Some(batch) => Some(batch::batch(batch, raw, &at.key("batch"))?),
         },
+        upload: match &raw.upload {
+            None => None,
+            Some(raw) => Some(upload::upload(raw, &reach, with, &at.key("upload"))?),
+        },
+        encoding: raw.encoding.map(encoding),
         job: match &raw.job {
             None => None,
             Some(job) => Some(job::job(job, raw, &at.key("job"))?),
@@ -152,7 +159,7 @@ fn keyed(raw: Option<RawIdempotent>, method: &Method, with: &With<'_>, at: &At<'
 }
 
 /// What a text that reaches into a request is resolved against.
-struct Reach<'a> {
+pub(super) struct Reach<'a> {
     pattern: &'a Pattern,
 }
 
@@ -172,7 +179,7 @@ impl Reach<'_> {
     }
 
     /// The same, or a template; with `word` also plain text.
-    fn template(&self, text: &str, at: &At<'_>) -> Option<Template> {
+    pub(super) fn template(&self, text: &str, at: &At<'_>) -> Option<Template> {
         let mut names = CONTEXT_NAMES.to_vec();
         names.push("item");
         if !text.starts_with('/') && !text.starts_with("path:") && !text.starts_with("query:") {
@@ -486,6 +493,7 @@ fn effect(raw: &RawEffect, reach: &Reach<'_>, at: &At<'_>) -> Option<EffectSpec>
         amount: template(&raw.amount, "amount")?,
         unit: template(&raw.unit, "unit")?,
         subject: template(&raw.subject, "subject")?,
+        digest: template(&raw.digest, "digest")?,
         kind: kind?.into(),
         billed,
         items,

@@ -44,17 +44,15 @@ impl Event {
 /// Called by whoever makes events (the shell after each call into the provider, the driver), from the
 /// thread of the run; the order of the calls is the order of the trace.
 pub trait Sink: Send + Sync {
-    /// Takes events that belong together, in order. It never blocks for long and never fails: what
-    /// cannot be written is the sink's own business.
+    /// Takes events that belong together, in order; it never blocks for long and never fails.
     fn record(&self, events: Vec<Event>);
 
-    /// The client that sent a request is to be struck; the event that says so has been recorded. Whoever
-    /// drives no client overhears it.
+    /// The client that sent a request is to be struck, as the event says that has been recorded.
     fn strike_client(&self, strike: ClientStrike) {
         let _ = strike;
     }
 
-    /// An operation that was a message is deleted or dead; the event that says so has been recorded.
+    /// An operation that was a message or an event is settled; the event that says so has been recorded.
     fn settle(&self, settled: Settled) {
         let _ = settled;
     }
@@ -781,6 +779,9 @@ pub struct WebhookSent {
     /// Which time this delivery is sent, from 1.
     #[serde(default = "one")]
     pub attempt: u32,
+    /// What is wrong with it, where a fault made it so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaw: Option<crate::signature::Flaw>,
 }
 
 /// A webhook was answered, or was not.

@@ -137,14 +137,15 @@ pub enum End {
     GoAway,
 }
 
-/// What became of an operation that was a message.
+/// What became of an operation that was a message or an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// The operation.
     pub operation: Arc<str>,
     /// Which submit, from 1.
     pub submit: u32,
-    /// True when it was deleted, which says that it was handled; false when it is a dead letter.
+    /// True when its message was deleted or its event answered with 2xx, which says that it was handled; false
+    /// when the message is a dead letter, or the event is not sent any more.
     pub done: bool,
 }
 

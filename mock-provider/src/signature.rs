@@ -3,7 +3,7 @@
 //! **Invariant:** a pure function of secret, id, time and the raw bytes; what is signed is what is sent.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::base64;
@@ -88,6 +88,42 @@ fn hmac(key: &[u8], pieces: &[&[u8]]) -> [u8; 32] {
     let mut outer = Sha256::new_with_prefix(block.map(|byte| byte ^ 0x5c));
     outer.update(inner.finalize());
     outer.finalize().into()
+}
+
+/// What is wrong with a webhook as it is sent; of several, what stands first here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flaw {
+    /// Its signature is made with another secret.
+    BadSignature,
+    /// It is not signed.
+    NoSignature,
+    /// It is signed with a time long ago.
+    OldTimestamp,
+    /// Its body ends too soon.
+    Truncated,
+    /// Its body comes in small pieces.
+    SlowSender,
+}
+
+impl Flaw {
+    /// True when nobody may believe it: it is forged, or old enough to be a replay.
+    #[must_use]
+    pub const fn is_forged(self) -> bool {
+        matches!(self, Self::BadSignature | Self::NoSignature | Self::OldTimestamp)
+    }
+
+    /// What is wrong, in words.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::BadSignature => "signed with another secret",
+            Self::NoSignature => "not signed",
+            Self::OldTimestamp => "signed long ago",
+            Self::Truncated => "cut short",
+            Self::SlowSender => "sent in small pieces",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::api::Webhooks;
 use crate::exchange::Pace;
 use crate::fault::WebhookFault;
+use crate::signature::Flaw;
 
 /// Something that happened, and its users are to be told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Parcel {
     pub cut: Option<usize>,
     /// How long to wait for an answer, in microseconds.
     pub timeout_us: u64,
+    /// What is wrong with it.
+    pub flaw: Option<Flaw>,
 }
 
 /// One delivery of an event, and the state that it is in.
@@ -63,6 +66,19 @@ struct Delivery {
     /// `Some(None)` is half of the body.
     cut: Option<Option<usize>>,
     tries: u32,
+}
+
+impl Delivery {
+    /// What is wrong with it as it is sent.
+    fn flaw(&self) -> Option<Flaw> {
+        match self.is_signed {
+            Signed::Wrongly => Some(Flaw::BadSignature),
+            Signed::Not => Some(Flaw::NoSignature),
+            Signed::Rightly if self.age_us > 0 => Some(Flaw::OldTimestamp),
+            Signed::Rightly if self.cut.is_some() => Some(Flaw::Truncated),
+            Signed::Rightly => self.pace.map(|_| Flaw::SlowSender),
+        }
+    }
 }
 
 /// With what a delivery is signed.
@@ -158,6 +174,7 @@ impl Outbox {
             pace: one.pace,
             cut: one.cut.map(|after| after.unwrap_or(body.len() / 2).min(body.len())),
             timeout_us: api.timeout_us,
+            flaw: one.flaw(),
         };
         Some((Arc::clone(&one.event), one.tries, parcel))
     }
@@ -187,6 +204,18 @@ impl Outbox {
                 After::Over
             }
         }
+    }
+
+    /// What a delivery tells of, while it is not over.
+    #[must_use]
+    pub fn event_of(&self, delivery: u64) -> Option<Arc<Occurred>> {
+        self.open.get(&delivery).map(|one| Arc::clone(&one.event))
+    }
+
+    /// True while some delivery of an event is not over.
+    #[must_use]
+    pub fn tells_of(&self, event: &str) -> bool {
+        self.open.values().any(|one| *one.event.id == *event)
     }
 
     /// How many deliveries are not over.
@@ -293,7 +322,9 @@ mod tests {
         let (_, parcel, right) = sent(WebhookFault::BadSignature);
         assert_ne!(parcel.headers, right.headers);
         assert_eq!((parcel.headers.len(), &parcel.body), (1, &right.body));
-        assert!(sent(WebhookFault::NoSignature).1.headers.is_empty());
+        assert_eq!((parcel.flaw, right.flaw), (Some(Flaw::BadSignature), None));
+        let (_, bare, _) = sent(WebhookFault::NoSignature);
+        assert_eq!((bare.headers.len(), bare.flaw), (0, Some(Flaw::NoSignature)));
         let (_, old, _) = sent(WebhookFault::OldTimestamp { by_us: 600_000_000 });
         assert!(old.headers[0].1.starts_with("t=1699999400,v1="), "{old:?}");
         assert_eq!(sent(WebhookFault::Truncated { after_bytes: None }).1.cut, Some(7));

@@ -6,6 +6,7 @@ mod clients;
 mod control;
 mod drive;
 mod fuzz;
+mod hooks;
 mod http2;
 mod init;
 mod invalid;

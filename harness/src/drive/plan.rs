@@ -131,6 +131,7 @@ mod tests {
             mode: None,
             suite_exit_0_all_succeeded: false,
             queue: None,
+            event: None,
         }
     }
 

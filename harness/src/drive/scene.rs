@@ -51,7 +51,7 @@ pub struct Scene {
     pub variables: Vec<(String, String)>,
     /// The operations; `None` in suite mode.
     pub plan: Option<Plan>,
-    /// True when operations reach the client as messages of a queue.
+    /// True when operations reach the client as messages of a queue, or as events.
     pub delivers: bool,
     /// Told of each submit before it is on record.
     pub on_submit: Box<dyn Fn(&Operation) + Send + Sync>,

@@ -57,6 +57,7 @@ mod reconciled;
 mod recoverable;
 mod recovers_after_outage;
 pub mod registry;
+mod rejects_bad_signatures;
 mod rejects_malformed_responses;
 mod resumes_upload;
 mod retries_logged;
@@ -76,6 +77,8 @@ pub(crate) mod testing;
 mod tests;
 mod upload_intact;
 mod waits_for_reset;
+mod webhook_acknowledged;
+mod webhook_handled_once;
 
 /// An invariant with its parameters, ready to judge.
 pub trait Invariant: fmt::Debug + Send + Sync {

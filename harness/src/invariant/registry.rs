@@ -10,9 +10,10 @@ use super::{
     no_over_deduplication, no_overlapping_attempts, no_phantom_success,
     no_retry_on_permanent_errors, no_secrets_in_output, no_truncated_stream_accepted, not_banned,
     nothing_after_claim, poison_message_parked, polls_politely, reconciled, recovers_after_outage,
-    rejects_malformed_responses, resumes_upload, retries_logged, retries_transient_errors,
-    retry_body_stable, retry_budget, spares_other_tenants, spreads_retries,
-    stays_within_rate_limit, survives_bad_retry_after, upload_intact, waits_for_reset,
+    rejects_bad_signatures, rejects_malformed_responses, resumes_upload, retries_logged,
+    retries_transient_errors, retry_body_stable, retry_budget, spares_other_tenants,
+    spreads_retries, stays_within_rate_limit, survives_bad_retry_after, upload_intact,
+    waits_for_reset, webhook_acknowledged, webhook_handled_once,
 };
 
 /// Every invariant that a scenario can expect, the gravest first: the order of the documentation, and
@@ -33,6 +34,9 @@ pub static INVARIANTS: &[&InvariantKind] = &[
     &gives_up_on_nothing_recoverable::KIND,
     &retries_transient_errors::KIND,
     &nothing_after_claim::KIND,
+    &webhook_handled_once::KIND,
+    &rejects_bad_signatures::KIND,
+    &webhook_acknowledged::KIND,
     &message_handled_once::KIND,
     &poison_message_parked::KIND,
     &no_secrets_in_output::KIND,

@@ -296,6 +296,9 @@ impl Order<'_> {
             if let (Some(queue), Some(call), false) = (&workload.queue, &workload.call, delivers) {
                 delivers = provider.deliver_by(queue, call);
             }
+            if let (Some(event), false) = (&workload.event, delivers) {
+                delivers = provider.tell_by(event);
+            }
             let mut server = match self.options.transport() {
                 #[cfg(feature = "tls")]
                 transport if spec.tls => {
@@ -582,7 +585,9 @@ impl Order<'_> {
 
     fn scene(self, stage: &Stage, variables: Vec<(String, String)>) -> Result<Scene, RunError> {
         let servers = Arc::downgrade(&stage.servers);
-        let traced = self.scenario.workload.http.is_some().then_some(self.seed);
+        let workload = &self.scenario.workload;
+        let traced = workload.http.is_some().then_some(self.seed);
+        let clock = stage.clock;
         let mut scene = Scene {
             clock: stage.clock,
             sink: Arc::clone(&stage.sink),
@@ -592,11 +597,11 @@ impl Order<'_> {
             seed: self.seed.get(),
             variables,
             plan: self.plan()?,
-            delivers: self.scenario.workload.queue.is_some(),
+            delivers: workload.queue.is_some() || workload.event.is_some(),
             on_submit: Box::new(move |operation| {
                 // Whatever a client keeps of the scene keeps no server alive.
                 if let Some(servers) = servers.upgrade() {
-                    register(&servers, operation, traced);
+                    register(&servers, operation, traced, clock.now_us());
                 }
             }),
             reconciles_within_us: self
@@ -783,7 +788,7 @@ async fn watch_timers(clock: Clock, most: Arc<AtomicU64>) {
 }
 
 /// Makes a submit known to every provider, with the trace that its caller begins where the client is a service.
-fn register(servers: &[Server], operation: &Operation, traced: Option<Seed>) {
+fn register(servers: &[Server], operation: &Operation, traced: Option<Seed>, now_us: u64) {
     let submitted = Submitted {
         id: Arc::clone(&operation.id),
         // Its place in the workload, by which rules count, by however much its number is raised.
@@ -794,7 +799,7 @@ fn register(servers: &[Server], operation: &Operation, traced: Option<Seed>) {
         input: operation.input.clone(),
     };
     for server in servers {
-        server.with(|provider| provider.register(&submitted));
+        server.with(|provider| provider.register(&submitted, now_us));
     }
 }
 

@@ -19,9 +19,6 @@ const FAULTS: &[(&str, &str)] = &[
 const INVARIANTS: &[(&str, &str)] = &[
     ("degrades_gracefully", "expect `failures_surface`"),
     ("isolates", "expect `client_timeout`"),
-    ("webhook_handled_once", "leave it out"),
-    ("webhook_acknowledged", "leave it out"),
-    ("rejects_bad_signatures", "leave it out"),
     ("tolerates_reordering", "leave it out"),
     ("reads_cached", "leave it out"),
     ("policy", "list the invariants themselves"),

@@ -154,6 +154,8 @@ pub struct Workload {
     pub suite_exit_0_all_succeeded: bool,
     /// The queue by which operations reach the client as messages, where they do.
     pub queue: Option<Arc<str>>,
+    /// The type of the event as which operations reach the client, where they do.
+    pub event: Option<Arc<str>>,
 }
 
 impl Workload {

@@ -28,6 +28,8 @@ pub static SCENARIOS: &[Shipped] = &[
     shipped!("payments/outage.yaml"),
     shipped!("payments/permanent-error.yaml"),
     shipped!("payments/rate-limit.yaml"),
+    shipped!("payments/webhook-duplicate.yaml"),
+    shipped!("payments/webhook-forged.yaml"),
     shipped!("several/fallback.yaml"),
     shipped!("several/fleet.yaml"),
     shipped!("several/two-tenants.yaml"),

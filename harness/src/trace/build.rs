@@ -10,14 +10,14 @@ use brownout_provider::event::{
     ClientEnded, ClientOutput, ClientPaused, ClientStarted, ConnectionEnded, Digest16,
     EffectCommitted, EffectReversed, Event, EventKind, FaultInjected, Idempotency, Job,
     MessageMoved, OperationFinished, OperationSubmitted, RequestReceived, ResponseSent, RunStarted,
-    StrayRequest, UploadPiece, WebhookAnswered,
+    StrayRequest, UploadPiece, WebhookAnswered, WebhookSent,
 };
 
 use super::{
     ClaimMade, ClientEnd, ClientRun, Drawn, Effect, EffectId, Ended, Hint, JobSeen, Message, Name,
     Names, Neighbours, Operation, OperationId, Output, PartUndone, Pause, PieceSeen, Refusal,
     Refused, Request, RequestId, Response, Reversal, RouteSeen, RunEnd, Stray, Strike, Submit,
-    Submitted, Trace, place, reading,
+    Submitted, Trace, Webhook, place, reading,
 };
 
 /// A line of output is kept up to so many characters; its marks are all kept.
@@ -50,6 +50,7 @@ pub struct TraceBuilder {
     parts_undone: Vec<PartUndone>,
     effects: Vec<Effect>,
     messages: Vec<Message>,
+    webhooks: Vec<Webhook>,
     effect_by_number: BTreeMap<(Name, u64), EffectId>,
     /// What answers told of: request, provider, and the number of the effect, which may come later.
     tells: Vec<(RequestId, Name, u64)>,
@@ -59,8 +60,7 @@ pub struct TraceBuilder {
     strays: Vec<Stray>,
     clients: Vec<ClientRun>,
     client_ends: Vec<ClientEnd>,
-    /// Webhooks on their way: the operation of each, and when it was sent.
-    webhooks: BTreeMap<(Name, u64), (OperationId, u64)>,
+    /// Webhooks that were heard: the operation of each, and when it was sent.
     heard: Vec<(OperationId, u64)>,
     pauses: Vec<Pause>,
     refused: Vec<Refused>,
@@ -121,12 +121,8 @@ impl TraceBuilder {
             EventKind::ClientPaused(paused) => self.client_paused(stamp, paused),
             EventKind::Job(job) => self.job(stamp, job),
             EventKind::UploadPiece(piece) => self.piece(stamp, piece),
-            EventKind::WebhookSent(sent) => {
-                let operation = self.operation(&sent.operation);
-                let place = (self.names.intern(&sent.provider), sent.delivery);
-                self.webhooks.insert(place, (operation, stamp.at_us));
-            }
-            EventKind::WebhookAnswered(answered) => self.webhook_answered(answered),
+            EventKind::WebhookSent(sent) => self.webhook(stamp, sent),
+            EventKind::WebhookAnswered(answered) => self.webhook_answered(stamp, answered),
             EventKind::StrayRequest(stray) => self.stray(stamp, stray),
             EventKind::RunFinished(finished) => {
                 let reason = self.names.intern(&finished.reason);
@@ -175,6 +171,7 @@ impl TraceBuilder {
             drawn: self.drawn,
             effects: self.effects,
             messages: self.messages,
+            webhooks: self.webhooks,
             effects_by_operation: Vec::new(),
             tells,
             parts_undone: self.parts_undone,
@@ -421,6 +418,32 @@ impl TraceBuilder {
         });
     }
 
+    fn webhook(&mut self, stamp: Stamp, event: &WebhookSent) {
+        let operation = self.operation(&event.operation);
+        self.submit(operation, event.submit);
+        self.webhooks.push(Webhook {
+            seq: stamp.seq,
+            at_us: stamp.at_us,
+            provider: self.names.intern(&event.provider),
+            delivery: event.delivery,
+            operation,
+            flaw: event.flaw,
+            answer: None,
+        });
+    }
+
+    fn webhook_answered(&mut self, stamp: Stamp, event: &WebhookAnswered) {
+        let provider = self.names.intern(&event.provider);
+        let mut sent = self.webhooks.iter_mut().rev();
+        let of = |one: &&mut Webhook| one.provider == provider && one.delivery == event.delivery;
+        if let Some(sent) = sent.find(of) {
+            sent.answer = Some((stamp.seq, stamp.at_us, event.status));
+            if event.status.is_some_and(|status| (200..300).contains(&status)) {
+                self.heard.push((sent.operation, sent.at_us));
+            }
+        }
+    }
+
     fn moved(&mut self, stamp: Stamp, event: &MessageMoved) {
         let operation = self.operation(&event.operation);
         self.submit(operation, event.submit);
@@ -538,12 +561,6 @@ impl TraceBuilder {
             to_us: stamp.at_us,
             operation,
         });
-    }
-
-    fn webhook_answered(&mut self, event: &WebhookAnswered) {
-        let was_heard = event.status.is_some_and(|status| (200..300).contains(&status));
-        let sent = self.webhooks.remove(&(self.names.intern(&event.provider), event.delivery));
-        self.heard.extend(sent.filter(|_| was_heard));
     }
 
     fn stray(&mut self, stamp: Stamp, event: &StrayRequest) {

@@ -30,7 +30,7 @@ pub use names::{Name, Names};
 pub use records::{
     ClaimMade, ClientEnd, ClientRun, Drawn, Effect, Ended, Hint, JobSeen, Message, Operation,
     Output, PartUndone, Pause, PieceSeen, Refusal, Refused, Request, Response, Reversal, RunEnd,
-    Stray, Strike, Submit, Submitted,
+    Stray, Strike, Submit, Submitted, Webhook,
 };
 pub(crate) use records::{Neighbours, RouteSeen};
 
@@ -82,6 +82,7 @@ pub struct Trace {
     pub(crate) drawn: Vec<Drawn>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) messages: Vec<Message>,
+    pub(crate) webhooks: Vec<Webhook>,
     pub(crate) effects_by_operation: Vec<EffectId>,
     pub(crate) tells: Vec<(RequestId, EffectId)>,
     pub(crate) parts_undone: Vec<PartUndone>,
@@ -270,6 +271,12 @@ impl Trace {
     pub fn effects_of(&self, id: OperationId) -> impl Iterator<Item = (EffectId, &Effect)> {
         let (from, to) = self.operation(id).effects;
         self.effects_by_operation[place(from)..place(to)].iter().map(|id| (*id, self.effect(*id)))
+    }
+
+    /// The webhooks that were sent, in order, each with its answer.
+    #[must_use]
+    pub fn webhooks(&self) -> &[Webhook] {
+        &self.webhooks
     }
 
     /// What became of the messages of queues, in the order of events.

@@ -8,6 +8,7 @@ use brownout_provider::event::{
     Claim, ClaimBy, Class, DEADLINE, Digest16, JobState, JobStep, KeyState, MessageState,
     Recognized, Side,
 };
+use brownout_provider::signature::Flaw;
 use serde_json::Value;
 
 use super::{EffectId, Name, OperationId, RequestId};
@@ -357,6 +358,25 @@ pub struct Message {
     pub state: MessageState,
     /// True when a fault made it such that nobody can handle it.
     pub poisoned: bool,
+}
+
+/// A webhook that was sent, and its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// The event.
+    pub seq: u32,
+    /// When it was sent.
+    pub at_us: u64,
+    /// The provider.
+    pub provider: Name,
+    /// The delivery.
+    pub delivery: u64,
+    /// The operation that it tells of.
+    pub operation: OperationId,
+    /// What was wrong with it.
+    pub flaw: Option<Flaw>,
+    /// The answer's event, when it came, and its status; `None` where the trace holds none.
+    pub answer: Option<(u32, u64, Option<u16>)>,
 }
 
 /// An effect was undone.

@@ -59,8 +59,24 @@ impl Provider {
         else {
             return;
         };
+        let Some((id, value)) = self.object_of(&route, submitted) else { return };
+        let Submitted { id: operation, submit, .. } = submitted;
+        let owner = Owner { operation: Arc::clone(operation), submit: *submit };
+        let object = Object::new(collection, bytes(&value), None, owner);
+        self.ledger.put(Arc::clone(&id), object, self.history);
+        if let Some(queue) = &mut self.queue {
+            queue.put(id, 0);
+        }
+    }
+
+    /// The object that a route would make of a submitted operation, with its id.
+    pub(super) fn object_of(
+        &mut self,
+        route: &Route,
+        submitted: &Submitted,
+    ) -> Option<(Arc<str>, Value)> {
         let Submitted { id: operation, submit, n, input, .. } = submitted;
-        let Ok(built) = route.build(self.api.encoding, input, *n, *submit) else { return };
+        let built = route.build(self.api.encoding, input, *n, *submit).ok()?;
         let call = self.api.read(&built.method, &built.target, &built.headers, &built.body).call;
         let coordinates = Coordinates {
             provider: &self.name,
@@ -70,16 +86,11 @@ impl Provider {
             // No request of a client counts from 0.
             attempt: 0,
         };
-        let Some(creates) = &route.creates else { return };
+        let creates = route.creates.as_ref()?;
         let id = creates.id.make(&mut self.ids.draw(&coordinates));
         let context = Context { id: Value::from(&*id), ..Context::new(&call, self.epoch_s(0)) };
-        let Ok(Some(value)) = route.new_object(&context) else { return };
-        let owner = Owner { operation: Arc::clone(operation), submit: *submit };
-        let object = Object::new(collection, bytes(&value), None, owner);
-        self.ledger.put(Arc::clone(&id), object, self.history);
-        if let Some(queue) = &mut self.queue {
-            queue.put(id, 0);
-        }
+        let value = route.new_object(&context).ok()??;
+        Some((id, value))
     }
 
     /// Takes the messages that a request receives; those that were received too often die.

@@ -151,6 +151,8 @@ pub struct Provider {
     /// The route by which operations become messages, where they do.
     sends: Option<Arc<Route>>,
     settled: Vec<Settled>,
+    /// The route of whose work operations tell as events, where they do.
+    announces: Option<Arc<Route>>,
 }
 
 impl fmt::Debug for Provider {
@@ -185,6 +187,7 @@ impl Provider {
             strikes_messages: plan.strikes_messages(),
             queue: api.queue.as_ref().map(|_| Queue::default()),
             sends: None,
+            announces: None,
             settled: Vec::new(),
             arrivals: Arrivals::new(&plan, common.numbers()),
             aliases: Alias::wanted(&plan),
@@ -230,10 +233,11 @@ impl Provider {
     }
 
     /// Makes a submitted operation known, so that requests can be told to belong to it.
-    pub fn register(&mut self, submitted: &Submitted) {
+    pub fn register(&mut self, submitted: &Submitted, now_us: u64) {
         self.arrivals.end();
         self.recognizer.submitted(submitted);
         self.send_message(submitted);
+        self.send_event(submitted, now_us);
     }
 
     /// Its name in the scenario.

@@ -5,16 +5,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::Provider;
 use super::later::Done;
 use super::open::Place;
 use super::struck::Mark;
+use crate::api::{Route, Webhooks, bytes};
 use crate::coordinates::Coordinates;
-use crate::event::{EventKind, FaultInjected, WebhookAnswered, WebhookSent};
-use crate::exchange::ExchangeId;
-use crate::fault::WebhookFault;
+use crate::event::{EventKind, FaultInjected, Recognized, WebhookAnswered, WebhookSent};
+use crate::exchange::{ExchangeId, Settled};
+use crate::fault::{Action, Point, WebhookFault};
+use crate::ledger::{Object, Owner};
+use crate::plan::{Situation, Strike};
+use crate::recognition::{Recognition, Submitted};
 use crate::webhook::{After, Due, Occurred, Parcel};
 
 /// How many characters of an event's id are drawn.
@@ -35,6 +40,95 @@ impl Provider {
     #[must_use]
     pub fn take_dues(&mut self) -> Vec<Due> {
         std::mem::take(&mut self.dues)
+    }
+
+    /// From here on every operation that is submitted is an event of this type, which tells of an object as the
+    /// route would make it that the API tells of so.
+    ///
+    /// Tells whether somebody listens, and the API has such an event.
+    pub fn tell_by(&mut self, event: &str) -> bool {
+        let route = self.listened.clone().and_then(|api| {
+            let mut events = api.events.iter();
+            events.find(|(_, kind)| ***kind == *event).map(|(route, _)| Arc::clone(route))
+        });
+        self.announces = route.and_then(|route| self.api.route_named(&route).cloned());
+        self.announces.is_some()
+    }
+
+    /// Tells of a submitted operation, where operations are events.
+    pub(super) fn send_event(&mut self, submitted: &Submitted, now_us: u64) {
+        let (Some(route), Some(api)) = (self.announces.clone(), self.listened.clone()) else {
+            return;
+        };
+        let Some(kind) = api.events.get(&route.name).cloned() else { return };
+        let Some((object, value)) = self.object_of(&route, submitted) else { return };
+        let (operation, submit) = (Arc::clone(&submitted.id), submitted.submit);
+        let coordinates = Coordinates {
+            provider: &self.name,
+            route: &route.name,
+            operation: &operation,
+            submit,
+            attempt: 1,
+        };
+        let mut id = api.prefix.clone();
+        self.ids.draw(&coordinates).push_alphanumeric(DRAWN, &mut id);
+        let struck = self.event_faults(&route, &operation, submit, now_us);
+        if let Some(creates) = &route.creates {
+            let owner = Owner { operation: Arc::clone(&operation), submit };
+            let collection = Arc::clone(&creates.collection);
+            let kept = Object::new(collection, bytes(&value), None, owner);
+            self.ledger.put(object, kept, self.history);
+        }
+        let body = self.body_of(&api, (&id, &kind), &value, now_us);
+        let occurred = Occurred { id: id.into(), kind, operation, submit, body };
+        self.announce((0, struck), occurred, now_us);
+    }
+
+    /// What strikes an event that an operation is: the route has the operation's first attempt, which nobody
+    /// made.
+    fn event_faults(
+        &mut self,
+        route: &Arc<Route>,
+        operation: &Arc<str>,
+        submit: u32,
+        now_us: u64,
+    ) -> Vec<(Mark, WebhookFault)> {
+        let recognition = Recognition {
+            operation: Arc::clone(operation),
+            submit,
+            number: self.recognizer.number(operation),
+            how: Recognized::Object,
+        };
+        let (operation_number, numbered) = self.arrivals.peek(&recognition);
+        let decision = self.plan.decide(&Situation {
+            at: Coordinates {
+                provider: &self.name,
+                route: &route.name,
+                operation,
+                submit,
+                attempt: 1,
+            },
+            route: Some(route),
+            operation_number,
+            numbered,
+            tenant: None,
+            method: &route.method,
+            headers: &HeaderMap::new(),
+            body: None,
+            since_first_us: now_us.saturating_sub(self.common.first_us().unwrap_or(now_us)),
+            reused: false,
+            streamed: false,
+            http2: false,
+        });
+        let strikes = decision.strikes.into_iter().filter_map(|strike| {
+            let Action::Webhook(fault) = strike.action else { return None };
+            let Strike { rule, fault: kind, detail, .. } = strike;
+            let at = Point::AfterCommit.into();
+            // It is no coordinate that a request has.
+            let mark = Mark { rule, fault: kind.name, detail, scheduled: false, alone: true, at };
+            Some((mark, fault))
+        });
+        strikes.collect()
     }
 
     /// What of an object that was made or changed is told to those who listen.
@@ -63,24 +157,46 @@ impl Provider {
         let place = &about.place;
         let Some(kind) = api.events.get(&place.route.name).cloned() else { return };
         let id = self.event_id(&api.prefix, about);
-        let now = Value::from(self.epoch_s(now_us));
-        let event = json!({"id": id, "type": &*kind});
-        let names = [("event", &event), ("object", object), ("now", &now)];
-        // A file whose template asks for what an object lacks tells so where it is seen: in the body.
-        let body =
-            api.body.render(&names).unwrap_or_else(|error| json!({"error": error.to_string()}));
+        let body = self.body_of(&api, (&id, &kind), object, now_us);
         let occurred = Occurred {
             id: id.into(),
             kind,
             operation: Arc::clone(&place.operation),
             submit: place.submit,
-            body: Bytes::from(body.to_string()),
+            body,
         };
-        for (mark, _) in webhooks {
+        self.announce((about.request, webhooks.to_vec()), occurred, now_us);
+    }
+
+    /// The body of an event.
+    fn body_of(
+        &self,
+        api: &Webhooks,
+        (id, kind): (&str, &str),
+        object: &Value,
+        now_us: u64,
+    ) -> Bytes {
+        let now = Value::from(self.epoch_s(now_us));
+        let event = json!({"id": id, "type": kind});
+        let names = [("event", &event), ("object", object), ("now", &now)];
+        // A file whose template asks for what an object lacks tells so where it is seen: in the body.
+        let body =
+            api.body.render(&names).unwrap_or_else(|error| json!({"error": error.to_string()}));
+        Bytes::from(body.to_string())
+    }
+
+    /// An event has occurred, and this is what befalls it.
+    fn announce(
+        &mut self,
+        (request, struck): (ExchangeId, Vec<(Mark, WebhookFault)>),
+        occurred: Occurred,
+        now_us: u64,
+    ) {
+        for (mark, _) in &struck {
             let event = FaultInjected {
-                request: about.request,
+                request,
                 provider: Arc::clone(&self.name),
-                operation: Some(Arc::clone(&place.operation)),
+                operation: Some(Arc::clone(&occurred.operation)),
                 rule: Arc::clone(&mark.rule),
                 fault: mark.fault.into(),
                 at: Some(mark.at.name().into()),
@@ -89,7 +205,7 @@ impl Provider {
             };
             self.emit(now_us, EventKind::FaultInjected(event));
         }
-        let faults: Vec<WebhookFault> = webhooks.iter().map(|(_, fault)| *fault).collect();
+        let faults: Vec<WebhookFault> = struck.into_iter().map(|(_, fault)| fault).collect();
         let dues = self.outbox.occurred(occurred, &faults, now_us);
         self.dues.extend(dues);
     }
@@ -107,6 +223,7 @@ impl Provider {
             operation: Arc::clone(&event.operation),
             submit: event.submit,
             attempt,
+            flaw: parcel.flaw,
         };
         self.emit(now_us, EventKind::WebhookSent(sent));
         Some(parcel)
@@ -120,6 +237,8 @@ impl Provider {
         now_us: u64,
     ) -> Option<Due> {
         let api = self.listened.clone()?;
+        let event = self.outbox.event_of(delivery).filter(|_| self.announces.is_some());
+        let taken = answer.as_ref().is_ok_and(|status| (200..300).contains(status));
         let after = self.outbox.answered(delivery, answer.as_ref().ok().copied(), &api, now_us);
         let due = match after {
             After::Again(due) => Some(due),
@@ -133,6 +252,12 @@ impl Provider {
             again: due.is_some(),
         };
         self.emit(now_us, EventKind::WebhookAnswered(answered));
+        if let Some(event) = event
+            && (taken || !self.outbox.tells_of(&event.id))
+        {
+            let (operation, submit) = (Arc::clone(&event.operation), event.submit);
+            self.settled.push(Settled { operation, submit, done: taken });
+        }
         due
     }
 

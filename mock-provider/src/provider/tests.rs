@@ -467,7 +467,7 @@ fn a_reset_at_accept_can_strike_before_the_body_is_read() {
         input: json!({"order": "order-1"}),
         trace: None,
     };
-    bench.provider.register(&submitted);
+    bench.provider.register(&submitted, 0);
     let mut head = Request {
         connection: 1,
         reused: false,
@@ -671,14 +671,17 @@ fn where_nobody_submits_operations_they_count_by_first_arrival_outside_the_sched
 
     // Where a workload gives the numbers, what it never submitted has none.
     let mut bench = Bench::new(vec![rule]);
-    bench.provider.register(&Submitted {
-        id: "op-0002".into(),
-        n: 2,
-        submit: 1,
-        call: "create_charge".into(),
-        input: json!({"order": "b"}),
-        trace: None,
-    });
+    bench.provider.register(
+        &Submitted {
+            id: "op-0002".into(),
+            n: 2,
+            submit: 1,
+            call: "create_charge".into(),
+            input: json!({"order": "b"}),
+            trace: None,
+        },
+        0,
+    );
     let statuses = ["a", "c", "b"].map(|order| {
         let exchange = bench.charge(order, None);
         bench.answer(exchange).0

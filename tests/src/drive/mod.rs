@@ -68,6 +68,7 @@ pub(crate) fn scenario(operations: u64) -> Scenario {
             mode: None,
             suite_exit_0_all_succeeded: false,
             queue: None,
+            event: None,
         },
         expect: Vec::new(),
         drain: Duration::from_secs(10),

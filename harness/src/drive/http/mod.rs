@@ -23,8 +23,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brownout_provider::event::ClockKind;
-use brownout_provider::exchange::{ClientFault, ClientStrike};
+use brownout_provider::event::{Claim, ClockKind};
+use brownout_provider::exchange::{ClientFault, ClientStrike, Settled};
 use brownout_provider::seed::Seed;
 use brownout_provider::units::micros;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
@@ -155,10 +155,11 @@ async fn drive(
     host: Host<'_>,
     mut heeded: Heeded<'_>,
 ) -> Result<(), RunError> {
-    let Part { http, strikes, seen, post, is_idle, drain, pending } = part;
+    let Part { http, mut strikes, seen, post, is_idle, drain, pending } = part;
     let mut driver = Driver {
         scene,
         http,
+        settled: if scene.delivers { strikes.take_settled() } else { None },
         strikes,
         post,
         parcels: JoinSet::new(),
@@ -215,6 +216,8 @@ struct Driver<'a> {
     scene: &'a Arc<Scene>,
     http: &'a Arc<Http>,
     strikes: Strikes,
+    /// What becomes of operations that are events; `None` where they are requests.
+    settled: Option<UnboundedReceiver<Settled>>,
     host: Host<'a>,
     supervisor: Supervisor,
     /// `None` until the service was ready for the first time.
@@ -240,6 +243,7 @@ enum Step {
     Heard(Slot, Heard),
     Ready(Result<(), String>),
     Strike(ClientStrike),
+    Settled(Settled),
     Notice(Option<Notice>),
     Crash(u32),
     Posted(Posted),
@@ -273,6 +277,7 @@ impl<'a> Driver<'a> {
                 Step::Heard(slot, heard) => self.heard(slot, heard),
                 Step::Ready(ready) => self.ready(ready)?,
                 Step::Strike(strike) => self.strike(&strike),
+                Step::Settled(settled) => self.answered(&settled),
                 Step::Notice(Some(notice)) => self.notice(notice),
                 Step::Crash(client) => self.crash(client)?,
                 Step::Posted(posted) => self.pass_on(posted),
@@ -292,6 +297,7 @@ impl<'a> Driver<'a> {
             }
             Some(joined) = self.looking.join_next() => joined.map_or(Step::Time, Step::Ready),
             strike = self.strikes.next() => Step::Strike(strike),
+            settled = settled(self.settled.as_mut()) => Step::Settled(settled),
             Some(posted) = self.post.recv() => Step::Posted(posted),
             Some(_) = self.parcels.join_next() => Step::Time,
             client = crashed(heeded.crashes.as_deref_mut()) => Step::Crash(client),
@@ -420,6 +426,18 @@ impl<'a> Driver<'a> {
         memory: Memory,
     ) -> Result<(), RunError> {
         let id = Arc::clone(&operation.id);
+        if self.scene.delivers {
+            // The provider tells the service of it; here is only waited until it is late.
+            let (clock, kept) = (self.scene.clock, Rc::clone(&late_us));
+            let task = self.asks.spawn_local(async move {
+                while late_us.get() > clock.now_us() {
+                    clock.sleep_until_us(late_us.get()).await;
+                }
+                (slot, Heard::Nothing(DEADLINE.to_owned()))
+            });
+            self.running.insert(slot, Running { id, late_us: kept, memory, task });
+            return Ok(());
+        }
         let seed = Seed::new(self.scene.seed).unwrap_or_default();
         let trace = trace_of(seed, &operation);
         let first: Ask = self.http.ask(&operation, trace).map_err(|error| RunError::Template {
@@ -510,6 +528,36 @@ impl<'a> Driver<'a> {
                 }
             }
         }
+    }
+
+    /// An event was answered with 2xx, which says that it was handled, or is not told of any more.
+    fn answered(&mut self, settled: &Settled) {
+        let is_it =
+            |slot: &Slot, id: &Arc<str>| *id == settled.operation && slot.submit == settled.submit;
+        let running =
+            self.running.iter().find(|(slot, one)| is_it(slot, &one.id)).map(|(slot, _)| *slot);
+        let slot = match running {
+            Some(slot) => {
+                if let Some(running) = self.running.remove(&slot) {
+                    running.task.abort();
+                }
+                Some(slot)
+            }
+            None => {
+                let at = self.again.iter().position(|one| is_it(&one.slot, &one.id));
+                at.and_then(|at| self.again.remove(at)).map(|one| one.slot)
+            }
+        };
+        let Some(slot) = slot else { return };
+        let heard = match settled.done {
+            true => Heard::Said {
+                claim: Claim::Succeeded,
+                degraded: false,
+                detail: "answered its event with 2xx".to_owned(),
+            },
+            false => Heard::Nothing("its event was never answered with 2xx".to_owned()),
+        };
+        self.conclude(slot, &settled.operation, heard);
     }
 
     /// A webhook is on its way to the service.
@@ -693,6 +741,16 @@ impl<'a> Driver<'a> {
             self.scene.silent(&operation, submit, &why);
         }
     }
+}
+
+/// The next event that is settled; waits for ever where operations are no events.
+async fn settled(settled: Option<&mut UnboundedReceiver<Settled>>) -> Settled {
+    if let Some(settled) = settled
+        && let Some(one) = settled.recv().await
+    {
+        return one;
+    }
+    pending().await
 }
 
 /// Waits for what a service in this process says; one that panics cuts its connection.

@@ -11,7 +11,7 @@ mod workload;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use brownout_provider::api::raw::{RawHint, RawIdempotency, RawQueue, RawRateLimit};
+use brownout_provider::api::raw::{RawHint, RawIdempotency, RawQueue, RawRateLimit, RawWebhooks};
 use brownout_provider::document::Named;
 use brownout_provider::units::{Period, Scale};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -25,8 +25,8 @@ pub use rule::{
     RawDuring, RawOperation, RawRule, RawScriptEntry, RawSelection, RawSelector, RawWhen,
 };
 pub use workload::{
-    RawArrival, RawArrivalMap, RawArrivalWord, RawDeliver, RawDeliverMap, RawDeliverWord, RawExec,
-    RawExit0, RawMode, RawSubmits, RawSubmitsMap, RawSuite, RawTenant, RawWorkload,
+    RawArrival, RawArrivalMap, RawArrivalWord, RawDeliver, RawDeliverMap, RawDeliverWord, RawEvent,
+    RawExec, RawExit0, RawMode, RawSubmits, RawSubmitsMap, RawSuite, RawTenant, RawWorkload,
 };
 
 /// A scenario: how a provider misbehaves, what a client is asked to do, and what it must hold.
@@ -105,6 +105,9 @@ pub struct RawProvider {
     /// How the queue treats its messages, over what the API says.
     #[schemars(with = "Option<RawQueue>")]
     pub queue: Option<Map<String, Value>>,
+    /// When events are told of again, over what the API says: `{retry: [200ms, 1s]}`.
+    #[schemars(with = "Option<RawWebhooks>")]
+    pub webhooks: Option<Map<String, Value>>,
     /// How retry hints are spelled, over what the API says.
     #[schemars(with = "Option<RawHint>")]
     pub hint: Option<Map<String, Value>>,

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Later, RawHttp};
+use super::{RawHttp, RawReady};
 
 /// What the client is asked to do.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -58,7 +58,7 @@ pub struct RawWorkload {
     pub deliver: Option<RawDeliver>,
 }
 
-/// How an operation reaches the client: `call`, or `{queue: NAME}`.
+/// How an operation reaches the client: `call`, `{queue: NAME}` or `{webhook: {path, event}}`.
 pub type RawDeliver = ScalarOr<RawDeliverWord, RawDeliverMap>;
 
 /// How an operation reaches the client, as a word.
@@ -76,8 +76,24 @@ pub struct RawDeliverMap {
     /// As a message of the queue of this name: the collection in which the API keeps its messages. The client
     /// is a program that receives messages; one that it deletes has succeeded, a dead letter has failed.
     pub queue: Option<String>,
-    /// As an event that is sent to the service.
-    pub webhook: Option<Later>,
+    /// As an event that the provider sends to the client, which is a service: 2xx says that it was handled, and
+    /// nothing else says anything. `call` is the route that the service calls to handle it.
+    #[schemars(title = "a map such as `{path: /hooks, event: charge.succeeded}`")]
+    pub webhook: Option<RawEvent>,
+}
+
+/// An operation that is an event.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawEvent {
+    /// Where the service listens.
+    #[schemars(required)]
+    pub path: Option<String>,
+    /// The type of the event, which the API tells of by a webhook: `charge.succeeded`.
+    #[schemars(required)]
+    pub event: Option<String>,
+    /// How it is seen that the service is ready (that it takes connections, unless said).
+    pub ready: Option<RawReady>,
 }
 
 /// A tenant.

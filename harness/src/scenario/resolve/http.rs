@@ -16,7 +16,7 @@ use crate::scenario::http::{
     Http, Known, Outcomes, POLL_NAMES, Poll, REQUEST_NAMES, Ready, Request, Said,
 };
 use crate::scenario::raw::{
-    RawHttp, RawListens, RawMethod, RawOutcome, RawPoll, RawReady, RawRequest, RawStatus,
+    RawEvent, RawHttp, RawListens, RawMethod, RawOutcome, RawPoll, RawReady, RawRequest, RawStatus,
 };
 use crate::scenario::{PLANTED, Planted};
 
@@ -251,6 +251,19 @@ fn listens(raw: &RawListens, apis: &[&Api], at: &At<'_>) -> Option<PathAndQuery>
         });
     }
     plain_path(raw.path.as_deref()?, "/webhooks", &at.key("path"))
+}
+
+/// How a service is reached that is told of events.
+pub(super) fn told(raw: &RawEvent, at: &At<'_>) -> Option<Http> {
+    let path = plain_path(raw.path.as_deref()?, "/webhooks", &at.key("path"))?;
+    let template = Template::resolve(path.as_str(), &REQUEST_NAMES, &at.key("path"))?;
+    Some(Http {
+        request: Request { method: Method::POST, path: template, headers: Vec::new(), json: None },
+        outcomes: Outcomes::default(),
+        poll: None,
+        ready: ready(raw.ready.as_ref(), &at.key("ready")),
+        webhooks: Some(path),
+    })
 }
 
 /// A path without templates.

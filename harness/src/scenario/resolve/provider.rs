@@ -192,6 +192,7 @@ fn with_policies(
         ("idempotency", &raw.idempotency),
         ("rate_limit", &raw.rate_limit),
         ("queue", &raw.queue),
+        ("webhooks", &raw.webhooks),
         ("hint", &raw.hint),
     ]
     .into_iter()

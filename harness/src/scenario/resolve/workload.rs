@@ -15,7 +15,8 @@ use serde_json::{Map, Value};
 use super::tenants;
 use super::when::{self, Places};
 use crate::operation::Step;
-use crate::scenario::raw::{RawArrival, RawExit0, RawMode, RawSubmits, RawWorkload};
+use crate::scenario::http::Http;
+use crate::scenario::raw::{RawArrival, RawDeliverMap, RawExit0, RawMode, RawSubmits, RawWorkload};
 use crate::scenario::{Arrival, INPUT_NAMES, PLANTED, Planted, Submits, Workload};
 
 /// How many operations there are, where the file does not say.
@@ -42,10 +43,12 @@ pub(super) fn resolve(
         own.or_else(|| places.with_route(call)?.1.route_named(call))
     });
     let input = input(raw.input.as_ref(), route.map(AsRef::as_ref), &at.key("input"));
+    let (event, told) = event(raw, places, at).unzip();
     let http = raw.http.as_ref().map(|http| {
         super::http::resolve(http, (input.as_ref(), &places.apis(None)), &at.key("http"))
             .map(Arc::new)
     });
+    let http = http.or(told.map(|told| Some(Arc::new(told))));
     let deadline = raw.deadline.map_or(DEADLINE, Period::duration);
     if deadline.is_zero() {
         at.key("deadline").error("a deadline of zero leaves no time for anything", |d| {
@@ -76,6 +79,7 @@ pub(super) fn resolve(
         mode,
         suite_exit_0_all_succeeded: exit_0 == Some(RawExit0::AllSucceeded),
         queue: queue(raw, places, at),
+        event,
     })
 }
 
@@ -84,9 +88,6 @@ fn queue(raw: &RawWorkload, places: &Places<'_>, at: &At<'_>) -> Option<Arc<str>
     let Some(ScalarOr::Map(deliver)) = &raw.deliver else { return None };
     let here = at.key("deliver");
     if deliver.webhook.is_some() {
-        here.key("webhook").error("`webhook` is not available in this version", |d| {
-            d.key().cure("write `deliver: call`, or leave it out")
-        });
         return None;
     }
     let Some(name) = &deliver.queue else {
@@ -131,9 +132,61 @@ fn queue(raw: &RawWorkload, places: &Places<'_>, at: &At<'_>) -> Option<Arc<str>
     Some(Arc::from(name.as_str()))
 }
 
+/// The event as which operations reach the client, and how the service is reached.
+fn event(raw: &RawWorkload, places: &Places<'_>, at: &At<'_>) -> Option<(Arc<str>, Http)> {
+    let Some(ScalarOr::Map(RawDeliverMap { webhook: Some(event), queue })) = &raw.deliver else {
+        return None;
+    };
+    let here = at.key("deliver");
+    if queue.is_some() {
+        here.key("queue").error("`queue` and `webhook` contradict each other", |d| {
+            d.key().cure("keep one of them")
+        });
+    }
+    if raw.http.is_some() {
+        at.key("http").error("a service that is told of events is not asked for operations", |d| {
+            d.key().cure("leave `http` out; `deliver: {webhook: {ready}}` says how it gets ready")
+        });
+    }
+    let here = here.key("webhook");
+    let name = event.event.as_deref()?;
+    let apis = places.apis(None);
+    let told = apis.iter().filter_map(|api| Some((api, api.webhooks.as_ref()?)));
+    let told: Vec<_> = told
+        .flat_map(|(api, one)| one.events.iter().map(move |(route, kind)| (api, route, kind)))
+        .collect();
+    match told.iter().find(|(_, _, kind)| ***kind == *name) {
+        Some((api, route, _))
+            if api.route_named(route).is_some_and(|route| route.creates.is_none()) =>
+        {
+            here.key("event")
+                .error(format!("`{name}` tells of a change, and not of something new"), |d| {
+                    d.cure("name an event of a route that makes an object")
+                });
+        }
+        Some(_) => {}
+        None if apis.is_empty() => {}
+        None => {
+            let message = format!("no provider tells of `{}`", super::shown(name));
+            let known: Vec<&str> = told.iter().map(|(_, _, kind)| &***kind).collect();
+            here.key("event").error(message, |d| {
+                d.allowed(name, known)
+                    .cure("name an event under `webhooks: {events}` of the API file")
+            });
+        }
+    }
+    let http = super::http::told(event, &here)?;
+    Some((Arc::from(name), http))
+}
+
+/// True when operations are events that a service is told of.
+fn is_told(raw: &RawWorkload) -> bool {
+    matches!(&raw.deliver, Some(ScalarOr::Map(RawDeliverMap { webhook: Some(_), .. })))
+}
+
 /// How the client is driven; a service is driven in one way alone.
 fn mode(raw: &RawWorkload, at: &At<'_>) -> Option<Mode> {
-    let is_service = raw.http.is_some() || at.key("http").is_wrong();
+    let is_service = raw.http.is_some() || is_told(raw) || at.key("http").is_wrong();
     let mode = match raw.mode {
         None if is_service => return Some(Mode::Http),
         None if matches!(raw.deliver, Some(ScalarOr::Map(_))) => return Some(Mode::Stdio),
@@ -175,7 +228,7 @@ fn operations(raw: &RawWorkload, of_tenants: Option<u64>, at: &At<'_>) -> u64 {
 fn clients(raw: &RawWorkload, at: &At<'_>) -> u32 {
     let clients = raw.clients.unwrap_or(1).max(1);
     let at_once = raw.concurrency.unwrap_or(1);
-    let is_service = raw.http.is_some() || raw.mode == Some(RawMode::Http);
+    let is_service = raw.http.is_some() || is_told(raw) || raw.mode == Some(RawMode::Http);
     if clients > 1 && (is_service || raw.mode == Some(RawMode::Suite)) {
         let message = "in this mode no operations are handed to copies of a client";
         at.key("clients")

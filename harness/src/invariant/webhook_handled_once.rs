@@ -1,0 +1,125 @@
+//! `webhook_handled_once`: however often an event is told of, its work is done once.
+//!
+//! **Invariant:** counts what was done after the event was told of and stands at the end; what the client did of
+//! its own accord before plays no part.
+
+use brownout_provider::document::At;
+
+use super::at_most_one_effect::too_many;
+use super::support::{NoParameters, bare, schema, unlikely};
+use super::{Invariant, InvariantKind, Judgement};
+use crate::scenario::Scenario;
+use crate::trace::{Effect, EffectId, Trace, Webhook};
+
+/// The entry of the registry.
+pub(super) static KIND: InvariantKind = InvariantKind {
+    name: "webhook_handled_once",
+    summary: "An event that is told of more than once is handled once.",
+    headline: "were handled more than once",
+    rule: "The effects that an operation brings about after its event was first sent, less those that were \
+           undone, are at most one per kind and subject, however often the event was sent.",
+    exercised_by: "An event that was sent twice or more.",
+    parameters: &[],
+    tolerates: "An event that is sent often and handled once; a duplicate that was undone; what was done \
+                before the event was sent.",
+    cure: "Keep the ids of events that you have handled (a unique index in the same transaction as the work), \
+           or make the idempotency key of what you call of the event's id, which is the same in every delivery.",
+    example: "webhook_handled_once",
+    bare: true,
+    needs_identity: true,
+    needs_separation: false,
+    needs_one_client: false,
+    schema: schema::<NoParameters>,
+    parse: |value, at| bare(value, at, WebhookHandledOnce),
+};
+
+#[derive(Debug)]
+struct WebhookHandledOnce;
+
+impl Invariant for WebhookHandledOnce {
+    fn kind(&self) -> &'static InvariantKind {
+        &KIND
+    }
+
+    fn check(&self, trace: &Trace) -> Judgement {
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for (id, _) in trace.operations() {
+            let sent: Vec<&Webhook> =
+                trace.webhooks().iter().filter(|one| one.operation == id).collect();
+            let Some(first) = sent.first().filter(|_| sent.len() > 1) else { continue };
+            exercised += 1;
+            let effects: Vec<(EffectId, &Effect)> =
+                trace.effects_of(id).filter(|(_, effect)| effect.seq > first.seq).collect();
+            violations.extend(too_many(trace, id, &effects));
+        }
+        Judgement::new(exercised, violations, "no event was told of twice")
+    }
+
+    fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
+        if needs_listener(KIND.name, scenario, at)
+            && !scenario.rules.iter().any(|rule| !rule.faults.is_empty())
+        {
+            unlikely(
+                at,
+                KIND.name,
+                "nothing here tells of an event twice",
+                "inject: {webhook: duplicate}",
+            );
+        }
+    }
+}
+
+/// Reports a scenario in which nobody listens to webhooks; true where somebody does.
+pub(super) fn needs_listener(name: &str, scenario: &Scenario, at: &At<'_>) -> bool {
+    let listens = scenario.workload.http.as_ref().is_some_and(|http| http.webhooks.is_some());
+    if !listens {
+        at.error(format!("`{name}` needs a service that listens to webhooks"), |d| {
+            d.cure("write `deliver: {webhook: {path: /hooks, event: …}}` or `http: {webhooks: {path: /hooks}}`")
+        });
+    }
+    listens
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::invariant::testing::verdict;
+
+    fn check(lines: &str) -> String {
+        verdict("webhook_handled_once", &Value::Null, lines)
+    }
+
+    const ONCE: &str = r#"
+        {"at_us":1,"event":"webhook_sent","provider":"provider","delivery":1,"webhook":"m","kind":"a","operation":"op-0001"}
+        {"at_us":2,"event":"request_received","request":2}
+        {"at_us":3,"event":"effect_committed","request":2}"#;
+
+    const AGAIN: &str = r#"
+        {"at_us":9,"event":"webhook_sent","provider":"provider","delivery":2,"webhook":"m","kind":"a","operation":"op-0001"}
+        {"at_us":10,"event":"request_received","request":4,"attempt":2}"#;
+
+    const SECOND: &str = r#"{"at_us":11,"event":"effect_committed","request":4,"effect":2}"#;
+
+    #[test]
+    fn an_event_that_is_sent_once_exercises_nothing() {
+        assert_eq!(check(ONCE), "not exercised");
+    }
+
+    #[test]
+    fn an_event_that_is_sent_twice_and_handled_once_is_right() {
+        assert_eq!(check(&format!("{ONCE}{AGAIN}")), "passed");
+    }
+
+    #[test]
+    fn an_event_that_is_handled_twice_is_accused() {
+        assert_eq!(check(&format!("{ONCE}{AGAIN}\n{SECOND}")), "failed op-0001");
+    }
+
+    #[test]
+    fn what_was_done_before_the_event_is_not_its_handling() {
+        let own = r#"{"at_us":0,"event":"request_received","request":1}
+            {"at_us":0,"event":"effect_committed","request":1,"effect":9}"#;
+        assert_eq!(check(&format!("{own}{}{AGAIN}", ONCE.replace("\"attempt\":1", ""))), "passed");
+    }
+}

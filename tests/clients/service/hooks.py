@@ -1,0 +1,70 @@
+"""A shop that is told of payments by webhooks, and sends its customer one message for each.
+
+    hooks.py careful|again|gullible|slow
+
+careful checks the signature and the time, and makes the key of its message of the event's id; again makes a new
+key each time it is told; gullible believes whatever comes; slow takes its time before it answers.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+KIND = sys.argv[1]
+KEY = base64.b64decode(os.environ["PAYMENTS_WEBHOOK_SECRET"].removeprefix("whsec_"))
+
+
+def is_genuine(headers, body):
+    name, at, signatures = (headers.get("webhook-" + one, "") for one in ("id", "timestamp", "signature"))
+    if not at.isdigit() or abs(time.time() - int(at)) > 300:
+        return False
+    made = hmac.new(KEY, f"{name}.{at}.".encode() + body, hashlib.sha256).digest()
+    right = "v1," + base64.b64encode(made).decode()
+    return any(hmac.compare_digest(right, one) for one in signatures.split())
+
+
+def notify(order, event):
+    """True when the message is sent, as far as anybody knows."""
+    request = urllib.request.Request(
+        os.environ["BROWNOUT_URL"] + "/v1/notifications",
+        data=json.dumps({"order": order, "message": "paid"}).encode(),
+        headers={
+            "Authorization": "Bearer " + os.environ["BROWNOUT_API_KEY"],
+            "Content-Type": "application/json",
+            "Idempotency-Key": str(uuid.uuid4()) if KIND == "again" else event,
+        },
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)["status"] == "sent"
+    except OSError:
+        return False
+
+
+class Shop(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = 200
+        if KIND != "gullible" and not is_genuine(self.headers, body):
+            status = 400
+        elif not notify(json.loads(body)["data"]["order"], self.headers.get("webhook-id", "")):
+            status = 500
+        if KIND == "slow":
+            time.sleep(7)
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *words):
+        pass
+
+
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Shop).serve_forever()

@@ -1,0 +1,37 @@
+//! Operations that are events: a shop that is told of them, and the mistakes of those that are.
+
+use std::ffi::OsString;
+
+use crate::brownout::{Run, effects, python, run, verdict};
+
+/// A shop of this kind in one of the scenarios.
+fn shop(scenario: &str, kind: &str, flags: &[&str]) -> Run {
+    let path = format!("scenarios/payments/{scenario}.yaml");
+    let words = ["tests/clients/service/hooks.py", kind].map(OsString::from);
+    let command: Vec<OsString> = std::iter::once(python()).chain(words).collect();
+    let flags: Vec<&str> = std::iter::once(&*path).chain(flags.iter().copied()).collect();
+    run(&flags, &command, &[])
+}
+
+#[test]
+fn a_careful_listener_holds() {
+    for (scenario, messages) in [("webhook-duplicate", 12), ("webhook-forged", 2)] {
+        let run = shop(scenario, "careful", &[]);
+        assert_eq!(run.code, Some(0), "{scenario}: {}", run.printed);
+        assert_eq!(effects(run.only()), messages, "{scenario}: {}", run.printed);
+        assert_eq!(run.only()["operations"]["succeeded"], messages, "{}", run.printed);
+    }
+}
+
+#[test]
+fn each_careless_listener_is_caught() {
+    for (kind, scenario, caught) in [
+        ("again", "webhook-duplicate", "webhook_handled_once"),
+        ("gullible", "webhook-forged", "rejects_bad_signatures"),
+        ("slow", "webhook-duplicate", "webhook_acknowledged"),
+    ] {
+        let run = shop(scenario, kind, &["--no-control"]);
+        assert_eq!(run.code, Some(1), "{kind}: {}", run.printed);
+        assert_eq!(verdict(run.only(), caught), "failed", "{kind}: {}", run.printed);
+    }
+}

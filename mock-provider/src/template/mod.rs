@@ -383,7 +383,9 @@ fn cut(source: &str) -> Option<Vec<Chunk<'_>>> {
         let inside = &after[1..];
         let end = end_of_expression(inside)?;
         let expression = &inside[..end];
-        if expression.starts_with(['-', '+']) || expression.ends_with(['-', '+']) {
+        // By itself an expression may end with a sign that means nothing in it, where a template may not.
+        let is_odd = expression.contains('#');
+        if is_odd || expression.starts_with(['-', '+']) || expression.ends_with(['-', '+']) {
             return None;
         }
         if start > 0 {

@@ -114,6 +114,16 @@ fn input() -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn a_sign_that_means_nothing_is_refused_as_minijinja_refuses_it() {
+    for source in ["{{''#}}", "{{ a# }}", "{{ '#' }}", "#{{ a }}#"] {
+        let a = json!("x");
+        let names = [("a", &a)];
+        let ours = Template::compile(source).and_then(|template| template.text(&names)).ok();
+        assert_eq!(ours, by_minijinja(source, &names), "{source}");
+    }
+}
+
 proptest! {
     #[test]
     fn the_short_way_agrees_with_minijinja(

@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::parts::taken_elsewhere;
 use super::{Action, Fault, FaultKind, Group};
-use crate::api::Api;
+use crate::api::{Api, Route};
 use crate::document::{At, ScalarOr, decode};
 use crate::seed::Draw;
 use crate::units::Period;
@@ -124,14 +125,12 @@ impl Fault for Message {
         }
     }
 
+    fn takes(&self, route: &Route) -> bool {
+        route.receives.is_some()
+    }
+
     fn check(&self, api: &Api, route: Option<&str>, at: &At<'_>) {
-        let mut routes =
-            api.routes.iter().filter(|one| route.is_none_or(|name| *one.name == *name));
-        if routes.clone().next().is_none() || routes.any(|one| one.receives.is_some()) {
-            return;
-        }
-        let known: Vec<&str> =
-            api.routes.iter().filter(|one| one.receives.is_some()).map(|one| &*one.name).collect();
+        let Some(known) = taken_elsewhere(self, api, route) else { return };
         at.error("`message` can never strike: no message of a queue is handed out here", |d| {
             d.allowed(route.unwrap_or_default(), known)
                 .cure("strike the route that receives messages, of an API with a queue")

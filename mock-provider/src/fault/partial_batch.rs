@@ -131,8 +131,8 @@ impl Fault for PartialBatch {
             || format!("no route of the API `{}`", api.name),
             |route| format!("`{route}`"),
         );
-        let verb = if route.is_some() { "takes no" } else { "takes" };
-        at.error(format!("`partial_batch` can never strike: {place} {verb} list of items"), |d| {
+        let takes = if route.is_some() { "takes no" } else { "takes a" };
+        at.error(format!("`partial_batch` can never strike: {place} {takes} list of items"), |d| {
             d.allowed(route.unwrap_or_default(), known).cure(
                 "strike a route that has `batch:` in its API file, as `label_batch` of `vision`",
             )

@@ -28,7 +28,7 @@ pub(super) static UPLOAD: FaultKind = FaultKind {
     )],
     mistake: "Going on from where the client is and not from where the answer says; beginning from zero after every \
               failure; never comparing the checksum of what was kept with that of the source.",
-    example: "upload: lying_offset",
+    example: "upload: {kind: lying_offset}",
     bare: false,
     schema: |generator| generator.subschema_for::<ScalarOr<Kind, Parameters>>(),
     parse,

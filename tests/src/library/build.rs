@@ -1,18 +1,22 @@
 //! Scenarios written in Rust: what a file says and what a builder says are the same scenario.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use brownout::build::{ScenarioBuilder, Which, every, fault, rule, scenario};
 use brownout::scenario::{Apis, Overrides, read};
 use brownout::{Harness, Scenario};
+use brownout_provider::api::{Route, load};
 use brownout_provider::document::{Diagnostics, Document};
+use brownout_provider::fault::Fault;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{careful, careless};
 
 fn read_back(yaml: &str) -> Scenario {
-    let apis = Apis::Beside(std::path::Path::new("."));
+    let apis = Apis::Beside(Path::new("."));
     let checked = read("<built>", yaml.as_bytes(), apis, &Overrides::default());
     checked.into_result().expect("what was built can be read")
 }
@@ -95,6 +99,23 @@ fn every_mistake_is_told_at_once_with_its_line() {
     insta::assert_snapshot!("built_wrong", wrong);
 }
 
+/// An API that this fault can strike, and a route of it that does something.
+fn place_for(fault: &dyn Fault) -> (&'static str, Arc<str>) {
+    ["payments", "openai", "queue", "vision"]
+        .into_iter()
+        .find_map(|name| {
+            let problems = Diagnostics::new();
+            let (api, _) = load(name, Path::new("."), &problems.root())?;
+            let strikes = |route: &&Arc<Route>| {
+                fault.takes(route) && (route.stream.is_some() || !fault.streams_only())
+            };
+            api.routes.iter().find(strikes)?;
+            let route = api.routes.iter().find(|route| route.is_effectful())?;
+            Some((name, Arc::clone(&route.name)))
+        })
+        .expect("every fault can strike something")
+}
+
 /// Every fault of the registry can be built from its own words.
 #[test]
 fn every_fault_can_be_named() {
@@ -116,16 +137,13 @@ fn every_fault_can_be_named() {
             Some(_) => rule("one").during(Duration::from_secs(1), Duration::from_secs(2)),
             None => rule("one").attempt(1),
         };
-        let (api, route) = match fault.streams_only() {
-            true => ("openai", "create_chat_completion"),
-            false => ("payments", "create_charge"),
-        };
+        let (api, route) = place_for(&*fault);
         let built = scenario("one", api)
             .provider("tls", tls)
             .provider("http2", fault.http2_only())
             .provider("rate_limit", json!({"limit": 10, "scope": "global"}))
             .rule(struck.inject(named))
-            .call(route)
+            .call(&route)
             .expect("no_double_charges")
             .finish()
             .unwrap_or_else(|wrong| panic!("{}: {wrong}", kind.name));

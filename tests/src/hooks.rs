@@ -6,7 +6,7 @@ use crate::brownout::{Run, effects, python, run, verdict};
 
 /// A shop of this kind in one of the scenarios.
 fn shop(scenario: &str, kind: &str, flags: &[&str]) -> Run {
-    let path = format!("scenarios/payments/{scenario}.yaml");
+    let path = format!("scenarios/webhooks/{scenario}.yaml");
     let words = ["tests/clients/service/hooks.py", kind].map(OsString::from);
     let command: Vec<OsString> = std::iter::once(python()).chain(words).collect();
     let flags: Vec<&str> = std::iter::once(&*path).chain(flags.iter().copied()).collect();
@@ -15,7 +15,7 @@ fn shop(scenario: &str, kind: &str, flags: &[&str]) -> Run {
 
 #[test]
 fn a_careful_listener_holds() {
-    for (scenario, messages) in [("webhook-duplicate", 12), ("webhook-forged", 2)] {
+    for (scenario, messages) in [("duplicate", 12), ("forged", 2)] {
         let run = shop(scenario, "careful", &[]);
         assert_eq!(run.code, Some(0), "{scenario}: {}", run.printed);
         assert_eq!(effects(run.only()), messages, "{scenario}: {}", run.printed);
@@ -26,9 +26,9 @@ fn a_careful_listener_holds() {
 #[test]
 fn each_careless_listener_is_caught() {
     for (kind, scenario, caught) in [
-        ("again", "webhook-duplicate", "webhook_handled_once"),
-        ("gullible", "webhook-forged", "rejects_bad_signatures"),
-        ("slow", "webhook-duplicate", "webhook_acknowledged"),
+        ("again", "duplicate", "webhook_handled_once"),
+        ("gullible", "forged", "rejects_bad_signatures"),
+        ("slow", "duplicate", "webhook_acknowledged"),
     ] {
         let run = shop(scenario, kind, &["--no-control"]);
         assert_eq!(run.code, Some(1), "{kind}: {}", run.printed);

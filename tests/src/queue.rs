@@ -11,7 +11,9 @@ fn worker(bug: &[&str]) -> Vec<OsString> {
 
 #[test]
 fn a_careful_worker_holds_in_every_scenario() {
-    for (name, operations) in [("calm", 10), ("redelivery", 12), ("poison-message", 8)] {
+    for (name, operations) in
+        [("calm", 10), ("lost-response", 6), ("redelivery", 12), ("poison-message", 8)]
+    {
         let scenario = format!("scenarios/queue/{name}.yaml");
         let run = run(&[&scenario], &worker(&[]), &[]);
         assert_eq!(run.code, Some(0), "{}", run.printed);

@@ -1,5 +1,6 @@
 //! The shipped scenarios and their schema: each resolves, validates, and has a schedule.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +50,20 @@ fn every_shipped_scenario_resolves_without_errors() {
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Whoever runs a folder has one client, which is called in one way and handed its work in one way.
+#[test]
+fn a_folder_is_for_one_kind_of_client() {
+    let mut kinds = BTreeMap::new();
+    for path in files() {
+        let scenario = check(&path).scenario.expect("it resolves");
+        let workload = &scenario.workload;
+        let handed = (workload.queue.is_some(), workload.event.is_some());
+        let kind = (workload.http.is_some(), handed);
+        let folder = path.parent().expect("a folder").to_owned();
+        assert_eq!(*kinds.entry(folder).or_insert(kind), kind, "{}", path.display());
+    }
 }
 
 #[test]

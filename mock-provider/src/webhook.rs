@@ -68,13 +68,16 @@ struct Delivery {
     tries: u32,
 }
 
+/// How old a timestamp may be that a service believes, in seconds; all the dialects recommend it.
+const TOLERANCE_S: u64 = 300;
+
 impl Delivery {
     /// What is wrong with it as it is sent.
     fn flaw(&self) -> Option<Flaw> {
         match self.is_signed {
             Signed::Wrongly => Some(Flaw::BadSignature),
             Signed::Not => Some(Flaw::NoSignature),
-            Signed::Rightly if self.age_us > 0 => Some(Flaw::OldTimestamp),
+            Signed::Rightly if self.age_us / 1_000_000 > TOLERANCE_S => Some(Flaw::OldTimestamp),
             Signed::Rightly if self.cut.is_some() => Some(Flaw::Truncated),
             Signed::Rightly => self.pace.map(|_| Flaw::SlowSender),
         }
@@ -327,6 +330,9 @@ mod tests {
         assert_eq!((bare.headers.len(), bare.flaw), (0, Some(Flaw::NoSignature)));
         let (_, old, _) = sent(WebhookFault::OldTimestamp { by_us: 600_000_000 });
         assert!(old.headers[0].1.starts_with("t=1699999400,v1="), "{old:?}");
+        for (by_us, flaw) in [(300_999_999, None), (301_000_000, Some(Flaw::OldTimestamp))] {
+            assert_eq!(sent(WebhookFault::OldTimestamp { by_us }).1.flaw, flaw, "{by_us} µs");
+        }
         assert_eq!(sent(WebhookFault::Truncated { after_bytes: None }).1.cut, Some(7));
         assert_eq!(sent(WebhookFault::Truncated { after_bytes: Some(99) }).1.cut, Some(14));
         let (_, slow, _) = sent(WebhookFault::Slow { bytes: 0, every_us: 9 });

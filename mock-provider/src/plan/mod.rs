@@ -86,6 +86,31 @@ pub struct Situation<'a> {
     pub http2: bool,
 }
 
+/// What may meet a fault: each meets only those that can do something to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Met {
+    /// Whatever there is: for looking ahead.
+    All,
+    /// A request.
+    Request,
+    /// A message of a queue that is about to be handed out.
+    Message,
+    /// An event that is about to be told of, without a request.
+    Event,
+}
+
+impl Met {
+    /// True when such an action does something to it.
+    const fn meets(self, action: &Action) -> bool {
+        match self {
+            Self::All => true,
+            Self::Request => !matches!(action, Action::Message(_)),
+            Self::Message => matches!(action, Action::Message(_)),
+            Self::Event => matches!(action, Action::Webhook(_)),
+        }
+    }
+}
+
 /// A rule that strikes at the door of a provider, where time alone is known.
 #[derive(Clone, Debug)]
 pub struct DoorRule {
@@ -238,7 +263,7 @@ impl FaultPlan {
     /// only the head has been read, where a rule that looks at the body cannot match.
     #[must_use]
     pub fn ends_at_accept(&self, situation: &Situation<'_>) -> bool {
-        self.weigh(situation)
+        self.weigh(situation, Met::Request)
             .0
             .strikes
             .iter()
@@ -249,7 +274,7 @@ impl FaultPlan {
     /// only the head has been read; the strikes of the rules are then counted, and to be given back when
     /// the whole request is decided upon.
     pub fn slows_upload(&self, situation: &Situation<'_>) -> Option<(u64, Reserved)> {
-        let (decision, struck) = self.weigh(situation);
+        let (decision, struck) = self.weigh(situation, Met::Request);
         let rates = decision.strikes.iter().filter_map(|strike| {
             let Action::Order(OrderFault::Read { per_second }) = strike.action else { return None };
             Some(per_second)
@@ -282,13 +307,18 @@ impl FaultPlan {
 
     /// Decides, and counts the strikes of rules with `max_times`.
     pub fn decide(&mut self, situation: &Situation<'_>) -> Decision {
-        let (decision, struck) = self.weigh(situation);
+        self.decide_for(Met::All, situation)
+    }
+
+    /// As [`FaultPlan::decide`], of what can do something to this alone; nothing else strikes or is counted.
+    pub fn decide_for(&mut self, met: Met, situation: &Situation<'_>) -> Decision {
+        let (decision, struck) = self.weigh(situation, met);
         self.count(&struck);
         decision
     }
 
     /// The decision, and the rules of which at least one fault strikes.
-    fn weigh(&self, situation: &Situation<'_>) -> (Decision, Vec<usize>) {
+    fn weigh(&self, situation: &Situation<'_>, met: Met) -> (Decision, Vec<usize>) {
         let mut decision = Decision::default();
         let mut struck = Vec::new();
         let mut taken = Taken::default();
@@ -296,7 +326,7 @@ impl FaultPlan {
             let armed = &self.rules[index];
             let Some(draw) = armed.comes_true(situation) else { continue };
             let before = decision.strikes.len();
-            armed.strike(&draw, situation, &mut taken, &mut decision);
+            armed.strike(&draw, (situation, met), &mut taken, &mut decision);
             if decision.strikes.len() > before {
                 struck.push(index);
             }
@@ -403,7 +433,7 @@ impl Armed {
     fn strike(
         &self,
         draw: &Draw,
-        situation: &Situation<'_>,
+        (situation, met): (&Situation<'_>, Met),
         taken: &mut Taken,
         decision: &mut Decision,
     ) {
@@ -430,7 +460,7 @@ impl Armed {
                 Some(door) => met_inside(door),
                 None => Some(fault.strike_at(&mut draw.fork(name, *nth), situation.since_first_us)),
             };
-            let Some(action) = action else { continue };
+            let Some(action) = action.filter(|action| met.meets(action)) else { continue };
             let is_idle = matches!(action, Action::End { ending: Ending::CloseIdle, .. });
             if is_idle && !situation.reused {
                 continue;

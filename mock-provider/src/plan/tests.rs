@@ -175,6 +175,24 @@ fn a_look_at_the_head_counts_nothing() {
 }
 
 #[test]
+fn what_can_do_nothing_here_is_not_counted() {
+    let problems = crate::document::Diagnostics::new();
+    let message = crate::fault::registry::find("message").expect("a fault");
+    let message = (message.parse)(&json!("duplicate"), &problems.root()).expect("parameters");
+    let once = || When { max_times: Some(1), ..When::default() };
+    let of_message = Rule { name: "m".into(), when: once(), faults: vec![message] };
+    let mut plan = FaultPlan::new(vec![of_message, rule("r", once(), &[RESET])], seed(1));
+    let headers = HeaderMap::new();
+    let here = situation(AT, &headers);
+    let mut met = |met| names(&plan.decide_for(met, &here));
+    assert!(met(Met::Event).is_empty());
+    assert_eq!(met(Met::Message), ["m message"]);
+    assert!(met(Met::Message).is_empty());
+    assert_eq!(met(Met::Request), ["r reset"]);
+    assert!(met(Met::Request).is_empty());
+}
+
+#[test]
 fn rules_that_depend_on_more_than_coordinates_stand_outside_the_schedule() {
     let whens = [
         When { max_times: Some(9), ..When::default() },

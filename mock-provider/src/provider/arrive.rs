@@ -15,7 +15,7 @@ use crate::coordinates::Coordinates;
 use crate::event::{Class, Digest16, EventKind, Recognized, RequestReceived, Side};
 use crate::exchange::{Exchange, ExchangeId, Next};
 use crate::fault::Point;
-use crate::plan::{Decision, Situation};
+use crate::plan::{Decision, Met, Situation};
 use crate::recognition::{Evidence, Recognition};
 use crate::request::Request;
 
@@ -168,7 +168,8 @@ impl Provider {
         let tenant = read.tenant();
         let decision = place.as_ref().map_or_else(Decision::default, |place| {
             let call = Some(&read.reading.call).filter(|_| !read.body_unread);
-            self.plan.decide(&situation(&self.name, (request, call), tenant, place, since_us))
+            let situation = situation(&self.name, (request, call), tenant, place, since_us);
+            self.plan.decide_for(Met::Request, &situation)
         });
         let drawn = decision.drawn.clone();
         let received =

@@ -18,7 +18,7 @@ use crate::event::{EventKind, MessageMoved, MessageState, Recognized};
 use crate::exchange::{ExchangeId, Settled};
 use crate::fault::{Action, MessageFault, Point};
 use crate::ledger::{Object, Owner};
-use crate::plan::{Situation, Strike};
+use crate::plan::{Met, Situation, Strike};
 use crate::queue::{Ready, Removed};
 use crate::recognition::{Recognition, Submitted};
 
@@ -176,32 +176,36 @@ impl Provider {
             how: Recognized::Object,
         };
         let (operation_number, numbered) = self.arrivals.peek(&of_submit);
-        let decision = self.plan.decide(&Situation {
-            at: Coordinates {
-                provider: &self.name,
-                route: &route.name,
-                operation: &owner.operation,
-                submit: owner.submit,
-                attempt: ready.receives.saturating_add(1),
+        let decision = self.plan.decide_for(
+            Met::Message,
+            &Situation {
+                at: Coordinates {
+                    provider: &self.name,
+                    route: &route.name,
+                    operation: &owner.operation,
+                    submit: owner.submit,
+                    attempt: ready.receives.saturating_add(1),
+                },
+                route: Some(route),
+                operation_number,
+                numbered,
+                tenant: None,
+                method: &Method::POST,
+                headers: &HeaderMap::new(),
+                body: None,
+                since_first_us: open.now_us.saturating_sub(self.common.first_us().unwrap_or(0)),
+                reused: false,
+                streamed: false,
+                http2: false,
             },
-            route: Some(route),
-            operation_number,
-            numbered,
-            tenant: None,
-            method: &Method::POST,
-            headers: &HeaderMap::new(),
-            body: None,
-            since_first_us: open.now_us.saturating_sub(self.common.first_us().unwrap_or(0)),
-            reused: false,
-            streamed: false,
-            http2: false,
-        });
+        );
         let (strike, fault) = decision.strikes.into_iter().find_map(|strike| {
             let Action::Message(fault) = strike.action else { return None };
             Some((strike, fault))
         })?;
         // A message is held back once, and then it can be received.
         if matches!(fault, MessageFault::Late { .. }) && ready.held {
+            self.plan.did_not_strike(&strike.rule);
             return None;
         }
         self.emit_message_strike(open, strike, &owner.operation);

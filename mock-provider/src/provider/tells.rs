@@ -18,7 +18,7 @@ use crate::event::{EventKind, FaultInjected, Recognized, WebhookAnswered, Webhoo
 use crate::exchange::{ExchangeId, Settled};
 use crate::fault::{Action, Point, WebhookFault};
 use crate::ledger::{Object, Owner};
-use crate::plan::{Situation, Strike};
+use crate::plan::{Met, Situation, Strike};
 use crate::recognition::{Recognition, Submitted};
 use crate::webhook::{After, Due, Occurred, Parcel};
 
@@ -100,26 +100,29 @@ impl Provider {
             how: Recognized::Object,
         };
         let (operation_number, numbered) = self.arrivals.peek(&recognition);
-        let decision = self.plan.decide(&Situation {
-            at: Coordinates {
-                provider: &self.name,
-                route: &route.name,
-                operation,
-                submit,
-                attempt: 1,
+        let decision = self.plan.decide_for(
+            Met::Event,
+            &Situation {
+                at: Coordinates {
+                    provider: &self.name,
+                    route: &route.name,
+                    operation,
+                    submit,
+                    attempt: 1,
+                },
+                route: Some(route),
+                operation_number,
+                numbered,
+                tenant: None,
+                method: &route.method,
+                headers: &HeaderMap::new(),
+                body: None,
+                since_first_us: now_us.saturating_sub(self.common.first_us().unwrap_or(now_us)),
+                reused: false,
+                streamed: false,
+                http2: false,
             },
-            route: Some(route),
-            operation_number,
-            numbered,
-            tenant: None,
-            method: &route.method,
-            headers: &HeaderMap::new(),
-            body: None,
-            since_first_us: now_us.saturating_sub(self.common.first_us().unwrap_or(now_us)),
-            reused: false,
-            streamed: false,
-            http2: false,
-        });
+        );
         let strikes = decision.strikes.into_iter().filter_map(|strike| {
             let Action::Webhook(fault) = strike.action else { return None };
             let Strike { rule, fault: kind, detail, .. } = strike;

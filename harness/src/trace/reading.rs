@@ -294,14 +294,28 @@ impl Trace {
         source.contains("ratelimit") || source.contains("rate-limit")
     }
 
-    /// True when an operation asks for a side effect: its route declares one, or it sent a request to
-    /// one that does.
+    /// True when an operation asks for a side effect: its route declares one, it sent a request to one that
+    /// does, or it reached the client as a message, whose work is done where the run has such a route.
     #[must_use]
     pub fn wants_effect(&self, id: OperationId) -> bool {
         self.attempts_of(id).any(|(_, request)| request.effectful)
-            || self.submits_of(id).any(|(_, submit)| {
-                submit.submitted.as_ref().is_some_and(|submitted| self.is_unsafe(submitted.call))
-            })
+            || self
+                .submits_of(id)
+                .filter_map(|(_, submit)| submit.submitted.as_ref())
+                .any(|submitted| self.is_unsafe(submitted.call) || self.works_on_messages())
+    }
+
+    /// True where operations reach the client as messages of a queue, and some route has an effect.
+    fn works_on_messages(&self) -> bool {
+        let queue = self.run.scenario.pointer("/workload/deliver/queue");
+        let has_effect = |route: &Value| {
+            let is_said = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
+            ["effect", "effects"].iter().any(|key| route.get(key).is_some_and(is_said))
+        };
+        queue.is_some_and(Value::is_string)
+            && (self.run.apis.values())
+                .filter_map(|api| api.get("routes").and_then(Value::as_array))
+                .any(|routes| routes.iter().any(has_effect))
     }
 
     /// True for a route that declares an effect, or undoes one, at some provider: who is asked for it does

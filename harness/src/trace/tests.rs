@@ -1,6 +1,6 @@
 //! How traces are built and read, and what their words mean.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::build::TraceBuilder;
 use super::read::{TraceError, read};
@@ -280,6 +280,27 @@ fn a_merged_reading_makes_one_operation_of_those_that_nothing_told_apart() {
     assert_eq!((merged.requests_of(one).count(), merged.effects_of(one).count()), (2, 1));
     assert!(merged.is_done(one) && !trace.is_done(trace.find_operation("op-0001").unwrap()));
     assert!(trace.split().is_none(), "nothing joined by guess");
+}
+
+#[test]
+fn a_message_that_was_deleted_is_done_only_where_its_work_is() {
+    let lines = r#"{"at_us":0,"event":"operation_submitted","call":"send_message"}
+        {"at_us":1,"event":"request_received","request":1,"route":"delete_message","unsafe":false}
+        {"at_us":2,"event":"response_sent","request":1,"status":200}"#;
+    let work = r#"{"at_us":3,"event":"request_received","request":2,"route":"do_work"}
+        {"at_us":3,"event":"effect_committed","request":2}"#;
+    let is_done = |deliver: Value, route: Value, lines: &str| {
+        let scenario = json!({"workload": {"deliver": deliver}});
+        let apis = json!({"queue": {"routes": [{"name": "send_message"}, route]}});
+        let trace = trace_with(&json!({"scenario": scenario, "apis": apis}), lines);
+        trace.is_done(trace.find_operation("op-0001").unwrap())
+    };
+    let worked = json!({"name": "do_work", "effect": {"kind": "work"}});
+    let by_queue = || json!({"queue": "messages"});
+    assert!(!is_done(by_queue(), worked.clone(), lines));
+    assert!(is_done(by_queue(), worked.clone(), &format!("{lines}\n{work}")));
+    assert!(is_done(by_queue(), json!({"name": "look"}), lines), "there is nothing to do");
+    assert!(is_done(json!("call"), worked, lines), "the client sends the message itself");
 }
 
 #[test]

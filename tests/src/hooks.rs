@@ -29,6 +29,7 @@ fn each_careless_listener_is_caught() {
         ("again", "duplicate", "webhook_handled_once"),
         ("gullible", "forged", "rejects_bad_signatures"),
         ("slow", "duplicate", "webhook_acknowledged"),
+        ("lie", "duplicate", "no_lost_operations"),
     ] {
         let run = shop(scenario, kind, &["--no-control"]);
         assert_eq!(run.code, Some(1), "{kind}: {}", run.printed);

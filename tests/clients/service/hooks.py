@@ -1,9 +1,10 @@
 """A shop that is told of payments by webhooks, and sends its customer one message for each.
 
-    hooks.py careful|again|gullible|slow
+    hooks.py careful|again|gullible|slow|lie
 
 careful checks the signature and the time, and makes the key of its message of the event's id; again makes a new
-key each time it is told; gullible believes whatever comes; slow takes its time before it answers.
+key each time it is told; gullible believes whatever comes; slow takes its time before it answers; lie says 200
+although its message was not sent.
 """
 
 import base64
@@ -56,7 +57,7 @@ class Shop(BaseHTTPRequestHandler):
         if KIND != "gullible" and not is_genuine(self.headers, body):
             status = 400
         elif not notify(json.loads(body)["data"]["order"], self.headers.get("webhook-id", "")):
-            status = 500
+            status = 200 if KIND == "lie" else 500
         if KIND == "slow":
             time.sleep(7)
         self.send_response(status)

@@ -86,6 +86,7 @@ pub(super) fn resolve(
 /// The queue by which operations reach the client.
 fn queue(raw: &RawWorkload, places: &Places<'_>, at: &At<'_>) -> Option<Arc<str>> {
     let Some(ScalarOr::Map(deliver)) = &raw.deliver else { return None };
+    check_delivered(raw, deliver, at);
     let here = at.key("deliver");
     if deliver.webhook.is_some() {
         return None;
@@ -130,6 +131,29 @@ fn queue(raw: &RawWorkload, places: &Places<'_>, at: &At<'_>) -> Option<Arc<str>
         });
     }
     Some(Arc::from(name.as_str()))
+}
+
+/// Reports what an operation that is delivered cannot be: asked for twice by one caller, or told of as a tenant's.
+fn check_delivered(raw: &RawWorkload, deliver: &RawDeliverMap, at: &At<'_>) {
+    let times = match &raw.submits {
+        None => 1,
+        Some(ScalarOr::Scalar(times)) => *times,
+        Some(ScalarOr::Map(map)) => map.times.unwrap_or(1),
+    };
+    if times > 1 {
+        let message =
+            "two submits are two messages or events, and nothing says that they are one operation";
+        at.key("submits").error(message, |d| {
+            d.key().cure(
+                "leave `submits` out; faults of `message` and `webhook` deliver one operation twice",
+            )
+        });
+    }
+    if raw.tenants.is_some() && deliver.queue.is_some() && deliver.webhook.is_none() {
+        at.key("tenants").error("a message does not say whose operation it is", |d| {
+            d.key().cure("leave `tenants` or `deliver` out")
+        });
+    }
 }
 
 /// The event as which operations reach the client, and how the service is reached.

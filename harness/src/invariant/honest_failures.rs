@@ -3,7 +3,7 @@
 //! **Invariant:** `unknown` is always honest.
 
 use brownout_provider::document::At;
-use brownout_provider::event::{Claim, Class};
+use brownout_provider::event::{Claim, Class, MessageState};
 
 use super::support::{NoParameters, bare, events_of, means, schema, unclaimed, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
@@ -22,7 +22,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     exercised_by: "An effect whose success answer never arrived whole.",
     parameters: &[],
     tolerates: "The last complete answer was a definite rejection, or a read that showed no effect; the \
-                effect came from a gateway's repeat of the request; the client undid the effect.",
+                effect came from a gateway's repeat of the request; the client undid the effect; the \
+                operation was a message that the queue put with the dead letters.",
     cure: "After a time-out, a lost connection or a 5xx say `unknown`, not `failed`; or find out first, by \
            reading back or by repeating the request with its idempotency key.",
     example: "honest_failures",
@@ -50,7 +51,8 @@ impl Invariant for HonestFailures {
                 .filter(|(_, effect)| effect.submit == submit.number)
                 .filter(|(_, effect)| effect.by.is_client() && !effect.told)
                 .collect();
-            let claim = trace.final_claim(submit);
+            let claim =
+                trace.final_claim(submit).filter(|claim| !is_of_the_dead(trace, submit, claim));
             exercised += usize::from(!unheard.is_empty() && claim.is_some());
             let Some(claim) = claim.filter(|claim| claim.claim == Claim::Failed) else { continue };
             // Another submit may have done what this one is held to.
@@ -73,6 +75,16 @@ impl Invariant for HonestFailures {
             unlikely(at, KIND.name, why, "inject: {reset: {at: after_commit}}");
         }
     }
+}
+
+/// True when the message that the submit was had been put with the dead letters by then: that it failed is
+/// what the queue says, and nobody asked the client.
+fn is_of_the_dead(trace: &Trace, submit: &Submit, claim: &ClaimMade) -> bool {
+    trace.messages().iter().any(|one| {
+        (one.operation, one.submit, one.state)
+            == (submit.operation, submit.number, MessageState::Dead)
+            && one.seq <= claim.seq
+    })
 }
 
 /// The client said `failed`, could not know it, and an effect is live.
@@ -166,6 +178,14 @@ mod tests {
         let read = r#"{"at_us":8,"event":"request_received","request":2,"route":"list_charges","unsafe":false}
             {"at_us":9,"event":"response_sent","request":2,"status":200}"#;
         assert_eq!(check(&format!("{LOST}\n{read}\n{FAILED}")), "passed");
+    }
+
+    #[test]
+    fn what_the_queue_gave_up_is_no_word_of_the_client() {
+        let dead = r#"{"at_us":80,"event":"message_moved","request":9,"provider":"provider","operation":"op-0001","message":"m","receives":5,"state":"dead"}"#;
+        assert_eq!(check(&format!("{LOST}\n{dead}\n{FAILED}")), "not exercised");
+        let received = dead.replace("dead", "received");
+        assert_eq!(check(&format!("{LOST}\n{received}\n{FAILED}")), "failed op-0001");
     }
 
     #[test]

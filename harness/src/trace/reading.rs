@@ -412,8 +412,28 @@ impl Trace {
             submit.submitted.as_ref().is_some_and(|it| self.declared(None, it.call, &["batch"]))
         });
         let live = self.effects_of(id).filter(|(_, effect)| effect.is_live());
-        let subjects: BTreeSet<Name> = live.filter_map(|(_, effect)| effect.subject).collect();
-        !is_batch || self.items(id).is_none_or(|items| subjects.len() >= items)
+        let subjects: BTreeSet<&str> =
+            live.filter_map(|(_, effect)| effect.subject).map(|name| self.text(name)).collect();
+        // Without names nobody can say which of the items were done.
+        if !is_batch || subjects.is_empty() {
+            return true;
+        }
+        let lists = self.lists_that_hold(id, &subjects);
+        let is_done =
+            |items: &BTreeSet<String>| items.iter().all(|item| subjects.contains(item.as_str()));
+        lists.is_empty() || lists.iter().any(is_done)
+    }
+
+    /// The lists in the inputs of an operation that hold all these items, each item once and as text.
+    fn lists_that_hold(&self, id: OperationId, items: &BTreeSet<&str>) -> Vec<BTreeSet<String>> {
+        let mut lists = Vec::new();
+        for (_, submit) in self.submits_of(id) {
+            if let Some(submitted) = &submit.submitted {
+                collect_lists(&submitted.input(), &mut lists);
+            }
+        }
+        lists.retain(|list| items.iter().all(|item| list.contains(*item)));
+        lists
     }
 
     /// True when the operation's own input, or one of its steps, asks it to undo something, and it did.
@@ -550,5 +570,18 @@ fn longest_list(value: &Value) -> Option<usize> {
         Value::Array(list) => list.iter().filter_map(longest_list).chain([list.len()]).max(),
         Value::Object(fields) => fields.values().filter_map(longest_list).max(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+/// All lists in a value, each item once and as text.
+fn collect_lists(value: &Value, lists: &mut Vec<BTreeSet<String>>) {
+    let text = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+    match value {
+        Value::Array(list) => {
+            lists.push(list.iter().map(text).collect());
+            list.iter().for_each(|item| collect_lists(item, lists));
+        }
+        Value::Object(fields) => fields.values().for_each(|item| collect_lists(item, lists)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

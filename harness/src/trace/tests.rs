@@ -304,6 +304,33 @@ fn a_message_that_was_deleted_is_done_only_where_its_work_is() {
 }
 
 #[test]
+fn a_batch_is_done_when_every_item_of_its_own_list_is() {
+    let routes = json!({"provider": {"routes": [{"name": "label", "effect": {}, "batch": {}}]}});
+    let is_done = |input: &str, subjects: &[&str]| {
+        let mut lines = format!(
+            r#"{{"at_us":0,"event":"operation_submitted","call":"label","input":{input}}}
+            {{"at_us":1,"event":"request_received","request":1,"route":"label"}}"#
+        );
+        for (number, subject) in (1..).zip(subjects) {
+            lines.push_str(&format!(
+                "\n{{\"at_us\":2,\"event\":\"effect_committed\",\"request\":1,\"effect\":{number}{subject}}}"
+            ));
+        }
+        let trace = trace_with(&json!({"apis": routes}), &lines);
+        trace.is_done(trace.find_operation("op-0001").unwrap())
+    };
+    let (a, b) = (r#","subject":"a""#, r#","subject":"b""#);
+    let plain = r#"{"images":["a","b"]}"#;
+    assert!(is_done(plain, &[a, b]) && !is_done(plain, &[a]) && !is_done(plain, &[]));
+    let tagged = r#"{"images":["a","b"],"languages":["en","de","fr"]}"#;
+    assert!(is_done(tagged, &[a, b]) && !is_done(tagged, &[b]), "the longer list is another");
+    let repeated = r#"{"images":["a","a","b"]}"#;
+    assert!(is_done(repeated, &[a, b]) && !is_done(repeated, &[a]), "the items repeat");
+    assert!(is_done(plain, &[""]), "an effect that does not say what it is of");
+    assert!(is_done(r#"{"images":[{"name":"a"},{"name":"b"}]}"#, &[a]), "no list of names");
+}
+
+#[test]
 fn the_time_of_a_submit_begins_with_its_first_request_where_a_program_starts_for_it() {
     let lines = r#"{"at_us":5,"event":"operation_submitted","deadline_us":100}
         {"at_us":90,"event":"request_received","request":1}

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::support::{begins_jobs, cannot, events_of, few_of, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{Name, RequestId, Trace};
+use crate::trace::{Hint, JobSeen, Name, OperationId, RequestId, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -24,11 +24,13 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     headline: "asked for their job too often",
     rule: "Between the answer that accepted a job, or one that told how far it is, and the next look at it lie \
            at least `min_interval` and what the hint in that answer asks for (of the first look, the hint \
-           alone); and nobody looks at one job more than `max_polls` times.",
+           alone); and no submit looks at one job more than `max_polls` times. Of a job that it was told has \
+           ended nobody asks for a wait.",
     exercised_by: "A look at a job that another look, or an answer with a hint, came before.",
     parameters: &[
         ("min_interval", "the least time from one answer to the next look; default 50ms"),
         ("max_polls", "how often one job may be looked at, at least 1; default without end"),
+        ("max_wait", "hints above this, such as `2m`, are not judged; default all are"),
     ],
     tolerates: "A repeat of a look that failed on its way, and a client that was started anew.",
     cure: "Sleep for the `Retry-After` of each answer before the next look, or for an interval that grows; \
@@ -52,6 +54,8 @@ struct Raw {
     /// How often one job may be looked at; without end unless said.
     #[schemars(range(min = 1))]
     max_polls: Option<u32>,
+    /// Hints above this are not judged.
+    max_wait: Option<Period>,
 }
 
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
@@ -59,6 +63,7 @@ fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
     Some(Arc::new(PollsPolitely {
         min_us: raw.min_interval.map_or(50_000, Period::micros),
         most: raw.max_polls.and_then(|most| usize::try_from(most).ok()),
+        max_wait_us: raw.max_wait.map(Period::micros),
     }))
 }
 
@@ -66,7 +71,11 @@ fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
 struct PollsPolitely {
     min_us: u64,
     most: Option<usize>,
+    max_wait_us: Option<u64>,
 }
+
+/// Whose looks at one job: provider, job, operation and submit.
+type Place = (Name, Name, Option<OperationId>, u32);
 
 impl Invariant for PollsPolitely {
     fn kind(&self) -> &'static InvariantKind {
@@ -74,18 +83,22 @@ impl Invariant for PollsPolitely {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
-        let mut looks: BTreeMap<(Name, Name), Vec<(RequestId, JobStep)>> = BTreeMap::new();
+        let mut looks: BTreeMap<Place, Vec<&JobSeen>> = BTreeMap::new();
         for seen in trace.jobs().iter().filter(|seen| seen.step != JobStep::Changed) {
             let request = trace.request(seen.request);
             if request.by.is_client() {
-                let looks = looks.entry((request.provider, seen.job)).or_default();
-                looks.push((seen.request, seen.step));
+                let place = (request.provider, seen.job, request.operation, request.submit);
+                looks.entry(place).or_default().push(seen);
             }
         }
         let (mut exercised, mut violations) = (0, Vec::new());
         for looks in looks.values_mut() {
-            looks.sort_by_key(|(id, _)| (trace.request(*id).at_us, trace.request(*id).seq));
-            let pairs = looks.windows(2).filter_map(|pair| self.asked(trace, pair[0], pair[1].0));
+            looks.sort_by_key(|seen| {
+                let request = trace.request(seen.request);
+                (request.at_us, request.seq)
+            });
+            let pairs =
+                looks.windows(2).filter_map(|pair| self.asked(trace, pair[0], pair[1].request));
             let asked: Vec<_> = pairs.collect();
             exercised += asked.len();
             let early = asked.iter().find_map(|one| one.violation(trace));
@@ -113,34 +126,39 @@ struct Asked {
 }
 
 impl PollsPolitely {
-    fn asked(
-        &self,
-        trace: &Trace,
-        (before, step): (RequestId, JobStep),
-        next: RequestId,
-    ) -> Option<Asked> {
+    fn asked(&self, trace: &Trace, seen: &JobSeen, next: RequestId) -> Option<Asked> {
+        let before = seen.request;
         let (request, response) = (trace.request(next), trace.request(before).response?);
         let was_told = response.complete && response.head_at_us <= request.at_us;
         let operation = request.operation?;
+        // Who was told that it has ended waits for it no more, whatever it looks at it for.
         if !was_told
+            || seen.state.is_final()
             || trace.is_transport_repeat(next)
             || trace.restarted_between(operation, response.head_at_us, request.at_us)
         {
             return None;
         }
-        let hinted = trace.earliest_allowed(before);
+        let counts = |hint: &Hint| match (hint.wait_us, self.max_wait_us) {
+            (Some(wait_us), Some(most_us)) => wait_us <= most_us,
+            (_, _) => true,
+        };
+        let hinted = trace.earliest_allowed(before).filter(|(hint, _)| counts(hint));
         let hinted_us = hinted.map(|(_, at_us)| at_us.saturating_sub(response.head_at_us));
-        let least_us = match step {
+        let least_us = match seen.step {
             JobStep::Accepted => hinted_us?,
             JobStep::Polled | JobStep::Changed => hinted_us.unwrap_or(0).max(self.min_us),
         };
         Some(Asked { before, next, waited_us: trace.waited_us(before, next), least_us })
     }
 
-    fn too_many(&self, trace: &Trace, looks: &[(RequestId, JobStep)]) -> Option<Violation> {
+    fn too_many(&self, trace: &Trace, looks: &[&JobSeen]) -> Option<Violation> {
         let most = self.most?;
-        let polls: Vec<RequestId> =
-            looks.iter().filter(|(_, step)| *step == JobStep::Polled).map(|(id, _)| *id).collect();
+        let polls: Vec<RequestId> = looks
+            .iter()
+            .filter(|seen| seen.step == JobStep::Polled)
+            .map(|seen| seen.request)
+            .collect();
         let one_too_many = *polls.get(most)?;
         let message = format!("expected at most {most} looks at a job, found {}", polls.len());
         let events = few_of(polls.iter().flat_map(|id| events_of(trace, *id)));
@@ -219,6 +237,26 @@ mod tests {
         let most = |most: u32| json!({"max_polls": most});
         assert_eq!(verdict(NAME, &most(2), &looks(0, 50_000, "")), "passed");
         assert_eq!(verdict(NAME, &most(1), &looks(0, 50_000, "")), "failed op-0001");
+    }
+
+    #[test]
+    fn a_hint_above_the_longest_wait_is_not_judged() {
+        let (most, less) = (json!({"max_wait": "900ms"}), json!({"max_wait": "1s"}));
+        let first = looks(60_000, 60_000, HINT);
+        assert_eq!(verdict(NAME, &less, &first), "failed op-0001");
+        assert_eq!(verdict(NAME, &most, &first), "passed");
+        assert_eq!(verdict(NAME, &most, &looks(0, 1_000, HINT)), "failed op-0001", "a tight loop");
+    }
+
+    #[test]
+    fn each_submit_looks_for_itself_and_nobody_waits_for_what_has_ended() {
+        let lines = looks(0, 1_000, "");
+        let other = lines.replace(r#""request":3,"attempt":2"#, r#""request":3,"submit":2"#);
+        assert_eq!(verdict(NAME, &Value::Null, &other), "not exercised");
+        for state in ["succeeded", "failed", "canceled", "gone"] {
+            let ended = lines.replace("running", state);
+            assert_eq!(verdict(NAME, &Value::Null, &ended), "not exercised", "{state}");
+        }
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                    was not answered with success.",
     parameters: &[],
     tolerates: "Fields that the API calls volatile; the order of fields; a request that was mended after a \
-                permanent answer; operations over several items, whose requests may each hold others.",
+                permanent answer; operations over several items, whose requests may each hold others; pieces of a \
+                file.",
     cure: "Render the body once, before the first attempt, and send the same bytes again: times, counters \
            and random ids that are made in the loop turn a repeat into another request.",
     example: "retry_body_stable",
@@ -57,7 +58,8 @@ impl Invariant for RetryBodyStable {
             let mut changed = None;
             for (id, request) in trace.attempts_of(operation) {
                 let Some(route) = request.route.filter(|_| request.effectful) else { continue };
-                if request.body_unread {
+                // The pieces of a file differ.
+                if request.body_unread || trace.takes_pieces(route) {
                     continue;
                 }
                 let input = inputs.get(&request.submit).copied().flatten();
@@ -123,10 +125,10 @@ fn violation(trace: &Trace, operation: OperationId, before: RequestId, id: Reque
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
-    use crate::invariant::testing::{message, verdict};
-    use crate::trace::testing::trace;
+    use crate::invariant::testing::{in_short, invariant, message, verdict};
+    use crate::trace::testing::{trace, trace_with};
 
     const NAME: &str = "retry_body_stable";
 
@@ -184,5 +186,16 @@ mod tests {
         let batch = r#"{"at_us":0,"event":"operation_submitted","input":{"lines":[1,2]}}"#;
         let lines = format!("{batch}\n{}", lines(BUSY, OTHER));
         assert_eq!(verdict(NAME, &Value::Null, &lines), "not exercised");
+    }
+
+    #[test]
+    fn the_pieces_of_a_file_differ() {
+        let check = |route: &Value| {
+            let apis = json!({"provider": {"routes": [route]}});
+            let trace = trace_with(&json!({"apis": apis}), &lines(BUSY, OTHER));
+            in_short(&invariant(NAME, &Value::Null).check(&trace))
+        };
+        assert_eq!(check(&json!({"name": "create_charge", "upload": {}})), "not exercised");
+        assert_eq!(check(&json!({"name": "create_charge"})), "failed op-0001");
     }
 }

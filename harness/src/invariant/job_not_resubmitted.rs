@@ -8,6 +8,7 @@ use brownout_provider::event::{Class, JobState, JobStep};
 use super::support::{NoParameters, bare, begins_jobs, cannot, events_of, means, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
+use crate::trace::reading::Fate;
 use crate::trace::{JobSeen, OperationId, Trace};
 
 /// The entry of the registry.
@@ -119,17 +120,19 @@ fn knew_its_end(trace: &Trace, id: OperationId, job: &JobSeen, by_us: u64) -> bo
     };
     let of_it = |seen: &&JobSeen| seen.job == job.job;
     let told = trace.jobs().iter().filter(of_it).any(|seen| match (seen.step, seen.state) {
-        (JobStep::Polled, JobState::Failed | JobState::Canceled | JobState::Gone) => {
-            heard(seen.request)
+        // Whoever is refused, as one that would stop what has ended, is not told how it ended.
+        (JobStep::Polled, JobState::Failed | JobState::Canceled) => {
+            heard(seen.request) && trace.fate(seen.request) == Fate::Usable
         }
+        (JobStep::Polled, JobState::Gone) => heard(seen.request),
         // Who stops a job knows that it is stopped.
         (JobStep::Changed, JobState::Canceled) => seen.at_us <= by_us,
         (_, _) => false,
     });
     // A read that lags behind, or a fault, may hide it as well.
     let was_missing = trace.attempts_of(id).any(|(request, one)| {
-        let permanent = one.response.is_some_and(|response| response.class == Class::Permanent);
-        permanent && !one.effectful && heard(request)
+        let missing = one.response.is_some_and(|response| matches!(response.status, 404 | 410));
+        missing && !one.effectful && heard(request)
     });
     told || was_missing
 }
@@ -179,6 +182,18 @@ mod tests {
         let missing = r#"{"at_us":10,"event":"request_received","request":2,"route":"get_job","method":"GET","unsafe":false}
             {"at_us":11,"event":"response_sent","request":2,"status":404}"#;
         assert_eq!(check(&[ACCEPTED, missing, AGAIN]), "passed", "it was not found");
+        let gone = missing.replace("404", "410");
+        assert_eq!(check(&[ACCEPTED, &gone, AGAIN]), "passed", "it is gone");
+    }
+
+    #[test]
+    fn a_refusal_that_tells_no_end_excuses_nothing() {
+        for status in [400, 403, 409] {
+            let refused = POLLED.replace("\"status\":200", &format!("\"status\":{status}"));
+            assert_eq!(check(&[ACCEPTED, &refused, AGAIN]), "failed op-0001", "{status}");
+            let failed = refused.replace("\"state\":\"pending", "\"state\":\"failed");
+            assert_eq!(check(&[ACCEPTED, &failed, AGAIN]), "failed op-0001", "{status}");
+        }
     }
 
     #[test]

@@ -312,9 +312,10 @@ fn a_batch_is_done_when_every_item_of_its_own_list_is() {
             {{"at_us":1,"event":"request_received","request":1,"route":"label"}}"#
         );
         for (number, subject) in (1..).zip(subjects) {
-            lines.push_str(&format!(
-                "\n{{\"at_us\":2,\"event\":\"effect_committed\",\"request\":1,\"effect\":{number}{subject}}}"
-            ));
+            let effect = format!(
+                r#"{{"at_us":2,"event":"effect_committed","request":1,"effect":{number}{subject}}}"#
+            );
+            lines.extend(["\n", &effect]);
         }
         let trace = trace_with(&json!({"apis": routes}), &lines);
         trace.is_done(trace.find_operation("op-0001").unwrap())

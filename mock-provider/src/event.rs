@@ -711,6 +711,9 @@ pub struct UploadPiece {
     pub operation: Arc<str>,
     /// The id of the upload.
     pub upload: Arc<str>,
+    /// From which byte of the file on the piece goes; left out for a question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
     /// How many bytes are said to be there now; left out for a piece that was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<u64>,

@@ -403,7 +403,15 @@ impl TraceBuilder {
 
     fn piece(&mut self, stamp: Stamp, event: &UploadPiece) {
         let Some(request) = self.find(&event.provider, event.request) else { return };
-        self.pieces.push(PieceSeen { seq: stamp.seq, request, size: event.size });
+        self.pieces.push(PieceSeen {
+            seq: stamp.seq,
+            request,
+            upload: self.names.intern(&event.upload),
+            from: event.from,
+            stored: event.stored,
+            size: event.size,
+            whole: event.whole,
+        });
     }
 
     fn job(&mut self, stamp: Stamp, event: &Job) {

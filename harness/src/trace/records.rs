@@ -486,8 +486,16 @@ pub struct PieceSeen {
     pub seq: u32,
     /// The request.
     pub request: RequestId,
+    /// The id of the upload.
+    pub upload: Name,
+    /// From which byte of the file on it goes; `None` for a question.
+    pub from: Option<u64>,
+    /// How many bytes are said to be there now; `None` for a piece that was refused.
+    pub stored: Option<u64>,
     /// How large the file is, as far as that was said.
     pub size: Option<u64>,
+    /// True when all of it is there.
+    pub whole: bool,
 }
 
 /// A job began, changed, or was looked at.

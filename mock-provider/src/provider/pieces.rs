@@ -75,7 +75,9 @@ impl Provider {
         let Some(took) = took else {
             return self.refuse(open, Which::Standard(Standard::NotFound), None);
         };
-        self.tell_piece((open, place), &id, &took);
+        // Without a place the body is the whole file.
+        let from = range.map_or(Some(0), |range| range.from);
+        self.tell_piece((open, place), (&id, from), &took);
         match took {
             Took::Part { stored } => self.part(open, stored),
             Took::Expired => self.refuse(open, Which::Named(&spec.expired), None),
@@ -88,12 +90,18 @@ impl Provider {
         }
     }
 
-    fn tell_piece(&mut self, (open, place): (&Open, &Place), id: &str, took: &Took) {
+    fn tell_piece(
+        &mut self,
+        (open, place): (&Open, &Place),
+        (id, from): (&str, Option<u64>),
+        took: &Took,
+    ) {
         let event = UploadPiece {
             provider: Arc::clone(&self.name),
             request: open.id,
             operation: Arc::clone(&place.operation),
             upload: id.into(),
+            from,
             stored: match took {
                 Took::Part { stored } => Some(*stored),
                 Took::Whole { size, .. } => Some(*size),

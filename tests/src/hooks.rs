@@ -24,6 +24,13 @@ fn a_careful_listener_holds() {
 }
 
 #[test]
+fn a_listener_that_works_behind_its_answer_is_heard_out() {
+    let run = shop("duplicate", "behind", &["--no-control"]);
+    assert_eq!(run.code, Some(0), "{}", run.printed);
+    assert_eq!(effects(run.only()), 12, "{}", run.printed);
+}
+
+#[test]
 fn each_careless_listener_is_caught() {
     for (kind, scenario, caught) in [
         ("again", "duplicate", "webhook_handled_once"),

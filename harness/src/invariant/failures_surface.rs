@@ -22,7 +22,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
            claimed `failed` or `unknown` by the client itself before its deadline.",
     exercised_by: "An operation of which all attempts failed.",
     parameters: &[],
-    tolerates: "A claim up to one second late on the real clock.",
+    tolerates: "A claim up to one second late on the real clock; an event that was answered with something else \
+                than success, which is a report.",
     cure: "Let every way out of the retry loop end in an error that reaches the caller, and give the \
            whole operation, waits included, less time than the caller has.",
     example: "failures_surface",
@@ -93,6 +94,9 @@ fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
         if !is_driven(trace) || !trace.is_whole() || is_only_slow(trace, submit) {
             return None;
         }
+        if trace.was_turned_down(submit.operation) {
+            return Some(None);
+        }
         let driver = trace.claims(submit).iter().find(|claim| claim.by == ClaimBy::Driver);
         let message = format!(
             "{tried} failed, and the client said nothing within {}",
@@ -119,9 +123,10 @@ fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
-    use crate::invariant::testing::{verdict, verdict_on_real_clock};
+    use crate::invariant::testing::{in_short, invariant, verdict, verdict_on_real_clock};
+    use crate::trace::testing::trace_with;
 
     fn check(lines: &str) -> String {
         verdict("failures_surface", &Value::Null, lines)
@@ -171,5 +176,20 @@ mod tests {
         assert_eq!(check(&format!("{HOPELESS}\n{read}")), "failed op-0001", "a read is no success");
         let done = r#"{"at_us":1,"event":"effect_committed","request":1}"#;
         assert_eq!(check(&format!("{HOPELESS}\n{done}")), "not exercised");
+    }
+
+    #[test]
+    fn an_event_that_is_turned_down_is_reported() {
+        let check = |status: u16| {
+            let lines = format!(
+                r#"{HOPELESS}
+                {{"at_us":1,"event":"webhook_sent","provider":"provider","delivery":1,"webhook":"m","kind":"a","operation":"op-0001"}}
+                {{"at_us":3,"event":"webhook_answered","provider":"provider","delivery":1,"status":{status}}}"#
+            );
+            let scenario = json!({"workload": {"deliver": {"webhook": {"path": "/hooks"}}}});
+            let trace = trace_with(&json!({"scenario": scenario}), &lines);
+            in_short(&invariant("failures_surface", &Value::Null).check(&trace))
+        };
+        assert_eq!((check(500), check(204)), ("passed".to_owned(), "failed op-0001".to_owned()));
     }
 }

@@ -29,7 +29,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
         "all",
         "true: every operation must be done by the end, not only accounted for; default false",
     )],
-    tolerates: "An operation that was permanently rejected and is reported as failed.",
+    tolerates: "An operation that was permanently rejected and is reported as failed; an event of which nothing \
+                genuine and whole was ever sent, or that was answered with something else than success.",
     cure: "Catch every way in which a call can end (an error status, a lost connection, a body that \
            cannot be read, your own deadline) and report each; to lose no work, try again what may be \
            tried again, with one idempotency key.",
@@ -119,7 +120,9 @@ fn silence(trace: &Trace, submit: &Submit) -> Option<Violation> {
     if !is_driven(trace) || !trace.is_whole() || trace.final_claim(submit).is_some() {
         return None;
     }
-    if is_only_slow(trace, submit) {
+    let operation = submit.operation;
+    let is_answered = trace.was_never_told(operation) || trace.was_turned_down(operation);
+    if is_only_slow(trace, submit) || is_answered {
         return None;
     }
     let by_driver = trace.claims(submit).iter().find(|claim| claim.by == ClaimBy::Driver);
@@ -153,7 +156,7 @@ fn undone(trace: &Trace, id: OperationId) -> Option<Violation> {
     });
     let asked_for = trace.submits_of(id).find_map(|(_, submit)| submit.submitted.as_ref());
     let counts = asked_for.is_some() || (!is_driven(trace) && trace.wants_effect(id));
-    if !counts || rejected || trace.is_done(id) || !trace.is_whole() {
+    if !counts || rejected || trace.is_done(id) || trace.was_never_told(id) || !trace.is_whole() {
         return None;
     }
     let attempts = trace.attempts_of(id).count();
@@ -215,6 +218,34 @@ mod tests {
         assert_eq!(check(&format!("{STRUCK}\n{driver}")), "failed op-0001");
         let client = r#"{"at_us":9,"event":"operation_finished","claim":"unknown"}"#;
         assert_eq!(check(&format!("{STRUCK}\n{client}")), "passed");
+    }
+
+    #[test]
+    fn whoever_is_told_of_an_event_says_by_its_answer_that_it_failed() {
+        let check = |parameters: &Value, deliver: &Value, lines: &str| {
+            let scenario = json!({"workload": {"deliver": deliver}});
+            let trace = trace_with(&json!({"scenario": scenario}), lines);
+            in_short(&invariant("no_lost_operations", parameters).check(&trace))
+        };
+        let (event, all) = (json!({"webhook": {"path": "/hooks"}}), json!({"all": true}));
+        let told = |flaw: &str, status: u16| {
+            format!(
+                r#"{STRUCK}
+                {{"at_us":2,"event":"webhook_sent","provider":"provider","delivery":1,"webhook":"m","kind":"a","operation":"op-0001"{flaw}}}
+                {{"at_us":3,"event":"webhook_answered","provider":"provider","delivery":1,"status":{status}}}"#
+            )
+        };
+        let forged = told(r#","flaw":"bad_signature""#, 400);
+        for (lines, plain, whole) in [
+            (STRUCK.to_owned(), "passed", "passed"),
+            (forged.clone(), "passed", "passed"),
+            (told("", 500), "passed", "failed op-0001"),
+            (told("", 200), "failed op-0001", "failed op-0001"),
+        ] {
+            assert_eq!(check(&Value::Null, &event, &lines), plain, "{lines}");
+            assert_eq!(check(&all, &event, &lines), whole, "{lines}");
+        }
+        assert_eq!(check(&Value::Null, &json!("call"), &forged), "failed op-0001");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use brownout_provider::event::{Claim, ClaimBy, Mode, Recognized};
 use serde_json::Value;
 
-use super::{ClaimMade, OperationId, Request, Submit, Trace};
+use super::{ClaimMade, OperationId, Request, Submit, Trace, Webhook};
 
 impl Trace {
     /// The client's final claim about a submit: its first `succeeded` or `failed`, which nothing can
@@ -41,6 +41,31 @@ impl Trace {
     #[must_use]
     pub fn was_heard_of(&self, id: OperationId, by_us: u64) -> bool {
         super::run_of(&self.heard, |(whose, _)| *whose, id).iter().any(|(_, at_us)| *at_us <= by_us)
+    }
+
+    /// True for an operation that was to reach the client as an event, and of which nothing that it could believe
+    /// and read was ever sent.
+    #[must_use]
+    pub fn was_never_told(&self, id: OperationId) -> bool {
+        self.tells_events() && self.genuine(id).next().is_none()
+    }
+
+    /// True for an operation that reached the client as an event, which it answered in the end with something
+    /// else than success: that is how a service says that it failed.
+    #[must_use]
+    pub fn was_turned_down(&self, id: OperationId) -> bool {
+        let last = self.genuine(id).filter_map(|webhook| webhook.answer?.2).last();
+        self.tells_events() && last.is_some_and(|status| !(200..300).contains(&status))
+    }
+
+    /// True where operations reach the client as events.
+    fn tells_events(&self) -> bool {
+        self.run.scenario.pointer("/workload/deliver/webhook").is_some_and(Value::is_object)
+    }
+
+    /// What was told of an operation, signed rightly and whole.
+    fn genuine(&self, id: OperationId) -> impl Iterator<Item = &Webhook> {
+        self.webhooks().iter().filter(move |one| one.operation == id && one.flaw.is_none())
     }
 
     /// True for an operation that asks for nothing but to be told something.

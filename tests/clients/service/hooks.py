@@ -1,10 +1,11 @@
 """A shop that is told of payments by webhooks, and sends its customer one message for each.
 
-    hooks.py careful|again|gullible|slow|lie
+    hooks.py careful|behind|again|gullible|slow|lie
 
-careful checks the signature and the time, and makes the key of its message of the event's id; again makes a new
-key each time it is told; gullible believes whatever comes; slow takes its time before it answers; lie says 200
-although its message was not sent.
+careful checks the signature and the time, and makes the key of its message of the event's id; behind says 200 at
+once, and sends its message a while later, as often as it takes; again makes a new key each time it is told;
+gullible believes whatever comes; slow takes its time before it answers; lie says 200 although its message was not
+sent.
 """
 
 import base64
@@ -13,6 +14,7 @@ import hmac
 import json
 import os
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -50,12 +52,21 @@ def notify(order, event):
         return False
 
 
+def notify_behind(order, event):
+    time.sleep(2.5)
+    while not notify(order, event):
+        time.sleep(0.2)
+
+
 class Shop(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         status = 200
         if KIND != "gullible" and not is_genuine(self.headers, body):
             status = 400
+        elif KIND == "behind":
+            work = (json.loads(body)["data"]["order"], self.headers.get("webhook-id", ""))
+            threading.Thread(target=notify_behind, args=work).start()
         elif not notify(json.loads(body)["data"]["order"], self.headers.get("webhook-id", "")):
             status = 200 if KIND == "lie" else 500
         if KIND == "slow":

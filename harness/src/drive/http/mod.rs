@@ -174,6 +174,7 @@ async fn drive(
         running: BTreeMap::new(),
         again: VecDeque::new(),
         vain: Vain::default(),
+        done: 0,
     };
     let result = driver.run(schedule, &mut heeded).await;
     if result.is_ok() && !scene.stop.is_stopped() {
@@ -235,6 +236,8 @@ struct Driver<'a> {
     running: BTreeMap<Slot, Running>,
     again: VecDeque<Again>,
     vain: Vain,
+    /// How often success was claimed.
+    done: usize,
 }
 
 /// What happens next.
@@ -491,6 +494,7 @@ impl<'a> Driver<'a> {
     fn conclude(&mut self, slot: Slot, id: &Arc<str>, heard: Heard) {
         match heard {
             Heard::Said { claim, degraded, detail } => {
+                self.done += usize::from(claim == Claim::Succeeded);
                 let statement = Statement {
                     operation: None,
                     submit: slot.submit,
@@ -684,7 +688,13 @@ impl<'a> Driver<'a> {
         loop {
             let now_us = clock.now_us();
             let is_settled = seen.settled() >= asked;
-            let quiet = if is_settled { clock.of_machine(QUIET) } else { UNSETTLED };
+            // Whoever says that it has taken an event may work on it behind its answer.
+            let is_owed = self.scene.delivers && seen.settled() < self.done;
+            let quiet = match () {
+                () if is_settled => clock.of_machine(QUIET),
+                () if is_owed => drain,
+                () => UNSETTLED,
+            };
             let quiet_us = micros(quiet);
             let quiet_at_us = seen.last_us().max(since_us).saturating_add(quiet_us);
             let is_pending = !is_idle() && now_us < last_us;

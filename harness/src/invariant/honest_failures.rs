@@ -80,10 +80,8 @@ impl Invariant for HonestFailures {
 /// True when the message that the submit was had been put with the dead letters by then: that it failed is
 /// what the queue says, and nobody asked the client.
 fn is_of_the_dead(trace: &Trace, submit: &Submit, claim: &ClaimMade) -> bool {
-    trace.messages().iter().any(|one| {
-        (one.operation, one.submit, one.state)
-            == (submit.operation, submit.number, MessageState::Dead)
-            && one.seq <= claim.seq
+    trace.messages_of(submit.operation).iter().any(|one| {
+        (one.submit, one.state) == (submit.number, MessageState::Dead) && one.seq <= claim.seq
     })
 }
 

@@ -76,7 +76,7 @@ impl Invariant for MessageHandledOnce {
 
 /// The times at which the message of an operation was handed out.
 fn handed_out(trace: &Trace, id: OperationId) -> impl Iterator<Item = u64> {
-    let messages = trace.messages().iter().filter(move |one| one.operation == id);
+    let messages = trace.messages_of(id).iter();
     messages.filter(|one| one.state == MessageState::Received).map(|one| one.at_us)
 }
 
@@ -85,7 +85,7 @@ fn overtook(trace: &Trace, id: OperationId) -> bool {
     let sent =
         |id| trace.submits_of(id).filter_map(|(_, one)| Some(one.submitted.as_ref()?.seq)).min();
     let first = |id| {
-        let messages = trace.messages().iter().filter(|one| one.operation == id);
+        let messages = trace.messages_of(id).iter();
         messages.filter(|one| one.state == MessageState::Received).map(|one| one.seq).min()
     };
     let (Some(own_sent), Some(own_first)) = (sent(id), first(id)) else { return false };

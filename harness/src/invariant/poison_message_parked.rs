@@ -72,7 +72,7 @@ impl Invariant for PoisonMessageParked {
 }
 
 fn of(trace: &Trace, id: OperationId, state: MessageState) -> impl Iterator<Item = &Message> {
-    trace.messages().iter().filter(move |one| one.operation == id && one.state == state)
+    trace.messages_of(id).iter().filter(move |one| one.state == state)
 }
 
 /// True when the message was handed out and never handled, because it cannot be read or its attempts
@@ -107,15 +107,16 @@ fn swallowed(trace: &Trace, id: OperationId) -> Option<Violation> {
 /// A message that waited until its deadline, at least half of that time because its client was busy with
 /// poison and asked for nothing else.
 fn held_up(trace: &Trace, id: OperationId, poison: &[OperationId]) -> Option<Violation> {
-    if trace.messages().iter().any(|one| one.operation == id) {
+    if !trace.messages_of(id).is_empty() {
         return None;
     }
     let (_, submit) = trace.submits_of(id).next()?;
     let (submit_us, submitted_seq) = submit.submitted.as_ref().map(|one| (one.at_us, one.seq))?;
     let silence = trace.claims(submit).iter().find(|claim| claim.is_late(trace))?;
     // The last message that anybody was handed before this one's time was over.
-    let mut meanwhile = trace.messages().iter().filter(|one| one.seq < silence.seq);
-    let last = meanwhile.rfind(|one| one.state == MessageState::Received)?;
+    let meanwhile = trace.messages().iter().filter(|one| one.seq < silence.seq);
+    let received = meanwhile.filter(|one| one.state == MessageState::Received);
+    let last = received.max_by_key(|one| one.seq)?;
     let since_us = last.at_us.max(submit_us);
     let waited_us = silence.at_us.saturating_sub(since_us);
     // A client that is only slow is not accused.

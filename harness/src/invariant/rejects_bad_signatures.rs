@@ -42,13 +42,12 @@ impl Invariant for RejectsBadSignatures {
     fn check(&self, trace: &Trace) -> Judgement {
         let (mut exercised, mut violations) = (0, Vec::new());
         for (id, _) in trace.operations() {
-            let sent: Vec<&Webhook> =
-                trace.webhooks().iter().filter(|one| one.operation == id).collect();
-            let forged: Vec<&Webhook> = sent.iter().filter(|one| is_forged(one)).copied().collect();
+            let sent = trace.webhooks_of(id);
+            let forged: Vec<&Webhook> = sent.iter().filter(|one| is_forged(one)).collect();
             let answered = |one: &&&Webhook| matches!(one.answer, Some((_, _, Some(_))));
             exercised += forged.iter().filter(answered).count();
             let taken = forged.iter().find_map(|one| taken(trace, id, one));
-            violations.extend(taken.or_else(|| effect_of(trace, id, &sent)));
+            violations.extend(taken.or_else(|| effect_of(trace, id, sent)));
         }
         Judgement::new(exercised, violations, "no forged or stale webhook was answered")
     }
@@ -82,15 +81,14 @@ fn taken(trace: &Trace, id: OperationId, webhook: &Webhook) -> Option<Violation>
 }
 
 /// An effect that only forged webhooks can have caused.
-fn effect_of(trace: &Trace, id: OperationId, sent: &[&Webhook]) -> Option<Violation> {
+fn effect_of(trace: &Trace, id: OperationId, sent: &[Webhook]) -> Option<Violation> {
     let first = sent.first()?;
     // Whoever asked for something before was not moved by a webhook.
     if trace.requests_of(id).any(|(_, request)| request.seq < first.seq) {
         return None;
     }
     let (_, effect) = trace.effects_of(id).find(|(_, effect)| {
-        effect.seq > first.seq
-            && sent.iter().filter(|one| one.seq < effect.seq).all(|one| is_forged(one))
+        effect.seq > first.seq && sent.iter().filter(|one| one.seq < effect.seq).all(is_forged)
     })?;
     let message = format!(
         "expected nothing to come of a webhook that was {}, found a {}",

@@ -9,7 +9,7 @@ use super::at_most_one_effect::too_many;
 use super::support::{NoParameters, bare, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement};
 use crate::scenario::Scenario;
-use crate::trace::{Effect, EffectId, Trace, Webhook};
+use crate::trace::{Effect, EffectId, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -44,8 +44,7 @@ impl Invariant for WebhookHandledOnce {
     fn check(&self, trace: &Trace) -> Judgement {
         let (mut exercised, mut violations) = (0, Vec::new());
         for (id, _) in trace.operations() {
-            let sent: Vec<&Webhook> =
-                trace.webhooks().iter().filter(|one| one.operation == id).collect();
+            let sent = trace.webhooks_of(id);
             let Some(first) = sent.first().filter(|_| sent.len() > 1) else { continue };
             exercised += 1;
             let effects: Vec<(EffectId, &Effect)> =

@@ -192,6 +192,8 @@ impl TraceBuilder {
         }
         trace.clients.sort_by_key(|client| client.at_us);
         trace.heard.sort_unstable();
+        trace.webhooks.sort_by_key(|webhook| (webhook.operation, webhook.seq));
+        trace.messages.sort_by_key(|message| (message.operation, message.seq));
         trace.pauses.sort_by_key(|pause| pause.from_us);
         trace.strikes.sort_by_key(|strike| (strike.request, strike.seq));
         trace.hints.sort_by_key(|hint| hint.request);

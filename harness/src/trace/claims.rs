@@ -65,7 +65,7 @@ impl Trace {
 
     /// What was told of an operation, signed rightly and whole.
     fn genuine(&self, id: OperationId) -> impl Iterator<Item = &Webhook> {
-        self.webhooks().iter().filter(move |one| one.operation == id && one.flaw.is_none())
+        self.webhooks_of(id).iter().filter(|one| one.flaw.is_none())
     }
 
     /// True for an operation that asks for nothing but to be told something.

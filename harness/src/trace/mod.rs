@@ -273,16 +273,28 @@ impl Trace {
         self.effects_by_operation[place(from)..place(to)].iter().map(|id| (*id, self.effect(*id)))
     }
 
-    /// The webhooks that were sent, in order, each with its answer.
+    /// The webhooks that were sent, each with its answer, by operation and then in order.
     #[must_use]
     pub fn webhooks(&self) -> &[Webhook] {
         &self.webhooks
     }
 
-    /// What became of the messages of queues, in the order of events.
+    /// The webhooks that tell of an operation, in order.
+    #[must_use]
+    pub fn webhooks_of(&self, id: OperationId) -> &[Webhook] {
+        run_of(&self.webhooks, |webhook| webhook.operation, id)
+    }
+
+    /// What became of the messages of queues, by operation and then in order.
     #[must_use]
     pub fn messages(&self) -> &[Message] {
         &self.messages
+    }
+
+    /// What became of the message that an operation is, or that it sent, in order.
+    #[must_use]
+    pub fn messages_of(&self, id: OperationId) -> &[Message] {
+        run_of(&self.messages, |message| message.operation, id)
     }
 
     /// The effects that the answer to a request tells of.

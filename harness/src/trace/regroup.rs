@@ -122,6 +122,14 @@ impl Trace {
             *operation = moved(*operation);
         }
         reading.heard.sort_unstable();
+        for webhook in &mut reading.webhooks {
+            webhook.operation = moved(webhook.operation);
+        }
+        reading.webhooks.sort_by_key(|webhook| (webhook.operation, webhook.seq));
+        for message in &mut reading.messages {
+            message.operation = moved(message.operation);
+        }
+        reading.messages.sort_by_key(|message| (message.operation, message.seq));
         for part in &mut reading.parts_undone {
             part.reversal.operation = moved(part.reversal.operation);
         }

@@ -273,10 +273,13 @@ fn a_merged_reading_makes_one_operation_of_those_that_nothing_told_apart() {
         {"at_us":1,"event":"request_received","request":1,"recognized":"new","operation":"x-1"}
         {"at_us":2,"event":"request_received","request":2,"recognized":"new","operation":"x-2"}
         {"at_us":2,"event":"effect_committed","request":2,"operation":"x-2"}
+        {"at_us":2,"event":"webhook_sent","provider":"provider","delivery":1,"webhook":"m","kind":"a","operation":"x-2"}
+        {"at_us":2,"event":"message_moved","request":2,"provider":"provider","operation":"x-2","message":"m","receives":1,"state":"received"}
         {"at_us":3,"event":"operation_finished","claim":"succeeded"}"#,
     );
     let merged = trace.merged().unwrap();
     let one = merged.find_operation("op-0001").unwrap();
+    assert_eq!((merged.webhooks_of(one).len(), merged.messages_of(one).len()), (1, 1));
     assert_eq!((merged.requests_of(one).count(), merged.effects_of(one).count()), (2, 1));
     assert!(merged.is_done(one) && !trace.is_done(trace.find_operation("op-0001").unwrap()));
     assert!(trace.split().is_none(), "nothing joined by guess");

@@ -216,17 +216,7 @@ impl Provider {
         let Strike { rule, fault, detail, .. } = strike;
         let at = Point::BeforeCommit.into();
         let mark = Mark { rule, fault: fault.name, detail, scheduled: false, alone: true, at };
-        let event = crate::event::FaultInjected {
-            request: open.id,
-            provider: Arc::clone(&self.name),
-            operation: Some(Arc::clone(operation)),
-            rule: mark.rule,
-            fault: mark.fault.into(),
-            at: Some(mark.at.name().into()),
-            scheduled: mark.scheduled,
-            detail: mark.detail,
-        };
-        self.emit(open.now_us, EventKind::FaultInjected(event));
+        self.emit_struck((open.id, Some(Arc::clone(operation))), &mark, open.now_us);
     }
 
     /// A message is gone for good, deleted or dead, and what the trace hears of it.

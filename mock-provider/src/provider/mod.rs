@@ -445,17 +445,28 @@ impl Provider {
     }
 
     fn emit_strike(&mut self, open: &Open, mark: &Mark) {
+        let operation = open.place.as_ref().map(|place| Arc::clone(&place.operation));
+        self.emit_struck((open.id, operation), mark, open.now_us);
+    }
+
+    /// A mark was made on the work of an operation, by or beside a request.
+    fn emit_struck(
+        &mut self,
+        (request, operation): (ExchangeId, Option<Arc<str>>),
+        mark: &Mark,
+        at_us: u64,
+    ) {
         let event = FaultInjected {
-            request: open.id,
+            request,
             provider: Arc::clone(&self.name),
-            operation: open.place.as_ref().map(|place| Arc::clone(&place.operation)),
+            operation,
             rule: Arc::clone(&mark.rule),
             fault: mark.fault.into(),
             at: Some(mark.at.name().into()),
             scheduled: mark.scheduled,
             detail: mark.detail.clone(),
         };
-        self.emit(open.now_us, EventKind::FaultInjected(event));
+        self.emit(at_us, EventKind::FaultInjected(event));
     }
 
     fn emit_connection_end(

@@ -14,7 +14,7 @@ use super::open::Place;
 use super::struck::Mark;
 use crate::api::{Route, Webhooks, bytes};
 use crate::coordinates::Coordinates;
-use crate::event::{EventKind, FaultInjected, Recognized, WebhookAnswered, WebhookSent};
+use crate::event::{EventKind, Recognized, WebhookAnswered, WebhookSent};
 use crate::exchange::{ExchangeId, Settled};
 use crate::fault::{Action, Point, WebhookFault};
 use crate::ledger::{Object, Owner};
@@ -196,17 +196,7 @@ impl Provider {
         now_us: u64,
     ) {
         for (mark, _) in &struck {
-            let event = FaultInjected {
-                request,
-                provider: Arc::clone(&self.name),
-                operation: Some(Arc::clone(&occurred.operation)),
-                rule: Arc::clone(&mark.rule),
-                fault: mark.fault.into(),
-                at: Some(mark.at.name().into()),
-                scheduled: mark.scheduled,
-                detail: mark.detail.clone(),
-            };
-            self.emit(now_us, EventKind::FaultInjected(event));
+            self.emit_struck((request, Some(Arc::clone(&occurred.operation))), mark, now_us);
         }
         let faults: Vec<WebhookFault> = struck.into_iter().map(|(_, fault)| fault).collect();
         let dues = self.outbox.occurred(occurred, &faults, now_us);

@@ -245,6 +245,7 @@ mod tests {
             events: BTreeMap::new(),
             body: Tree::Constant(serde_json::Value::Null),
             prefix: "evt_".to_owned(),
+            collection: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use crate::brownout::{Run, effects, python, run, verdict};
+use crate::brownout::{Run, effects, failed, python, run, verdict};
 
 /// A shop of this kind in one of the scenarios.
 fn shop(scenario: &str, kind: &str, flags: &[&str]) -> Run {
@@ -42,4 +42,22 @@ fn each_careless_listener_is_caught() {
         assert_eq!(run.code, Some(1), "{kind}: {}", run.printed);
         assert_eq!(verdict(run.only(), caught), "failed", "{kind}: {}", run.printed);
     }
+}
+
+#[test]
+fn whoever_keeps_what_came_last_is_caught_where_events_come_out_of_order() {
+    let orders = |kind: &str, flags: &[&str]| {
+        let words = ["tests/clients/service/orders.py", kind].map(OsString::from);
+        let command: Vec<OsString> = std::iter::once(python()).chain(words).collect();
+        let path = "tests/behaviour/events-reordered.yaml";
+        let flags: Vec<&str> = std::iter::once(path).chain(flags.iter().copied()).collect();
+        run(&flags, &command, &[])
+    };
+    let careful = orders("careful", &[]);
+    assert_eq!(careful.code, Some(0), "{}", careful.printed);
+    assert_eq!(verdict(careful.only(), "tolerates_reordering"), "passed", "{}", careful.printed);
+    let latest = orders("latest", &["--no-control"]);
+    assert_eq!(latest.code, Some(1), "{}", latest.printed);
+    assert_eq!(failed(latest.only()), ["tolerates_reordering"], "{}", latest.printed);
+    assert!(latest.printed.contains("found `authorized`"), "{}", latest.printed);
 }

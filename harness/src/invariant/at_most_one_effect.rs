@@ -150,7 +150,7 @@ pub(super) fn too_many(
     let mut violations = Vec::new();
     for ((kind, subject), live) in &by_subject {
         let allowed = in_one_request(live).max(steps_of(trace, live));
-        if live.len() > allowed {
+        if live.len() > allowed && !only_restate(trace, live) {
             let about = subject.map_or(String::new(), |one| format!(" for `{}`", trace.text(one)));
             violations.push(violation(trace, id, *kind, live, &format!("{allowed}{about}")));
         }
@@ -164,6 +164,15 @@ pub(super) fn too_many(
         }
     }
     violations
+}
+
+/// True for effects of one subject that routes left whose repeats do no harm: who says the same twice of the
+/// same has done nothing twice.
+fn only_restate(trace: &Trace, effects: &[&Effect]) -> bool {
+    effects.iter().all(|effect| {
+        let route = effect.request.and_then(|id| trace.request(id).route);
+        effect.subject.is_some() && route.is_some_and(|it| trace.is_natural(effect.provider, it))
+    })
 }
 
 /// How many steps of each operation ask for effects like these, by the scenario's own wish.

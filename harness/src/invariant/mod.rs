@@ -75,6 +75,7 @@ mod survives_bad_retry_after;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tolerates_reordering;
 mod upload_intact;
 mod waits_for_reset;
 mod webhook_acknowledged;

@@ -118,6 +118,7 @@ const BUGS: &[(Bug, &str)] = &[
 const NOT_MODELLED: &[&str] = &[
     "message_handled_once",
     "rejects_bad_signatures",
+    "tolerates_reordering",
     "webhook_acknowledged",
     "webhook_handled_once",
     "poison_message_parked",

@@ -12,7 +12,8 @@ use super::{
     nothing_after_claim, poison_message_parked, polls_politely, reconciled, recovers_after_outage,
     rejects_bad_signatures, rejects_malformed_responses, resumes_upload, retries_logged,
     retries_transient_errors, retry_body_stable, retry_budget, spares_other_tenants,
-    spreads_retries, stays_within_rate_limit, survives_bad_retry_after, upload_intact,
+    spreads_retries, stays_within_rate_limit, survives_bad_retry_after, tolerates_reordering,
+    upload_intact,
     waits_for_reset, webhook_acknowledged, webhook_handled_once,
 };
 
@@ -35,6 +36,7 @@ pub static INVARIANTS: &[&InvariantKind] = &[
     &retries_transient_errors::KIND,
     &nothing_after_claim::KIND,
     &webhook_handled_once::KIND,
+    &tolerates_reordering::KIND,
     &rejects_bad_signatures::KIND,
     &webhook_acknowledged::KIND,
     &message_handled_once::KIND,

@@ -19,7 +19,6 @@ const FAULTS: &[(&str, &str)] = &[
 const INVARIANTS: &[(&str, &str)] = &[
     ("degrades_gracefully", "expect `failures_surface`"),
     ("isolates", "expect `client_timeout`"),
-    ("tolerates_reordering", "leave it out"),
     ("reads_cached", "leave it out"),
     ("policy", "list the invariants themselves"),
     ("check", "expect a shipped invariant, or write one in Rust as a function of the trace"),

@@ -436,6 +436,8 @@ impl TraceBuilder {
             at_us: stamp.at_us,
             provider: self.names.intern(&event.provider),
             delivery: event.delivery,
+            event: self.names.intern(&event.webhook),
+            kind: self.names.intern(&event.kind),
             operation,
             flaw: event.flaw,
             answer: None,

@@ -48,6 +48,16 @@ impl Trace {
         Some(routes.iter().any(|one| one.get("name").and_then(Value::as_str) == Some(route)))
     }
 
+    /// True for a route whose repeats do no harm by their nature, as the provider's API says.
+    #[must_use]
+    pub fn is_natural(&self, provider: Name, route: Name) -> bool {
+        let routes = self.api_source(provider).and_then(|api| api.get("routes")?.as_array());
+        let route = self.text(route);
+        let of_name = |one: &&Value| one.get("name").and_then(Value::as_str) == Some(route);
+        let found = routes.and_then(|routes| routes.iter().find(of_name));
+        found.and_then(|one| one.get("idempotent")?.as_str()) == Some("natural")
+    }
+
     /// The routes that each operation calls by the scenario's own wish, one after the other, as far as the
     /// trace knows them; nothing where an operation is one call.
     pub fn steps(&self) -> impl Iterator<Item = Name> {

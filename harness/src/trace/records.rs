@@ -371,6 +371,10 @@ pub struct Webhook {
     pub provider: Name,
     /// The delivery.
     pub delivery: u64,
+    /// The id of the event that it tells of, the same over all deliveries.
+    pub event: Name,
+    /// The type of that event.
+    pub kind: Name,
     /// The operation that it tells of.
     pub operation: OperationId,
     /// What was wrong with it.

@@ -20,6 +20,8 @@ pub struct Call {
     pub query: Value,
     /// The body; `None` when there was none or it could not be read.
     pub body: Option<Value>,
+    /// True when the body is a form with files on a route that takes none, or the other way round.
+    pub is_foreign: bool,
 }
 
 /// A value that stands for nothing at all.
@@ -71,9 +73,9 @@ impl Encoding {
     }
 
     /// Reads a body; `None` when there is none or it is not in this encoding. A byte order mark does
-    /// not matter.
+    /// not matter; where a form with files has its edges stands in the headers.
     #[must_use]
-    pub fn read(self, body: &[u8]) -> Option<Value> {
+    pub fn read(self, body: &[u8], headers: &HeaderMap) -> Option<Value> {
         let body = without_mark(body);
         if body.is_empty() {
             return None;
@@ -81,7 +83,10 @@ impl Encoding {
         match self {
             Self::Json => serde_json::from_slice(body).ok(),
             Self::Form => Some(read_form(body)),
-            Self::Multipart => multipart::read(body),
+            Self::Multipart => {
+                let content_type = headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?;
+                multipart::read(body, &multipart::boundary(content_type)?)
+            }
         }
     }
 

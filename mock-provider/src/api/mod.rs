@@ -233,7 +233,7 @@ impl Api {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let said = Encoding::of(headers).filter(|said| self.takes(*said));
         let encoding = said.unwrap_or(self.encoding);
-        let mut body = encoding.read(body);
+        let mut body = encoding.read(body, headers);
         let found = self.route(method, path, headers, body.as_ref());
         let (route, path) = match found {
             None => (None, Value::Null),
@@ -249,9 +249,13 @@ impl Api {
         {
             route.type_fields(body);
         }
+        let own = route.as_ref().and_then(|route| route.encoding).unwrap_or(self.encoding);
+        let has_files = |encoding: Encoding| encoding == Encoding::Multipart;
+        let is_foreign =
+            route.is_some() && body.is_some() && has_files(encoding) != has_files(own);
         let query =
             if query.is_empty() { Value::Object(Map::new()) } else { read_form(query.as_bytes()) };
-        Reading { route, call: Call { path, query, body } }
+        Reading { route, call: Call { path, query, body, is_foreign } }
     }
 
     /// True when some route of it takes requests in this encoding.

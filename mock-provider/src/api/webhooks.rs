@@ -31,4 +31,7 @@ pub struct Webhooks {
     pub body: Tree,
     /// What stands before the id of an event: `evt_`.
     pub prefix: String,
+    /// Where events are kept, so that routes can read and list them; they are made whether or not anybody
+    /// listens then.
+    pub collection: Option<Arc<str>>,
 }

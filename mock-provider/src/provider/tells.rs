@@ -1,6 +1,6 @@
 //! Who tells of events: the work of a request becomes a webhook, which is sent until it is heard.
 //!
-//! **Invariant:** what was never committed is never told of, and what nobody listens to is never made.
+//! **Invariant:** what was never committed is never told of, and what nobody can hear or read is never made.
 
 use std::sync::Arc;
 
@@ -81,6 +81,7 @@ impl Provider {
         }
         let body = self.body_of(&api, (&id, &kind), &value, now_us);
         let occurred = Occurred { id: id.into(), kind, operation, submit, body };
+        self.keep_event(&api, &occurred, now_us);
         self.announce((0, struck), occurred, now_us);
     }
 
@@ -134,9 +135,15 @@ impl Provider {
         strikes.collect()
     }
 
+    /// The webhooks of the API, where events are heard or kept.
+    fn telling(&self) -> Option<Arc<Webhooks>> {
+        let kept = || self.api.webhooks.clone().filter(|api| api.collection.is_some());
+        self.listened.clone().or_else(kept)
+    }
+
     /// What of an object that was made or changed is told to those who listen.
     pub(super) fn tell_of(&mut self, done: &Done, webhooks: &[(Mark, WebhookFault)], now_us: u64) {
-        if self.listened.is_none() {
+        if self.telling().is_none() {
             return;
         }
         let object = match (done.made.first(), &done.used) {
@@ -156,7 +163,7 @@ impl Provider {
         webhooks: &[(Mark, WebhookFault)],
         now_us: u64,
     ) {
-        let Some(api) = self.listened.clone() else { return };
+        let Some(api) = self.telling() else { return };
         let place = &about.place;
         let Some(kind) = api.events.get(&place.route.name).cloned() else { return };
         let id = self.event_id(&api.prefix, about);
@@ -168,6 +175,10 @@ impl Provider {
             submit: place.submit,
             body,
         };
+        self.keep_event(&api, &occurred, now_us);
+        if self.listened.is_none() {
+            return;
+        }
         self.announce((about.request, webhooks.to_vec()), occurred, now_us);
     }
 
@@ -186,6 +197,14 @@ impl Provider {
         let body =
             api.body.render(&names).unwrap_or_else(|error| json!({"error": error.to_string()}));
         Bytes::from(body.to_string())
+    }
+
+    /// An event can be read back where the API keeps its events, whatever becomes of its deliveries.
+    fn keep_event(&mut self, api: &Webhooks, occurred: &Occurred, now_us: u64) {
+        let Some(collection) = api.collection.clone() else { return };
+        let owner = Owner { operation: Arc::clone(&occurred.operation), submit: occurred.submit };
+        let event = Object::new(collection, occurred.body.clone(), None, owner).made_at(now_us);
+        self.ledger.put(Arc::clone(&occurred.id), event, self.history);
     }
 
     /// An event has occurred, and this is what befalls it.

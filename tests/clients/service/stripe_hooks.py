@@ -40,6 +40,11 @@ class Shop(BaseHTTPRequestHandler):
                 return
             intent = event["data"]["object"]
             print("taken:", event["type"], intent["object"], intent["amount"], flush=True)
+            kept = stripe.Event.retrieve(event["id"])
+            same = kept.to_dict() == event.to_dict()
+            listed = [one.id for one in stripe.Event.list(type=event["type"]).data]
+            others = stripe.Event.list(type="charge.refunded").data
+            print("kept:", same, listed == [event["id"]], len(others), flush=True)
             self.answer(200, {"received": True})
             return
         order = json.loads(body)

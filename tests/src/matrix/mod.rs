@@ -4,6 +4,8 @@
 //! The snapshots show how differently one and the same answer is taken, and hold that every fault is the
 //! real thing: no stack is told what to expect. [`rows`] is the table; a new fault is a line there.
 
+mod courses;
+mod in_steps;
 mod rows;
 mod stacks;
 mod tls;
@@ -108,9 +110,41 @@ async fn order() {
     insta::assert_snapshot!("order", met(rows::ORDER).await);
 }
 
+#[tokio::test]
+async fn keys_in_a_course() {
+    insta::assert_snapshot!("keys_in_a_course", in_steps::met(courses::KEYS).await);
+}
+
+#[tokio::test]
+async fn order_in_a_course() {
+    insta::assert_snapshot!("order_in_a_course", in_steps::met(courses::ORDER).await);
+}
+
+#[tokio::test]
+async fn limits() {
+    insta::assert_snapshot!("limits", in_steps::met(courses::LIMITS).await);
+}
+
+#[tokio::test]
+async fn jobs_batches_and_uploads() {
+    insta::assert_snapshot!("work", in_steps::met(courses::WORK).await);
+}
+
+#[tokio::test]
+async fn streams() {
+    insta::assert_snapshot!("streams", in_steps::met(courses::STREAMS).await);
+}
+
+#[tokio::test]
+async fn messages() {
+    insta::assert_snapshot!("messages", in_steps::met(courses::MESSAGES).await);
+}
+
 #[test]
 fn every_fault_is_met_or_has_a_reason() {
-    let met: BTreeSet<&str> = FAMILIES.iter().copied().flatten().map(Row::fault).collect();
+    let mut met: BTreeSet<&str> = FAMILIES.iter().copied().flatten().map(Row::fault).collect();
+    let courses = courses::FAMILIES.iter().copied().flatten();
+    met.extend(courses.map(|(_, inject)| courses::fault(inject)).filter(|name| !name.is_empty()));
     let excused: BTreeSet<&str> = NOT_MET.iter().map(|(name, _)| *name).collect();
     let all: BTreeSet<&str> = FAULTS.iter().map(|kind| kind.name).collect();
     let missing: Vec<_> = all.iter().filter(|name| !met.contains(*name)).collect();

@@ -151,43 +151,17 @@ pub(super) const ORDER: &[Row] =
 /// All families.
 pub(super) const FAMILIES: &[&[Row]] = &[ANSWERS, MALFORMED, LATENCY, WIRE, TLS, KEYS, ORDER];
 
-/// Faults that a plain client which asks once cannot meet, and why.
+/// Faults that a plain client over HTTP/1.1 cannot meet or cannot tell of, and where they are met instead.
 pub(super) const NOT_MET: &[(&str, &str)] = &[
-    ("refuse", "it knows time alone, and begins to count with the first request"),
-    ("goaway", "the clients of this table speak HTTP/1.1; HTTP/2 is met in `http2.rs`"),
-    ("rst_stream", "the clients of this table speak HTTP/1.1; HTTP/2 is met in `http2.rs`"),
-    ("close_idle", "the only request of a client comes over a new connection"),
-    ("ignore_key", "one request shows no difference: what counts is what a repeat does"),
-    ("forget_key", "one request shows no difference: what counts is what a repeat does"),
-    ("late_key", "only two requests in flight together show it"),
-    ("replay_error", "only a repeat shows it"),
-    ("replay_other", "only a repeat shows it"),
-    ("replay_altered", "only a repeat shows it"),
-    ("mismatch_accepted", "only a repeat with another body shows it"),
-    ("mismatch_rejected", "only a repeat with another body shows it"),
-    ("replay_status", "only a repeat shows it"),
-    ("truncated_key", "only two keys with one beginning show it"),
-    ("key_required_late", "only a request without a key in the middle of a run shows it"),
-    ("duplicate_request", "the client gets the answer to its own request, and it is right"),
-    ("delayed_duplicate", "the client gets the answer to its own request, and it is right"),
-    ("stale_read", "only a read behind a write shows it"),
-    ("message", "the plain API has no queue; workers of one stand in `queue.rs`"),
-    ("lying_limit", "it is a limit's, and a single request is within every limit"),
-    ("tighten", "it is a limit's, and a single request is within every limit"),
-    ("ban", "it is a limit's, and a single request is within every limit"),
-    ("noisy_neighbour", "it is a limit's, and a single request is within every limit"),
+    ("goaway", "it is a frame of HTTP/2; Node, httpx and reqwest meet it in `http2.rs`"),
+    ("rst_stream", "it is a frame of HTTP/2; Node, httpx and reqwest meet it in `http2.rs`"),
     (
         "webhook",
         "it strikes what a service is told, and not its calls; `webhooks.rs` drives such services",
     ),
-    ("partial_batch", "the plain API takes no lists; `vision.rs` drives clients that send some"),
-    ("upload", "the plain API takes no files; `vision.rs` drives clients that send some"),
-    ("job", "the plain API has no jobs; `vision.rs` drives clients that have some looked at"),
-    ("stream", "the plain API has no streams; what SDKs make of it stands in `clients.rs`"),
     (
         "kill_client",
         "it kills the program that would say what it met; `drive/death.rs` drives such clients",
     ),
     ("pause_client", "a program that sleeps meets nothing; `drive/death.rs` drives such clients"),
-    ("slow_tokens", "the plain API has no streams; nothing is lost and nothing is changed"),
 ];

@@ -34,8 +34,27 @@ pub(super) fn url(provider: &str, stack: &str) -> String {
     format!("{provider}/~op-{:04}.1", number + 1)
 }
 
+/// What a program is told of a row.
+pub(super) struct Task {
+    pub(super) row: usize,
+    /// The base URL for each stack.
+    pub(super) urls: Vec<(&'static str, String)>,
+    /// The requests of a course; none for a single charge.
+    pub(super) steps: Vec<Value>,
+}
+
 /// What the stacks of Python and Node say of these providers; blocks until all have said it.
 pub(super) fn by_programs(providers: &[String], trusted: Option<&Path>) -> Vec<Said> {
+    let tasks = providers.iter().enumerate().map(|(row, provider)| Task {
+        row,
+        urls: STACKS.map(|stack| (stack, url(provider, stack))).to_vec(),
+        steps: Vec::new(),
+    });
+    heard_by_programs(&tasks.collect::<Vec<_>>(), trusted)
+}
+
+/// The same of these tasks.
+pub(super) fn heard_by_programs(tasks: &[Task], trusted: Option<&Path>) -> Vec<Said> {
     let script = |name: &str| OsString::from(format!("tests/clients/matrix/{name}"));
     let programs = [
         Program {
@@ -45,12 +64,12 @@ pub(super) fn by_programs(providers: &[String], trusted: Option<&Path>) -> Vec<S
         Program { command: vec!["node".into(), script("stacks.mjs")], stacks: &["fetch"] },
     ];
     let started: Vec<(Child, usize)> =
-        programs.iter().map(|program| program.start(providers, trusted)).collect();
+        programs.iter().map(|program| program.start(tasks, trusted)).collect();
     started.into_iter().flat_map(|(child, count)| heard(child, count)).collect()
 }
 
 impl Program {
-    fn start(&self, providers: &[String], trusted: Option<&Path>) -> (Child, usize) {
+    fn start(&self, tasks: &[Task], trusted: Option<&Path>) -> (Child, usize) {
         let names = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"];
         let trust = trusted.iter().flat_map(|path| names.map(|name| (name, *path)));
         let mut child = Command::new(&self.command[0])
@@ -63,16 +82,16 @@ impl Program {
             .spawn()
             .unwrap_or_else(|error| panic!("{:?} does not start: {error}", self.command));
         let mut input = child.stdin.take().expect("it was piped");
-        for (row, provider) in providers.iter().enumerate() {
-            let urls: serde_json::Map<String, Value> = self
-                .stacks
-                .iter()
-                .map(|stack| ((*stack).to_owned(), url(provider, stack).into()))
-                .collect();
-            let task = json!({"row": row, "urls": urls, "timeout_s": TIMEOUT.as_secs()});
-            writeln!(input, "{task}").expect("the program reads");
+        for task in tasks {
+            let of_here = task.urls.iter().filter(|(stack, _)| self.stacks.contains(stack));
+            let urls: serde_json::Map<String, Value> =
+                of_here.map(|(stack, url)| ((*stack).to_owned(), url.clone().into())).collect();
+            let line = json!({
+                "row": task.row, "urls": urls, "timeout_s": TIMEOUT.as_secs(), "steps": task.steps,
+            });
+            writeln!(input, "{line}").expect("the program reads");
         }
-        (child, providers.len() * self.stacks.len())
+        (child, tasks.len() * self.stacks.len())
     }
 }
 
@@ -138,7 +157,7 @@ fn shape(value: &Value, asked: &Value) -> &'static str {
 }
 
 /// What reqwest calls an error, and the innermost error that it carries.
-fn class(error: &reqwest::Error) -> String {
+pub(super) fn class(error: &reqwest::Error) -> String {
     let kinds = [
         (error.is_timeout(), "timeout"),
         (error.is_connect(), "connect"),

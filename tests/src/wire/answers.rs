@@ -70,6 +70,36 @@ fn stripe(target: &str, headers: &str, body: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn stripe_keeps_its_events_whether_or_not_anybody_listens() {
+    let stage = Stage::calm_of("stripe", "create_payment_intent").await;
+    let mut raw = stage.connect().await;
+    let read = |target: &str| {
+        format!("GET /~op-0001.1{target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk\r\n\r\n")
+    };
+    let key = "Idempotency-Key: a\r\n";
+    let mut intent = String::new();
+    for _ in 0..2 {
+        raw.send(stripe("/v1/payment_intents", key, "amount=1999&currency=usd")).await;
+        intent = raw.answer().await.json()["id"].as_str().unwrap().to_owned();
+    }
+    raw.send(stripe("/v1/refunds", "", &format!("payment_intent={intent}"))).await;
+    assert_eq!(raw.answer().await.status(), "200");
+    raw.send(read("/v1/events")).await;
+    let all = raw.answer().await.json()["data"].clone();
+    let types: Vec<_> = all.as_array().unwrap().iter().map(|one| &one["type"]).collect();
+    assert_eq!(types, ["refund.created", "payment_intent.succeeded"], "a replay is no event");
+    raw.send(read("/v1/events?type=payment_intent.succeeded")).await;
+    let paid = raw.answer().await.json()["data"].clone();
+    assert_eq!(paid.as_array().unwrap()[..], all.as_array().unwrap()[1..]);
+    assert_eq!(paid[0]["data"]["object"]["id"], *intent);
+    raw.send(read(&format!("/v1/events/{}", paid[0]["id"].as_str().unwrap()))).await;
+    assert_eq!(raw.answer().await.json(), paid[0]);
+    raw.send(read("/v1/events/evt_unknown")).await;
+    let unknown = raw.answer().await;
+    assert_eq!((unknown.status(), &unknown.json()["error"]["code"]), ("404", &"resource_missing".into()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_payment_is_paid_back_in_parts_and_never_more_than_it_was() {
     let stage = Stage::calm_of("stripe", "create_payment_intent").await;
     let mut raw = stage.connect().await;

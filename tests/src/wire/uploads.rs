@@ -163,3 +163,82 @@ async fn pieces_go_wrong() {
     calm.clock.sleep_until_us(3_600_000_000).await;
     assert_eq!(raw.piece(&place, (0, 10)).await.status(), "403", "an hour is over");
 }
+
+/// What clients of several kinds send as a form: the name of the file, its content in hexadecimal, and a field.
+const FORMS: &[(&str, &[u8], &str)] = &[
+    ("a.png", b"abc", "ref-1"),
+    ("a \"b\"; c=d.png", b"\r\n--edge\r\n\r\n--", "ref; \"2\""),
+    ("\u{e4}\u{f6}.png", b"", ""),
+    ("a.png", &[0, 255, 13, 10, 45, 45, 13, 10], "ref-1"),
+];
+
+/// Sends all forms with the packages of a language, and reads the answers.
+fn sent_by(program: &[&str], url: &str) -> Vec<serde_json::Value> {
+    let forms: Vec<_> = FORMS
+        .iter()
+        .map(|(name, content, reference)| {
+            let hex: String = content.iter().map(|byte| format!("{byte:02x}")).collect();
+            serde_json::json!({"name": name, "content": hex, "reference": reference})
+        })
+        .collect();
+    let command = match program {
+        ["python", script] => (crate::brownout::python(), *script),
+        [program, script] => ((*program).into(), *script),
+        _ => unreachable!("a program and a script"),
+    };
+    let output = std::process::Command::new(command.0)
+        .arg(command.1)
+        .args([url, &serde_json::Value::from(forms).to_string()])
+        .current_dir(crate::brownout::root())
+        .env("NO_PROXY", "*")
+        .output()
+        .expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    said.lines().map(|line| serde_json::from_str(line).expect("a document a line")).collect()
+}
+
+#[tokio::test]
+async fn forms_of_requests_httpx_and_node_are_read_as_they_are_meant() {
+    let stage = Stage::calm_of("vision", "upload_image").await;
+    for (program, stacks) in [
+        (["python", "tests/clients/forms.py"], &["requests", "httpx"][..]),
+        (["node", "tests/clients/forms.mjs"], &["fetch"]),
+    ] {
+        let url = format!("http://{}", stage.server.addr());
+        let said = tokio::task::spawn_blocking(move || sent_by(&program, &url)).await;
+        let said = said.expect("it says something");
+        assert_eq!(said.len(), FORMS.len() * stacks.len());
+        for (index, (stack, form)) in
+            stacks.iter().flat_map(|stack| FORMS.iter().map(move |form| (stack, form))).enumerate()
+        {
+            let (name, content, reference) = form;
+            let kept = &said[index];
+            assert_eq!(kept["stack"], **stack, "{kept}");
+            assert_eq!((&kept["status"], &kept["answer"]["name"]), (&201.into(), &(*name).into()), "{kept}");
+            assert_eq!(kept["answer"]["size"], content.len(), "{kept}");
+            assert_eq!(kept["answer"]["reference"], *reference, "{kept}");
+            assert_eq!(kept["answer"]["sha256"], kept["sha256"], "{kept}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_and_json_do_not_stand_for_each_other() {
+    let stage = Stage::calm_of("vision", "upload_image").await;
+    let mut raw = stage.connect().await;
+    let json = r#"{"file":{"filename":"a.png","sha256":"00"},"reference":"ref-1"}"#;
+    let form = "--b\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\na.png\r\n--b--\r\n";
+    for (path, kind, body) in [
+        ("/v1/images", "application/json", json),
+        ("/v1/images", "multipart/form-data; boundary=other", form),
+        ("/v1/images", "multipart/form-data", form),
+        ("/v1/classifications", "multipart/form-data; boundary=b", form),
+    ] {
+        raw.send(request("POST", path, &format!("Content-Type: {kind}\r\n"), body)).await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.status(), "400", "{kind}: {answer:?}");
+        assert_eq!(answer.json()["error"]["code"], "invalid_request", "{answer:?}");
+    }
+    assert_eq!(stage.effects().await.len(), 0);
+}

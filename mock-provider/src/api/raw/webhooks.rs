@@ -28,4 +28,7 @@ pub struct RawWebhooks {
     pub body: Option<Value>,
     /// What stands before the id of an event; `evt_` unless said, `msg_` for Standard Webhooks.
     pub id: Option<String>,
+    /// The collection in which events are kept as they are sent, for routes that read and list them; none are
+    /// kept unless said.
+    pub collection: Option<String>,
 }

@@ -57,5 +57,6 @@ pub(super) fn webhooks(raw: &RawWebhooks, routes: &[Arc<Route>], at: &At<'_>) ->
             .collect(),
         body: body?,
         prefix: raw.id.clone().unwrap_or_else(|| prefix.to_owned()),
+        collection: raw.collection.as_deref().map(Into::into),
     })
 }

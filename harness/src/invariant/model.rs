@@ -691,6 +691,7 @@ fn all() -> Vec<(&'static str, Value)> {
                 "spreads_retries" => json!({"window": "100ms"}),
                 "key_retry_window" => json!({"retention": "20s"}),
                 "reconciled" => json!({"within": "30s"}),
+                "tolerates_reordering" => json!({"effect": "order_status"}),
                 "all_or_nothing" => json!({"steps": ["authorize", "capture"]}),
                 "max_waste" => json!({"ratio": "100%"}),
                 "eases_off_during_outage" => json!({"requests": 9, "per": "1s"}),

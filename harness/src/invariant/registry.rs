@@ -13,8 +13,7 @@ use super::{
     rejects_bad_signatures, rejects_malformed_responses, resumes_upload, retries_logged,
     retries_transient_errors, retry_body_stable, retry_budget, spares_other_tenants,
     spreads_retries, stays_within_rate_limit, survives_bad_retry_after, tolerates_reordering,
-    upload_intact,
-    waits_for_reset, webhook_acknowledged, webhook_handled_once,
+    upload_intact, waits_for_reset, webhook_acknowledged, webhook_handled_once,
 };
 
 /// Every invariant that a scenario can expect, the gravest first: the order of the documentation, and

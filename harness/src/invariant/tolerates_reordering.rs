@@ -102,7 +102,8 @@ impl Invariant for ToleratesReordering {
                 violations.extend(violation(trace, id, left, (newest, older)));
             }
         }
-        let why_not = "no event was heard behind a newer one that meant another state, or none left a state";
+        let why_not =
+            "no event was heard behind a newer one that meant another state, or none left a state";
         Judgement::new(exercised, violations, why_not)
     }
 
@@ -130,7 +131,8 @@ impl Invariant for ToleratesReordering {
             }
         }
         let mut faults = scenario.rules.iter().flat_map(|rule| &rule.faults);
-        if needs_listener(KIND.name, scenario, at) && faults.all(|one| one.kind().name != "webhook") {
+        if needs_listener(KIND.name, scenario, at) && faults.all(|one| one.kind().name != "webhook")
+        {
             let why = "nothing here sends an event behind a newer one";
             unlikely(at, KIND.name, why, "inject: {webhook: reorder}");
         }
@@ -140,11 +142,7 @@ impl Invariant for ToleratesReordering {
 impl ToleratesReordering {
     /// The events of an operation that were answered with 2xx, those of each provider in the order in which
     /// they occurred.
-    fn heard<'t>(
-        &'t self,
-        trace: &'t Trace,
-        id: OperationId,
-    ) -> BTreeMap<Name, Vec<Heard<'t>>> {
+    fn heard<'t>(&'t self, trace: &'t Trace, id: OperationId) -> BTreeMap<Name, Vec<Heard<'t>>> {
         let mut events: BTreeMap<(Name, Name), Heard<'t>> = BTreeMap::new();
         for sent in trace.webhooks().iter().filter(|one| one.operation == id) {
             let was_heard =

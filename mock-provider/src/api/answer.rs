@@ -181,7 +181,10 @@ impl Route {
     /// The field (empty for the body itself) and what is wrong with it.
     pub fn validate(&self, call: &Call) -> Result<(), (String, String)> {
         if call.is_foreign {
-            return Err((String::new(), "the body is not in the encoding of this route".to_owned()));
+            return Err((
+                String::new(),
+                "the body is not in the encoding of this route".to_owned(),
+            ));
         }
         if call.body.is_none() && self.fields.iter().any(|(_, rule)| rule.required) {
             return Err((String::new(), "the body is missing or cannot be read".to_owned()));

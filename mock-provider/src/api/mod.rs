@@ -251,8 +251,7 @@ impl Api {
         }
         let own = route.as_ref().and_then(|route| route.encoding).unwrap_or(self.encoding);
         let has_files = |encoding: Encoding| encoding == Encoding::Multipart;
-        let is_foreign =
-            route.is_some() && body.is_some() && has_files(encoding) != has_files(own);
+        let is_foreign = route.is_some() && body.is_some() && has_files(encoding) != has_files(own);
         let query =
             if query.is_empty() { Value::Object(Map::new()) } else { read_form(query.as_bytes()) };
         Reading { route, call: Call { path, query, body, is_foreign } }

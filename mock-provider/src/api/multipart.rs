@@ -280,19 +280,33 @@ mod tests {
         let content = prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat());
         let name = "[a-z\"; =]{1,8}";
         (name, prop::option::of("[a-zA-Z\"; ._\u{e4}]{1,12}"), content, any::<bool>()).prop_map(
-            |(name, filename, content, by_backslash)| Part { name, filename, content, by_backslash },
+            |(name, filename, content, by_backslash)| Part {
+                name,
+                filename,
+                content,
+                by_backslash,
+            },
         )
     }
 
-    fn written(parts: &[Part], boundary: &str, (before, padding, behind): (&str, &str, &str)) -> Vec<u8> {
+    fn written(
+        parts: &[Part],
+        boundary: &str,
+        (before, padding, behind): (&str, &str, &str),
+    ) -> Vec<u8> {
         let mut out = before.as_bytes().to_vec();
         for part in parts {
             let quote = if part.by_backslash { "\\\"" } else { "%22" };
-            let quoted = |text: &str| format!("\"{}\"", text.split('"').collect::<Vec<_>>().join(quote));
+            let quoted =
+                |text: &str| format!("\"{}\"", text.split('"').collect::<Vec<_>>().join(quote));
             out.extend(format!("--{boundary}{padding}\r\n").bytes());
-            out.extend(format!("Content-Disposition: form-data; name={}", quoted(&part.name)).bytes());
+            out.extend(
+                format!("Content-Disposition: form-data; name={}", quoted(&part.name)).bytes(),
+            );
             if let Some(filename) = &part.filename {
-                out.extend(format!("; filename={}\r\nContent-Type: image/png", quoted(filename)).bytes());
+                out.extend(
+                    format!("; filename={}\r\nContent-Type: image/png", quoted(filename)).bytes(),
+                );
             }
             out.extend(b"\r\n\r\n");
             out.extend(&part.content);

@@ -139,9 +139,10 @@ fn made_for(api: &Api, uses: &Uses, objects: &mut Objects) -> Value {
         objects.0.insert((Arc::clone(&uses.collection), "evt_7".to_owned()), body.clone());
         return body;
     }
-    let maker = api.routes.iter().find(|one| {
-        one.creates.as_ref().is_some_and(|made| made.collection == uses.collection)
-    });
+    let maker = api
+        .routes
+        .iter()
+        .find(|one| one.creates.as_ref().is_some_and(|made| made.collection == uses.collection));
     let maker = maker.expect("some route makes what this one uses");
     let own = default_input(maker);
     let built = maker.build(api.encoding, &own, 7, 1).expect("the request renders");

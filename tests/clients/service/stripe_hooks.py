@@ -7,6 +7,7 @@ GET /seen says how many events were taken, and how many were refused for their s
 
 import json
 import os
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import stripe
@@ -15,6 +16,12 @@ stripe.api_key = os.environ["STRIPE_API_KEY"]
 stripe.api_base = os.environ["STRIPE_API_BASE"]
 stripe.max_network_retries = 2
 SECRET = os.environ["STRIPE_WEBHOOK_SECRET"]
+
+
+def say(*words):
+    """One line at once: deliveries may come together."""
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 class Shop(BaseHTTPRequestHandler):
@@ -35,16 +42,16 @@ class Shop(BaseHTTPRequestHandler):
                 signature = self.headers.get("Stripe-Signature", "")
                 event = stripe.Webhook.construct_event(body, signature, SECRET)
             except (ValueError, stripe.SignatureVerificationError) as error:
-                print("refused:", type(error).__name__, str(error).split(";")[0][:60], flush=True)
+                say("refused:", type(error).__name__, str(error).split(";")[0][:60])
                 self.answer(400, {"error": "signature"})
                 return
             intent = event["data"]["object"]
-            print("taken:", event["type"], intent["object"], intent["amount"], flush=True)
+            say("taken:", event["type"], intent["object"], intent["amount"])
             kept = stripe.Event.retrieve(event["id"])
             same = kept.to_dict() == event.to_dict()
             listed = [one.id for one in stripe.Event.list(type=event["type"]).data]
             others = stripe.Event.list(type="charge.refunded").data
-            print("kept:", same, listed == [event["id"]], len(others), flush=True)
+            say("kept:", same, listed == [event["id"]], len(others))
             self.answer(200, {"received": True})
             return
         order = json.loads(body)

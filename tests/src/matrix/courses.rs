@@ -52,8 +52,7 @@ const KEYED: Ask = Ask { headers: KEY, ..CHARGE };
 const LIST: Ask =
     Ask { method: "GET", path: "/v1/charges?order=order-1", show: &["/data"], ..PLAIN };
 
-const SLOW_LIST: &str =
-    "  - {name: looked-for-later, when: {route: list_charges}, inject: {latency: {fixed: 500ms}}}\n";
+const SLOW_LIST: &str = "  - {name: looked-for-later, when: {route: list_charges}, inject: {latency: {fixed: 500ms}}}\n";
 
 const CHARGED: Scene = Scene {
     name: "a charge, looked for",
@@ -108,8 +107,12 @@ const ELSEWHERE: Scene = Scene {
     ..REPEATED
 };
 
-const KEYLESS: Scene =
-    Scene { name: "a charge without a key", when: "route: create_charge", asks: &[CHARGE], ..CHARGED };
+const KEYLESS: Scene = Scene {
+    name: "a charge without a key",
+    when: "route: create_charge",
+    asks: &[CHARGE],
+    ..CHARGED
+};
 
 const READ: Scene = Scene {
     name: "a charge, read",
@@ -215,7 +218,12 @@ const PIECES: Scene = Scene {
     when: "route: upload_chunk, attempt: 1",
     more: "",
     asks: &[
-        Ask { method: "POST", path: "/v1/uploads", body: r#"{"name":"a.png","reference":"ref-1"}"#, ..PIECE },
+        Ask {
+            method: "POST",
+            path: "/v1/uploads",
+            body: r#"{"name":"a.png","reference":"ref-1"}"#,
+            ..PIECE
+        },
         Ask { headers: &[("content-range", "bytes 0-9/20")], body: "0123456789", ..PIECE },
         Ask { headers: &[("content-range", "bytes */20")], body: "", ..PIECE },
         Ask { headers: &[("content-range", "bytes 10-19/20")], body: "abcdefghij", ..PIECE },
@@ -256,11 +264,7 @@ const RECEIVED: Scene = Scene {
     call: "send_message",
     when: "route: receive_messages, attempt: 1",
     more: "  - {name: later, when: {route: receive_messages, attempt: 2}, inject: {latency: {fixed: 500ms}}}\n",
-    asks: &[
-        Ask { path: "/v1/messages", body: r#"{"body":"order-1"}"#, ..PLAIN },
-        RECEIVE,
-        RECEIVE,
-    ],
+    asks: &[Ask { path: "/v1/messages", body: r#"{"body":"order-1"}"#, ..PLAIN }, RECEIVE, RECEIVE],
 };
 
 /// Keys, as a client sees them that repeats.

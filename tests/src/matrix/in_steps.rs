@@ -129,7 +129,9 @@ async fn shown(answer: reqwest::Response, ask: &Ask, id: &mut Option<String>) ->
     let value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let known = value["id"].as_str().map(str::to_owned);
     let same = match (&*id, &known) {
-        (Some(first), Some(known)) => Some(if first == known { "the same id" } else { "another id" }),
+        (Some(first), Some(known)) => {
+            Some(if first == known { "the same id" } else { "another id" })
+        }
         _ => None,
     };
     *id = id.take().or(known);
@@ -140,7 +142,10 @@ async fn shown(answer: reqwest::Response, ask: &Ask, id: &mut Option<String>) ->
             "events" => Some(events(&body)),
             show if show.starts_with("statuses ") => statuses(value.pointer(&show[9..])),
             show if show.starts_with('/') => value.pointer(show).and_then(in_words),
-            name => headers.get(name).and_then(|value| value.to_str().ok()).map(|it| format!("{name} {it}")),
+            name => headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(|it| format!("{name} {it}")),
         };
         parts.extend(part);
     }
@@ -161,7 +166,9 @@ fn statuses(list: Option<&Value>) -> Option<String> {
     let mut found: Vec<String> = list?
         .as_array()?
         .iter()
-        .map(|item| item["status"].as_u64().map_or_else(|| "silent".to_owned(), |it| it.to_string()))
+        .map(|item| {
+            item["status"].as_u64().map_or_else(|| "silent".to_owned(), |it| it.to_string())
+        })
         .collect();
     found.sort();
     Some(found.join(" "))

@@ -96,7 +96,10 @@ async fn stripe_keeps_its_events_whether_or_not_anybody_listens() {
     assert_eq!(raw.answer().await.json(), paid[0]);
     raw.send(read("/v1/events/evt_unknown")).await;
     let unknown = raw.answer().await;
-    assert_eq!((unknown.status(), &unknown.json()["error"]["code"]), ("404", &"resource_missing".into()));
+    assert_eq!(
+        (unknown.status(), &unknown.json()["error"]["code"]),
+        ("404", &"resource_missing".into())
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -168,7 +168,7 @@ async fn pieces_go_wrong() {
 const FORMS: &[(&str, &[u8], &str)] = &[
     ("a.png", b"abc", "ref-1"),
     ("a \"b\"; c=d.png", b"\r\n--edge\r\n\r\n--", "ref; \"2\""),
-    ("\u{e4}\u{f6}.png", b"", ""),
+    ("\u{e4}\u{f6}.png", b"", "ref-\u{e4}"),
     ("a.png", &[0, 255, 13, 10, 45, 45, 13, 10], "ref-1"),
 ];
 
@@ -215,7 +215,11 @@ async fn forms_of_requests_httpx_and_node_are_read_as_they_are_meant() {
             let (name, content, reference) = form;
             let kept = &said[index];
             assert_eq!(kept["stack"], **stack, "{kept}");
-            assert_eq!((&kept["status"], &kept["answer"]["name"]), (&201.into(), &(*name).into()), "{kept}");
+            assert_eq!(
+                (&kept["status"], &kept["answer"]["name"]),
+                (&201.into(), &(*name).into()),
+                "{kept}"
+            );
             assert_eq!(kept["answer"]["size"], content.len(), "{kept}");
             assert_eq!(kept["answer"]["reference"], *reference, "{kept}");
             assert_eq!(kept["answer"]["sha256"], kept["sha256"], "{kept}");

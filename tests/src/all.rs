@@ -13,6 +13,7 @@ mod invalid;
 mod library;
 mod matrix;
 mod own_api;
+mod policies;
 mod queue;
 mod rust_clients;
 mod scenarios;

@@ -253,7 +253,7 @@ fn list_and_explain_come_from_the_registries() {
 /// The committed reference pages are what the program says of itself. `BROWNOUT_BLESS=1` writes them.
 #[test]
 fn the_reference_pages_are_those_of_the_registries() {
-    for what in ["faults", "invariants"] {
+    for what in ["faults", "invariants", "policies"] {
         let said = brownout(&["list", what, "--markdown"]);
         assert_eq!(said.code, Some(0), "{}", said.err);
         let page = root().join(format!("harness/reference/{what}.md"));

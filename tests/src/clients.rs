@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use serde_json::Value;
 
 use crate::brownout::{Run, effects, failed, python, root, run, verdict};
+use crate::policies::check_all_exercised;
 
 /// A program of `tests/clients`, run by the locked Python.
 fn client(file: &str) -> Vec<OsString> {
@@ -345,15 +346,22 @@ fn the_careful_client_is_as_careful_in_one_long_lived_process() {
 
 #[test]
 fn careful_programs_around_the_packages_pass_every_scenario_of_their_api() {
-    for (folder, file) in [
-        ("scenarios/openai", "openai_careful.py"),
-        ("scenarios/stripe", "stripe_careful.py"),
-        ("scenarios/anthropic", "anthropic_careful.py"),
-        ("scenarios/dynamodb", "dynamodb_careful.py"),
+    for (api, extra, policy) in [
+        ("openai", &[][..], Some("openai_client")),
+        ("stripe", &["policies-never-answered"], Some("stripe_client")),
+        ("anthropic", &[], Some("anthropic_client")),
+        ("dynamodb", &[], None),
     ] {
-        let run = run(&[folder], &client(file), &[]);
-        assert_eq!(run.entries().len(), files_in(folder));
+        let folder = format!("scenarios/{api}");
+        let flags = policy.map(|policy| ["--policy", policy]);
+        let words = [&folder].into_iter().map(String::as_str).chain(extra.iter().copied());
+        let words: Vec<&str> = words.chain(flags.iter().flatten().copied()).collect();
+        let run = run(&words, &client(&format!("{api}_careful.py")), &[]);
+        assert_eq!(run.entries().len(), files_in(&folder) + extra.len());
         check_all_passed(&run);
+        if let Some(policy) = policy {
+            check_all_exercised(policy, &run);
+        }
     }
 }
 

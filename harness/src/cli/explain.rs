@@ -1,4 +1,4 @@
-//! `brownout explain NAME`: all that is known of one fault, invariant, API or scenario.
+//! `brownout explain NAME`: all that is known of one fault, invariant, policy, API or scenario.
 //!
 //! **Invariant:** everything comes from the registries, so whatever `list` names can be explained.
 
@@ -12,9 +12,9 @@ use super::reference;
 use super::refusal::Refusal;
 use super::terminal::Terminal;
 use crate::invariant::registry as invariants;
-use crate::scenario::shipped;
+use crate::scenario::{policy, shipped};
 
-/// Explains a fault, an invariant, an API or a scenario by its name.
+/// Explains a fault, an invariant, a policy, an API or a scenario by its name.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -43,10 +43,11 @@ pub fn run(arguments: &ExplainArguments, terminal: Terminal) -> Result<Exit, Ref
 fn explanations(name: &str) -> Vec<String> {
     let fault = faults::find(name).map(reference::fault);
     let invariant = invariants::find(name).map(reference::invariant);
+    let policy = policy::find(name).map(reference::policy);
     let apis = reference::apis();
     let api = apis.iter().find(|api| &*api.name == name).map(|api| reference::api(api));
     let scenario = shipped::find(name).map(reference::scenario);
-    [fault, invariant, api, scenario].into_iter().flatten().collect()
+    [fault, invariant, policy, api, scenario].into_iter().flatten().collect()
 }
 
 fn names() -> Vec<&'static str> {
@@ -54,6 +55,7 @@ fn names() -> Vec<&'static str> {
         .iter()
         .map(|kind| kind.name)
         .chain(invariants::INVARIANTS.iter().map(|kind| kind.name))
+        .chain(policy::all().iter().map(|policy| policy.name.as_str()))
         .chain(brownout_provider::api::names())
         .chain(shipped::SCENARIOS.iter().map(|scenario| scenario.name()))
         .collect()

@@ -14,9 +14,10 @@ use super::refusal::Refusal;
 use super::terminal::Terminal;
 use crate::invariant::registry::INVARIANTS;
 use crate::report::style::Style;
+use crate::scenario::policy;
 use crate::scenario::shipped::SCENARIOS;
 
-/// Lists faults, invariants, APIs and shipped scenarios.
+/// Lists faults, invariants, policies, APIs and shipped scenarios.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,6 +39,8 @@ pub enum What {
     Faults,
     /// What a client must hold, to stand under `expect:`.
     Invariants,
+    /// Bundles of invariants, to stand under `expect:` as `policy: NAME`.
+    Policies,
     /// The APIs that the provider can speak.
     Apis,
     /// The scenarios that come with brownout.
@@ -52,9 +55,9 @@ pub fn run(arguments: &ListArguments, terminal: Terminal) -> Result<Exit, Refusa
     let text = match (arguments.what, arguments.markdown) {
         (Some(what), true) => markdown(what),
         (Some(what), false) => table(what),
-        (None, _) => {
-            [What::Faults, What::Invariants, What::Apis, What::Scenarios].map(table).join("\n")
-        }
+        (None, _) => [What::Faults, What::Invariants, What::Policies, What::Apis, What::Scenarios]
+            .map(table)
+            .join("\n"),
     };
     terminal.out(&text);
     Ok(Exit::Passed)
@@ -66,6 +69,7 @@ fn rows(what: What) -> Vec<(String, String)> {
     match what {
         What::Faults => FAULTS.iter().map(|kind| row(kind.name, kind.summary)).collect(),
         What::Invariants => INVARIANTS.iter().map(|kind| row(kind.name, kind.summary)).collect(),
+        What::Policies => policy::all().iter().map(|it| row(&it.name, &it.summary)).collect(),
         What::Apis => reference::apis().iter().map(|api| row(&api.name, &api.summary)).collect(),
         What::Scenarios => SCENARIOS.iter().map(|it| row(it.name(), it.summary())).collect(),
     }
@@ -75,6 +79,7 @@ const fn title(what: What) -> &'static str {
     match what {
         What::Faults => "Faults",
         What::Invariants => "Invariants",
+        What::Policies => "Policies",
         What::Apis => "APIs",
         What::Scenarios => "Scenarios",
     }
@@ -97,6 +102,7 @@ pub fn markdown(what: What) -> String {
     match what {
         What::Faults => reference::faults(),
         What::Invariants => reference::invariants(),
+        What::Policies => reference::policies(),
         What::Apis | What::Scenarios => {
             let mut page = format!("# {}\n\n| name | what it is |\n|---|---|\n", title(what));
             for (name, summary) in rows(what) {

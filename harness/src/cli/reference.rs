@@ -1,4 +1,4 @@
-//! The reference pages of faults and invariants, written from the registries.
+//! The reference pages of faults, invariants and policies, written from the registries.
 //!
 //! **Invariant:** nothing about a fault or an invariant is written here; a new entry of a registry has its
 //! place in the reference, in `list` and in `explain` at once.
@@ -11,9 +11,11 @@ use brownout_provider::api::{self, Api};
 use brownout_provider::document::Diagnostics;
 use brownout_provider::fault::registry::FAULTS;
 use brownout_provider::fault::{FaultKind, Group};
+use serde_json::Value;
 
 use crate::invariant::InvariantKind;
 use crate::invariant::registry::INVARIANTS;
+use crate::scenario::policy::{self, Policy};
 use crate::scenario::shipped::Shipped;
 
 /// The page of all faults, in Markdown.
@@ -46,6 +48,55 @@ pub fn invariants() -> String {
         page.push_str(&invariant(kind));
     }
     page
+}
+
+/// The page of all policies, in Markdown.
+#[must_use]
+pub fn policies() -> String {
+    let mut page = String::from(
+        "# Policies\n\n\
+         Written by `brownout list policies --markdown`; do not edit.\n\n\
+         A policy stands under `expect:` as `policy: NAME`, for all that it expects; what the scenario expects \
+         itself outranks it.\n\
+         `brownout run --policy NAME -- COMMAND` runs the scenarios that put all of it to the test.\n",
+    );
+    for one in policy::all() {
+        page.push('\n');
+        page.push_str(&policy(one));
+    }
+    page
+}
+
+/// All that is known of one policy, in Markdown.
+#[must_use]
+pub fn policy(policy: &Policy) -> String {
+    let mut text = format!("## {}\n\n{}\n\n", policy.name, sentence(&policy.summary));
+    fact(&mut text, "Source", &policy.source);
+    let scenarios: Vec<String> =
+        policy.scenarios().map(|shipped| format!("`{}`", shipped.name())).collect();
+    fact(&mut text, "Put to the test by", &scenarios.join(", "));
+    text.push_str("- **Expects:**\n");
+    for (name, parameters) in policy.expect() {
+        let line = if parameters.is_null() {
+            format!("  - `{name}`")
+        } else {
+            format!("  - `{name}: {}`", flow(parameters))
+        };
+        writeln!(text, "{line}").expect("a string takes every line");
+    }
+    text
+}
+
+/// Parameters on one line, as they stand in a scenario.
+fn flow(parameters: &Value) -> String {
+    match parameters {
+        Value::Object(map) => {
+            let pairs = map.iter().map(|(key, value)| format!("{key}: {}", flow(value)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        Value::String(text) => text.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => parameters.to_string(),
+    }
 }
 
 /// All that is known of one fault, in Markdown.

@@ -19,6 +19,7 @@ mod at_most_one_effect;
 mod backs_off;
 mod binomial;
 mod bounded_retries;
+mod check;
 mod client_timeout;
 mod deadline;
 mod eases_off_during_outage;

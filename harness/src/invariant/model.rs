@@ -86,6 +86,7 @@ const BUGS: &[(Bug, &str)] = &[
     (Bug::IgnoresHints, "honors_retry_after"),
     (Bug::TightLoop, "min_gap"),
     (Bug::OneAttemptTooMany, "bounded_retries"),
+    (Bug::OneAttemptTooMany, "check"),
     (Bug::RepeatsPermanent, "no_retry_on_permanent_errors"),
     (Bug::SuccessAnyway, "no_phantom_success"),
     (Bug::TakesMalformed, "rejects_malformed_responses"),
@@ -685,6 +686,9 @@ fn all() -> Vec<(&'static str, Value)> {
             let parameters = match kind.name {
                 "at_most_one_effect" => json!({"kind": "charge"}),
                 "bounded_retries" => json!({"max_attempts": MAX_ATTEMPTS, "max_elapsed": "30s"}),
+                "check" => {
+                    json!(format!("requests | map(attribute='attempt') | max <= {MAX_ATTEMPTS}"))
+                }
                 "client_timeout" => json!({"max": "1100ms"}),
                 "deadline" => json!({"max": "15s"}),
                 "max_in_flight" => json!({"n": 4}),

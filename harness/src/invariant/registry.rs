@@ -2,7 +2,7 @@
 
 use super::{
     InvariantKind, adapts_to_tightened_limit, all_or_nothing, at_most_one_effect, backs_off,
-    bounded_retries, client_timeout, deadline, eases_off_during_outage, failures_surface,
+    bounded_retries, check, client_timeout, deadline, eases_off_during_outage, failures_surface,
     fallback_only_on_failure, gives_up_on_nothing_recoverable, honest_failures, honors_retry_after,
     idempotency_key_bound_to_body, idempotency_key_present, idempotency_key_stable,
     idempotency_key_strength, idempotency_key_unique, job_not_resubmitted, key_retry_window,
@@ -73,6 +73,7 @@ pub static INVARIANTS: &[&InvariantKind] = &[
     &not_banned::KIND,
     &adapts_to_tightened_limit::KIND,
     &retries_logged::KIND,
+    &check::KIND,
 ];
 
 /// The invariant of that name.

@@ -625,7 +625,12 @@ impl Invariant for NeedsOneClient {
 fn in_exec_mode_what_needs_one_living_client_names_the_mode_to_use() {
     let mut scenario = scenario("payments", "[no_double_charges]");
     let invariant = Arc::new(NeedsOneClient);
-    scenario.expect.push(Expectation { name: "needs_one_client", invariant });
+    scenario.expect.push(Expectation {
+        name: "needs_one_client",
+        invariant,
+        index: 0,
+        policy: None,
+    });
     let lines = format!("{STRUCK}\n{UNKNOWN}");
     let verdict = |mode: &str| {
         let result = judge(&trace_with(&json!({"mode": mode}), &lines), &scenario, None);

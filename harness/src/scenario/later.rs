@@ -20,8 +20,6 @@ const INVARIANTS: &[(&str, &str)] = &[
     ("degrades_gracefully", "expect `failures_surface`"),
     ("isolates", "expect `client_timeout`"),
     ("reads_cached", "leave it out"),
-    ("policy", "list the invariants themselves"),
-    ("check", "expect a shipped invariant, or write one in Rust as a function of the trace"),
 ];
 
 /// What to do instead of a fault that a later version brings.

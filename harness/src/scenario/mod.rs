@@ -4,9 +4,11 @@
 //! [`schema`] describes the file to editors, and [`schedule`] shows what the rules will do.
 //! **Invariant:** a [`Scenario`] exists only without errors; whoever has one can run it.
 
+pub mod entry;
 pub mod http;
 mod later;
 mod planted;
+pub mod policy;
 pub mod providers;
 pub mod raw;
 pub mod resolve;
@@ -32,6 +34,7 @@ use brownout_provider::template::Tree;
 use brownout_provider::units::Scale;
 use serde_json::Value;
 
+use self::policy::Policy;
 use self::tenants::Tenants;
 use crate::invariant::Invariant;
 use crate::operation::Step;
@@ -205,4 +208,8 @@ pub struct Expectation {
     pub name: &'static str,
     /// The invariant.
     pub invariant: Arc<dyn Invariant>,
+    /// Its place under `expect`, or that of the policy that brought it.
+    pub(crate) index: usize,
+    /// The policy that brought it.
+    pub policy: Option<&'static Policy>,
 }

@@ -10,6 +10,7 @@ use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
+use super::policy;
 use super::raw::RawScenario;
 use crate::invariant::registry::INVARIANTS;
 
@@ -58,7 +59,19 @@ fn generate() -> Schema {
         let place = definitions.get_mut(name).and_then(|it| it.pointer_mut("/properties/inject"));
         replace(place, &inject);
     }
-    let expect = json_schema!({ "$ref": "#/$defs/Invariant" });
+    let policies: Vec<&str> = policy::all().iter().map(|one| one.name.as_str()).collect();
+    let expect = json_schema!({
+        "anyOf": [
+            { "$ref": "#/$defs/Invariant" },
+            {
+                "type": "object",
+                "description": "A bundle of expectations with a name.",
+                "properties": { "policy": { "type": "string", "enum": policies } },
+                "required": ["policy"],
+                "additionalProperties": false,
+            },
+        ],
+    });
     replace(root.pointer_mut("/properties/expect/items"), &expect);
     root.insert("$defs".to_owned(), Value::Object(definitions));
     RecursiveTransform(NoNull).transform(&mut root);

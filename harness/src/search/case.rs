@@ -12,10 +12,11 @@ use brownout_provider::seed::Seed;
 use brownout_provider::units::{Period, micros};
 use serde_json::{Map, Value};
 
-use super::script::{self, Injection, name_of};
+use super::script::{self, Injection};
 use super::simplest::Simplest;
 use super::yaml;
-use crate::scenario::{Apis, Arrival, Overrides, Providers, Scenario, from_value};
+use crate::scenario::entry::name_of;
+use crate::scenario::{Apis, Arrival, Overrides, Providers, Scenario, from_value, policy};
 
 /// What all cases of one scenario share.
 #[derive(Debug)]
@@ -83,6 +84,10 @@ impl Case {
         if let Some(file) = source.as_object_mut() {
             file.shift_remove("faults");
             file.shift_remove("script");
+            // A smaller scenario expects what broke, and not all that a policy asks for.
+            if let Some(Value::Array(expect)) = file.get_mut("expect") {
+                *expect = policy::expanded(expect);
+            }
         }
         let base = Arc::new(Base { source, providers: scenario.providers.clone(), load });
         Self {

@@ -14,9 +14,10 @@ use brownout_provider::units::{Period, Scale};
 use serde_json::{Map, Value};
 
 use super::case::Case;
-use super::script::{self, Injection, fault, injected_by, operation_number, parameters_of};
+use super::script::{Injection, fault, injected_by, operation_number};
 use crate::amount::times;
 use crate::scenario::Scenario;
+use crate::scenario::entry::{name_of, parameters_of};
 use crate::scenario::resolve::PROVIDER;
 use crate::trace::{OperationId, Strike, Trace};
 
@@ -161,7 +162,7 @@ fn drawn_us(detail: &str) -> Option<u64> {
 pub fn in_words(script: &[Injection]) -> Vec<String> {
     let line = |one: &Injection| {
         let parameters = parameters_of(&one.fault);
-        let name = script::name_of(&one.fault).unwrap_or_default();
+        let name = name_of(&one.fault).unwrap_or_default();
         let parameters = match parameters.is_null() {
             true => String::new(),
             false => format!(" {}", super::yaml::flow(parameters)),
@@ -186,6 +187,7 @@ mod tests {
 
     use super::*;
     use crate::scenario::{Apis, Overrides, read};
+    use crate::search::script;
     use crate::trace::testing::trace_with;
 
     const TEXT: &str = "version: 1

@@ -12,9 +12,10 @@ use brownout_provider::fault::{Fault, registry};
 use brownout_provider::seed::Draw;
 use serde_json::Value;
 
-use super::script::{self, Injection, NamedFault, faults_named, name_of, parameters_of};
+use super::script::{self, Injection, NamedFault, faults_named};
 use super::simplest::{POINTS, Simplest};
 use crate::scenario::Scenario;
+use crate::scenario::entry::{name_of, parameters_of};
 
 /// Up to so many attempts of an operation are struck.
 const DEEPEST: u64 = 4;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::scenario::entry::name_of;
 use crate::scenario::resolve::PROVIDER;
 
 /// One fault at one place.
@@ -115,18 +116,6 @@ pub fn faults_in(inject: &Value) -> Vec<&Value> {
     }
 }
 
-/// The name of a fault as it stands in a scenario.
-#[must_use]
-pub fn name_of(fault: &Value) -> Option<&str> {
-    fault.as_str().or_else(|| fault.as_object()?.keys().next().map(String::as_str))
-}
-
-/// The parameters of a fault as it stands in a scenario; `null` for the bare word.
-#[must_use]
-pub fn parameters_of(fault: &Value) -> &Value {
-    fault.as_object().and_then(|map| map.values().next()).unwrap_or(&Value::Null)
-}
-
 /// The fault of that name with these parameters; without any it is the bare word.
 #[must_use]
 pub fn fault(name: &str, parameters: Value) -> Value {
@@ -198,6 +187,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::scenario::entry::parameters_of;
 
     #[test]
     fn a_script_is_written_in_order_and_reads_back() {

@@ -12,7 +12,8 @@ use brownout_provider::units::Period;
 use serde_json::Value;
 
 use super::case::{Case, Load};
-use super::script::{Injection, fault, name_of, parameters_of};
+use super::script::{Injection, fault};
+use crate::scenario::entry::{name_of, parameters_of};
 
 /// Cases that are asked about at most.
 const MOST_TRIES: u64 = 2_000;

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use brownout_provider::fault::registry::FAULTS;
 use serde_json::Value;
 
-use super::script::{Injection, NamedFault, name_of, parameters_of};
+use super::script::{Injection, NamedFault};
+use crate::scenario::entry::{name_of, parameters_of};
 
 /// Every word for a point that some fault knows, the plainest first; where there is none, it is the plainest.
 pub(super) const POINTS: [&str; 6] =

@@ -1,7 +1,7 @@
 //! Scenarios by chance: bugs are found and shrunk, and right clients are never accused.
 
 mod recovery;
-mod shop;
+pub(crate) mod shop;
 
 use std::path::Path;
 use std::time::Duration;

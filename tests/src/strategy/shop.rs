@@ -38,10 +38,10 @@ pub(super) enum Bug {
 }
 
 /// An answer, or what went wrong instead.
-type Answer = Result<(u16, HeaderMap, Bytes), String>;
+pub(crate) type Answer = Result<(u16, HeaderMap, Bytes), String>;
 
 /// One request over a connection of its own.
-async fn send(connection: &Connection, request: Request<Full<Bytes>>) -> Answer {
+pub(crate) async fn send(connection: &Connection, request: Request<Full<Bytes>>) -> Answer {
     assert_eq!(connection.transport(), Transport::Memory);
     let client = Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -57,7 +57,7 @@ async fn send(connection: &Connection, request: Request<Full<Bytes>>) -> Answer 
     tokio::time::timeout(TIMEOUT, asking).await.map_err(|_| "no answer in time".to_owned())?
 }
 
-fn charge(operation: &Operation, key: Option<&str>) -> Request<Full<Bytes>> {
+pub(crate) fn charge(operation: &Operation, key: Option<&str>) -> Request<Full<Bytes>> {
     let mut request = Request::post(format!("{}/v1/charges", operation.url))
         .header("authorization", format!("Bearer {}", operation.api_key))
         .header("content-type", "application/json");
@@ -79,7 +79,7 @@ fn search(operation: &Operation) -> Request<Full<Bytes>> {
 }
 
 /// The longest wait that an answer asks for, in any of the API's spellings.
-fn hint(headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
+pub(crate) fn hint(headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
     let texts = |name| headers.get_all(name).iter().filter_map(|text| text.to_str().ok());
     let seconds = texts("retry-after").filter_map(|text| match text.trim().parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
@@ -94,7 +94,7 @@ fn hint(headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
 }
 
 /// True for a charge of just this order and amount.
-fn is_receipt(charge: &Value, operation: &Operation) -> bool {
+pub(crate) fn is_receipt(charge: &Value, operation: &Operation) -> bool {
     charge["id"].is_string()
         && charge["status"] == "succeeded"
         && ["order", "amount", "currency"]
@@ -109,7 +109,7 @@ fn is_used_up(status: u16, body: &[u8]) -> bool {
         && (said["error"]["code"] == "insufficient_quota" || said["error"]["code"] == "spend_limit")
 }
 
-const fn is_transient(status: u16) -> bool {
+pub(crate) const fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 500..=599)
 }
 

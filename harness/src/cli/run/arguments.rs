@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use crate::drive::http::Place;
 use crate::drive::speed::{FASTEST, SLOWEST};
 use crate::report::registry::FORMATS;
+use crate::scenario::policy;
 
 /// Drives a client through scenarios and judges it.
 ///
@@ -32,13 +33,15 @@ Examples:
       A service, started anew for each run: it listens at PORT and is called as the scenario says.
   brownout run my-service.yaml --target http://127.0.0.1:9000 --port 9400
       A service that runs already, and finds the provider at port 9400.
+  brownout run --policy stripe_client -- ./client
+      The scenarios that put a policy to the test, judged by it: a conformance kit for a retry implementation.
   brownout run scenarios/payments --seeds 20 --jobs 4 --format json -- ./client > verdict.json
 
 Exit codes:
   0 passed   1 failed   2 inconclusive   3 wrong scenario or command line   4 could not run")]
 pub struct RunArguments {
-    /// Scenario files, or folders that are searched for them.
-    #[arg(required = true, value_name = "SCENARIO|DIR")]
+    /// Scenario files, or folders that are searched for them; with `--policy` those of the policy when left out.
+    #[arg(required_unless_present = "policy", value_name = "SCENARIO|DIR")]
     pub scenarios: Vec<PathBuf>,
 
     /// How to drive the client; what the scenario says, else `exec`.
@@ -110,6 +113,13 @@ pub struct RunArguments {
     #[arg(long, value_name = "DIR", default_value = ".brownout", help_heading = "Output")]
     pub out: PathBuf,
 
+    /// Expects this policy on top of what the scenarios expect, and above it.
+    ///
+    /// Without a scenario, those are run that put all of the policy to the test. `brownout list policies` shows
+    /// what there is.
+    #[arg(long, value_name = "NAME", value_parser = policy_names(), help_heading = "Judging")]
+    pub policy: Option<String>,
+
     /// Leaves out the control run in fair weather.
     #[arg(long, help_heading = "Judging")]
     pub no_control: bool,
@@ -173,6 +183,14 @@ pub fn format_names() -> PossibleValuesParser {
     )
 }
 
+/// The names of all policies, with what each asks for.
+fn policy_names() -> PossibleValuesParser {
+    let policies = policy::all().iter();
+    PossibleValuesParser::new(
+        policies.map(|one| clap::builder::PossibleValue::new(&*one.name).help(&*one.summary)),
+    )
+}
+
 /// Reads a seed.
 ///
 /// # Errors
@@ -204,6 +222,7 @@ impl RunArguments {
         option("concurrency", self.concurrency.map(|it| it.to_string()));
         option("speed", self.speed.map(|it| it.to_string()));
         option("operations", self.operations.map(|it| it.to_string()));
+        option("policy", self.policy.clone());
         for host in &self.allow_network {
             option("allow-network", Some(host.clone()));
         }
@@ -263,6 +282,8 @@ mod tests {
             "--operations",
             "5",
             "--no-control",
+            "--policy",
+            "sre_defaults",
             "--twice",
             "--require-exercised",
             "--allow-network",
@@ -276,7 +297,7 @@ mod tests {
         let seed = Seed::new(44).expect("in range");
         assert_eq!(
             arguments.reproduce("a b.yaml", seed),
-            r"brownout run 'a b.yaml' --mode stdio --operations 5 --allow-network example.org --seed 44 --no-control --require-exercised --twice -- sh -c 'it'\''s $HOME'"
+            r"brownout run 'a b.yaml' --mode stdio --operations 5 --policy sre_defaults --allow-network example.org --seed 44 --no-control --require-exercised --twice -- sh -c 'it'\''s $HOME'"
         );
     }
 

@@ -16,11 +16,12 @@ use super::arguments::RunArguments;
 use crate::cli::client::{Clients, Named};
 use crate::cli::load::{self, Loaded};
 use crate::cli::refusal::Refusal;
+use crate::cli::sources::Source;
 use crate::cli::terminal::Terminal;
 use crate::cli::{sources, speed};
 use crate::drive::speed::Speed;
 use crate::run::Client;
-use crate::scenario::{Overrides, Scenario};
+use crate::scenario::{Overrides, Scenario, policy};
 
 /// So many choices are named.
 const CHOICES: usize = 10;
@@ -71,9 +72,10 @@ pub fn plan(arguments: &RunArguments, terminal: Terminal) -> Result<Plan, Refusa
         seed: arguments.seed.map(Seed::get),
         operations: arguments.operations,
         concurrency: arguments.concurrency,
+        policy: arguments.policy.clone(),
         ..Overrides::default()
     };
-    let loaded = load::all(&sources::read(&arguments.scenarios)?, &overrides, terminal)?;
+    let loaded = load::all(&named(arguments)?, &overrides, terminal)?;
     one_of_each_name(&loaded)?;
     let chosen = choose(loaded, arguments)?;
     let scenarios: Vec<Planned> = chosen
@@ -87,6 +89,15 @@ pub fn plan(arguments: &RunArguments, terminal: Terminal) -> Result<Plan, Refusa
         .map(|factor| speed::prepare(factor, &arguments.command, search_path.as_deref()))
         .transpose()?;
     Ok(Plan { scenarios, jobs: jobs(arguments, &clients)?, speed })
+}
+
+/// The scenarios that are named, or else those that put the policy to the test.
+fn named(arguments: &RunArguments) -> Result<Vec<Source>, Refusal> {
+    let policy = arguments.policy.as_deref().and_then(policy::find);
+    match policy.filter(|_| arguments.scenarios.is_empty()) {
+        Some(policy) => Ok(policy.scenarios().map(Source::shipped).collect()),
+        None => sources::read(&arguments.scenarios),
+    }
 }
 
 fn one_of_each_name(loaded: &[Loaded]) -> Result<(), Refusal> {

@@ -30,7 +30,7 @@ use brownout_provider::units::{Period, Rate, Scale};
 use serde_json::{Map, Value};
 
 use super::raw::{RawPlan, RawScenario};
-use super::{Providers, Scenario, schema};
+use super::{Providers, Scenario, policy, schema};
 
 /// The name of a provider that has none of its own.
 pub const PROVIDER: &str = "provider";
@@ -77,6 +77,8 @@ pub struct Overrides {
     pub concurrency: Option<u64>,
     /// The API.
     pub api: Option<String>,
+    /// A policy whose expectations come on top of those of the file, and outrank them.
+    pub policy: Option<String>,
 }
 
 /// Reads and checks a scenario file.
@@ -178,7 +180,7 @@ fn resolve(
     let rules_are_right =
         rules_are_whole && !root.key("faults").is_wrong() && !root.key("script").is_wrong();
     let specs = |place: &provider::Place| Some((Arc::clone(&place.name), place.spec.clone()?));
-    let scenario = Scenario {
+    let mut scenario = Scenario {
         name: name?,
         summary: raw.summary.clone().unwrap_or_default(),
         tags: raw.tags.iter().flatten().flatten().cloned().collect(),
@@ -186,7 +188,7 @@ fn resolve(
         providers: Providers::several(providers.iter().map(specs).collect::<Option<_>>()?)?,
         rules: rules.iter().map(|placed| placed.rule.clone()).collect(),
         workload: workload?,
-        expect: expect.iter().map(|(_, expectation)| expectation.clone()).collect(),
+        expect,
         drain: drain::resolve(raw.drain, &rules, &root.key("drain")),
         scale,
         source: Arc::new(source),
@@ -195,10 +197,7 @@ fn resolve(
     if rules_are_right {
         strike::check(&rules, &root);
         survive::check(&scenario, &rules, &root);
-        for (index, expectation) in &expect {
-            let at = root.key("expect").index(*index);
-            expectation.invariant.check_scenario(&scenario, &at);
-        }
+        expect::check(&mut scenario, &root.key("expect"));
     }
     Some(scenario)
 }
@@ -228,6 +227,11 @@ fn overridden(value: &Value, overrides: &Overrides) -> Value {
         (&overrides.api, file.get_mut(PROVIDER).and_then(Value::as_object_mut))
     {
         provider.insert("api".to_owned(), Value::from(api.as_str()));
+    }
+    if let (Some(policy), Some(expect)) =
+        (overrides.policy.as_deref(), file.get_mut("expect").and_then(Value::as_array_mut))
+    {
+        policy::add(policy, expect);
     }
     value
 }

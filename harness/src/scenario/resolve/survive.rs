@@ -48,12 +48,14 @@ pub(super) fn check(scenario: &Scenario, rules: &[Placed], root: &At<'_>) {
         }
     }
     if scenario.workload.mode == Some(Mode::Exec) {
-        for (index, expectation) in scenario.expect.iter().enumerate() {
+        for expectation in &scenario.expect {
             if expectation.invariant.kind().needs_one_client {
                 let name = expectation.name;
                 let message =
                     format!("`{name}` needs one living client and is not exercised in exec mode");
-                root.key("expect").index(index).note(message, |d| d.cure("use `mode: stdio`"));
+                root.key("expect")
+                    .index(expectation.index)
+                    .note(message, |d| d.cure("use `mode: stdio`"));
             }
         }
     }

@@ -227,8 +227,12 @@ fn a_scenario_of_a_trace_reads_the_apis_of_the_trace() {
 #[test]
 fn the_command_line_changes_the_scenario_and_its_source() {
     let yaml = scenario("seed: 7", "", "{name: a, when: {operation: 15}, inject: hang}");
-    let overrides =
-        Overrides { seed: Some(9), operations: Some(5), concurrency: Some(3), api: None };
+    let overrides = Overrides {
+        seed: Some(9),
+        operations: Some(5),
+        concurrency: Some(3),
+        ..Overrides::default()
+    };
     let checked = read("test.yaml", yaml.as_bytes(), here(), &overrides);
     let scenario = checked.scenario.expect("a rule beyond the shortened workload is no mistake");
     assert_eq!(scenario.seed.get(), 9);

@@ -1,0 +1,198 @@
+//! One expression: compiled and tried before a run, asked of the run after it.
+//!
+//! **Invariant:** work is bounded by fuel, and what is selected is counted where it is selected.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use brownout_provider::document::At;
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, filters};
+
+use super::tables::{self, Missed, SEQ, TABLES, Table};
+use crate::trace::Trace;
+
+/// The most steps that one expression may take.
+const FUEL: u64 = 10_000_000;
+
+/// What an expression says of a run.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It is true; so many rows were selected.
+    Holds(usize),
+    /// It is false; the events of the rows that were selected.
+    Broken(Vec<u32>),
+    /// It says nothing, and why.
+    Silent(String),
+}
+
+/// What was selected: for each time a whole table was narrowed, what was left at last.
+type Selections = Arc<Mutex<Vec<Vec<u32>>>>;
+
+/// An expression that can be asked.
+#[derive(Debug)]
+pub(super) struct Rule {
+    source: String,
+    /// The tables that it names.
+    tables: Vec<&'static str>,
+}
+
+impl Rule {
+    /// Reads an expression and tries it; reports at `at` what is wrong with it.
+    pub(super) fn compile(source: &str, at: &At<'_>) -> Option<Self> {
+        let environment = environment(&Selections::default());
+        let compiled = match environment.compile_expression(source) {
+            Ok(compiled) => compiled,
+            Err(error) => {
+                refuse(source, &error, at);
+                return None;
+            }
+        };
+        let is_function = |name: &String| environment.globals().any(|(known, _)| known == name);
+        let mut named: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();
+        named.retain(|name| !is_function(name));
+        named.sort_unstable();
+        let tables: Vec<&'static str> = TABLES.iter().map(|(table, _)| *table).collect();
+        if let Some(stranger) = named.iter().find(|name| !tables.contains(&name.as_str())) {
+            at.error(format!("there is no table `{stranger}`"), |d| d.allowed(stranger, &tables));
+            return None;
+        }
+        if named.is_empty() {
+            at.error("the expression asks nothing about the run", |d| {
+                d.cure("name `requests`, `operations` or `effects` in it")
+            });
+            return None;
+        }
+        let is_named = |table: &&str| named.iter().any(|name| name == table);
+        let rule = Self {
+            source: source.to_owned(),
+            tables: tables.into_iter().filter(is_named).collect(),
+        };
+        rule.is_right(at).then_some(rule)
+    }
+
+    /// The expression as it is written.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Tries it on tables of one row: finds columns, filters and tests that are not there, and an answer
+    /// that is neither true nor false.
+    fn is_right(&self, at: &At<'_>) -> bool {
+        let missed = Missed::default();
+        let answer = self.eval(|name| tables::sample(name, &missed));
+        let missed = std::mem::take(&mut *missed.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some((table, column)) = missed.first() {
+            let columns = TABLES.iter().find(|(name, _)| name == table).map_or(&[][..], |it| it.1);
+            at.error(format!("`{table}` has no column `{column}`"), |d| d.allowed(column, columns));
+            return false;
+        }
+        match answer {
+            Ok((answer, _)) if answer.kind() == ValueKind::Bool => true,
+            Ok(_) => {
+                at.error("the expression is neither true nor false", |d| {
+                    d.cure("compare what it counts, such as `… | length <= 3`")
+                });
+                false
+            }
+            // A row that a real run may have: nothing can be said before.
+            Err(error) if error.kind() == ErrorKind::UndefinedError => true,
+            Err(error) => {
+                refuse(&self.source, &error, at);
+                false
+            }
+        }
+    }
+
+    /// Asks it of a run.
+    pub(super) fn ask(&self, trace: &Trace) -> Answer {
+        let missed = Missed::default();
+        let table = |name: &str| tables::table(trace, name, &missed);
+        let (answer, selections) = match self.eval(table) {
+            Ok((answer, selections)) => (answer.is_true(), selections),
+            Err(error) => return Answer::Silent(format!("cannot be answered: {error}")),
+        };
+        let selected: Vec<u32> = if selections.is_empty() {
+            let whole: Vec<Value> = self.tables.iter().filter_map(|name| table(name)).collect();
+            whole.iter().flat_map(|table| seqs(rows_of(table))).collect()
+        } else {
+            selections.into_iter().flatten().collect()
+        };
+        match (selected.len(), answer) {
+            (0, _) => Answer::Silent("nothing was selected".to_owned()),
+            (rows, true) => Answer::Holds(rows),
+            (_, false) => Answer::Broken(selected),
+        }
+    }
+
+    /// Its value, and what was selected on the way to it.
+    fn eval(&self, table: impl Fn(&str) -> Option<Value>) -> Result<(Value, Vec<Vec<u32>>), Error> {
+        let selections = Selections::default();
+        let environment = environment(&selections);
+        let tables = self.tables.iter().filter_map(|name| Some((*name, table(name)?)));
+        let context = Value::from_pairs(tables);
+        let value = environment.compile_expression(&self.source)?.eval(context)?;
+        let selected =
+            std::mem::take(&mut *selections.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok((value, selected))
+    }
+}
+
+fn refuse(source: &str, error: &Error, at: &At<'_>) {
+    let reason = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    at.error(format!("`{source}` cannot be evaluated: {reason}"), |d| {
+        d.cure("write it as Jinja does, such as `requests | selectattr('status', 'eq', 429) | list | length <= 3`")
+    });
+}
+
+/// Puts in the place of a filter one that notes what it lets through.
+macro_rules! note {
+    ($environment:ident, $selections:ident, $name:ident ( $($parameter:ident: $type:ty),* )) => {
+        let log = Arc::clone($selections);
+        $environment.add_filter(
+            stringify!($name),
+            move |state: &mut State<'_, '_>, rows: Value, $($parameter: $type,)*
+                  test: Option<Cow<'_, str>>, others: Rest<ValueOrKwargs>| {
+                let from = rows.clone();
+                noted(&log, &from, filters::$name(state, rows, $($parameter,)* test, others))
+            },
+        );
+    };
+}
+
+/// The environment whose selecting filters note what they let through.
+fn environment(selections: &Selections) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    note!(environment, selections, select());
+    note!(environment, selections, reject());
+    note!(environment, selections, selectattr(column: Cow<'_, str>));
+    note!(environment, selections, rejectattr(column: Cow<'_, str>));
+    environment
+}
+
+/// Notes what was left of `from`: a new selection where that is a whole table, else the rest of the last.
+fn noted(
+    log: &Selections,
+    from: &Value,
+    left: Result<Vec<Value>, Error>,
+) -> Result<Vec<Value>, Error> {
+    let left = left?;
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    if from.downcast_object_ref::<Table>().is_none() {
+        log.pop();
+    }
+    log.push(seqs(&left));
+    Ok(left)
+}
+
+fn rows_of(table: &Value) -> &[Value] {
+    table.downcast_object_ref::<Table>().map_or(&[], Table::rows)
+}
+
+/// The events of rows; nothing for what is no row of a table.
+fn seqs(rows: &[Value]) -> Vec<u32> {
+    let seq = |row: &Value| u32::try_from(row.get_attr(SEQ).ok()?.as_i64()?).ok();
+    rows.iter().filter_map(seq).collect()
+}

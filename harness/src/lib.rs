@@ -75,7 +75,7 @@
 //! | drivers | `redact` `drive` `record` `run` |
 //! | searches | `search` |
 //! | reports | `report` |
-//! | library | `harness` `strategy` `embed` `serve` |
+//! | library | `harness` `incident` `strategy` `embed` `serve` |
 //! | command line | `cli` |
 
 pub mod amount;
@@ -87,6 +87,8 @@ pub mod drive;
 #[cfg(any(feature = "tower", feature = "wiremock"))]
 pub mod embed;
 pub mod harness;
+#[cfg(feature = "cli")]
+pub mod incident;
 pub mod invariant;
 pub mod judge;
 pub mod operation;

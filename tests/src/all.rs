@@ -8,6 +8,7 @@ mod drive;
 mod fuzz;
 mod hooks;
 mod http2;
+mod incidents;
 mod init;
 mod invalid;
 mod library;

@@ -253,10 +253,15 @@ fn list_and_explain_come_from_the_registries() {
 /// The committed reference pages are what the program says of itself. `BROWNOUT_BLESS=1` writes them.
 #[test]
 fn the_reference_pages_are_those_of_the_registries() {
-    for what in ["faults", "invariants", "policies"] {
+    for (what, page) in [
+        ("faults", "harness/reference/faults.md"),
+        ("invariants", "harness/reference/invariants.md"),
+        ("policies", "harness/reference/policies.md"),
+        ("incidents", "scenarios/incidents/README.md"),
+    ] {
         let said = brownout(&["list", what, "--markdown"]);
         assert_eq!(said.code, Some(0), "{}", said.err);
-        let page = root().join(format!("harness/reference/{what}.md"));
+        let page = root().join(page);
         if std::env::var_os("BROWNOUT_BLESS").is_some() {
             fs::write(&page, &said.out).expect("the page can be written");
         }

@@ -1,4 +1,4 @@
-//! `brownout explain NAME`: all that is known of one fault, invariant, policy, API or scenario.
+//! `brownout explain NAME`: all that is known of one fault, invariant, policy, API, incident or scenario.
 //!
 //! **Invariant:** everything comes from the registries, so whatever `list` names can be explained.
 
@@ -11,16 +11,18 @@ use super::exit::Exit;
 use super::reference;
 use super::refusal::Refusal;
 use super::terminal::Terminal;
+use crate::incident::{page, registry as incidents};
 use crate::invariant::registry as invariants;
 use crate::scenario::{policy, shipped};
 
-/// Explains a fault, an invariant, a policy, an API or a scenario by its name.
+/// Explains a fault, an invariant, a policy, an API, an incident or a scenario by its name.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   brownout explain reset
   brownout explain no_double_charges
-  brownout explain payments")]
+  brownout explain payments
+  brownout explain slow-summaries")]
 pub struct ExplainArguments {
     /// The name, as it stands in a scenario or in `brownout list`.
     name: String,
@@ -46,8 +48,11 @@ fn explanations(name: &str) -> Vec<String> {
     let policy = policy::find(name).map(reference::policy);
     let apis = reference::apis();
     let api = apis.iter().find(|api| &*api.name == name).map(|api| reference::api(api));
-    let scenario = shipped::find(name).map(reference::scenario);
-    [fault, invariant, policy, api, scenario].into_iter().flatten().collect()
+    let incident = incidents::find(name);
+    // An incident's story says where its scenario stands.
+    let scenario = shipped::find(name).filter(|_| incident.is_none()).map(reference::scenario);
+    let incident = incident.map(page::one_in_markdown);
+    [fault, invariant, policy, api, incident, scenario].into_iter().flatten().collect()
 }
 
 fn names() -> Vec<&'static str> {

@@ -12,12 +12,13 @@ use super::exit::Exit;
 use super::reference;
 use super::refusal::Refusal;
 use super::terminal::Terminal;
+use crate::incident::{page, registry as incidents};
 use crate::invariant::registry::INVARIANTS;
 use crate::report::style::Style;
 use crate::scenario::policy;
 use crate::scenario::shipped::SCENARIOS;
 
-/// Lists faults, invariants, policies, APIs and shipped scenarios.
+/// Lists faults, invariants, policies, APIs, incidents and shipped scenarios.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -43,7 +44,9 @@ pub enum What {
     Policies,
     /// The APIs that the provider can speak.
     Apis,
-    /// The scenarios that come with brownout.
+    /// What happened to others, with the clients that caused and survived it.
+    Incidents,
+    /// The scenarios that come with brownout, beside those of incidents.
     Scenarios,
 }
 
@@ -55,9 +58,16 @@ pub fn run(arguments: &ListArguments, terminal: Terminal) -> Result<Exit, Refusa
     let text = match (arguments.what, arguments.markdown) {
         (Some(what), true) => markdown(what),
         (Some(what), false) => table(what),
-        (None, _) => [What::Faults, What::Invariants, What::Policies, What::Apis, What::Scenarios]
-            .map(table)
-            .join("\n"),
+        (None, _) => [
+            What::Faults,
+            What::Invariants,
+            What::Policies,
+            What::Apis,
+            What::Incidents,
+            What::Scenarios,
+        ]
+        .map(table)
+        .join("\n"),
     };
     terminal.out(&text);
     Ok(Exit::Passed)
@@ -71,7 +81,12 @@ fn rows(what: What) -> Vec<(String, String)> {
         What::Invariants => INVARIANTS.iter().map(|kind| row(kind.name, kind.summary)).collect(),
         What::Policies => policy::all().iter().map(|it| row(&it.name, &it.summary)).collect(),
         What::Apis => reference::apis().iter().map(|api| row(&api.name, &api.summary)).collect(),
-        What::Scenarios => SCENARIOS.iter().map(|it| row(it.name(), it.summary())).collect(),
+        What::Incidents => incidents::all().map(|one| row(one.name, one.happened)).collect(),
+        What::Scenarios => SCENARIOS
+            .iter()
+            .filter(|it| incidents::find(it.name()).is_none())
+            .map(|it| row(it.name(), it.summary()))
+            .collect(),
     }
 }
 
@@ -81,6 +96,7 @@ const fn title(what: What) -> &'static str {
         What::Invariants => "Invariants",
         What::Policies => "Policies",
         What::Apis => "APIs",
+        What::Incidents => "Incidents",
         What::Scenarios => "Scenarios",
     }
 }
@@ -103,6 +119,7 @@ pub fn markdown(what: What) -> String {
         What::Faults => reference::faults(),
         What::Invariants => reference::invariants(),
         What::Policies => reference::policies(),
+        What::Incidents => page::all_in_markdown(),
         What::Apis | What::Scenarios => {
             let mut page = format!("# {}\n\n| name | what it is |\n|---|---|\n", title(what));
             for (name, summary) in rows(what) {

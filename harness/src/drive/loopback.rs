@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER};
+use http::header::{HOST, HeaderMap, RETRY_AFTER};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
@@ -42,6 +42,32 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// A call of any kind.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    /// The method.
+    pub method: Method,
+    /// The whole address.
+    pub url: &'a str,
+    /// Its headers, beside `Host`.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// How long the client waits for the whole answer.
+    pub timeout: Duration,
+}
+
+/// A whole answer, with its headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
 /// Why no whole answer came.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
@@ -61,11 +87,13 @@ pub enum CallError {
 /// # Errors
 /// See [`CallError`].
 pub async fn post(call: Call<'_>) -> Result<Answer, CallError> {
+    let ask = call.ask();
     let connect = async {
         let (_, authority) = address(call.url)?;
         TcpStream::connect(&authority).await.map_err(|it| CallError::Broken(it.into()))
     };
-    in_time(call, async { exchange(call, connect.await?).await }).await
+    let reply = in_time(call.timeout, async { exchange(&ask, connect.await?).await }).await?;
+    Ok(Answer::from(reply))
 }
 
 /// As [`post`], over whichever transport the run has.
@@ -73,18 +101,44 @@ pub async fn post(call: Call<'_>) -> Result<Answer, CallError> {
 /// # Errors
 /// See [`CallError`].
 pub async fn post_over(connection: &Connection, call: Call<'_>) -> Result<Answer, CallError> {
+    Ok(Answer::from(send_over(connection, &call.ask()).await?))
+}
+
+/// Sends a request of any kind over whichever transport the run has, and waits for the whole answer.
+///
+/// # Errors
+/// See [`CallError`].
+pub async fn send_over(connection: &Connection, ask: &Ask<'_>) -> Result<Reply, CallError> {
     let exchange = async {
         let stream = connection.connect().await.map_err(|it| CallError::Broken(it.into()))?;
-        exchange(call, stream).await
+        exchange(ask, stream).await
     };
-    in_time(call, exchange).await
+    in_time(ask.timeout, exchange).await
+}
+
+impl<'a> Call<'a> {
+    fn ask(&self) -> Ask<'a> {
+        let mut headers = vec![
+            ("authorization", format!("Bearer {}", self.api_key)),
+            ("content-type", "application/json".to_owned()),
+        ];
+        headers.extend(self.idempotency_key.map(|key| ("idempotency-key", key.to_owned())));
+        let body = Bytes::from(self.body.to_string());
+        Ask { method: Method::POST, url: self.url, headers, body, timeout: self.timeout }
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { status: reply.status, retry_after: retry_after(&reply.headers), body: reply.body }
+    }
 }
 
 async fn in_time(
-    call: Call<'_>,
-    exchange: impl Future<Output = Result<Answer, CallError>>,
-) -> Result<Answer, CallError> {
-    tokio::time::timeout(call.timeout, exchange).await.map_err(|_| CallError::TimedOut)?
+    limit: Duration,
+    exchange: impl Future<Output = Result<Reply, CallError>>,
+) -> Result<Reply, CallError> {
+    tokio::time::timeout(limit, exchange).await.map_err(|_| CallError::TimedOut)?
 }
 
 /// An address, and the part of it that says where to connect.
@@ -96,19 +150,19 @@ fn address(url: &str) -> Result<(Uri, String), CallError> {
 }
 
 async fn exchange(
-    call: Call<'_>,
+    ask: &Ask<'_>,
     stream: impl AsyncRead + AsyncWrite + Unpin,
-) -> Result<Answer, CallError> {
-    let (uri, authority) = address(call.url)?;
+) -> Result<Reply, CallError> {
+    let (uri, authority) = address(ask.url)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|it| CallError::Broken(it.into()))?;
     let request =
-        request(call, &uri, &authority).map_err(|_| CallError::Address(call.url.to_owned()))?;
+        request(ask, &uri, &authority).map_err(|_| CallError::Address(ask.url.to_owned()))?;
     let answer = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok(Answer { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body })
+        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
     };
     // Both halves run in this task, so that dropping the call drops its connection too.
     let mut connection = std::pin::pin!(connection);
@@ -120,22 +174,18 @@ async fn exchange(
     }
 }
 
-fn request(call: Call<'_>, uri: &Uri, host: &str) -> Result<Request<Full<Bytes>>, http::Error> {
+fn request(ask: &Ask<'_>, uri: &Uri, host: &str) -> Result<Request<Full<Bytes>>, http::Error> {
     let path = uri.path_and_query().map_or("/", |it| it.as_str());
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(path)
-        .header(HOST, host)
-        .header(AUTHORIZATION, format!("Bearer {}", call.api_key))
-        .header(CONTENT_TYPE, "application/json");
-    if let Some(key) = call.idempotency_key {
-        request = request.header("idempotency-key", key);
+    let mut request = Request::builder().method(ask.method.clone()).uri(path).header(HOST, host);
+    for (name, value) in &ask.headers {
+        request = request.header(*name, value);
     }
-    request.body(Full::new(Bytes::from(call.body.to_string())))
+    request.body(Full::new(ask.body.clone()))
 }
 
 /// The wait that an answer asks for: milliseconds where it says them, else whole seconds.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
     number("retry-after-ms")
         .map(Duration::from_millis)

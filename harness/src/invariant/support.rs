@@ -4,6 +4,7 @@
 //! **Invariant:** nothing here judges; it says only what was asked of it.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use brownout_provider::coordinates::Coordinates;
 use brownout_provider::document::{At, decode};
@@ -11,11 +12,13 @@ use brownout_provider::event::{Claim, Class, Mode};
 use brownout_provider::exchange::{ClientFault, End};
 use brownout_provider::fault::{
     Action, Ending, Group, HintSpec, JobFault, KeyFault, LimitFault, MessageFault, OrderFault,
-    Point, UploadFault,
+    Point, Substitute, SubstituteBody, UploadFault,
 };
+use brownout_provider::hint::{self, Wall};
 use brownout_provider::rule::{Rule, Selector};
 use brownout_provider::seed::RuleKey;
 use brownout_provider::stream;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::Value;
@@ -193,6 +196,25 @@ pub(super) fn means(scenario: &Scenario) -> Means {
     means
 }
 
+/// True when a header or the body that a scenario writes itself asks to wait, as one of its APIs spells it.
+fn hints_by_hand(scenario: &Scenario, answer: &Substitute) -> bool {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &answer.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.append(name, value);
+        }
+    }
+    let body = match &answer.body {
+        Some(SubstituteBody::Json(body)) => Some(body),
+        Some(SubstituteBody::Raw(..)) | None => None,
+    };
+    let wall = Wall { at_start: SystemTime::UNIX_EPOCH, now_us: 0 };
+    scenario.providers.values().any(|provider| {
+        let hints = hint::read(&headers, body, &provider.api.hint, wall);
+        hints.iter().any(|one| one.wait_us.is_some_and(|wait_us| wait_us > 0))
+    })
+}
+
 /// What the rules of a scenario end requests with.
 pub(super) fn endings(scenario: &Scenario) -> Vec<Ending> {
     let mut endings = Vec::new();
@@ -307,6 +329,7 @@ impl Means {
                 self.add_hint(answer.hint.as_ref());
                 // An API may add a hint of its own to what it refuses.
                 self.hint |= answer.throttling && answer.hint.is_none();
+                self.hint |= hints_by_hand(scenario, answer);
             }
             Ending::InFlight { hint, .. } => self.add_hint(hint.as_ref()),
             Ending::Malformed(how) => self.unusable |= !how.kind.stays_usable(),

@@ -84,6 +84,44 @@ pub static SCENARIOS: &[Shipped] = &[
     shipped!("vision/slow-jobs.yaml"),
     shipped!("vision/sunset.yaml"),
     shipped!("vision/uploads.yaml"),
+    shipped!("incidents/backoff-ladder.yaml"),
+    shipped!("incidents/bulk-requeue.yaml"),
+    shipped!("incidents/colliding-keys.yaml"),
+    shipped!("incidents/contract-of-limits.yaml"),
+    shipped!("incidents/costs-spiked.yaml"),
+    shipped!("incidents/duplicate-records.yaml"),
+    shipped!("incidents/fallback-provider.yaml"),
+    shipped!("incidents/flood-the-flaky.yaml"),
+    shipped!("incidents/forgotten-keys.yaml"),
+    shipped!("incidents/generic-500.yaml"),
+    shipped!("incidents/half-done.yaml"),
+    shipped!("incidents/hint-in-the-body.yaml"),
+    shipped!("incidents/invoice-replay.yaml"),
+    shipped!("incidents/late-duplicate.yaml"),
+    shipped!("incidents/launch-day.yaml"),
+    shipped!("incidents/layered-retries.yaml"),
+    shipped!("incidents/new-limit-tonight.yaml"),
+    shipped!("incidents/no-reset-hint.yaml"),
+    shipped!("incidents/ok-but-error.yaml"),
+    shipped!("incidents/one-key-two-operations.yaml"),
+    shipped!("incidents/optional-key.yaml"),
+    shipped!("incidents/outage-then-ban.yaml"),
+    shipped!("incidents/parallel-batch.yaml"),
+    shipped!("incidents/parallel-retries.yaml"),
+    shipped!("incidents/permanent-retry.yaml"),
+    shipped!("incidents/prompt-in-the-log.yaml"),
+    shipped!("incidents/read-your-write.yaml"),
+    shipped!("incidents/reconciliation.yaml"),
+    shipped!("incidents/schema-drift.yaml"),
+    shipped!("incidents/seasonal-rush.yaml"),
+    shipped!("incidents/silent-chatbot.yaml"),
+    shipped!("incidents/slow-not-failed.yaml"),
+    shipped!("incidents/slow-summaries.yaml"),
+    shipped!("incidents/ten-clicks.yaml"),
+    shipped!("incidents/ten-times-overnight.yaml"),
+    shipped!("incidents/thundering-herd.yaml"),
+    shipped!("incidents/vague-processor.yaml"),
+    shipped!("incidents/window-edge.yaml"),
 ];
 
 impl Shipped {
@@ -148,6 +186,9 @@ mod tests {
             }
             for file in fs::read_dir(folder.path()).expect("readable").flatten() {
                 let path = file.path();
+                if path.extension().is_none_or(|ending| ending != "yaml") {
+                    continue;
+                }
                 let below = path.strip_prefix(&root).expect("below the root");
                 there.insert(below.to_str().expect("UTF-8").to_owned());
             }

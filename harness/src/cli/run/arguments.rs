@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 
 use crate::drive::http::Place;
 use crate::drive::speed::{FASTEST, SLOWEST};
+use crate::incident::Side;
 use crate::report::registry::FORMATS;
 use crate::scenario::policy;
 
@@ -35,6 +36,8 @@ Examples:
       A service that runs already, and finds the provider at port 9400.
   brownout run --policy stripe_client -- ./client
       The scenarios that put a policy to the test, judged by it: a conformance kit for a retry implementation.
+  brownout run scenarios/incidents/slow-summaries.yaml --client flawed
+      An incident, with the built-in client that caused it; `--client fixed` survives it.
   brownout run scenarios/payments --seeds 20 --jobs 4 --format json -- ./client > verdict.json
 
 Exit codes:
@@ -55,6 +58,13 @@ pub struct RunArguments {
     /// one; start the service anew before the next invocation.
     #[arg(long, value_name = "URL")]
     pub target: Option<Place>,
+
+    /// Runs a client that is built in, in the place of a COMMAND: for the incidents of `brownout list incidents`.
+    ///
+    /// Each incident has the client that caused it and the one that survives it. Both run in virtual time, so that
+    /// days take no longer than seconds.
+    #[arg(long, value_enum, conflicts_with_all = ["mode", "target", "port", "speed", "allow_network"])]
+    pub client: Option<ClientWord>,
 
     /// Binds the provider to this port instead of a free one.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
@@ -173,6 +183,24 @@ impl From<ModeWord> for Mode {
     }
 }
 
+/// The built-in clients that a command line can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClientWord {
+    /// The client that caused the incident.
+    Flawed,
+    /// The client that survives it.
+    Fixed,
+}
+
+impl From<ClientWord> for Side {
+    fn from(word: ClientWord) -> Self {
+        match word {
+            ClientWord::Flawed => Self::Flawed,
+            ClientWord::Fixed => Self::Fixed,
+        }
+    }
+}
+
 /// The names of all formats of reports, with what each is for.
 #[must_use]
 pub fn format_names() -> PossibleValuesParser {
@@ -217,6 +245,8 @@ impl RunArguments {
         };
         let mode = self.mode.and_then(|mode| mode.to_possible_value());
         option("mode", mode.map(|mode| mode.get_name().to_owned()));
+        let client = self.client.and_then(|client| client.to_possible_value());
+        option("client", client.map(|client| client.get_name().to_owned()));
         option("target", self.target.as_ref().map(ToString::to_string));
         option("port", self.port.map(|port| port.to_string()));
         option("concurrency", self.concurrency.map(|it| it.to_string()));

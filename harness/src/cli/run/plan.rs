@@ -9,17 +9,19 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use brownout_provider::document::closest;
-use brownout_provider::event::Mode;
+use brownout_provider::event::{ClockKind, Mode};
 use brownout_provider::seed::Seed;
 
-use super::arguments::RunArguments;
+use super::arguments::{ClientWord, RunArguments};
 use crate::cli::client::{Clients, Named};
 use crate::cli::load::{self, Loaded};
 use crate::cli::refusal::Refusal;
 use crate::cli::sources::Source;
 use crate::cli::terminal::Terminal;
 use crate::cli::{sources, speed};
+use crate::drive::in_process::Reconciler;
 use crate::drive::speed::Speed;
+use crate::incident::{self, BuiltIn};
 use crate::run::Client;
 use crate::scenario::{Overrides, Scenario, policy};
 
@@ -51,6 +53,10 @@ pub struct Planned {
     pub seeds: Vec<Seed>,
     /// The client, driven as this scenario asks for.
     pub client: Client,
+    /// Asked in the end about what a built-in client called `unknown`.
+    pub reconciler: Option<Reconciler>,
+    /// The clock: built-in clients run in virtual time.
+    pub clock: ClockKind,
     /// What of the scenario or the command line plays no part in its runs.
     pub notes: Vec<String>,
 }
@@ -67,6 +73,11 @@ pub fn plan(arguments: &RunArguments, terminal: Terminal) -> Result<Plan, Refusa
         allow_network: &arguments.allow_network,
         command: &arguments.command,
     })?;
+    if arguments.client.is_some() && !arguments.command.is_empty() {
+        return Err(Refusal::usage(
+            "`--client` brings a client that is built in, and a COMMAND is another one; leave one of them out",
+        ));
+    }
     let search_path = std::env::var_os("PATH");
     let overrides = Overrides {
         seed: arguments.seed.map(Seed::get),
@@ -83,7 +94,9 @@ pub fn plan(arguments: &RunArguments, terminal: Terminal) -> Result<Plan, Refusa
         .map(|one| planned(one, arguments, &clients))
         .collect::<Result<_, _>>()?;
     // Last, because a wrong command line or scenario outranks what this machine lacks.
-    clients.require(&arguments.command, search_path.as_deref())?;
+    if arguments.client.is_none() {
+        clients.require(&arguments.command, search_path.as_deref())?;
+    }
     let speed = arguments
         .speed
         .map(|factor| speed::prepare(factor, &arguments.command, search_path.as_deref()))
@@ -208,12 +221,41 @@ fn planned(
 ) -> Result<Planned, Refusal> {
     let Loaded { file, scenario } = loaded;
     let seeds = seeds(scenario.seed, arguments.seeds)?;
-    let client = clients.of(&scenario).map_err(|refusal| Refusal {
-        message: format!("{file}: {}", refusal.message),
-        ..refusal
-    })?;
-    let notes = without_a_part(&scenario, arguments, &client);
-    Ok(Planned { file, scenario: Arc::new(scenario), seeds, client, notes })
+    let (client, reconciler, held) = match arguments.client {
+        Some(word) => built_in(&scenario, word, &file)?,
+        None => (clients.of(&scenario).map_err(|refusal| of_file(&file, refusal))?, None, None),
+    };
+    let mut notes = without_a_part(&scenario, arguments, &client);
+    notes.extend(held);
+    let clock = if arguments.client.is_some() { ClockKind::Virtual } else { ClockKind::Real };
+    Ok(Planned { file, scenario: Arc::new(scenario), seeds, client, reconciler, clock, notes })
+}
+
+fn of_file(file: &str, refusal: Refusal) -> Refusal {
+    Refusal { message: format!("{file}: {}", refusal.message), ..refusal }
+}
+
+/// The built-in client of an incident, who sweeps up behind it, and a note where there is but one.
+fn built_in(
+    scenario: &Scenario,
+    word: ClientWord,
+    file: &str,
+) -> Result<(Client, Option<Reconciler>, Option<String>), Refusal> {
+    let Some(incident) = incident::registry::find(&scenario.name) else {
+        return Err(of_file(
+            file,
+            Refusal::usage(format!(
+                "`{}` is no incident, so no client is built in for it; write `-- COMMAND` instead of `--client`, \
+                 or name one of `brownout list incidents`",
+                scenario.name
+            )),
+        ));
+    };
+    let BuiltIn { client, reconciler } = incident.client(word.into(), scenario.seed);
+    client.check(scenario).map_err(|error| of_file(file, Refusal::usage(error.to_string())))?;
+    let alone = incident.held() && word == ClientWord::Flawed;
+    let note = "nothing went wrong in this story: it has one client, and that was run";
+    Ok((client, reconciler, alone.then(|| note.to_owned())))
 }
 
 /// What is asked for and plays no part, in the words of a note.

@@ -88,6 +88,8 @@ pub fn options(context: &Context, planned: &Planned, dir: PathBuf) -> RunOptions
         file: planned.file.clone(),
         dir: Some(dir),
         port: context.arguments.port,
+        clock: planned.clock,
+        reconciler: planned.reconciler.clone(),
         speed: context.speed.clone(),
         allow_network: context.arguments.allow_network.clone(),
         stop: context.stop.clone(),

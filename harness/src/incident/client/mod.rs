@@ -1,0 +1,9 @@
+//! The clients of incidents: one file for each kind, and what they share.
+//!
+//! **Invariant:** whatever a client draws depends on the seed and on what it works on, and its waits take
+//! virtual time.
+
+mod answer;
+pub mod caller;
+mod memory;
+mod routes;

@@ -1,0 +1,6 @@
+//! What happened in front of services that look at pictures.
+
+use super::Incident;
+
+/// The stories of this family.
+pub(super) static STORIES: &[Incident] = &[];

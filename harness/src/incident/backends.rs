@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::client::listener::Listens;
 use super::habits::{
     Breaker, CAREFUL, Habits, Hints, Jitter, Key, Pace, Reads, Restraint, Retries, Steps, Sweep,
     Tells, UNRESTRAINED, Wait,
@@ -287,6 +288,28 @@ pub(super) static STORIES: &[Incident] = &[
         fixed: Habit::Calls(Habits {
             restraint: Restraint { pace: Pace::Every(Duration::from_secs(1)), ..UNRESTRAINED },
             ..CAREFUL
+        }),
+    },
+    Incident {
+        name: "webhook-twice",
+        family: Family::Backends,
+        happened: "a partner's webhook fired twice and left two records",
+        story: "A partner told of each payment by a webhook, and now and then told twice. The shop \
+                wrote down whatever came, so one payment stood in its books twice, and the customer \
+                got two mails.",
+        mistake: "not looking at the id of an event",
+        remedy: "store the ids of events that were handled, and make keys of them",
+        caught_by: &["webhook_handled_once"],
+        also: &[],
+        flawed: Some(Habit::Listens(Listens {
+            event: "charge.succeeded",
+            calls: "/v1/notifications",
+            keeps_ids: false,
+        })),
+        fixed: Habit::Listens(Listens {
+            event: "charge.succeeded",
+            calls: "/v1/notifications",
+            keeps_ids: true,
         }),
     },
 ];

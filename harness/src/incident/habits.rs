@@ -145,6 +145,8 @@ pub enum Tells {
 pub enum Logs {
     /// Nothing.
     Nothing,
+    /// A line for each success, and none for what came before it.
+    Successes,
     /// A line for each failure.
     Failures,
     /// Each request, whole: with its key and its body.
@@ -234,8 +236,8 @@ pub enum Steps {
 pub enum Sweep {
     /// Nothing.
     None,
-    /// It still does not know.
-    Shrugs,
+    /// It calls them failed, without a look.
+    Denies,
     /// It does them once more, as it did before.
     Repeats,
 }

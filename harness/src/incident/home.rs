@@ -1,6 +1,97 @@
 //! What happened in retry code that people wrote for themselves.
 
-use super::Incident;
+use std::time::Duration;
+
+use super::habits::{CAREFUL, Habits, Jitter, Key, Logs, Retries, Tells, Wait};
+use super::{Family, Habit, Incident};
 
 /// The stories of this family.
-pub(super) static STORIES: &[Incident] = &[];
+pub(super) static STORIES: &[Incident] = &[
+    Incident {
+        name: "naive-call",
+        family: Family::Home,
+        happened: "one call without error handling crashed the feature",
+        story: "The first version was one call and nothing around it. One in twenty failed, the \
+                exception went all the way up, and the feature was down for whoever had asked.",
+        mistake: "no handling of errors at all",
+        remedy: "retry under a key, and report the last error",
+        caught_by: &["no_lost_operations"],
+        also: &[],
+        flawed: Some(Habit::Calls(Habits {
+            retries: Retries::Nothing,
+            failure: Tells::Nothing,
+            doubt: Tells::Nothing,
+            key: Key::None,
+            logs: Logs::Nothing,
+            ..CAREFUL
+        })),
+        fixed: Habit::Calls(CAREFUL),
+    },
+    Incident {
+        name: "swallow-everything",
+        family: Family::Home,
+        happened: "every exception became an empty result",
+        story: "The second version caught everything and returned nothing. There were no more \
+                crashes, and users saw empty results that looked like results.",
+        mistake: "silence",
+        remedy: "raise it, or report it",
+        caught_by: &["failures_surface", "no_phantom_success"],
+        also: &[],
+        flawed: Some(Habit::Calls(Habits {
+            retries: Retries::Nothing,
+            failure: Tells::Success,
+            doubt: Tells::Success,
+            logs: Logs::Nothing,
+            ..CAREFUL
+        })),
+        fixed: Habit::Calls(Habits { attempts: 3, ..CAREFUL }),
+    },
+    Incident {
+        name: "fixed-delay",
+        family: Family::Home,
+        happened: "three tries one second apart, in step with everybody",
+        story: "The third version tried three times, one second apart. So did every other copy of \
+                it, in the same second, each time.",
+        mistake: "no growth and no jitter",
+        remedy: "exponential backoff with jitter",
+        caught_by: &["backs_off", "spreads_retries"],
+        also: &[],
+        flawed: Some(Habit::Calls(Habits {
+            attempts: 4,
+            wait: Wait::Fixed(Duration::from_secs(1)),
+            ..CAREFUL
+        })),
+        fixed: Habit::Calls(CAREFUL),
+    },
+    Incident {
+        name: "backoff-and-jitter",
+        family: Family::Home,
+        happened: "good pacing, but 400 and 401 were repeated, without a key",
+        story: "The fourth version waits 2^n seconds and up to one more by chance, five times, and \
+                raises the last error. Its pacing is right. It also repeats what was refused for \
+                good, and sends no key, so that it may be used only for calls that create nothing, \
+                as its author says himself.",
+        mistake: "no classes of errors, and no key",
+        remedy: "sort errors, and send a key",
+        caught_by: &["no_retry_on_permanent_errors", "no_double_charges"],
+        also: &[],
+        flawed: Some(Habit::Calls(Habits {
+            key: Key::None,
+            retries: Retries::Everything,
+            wait: Wait::Growing {
+                first: Duration::from_secs(1),
+                cap: Duration::from_secs(16),
+                jitter: Jitter::Upto(Duration::from_secs(1)),
+            },
+            ..CAREFUL
+        })),
+        fixed: Habit::Calls(Habits {
+            wait: Wait::Growing {
+                first: Duration::from_secs(1),
+                cap: Duration::from_secs(16),
+                jitter: Jitter::Upto(Duration::from_secs(1)),
+            },
+            ..CAREFUL
+        }),
+    },
+];

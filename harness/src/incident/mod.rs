@@ -19,6 +19,9 @@ use std::sync::Arc;
 use brownout_provider::seed::Seed;
 
 use self::client::caller::Caller;
+use self::client::jobs::{self, Waits};
+use self::client::listener::{Listeners, Listens};
+use self::client::stream::{self, Reads};
 use self::habits::Habits;
 use crate::drive::in_process::Reconciler;
 use crate::run::Client;
@@ -98,6 +101,12 @@ impl Family {
 pub enum Habit {
     /// It calls a provider.
     Calls(Habits),
+    /// It is told of events.
+    Listens(Listens),
+    /// It begins jobs and waits for them.
+    Waits(Waits),
+    /// It reads streams.
+    Reads(Reads),
 }
 
 /// Which of the two clients of an incident.
@@ -142,6 +151,18 @@ impl Habit {
                 client: Client::InProcess(Arc::new(Caller::factory(habits, seed))),
                 reconciler: Caller::reconciler(habits, seed),
             },
+            Self::Listens(habits) => alone(Client::ServiceInProcess(Arc::new(Listeners(habits)))),
+            Self::Waits(habits) => alone(Client::in_process(move |operation, connection| {
+                jobs::serve(habits, operation, connection)
+            })),
+            Self::Reads(habits) => alone(Client::in_process(move |operation, connection| {
+                stream::serve(habits, operation, connection)
+            })),
         }
     }
+}
+
+/// A client behind which nobody sweeps up.
+fn alone(client: Client) -> BuiltIn {
+    BuiltIn { client, reconciler: None }
 }

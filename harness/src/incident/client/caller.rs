@@ -93,8 +93,8 @@ impl Caller {
         let again = Habits { restraint, ..habits };
         match habits.sweep {
             Sweep::None => None,
-            Sweep::Shrugs => Some(Reconciler::new(|_: Operation, _: Connection| async {
-                Outcome::unknown("nobody kept a list")
+            Sweep::Denies => Some(Reconciler::new(|_: Operation, _: Connection| async {
+                Outcome::failed("whatever was not heard of")
             })),
             Sweep::Repeats => Some(Reconciler::new(
                 move |operation: Operation, connection: Connection| async move {
@@ -257,10 +257,13 @@ impl Caller {
                 }
             }
             end = match self.habits.impatient {
-                Some(after) if attempt < most => self.race(job, attempt, after).await,
-                _ => self.once(job, attempt).await,
+                Some(after) if attempt < most => self.race(job, after).await,
+                _ => self.once(job).await,
             };
             if matches!(end, End::Done(_)) {
+                if self.habits.logs == Logs::Successes {
+                    job.connection.log("one more is done");
+                }
                 return end;
             }
             if matches!(end, End::Doubt(..)) {
@@ -297,12 +300,12 @@ impl Caller {
     }
 
     /// One attempt.
-    async fn once(&self, job: &Job, attempt: u32) -> End {
+    async fn once(&self, job: &Job) -> End {
         let Some(_turn) = self.memory.turn(job.until_us).await else {
             return End::Held("there was no time left to send it".to_owned());
         };
         let mut headers = Self::headers(job);
-        let key = self.key(job, attempt);
+        let key = self.key(job);
         if self.habits.logs == Logs::Requests {
             let line = format!("POST {} key {} {}", job.url, job.connection.api_key, job.body);
             job.connection.log(&line);
@@ -337,13 +340,13 @@ impl Caller {
     }
 
     /// An attempt, and another one beside it when the first is still running after a while.
-    async fn race(&self, job: &Job, attempt: u32, after: Duration) -> End {
+    async fn race(&self, job: &Job, after: Duration) -> End {
         let mut running = JoinSet::new();
         let start = |running: &mut JoinSet<End>, wait: Duration| {
             let (caller, job) = (self.clone(), job.clone());
             running.spawn_local(async move {
                 sleep(wait).await;
-                caller.once(&job, attempt).await
+                caller.once(&job).await
             });
         };
         start(&mut running, Duration::ZERO);
@@ -401,13 +404,13 @@ impl Caller {
     }
 
     /// The key of an attempt.
-    fn key(&self, job: &Job, attempt: u32) -> Option<String> {
+    fn key(&self, job: &Job) -> Option<String> {
         let operation = &job.operation;
         let path = job.url.trim_start_matches(&job.connection.url);
         let step = if operation.steps.is_empty() { "" } else { path };
         match self.habits.key {
             Key::None => None,
-            Key::Attempt => Some(self.drawn(job, operation.submit, attempt)),
+            Key::Attempt => Some(self.drawn(job, operation.submit, self.memory.number())),
             Key::Submit => Some(self.drawn(job, operation.submit, 0)),
             Key::Operation => Some(format!("{}{step}", operation.id)),
             Key::Fields(names) => {
@@ -460,7 +463,7 @@ impl Caller {
     }
 
     fn log(&self, job: &Job, attempt: u32, end: &End) {
-        if self.habits.logs != Logs::Nothing {
+        if matches!(self.habits.logs, Logs::Failures | Logs::Requests) {
             let line = format!("{} attempt {attempt}: {}", job.operation.id, end.said());
             job.connection.log(&line);
         }

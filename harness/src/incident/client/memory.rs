@@ -33,6 +33,7 @@ pub(super) struct Memory {
     window: Cell<(u64, u64)>,
     firsts: Cell<u64>,
     retries: Cell<u64>,
+    numbers: Cell<u32>,
 }
 
 /// A request that may be sent.
@@ -61,6 +62,7 @@ impl Memory {
             window: Cell::new((0, 0)),
             firsts: Cell::new(0),
             retries: Cell::new(0),
+            numbers: Cell::new(0),
         }
     }
 
@@ -164,6 +166,12 @@ impl Memory {
             let until_us = self.now_us().saturating_add(micros(wait));
             self.held_until_us.set(self.held_until_us.get().max(until_us));
         }
+    }
+
+    /// A number that no other attempt of this client has.
+    pub(super) fn number(&self) -> u32 {
+        self.numbers.set(self.numbers.get().saturating_add(1));
+        self.numbers.get()
     }
 
     /// A first attempt: it earns a part of a retry.

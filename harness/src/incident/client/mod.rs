@@ -5,5 +5,8 @@
 
 mod answer;
 pub mod caller;
+pub mod jobs;
+pub mod listener;
 mod memory;
 mod routes;
+pub mod stream;

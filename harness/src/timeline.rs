@@ -4,13 +4,14 @@
 //! than asked for, both numbers stand there.
 //! **Invariant:** every entry names the event it tells of, so that evidence finds its line.
 
-use brownout_provider::event::{Claim, ClaimBy, KeyState, Side};
+use brownout_provider::event::{Claim, ClaimBy, KeyState, MessageState, Side};
 use brownout_provider::http2::ErrorCode;
 use brownout_provider::units::in_words;
 
-use crate::amount::amount;
+use crate::amount::{amount, times};
 use crate::trace::{
-    ClaimMade, Effect, Ended, OperationId, PartUndone, Request, RequestId, Response, Strike, Trace,
+    ClaimMade, Effect, Ended, Message, OperationId, PartUndone, RequestId, Response, Strike, Trace,
+    Webhook,
 };
 
 /// More entries than this are told by their beginning and their end.
@@ -46,6 +47,8 @@ pub struct Entry {
 pub enum Step {
     /// The caller asked for the operation.
     Submit,
+    /// Its message was handed out, deleted or given up, or a webhook told of it.
+    Delivery,
     /// A request arrived.
     Attempt,
     /// A fault was injected.
@@ -68,7 +71,7 @@ impl Step {
     pub fn is_inner(self) -> bool {
         match self {
             Self::Fault | Self::Commit | Self::Undo | Self::Answer | Self::End => true,
-            Self::Submit | Self::Attempt | Self::Claim => false,
+            Self::Submit | Self::Delivery | Self::Attempt | Self::Claim => false,
         }
     }
 }
@@ -99,6 +102,13 @@ impl Timeline {
             let which = if many { format!(" (submit {})", one.submit) } else { String::new() };
             entries.extend(told_request(trace, request, &which));
         }
+        entries.extend(trace.messages_of(id).iter().map(told_message));
+        entries.extend(trace.webhooks_of(id).iter().flat_map(|one| told_webhook(trace, one)));
+        let struck = trace.strikes().iter().filter_map(|strike| {
+            let delivered = trace.delivered(strike).filter(|it| it.operation == id)?;
+            Some(told_strike(trace, delivered.at_us, strike))
+        });
+        entries.extend(struck);
         for (effect, committed) in trace.effects_of(id) {
             entries.extend(told_effect(trace, committed));
             let parts = trace.parts_undone.iter().filter(|part| part.effect == effect);
@@ -167,8 +177,10 @@ fn told_request(trace: &Trace, id: RequestId, which: &str) -> Vec<Entry> {
         step: Step::Attempt,
         text: arrival(trace, id, which),
     }];
-    let mut strikes = trace.strikes_at(id).iter();
-    entries.extend(strikes.by_ref().map(|strike| told_strike(trace, request, strike)));
+    // What struck a message stands in the story of that message.
+    let mut strikes =
+        trace.strikes_at(id).iter().filter(|strike| trace.delivered(strike).is_none());
+    entries.extend(strikes.by_ref().map(|strike| told_strike(trace, request.at_us, strike)));
     if let Some(response) = &request.response {
         entries.push(told_answer(trace, id, response, request.ended.as_ref()));
     } else if let Some(ended) = &request.ended {
@@ -233,7 +245,7 @@ fn arrival(trace: &Trace, id: RequestId, which: &str) -> String {
     format!("{text}, waited {waited}{asked}")
 }
 
-fn told_strike(trace: &Trace, request: &Request, strike: &Strike) -> Entry {
+fn told_strike(trace: &Trace, at_us: u64, strike: &Strike) -> Entry {
     let at = strike.at.map(|at| trace.text(at));
     // Many faults say where they strike in their own words as well; once is enough.
     let detail: Vec<&str> = strike
@@ -243,10 +255,69 @@ fn told_strike(trace: &Trace, request: &Request, strike: &Strike) -> Entry {
         .filter(|part| !part.is_empty() && Some(*part) != at)
         .collect();
     let detail = if detail.is_empty() { String::new() } else { format!(" {}", detail.join(", ")) };
-    let at = at.map_or(String::new(), |at| format!(", {}", point_in_words(at)));
+    let at = match trace.delivered(strike) {
+        Some(_) => String::new(),
+        None => at.map_or(String::new(), |at| format!(", {}", point_in_words(at))),
+    };
     let text =
         format!("fault `{}`: {}{detail}{at}", trace.text(strike.rule), trace.text(strike.fault));
-    Entry { at_us: request.at_us, seq: strike.seq, step: Step::Fault, text }
+    Entry { at_us, seq: strike.seq, step: Step::Fault, text }
+}
+
+/// What became of the message that an operation is.
+fn told_message(message: &Message) -> Entry {
+    let again = match message.receives {
+        0 | 1 => String::new(),
+        more => format!(" again (the {} time)", ordinal(more)),
+    };
+    let (step, text) = match (message.state, message.poisoned) {
+        (MessageState::Received, false) => {
+            (Step::Delivery, format!("its message is handed out{again}"))
+        }
+        (MessageState::Received, true) => {
+            (Step::Delivery, format!("its message is handed out{again}, as nobody can handle it"))
+        }
+        (MessageState::Deleted, _) => (Step::Answer, "its message is deleted".to_owned()),
+        (MessageState::Dead, _) => {
+            let handed_out = times(u64::from(message.receives));
+            let text =
+                format!("its message was handed out {handed_out} and goes to the dead letters");
+            (Step::Delivery, text)
+        }
+    };
+    Entry { at_us: message.at_us, seq: message.seq, step, text }
+}
+
+/// A webhook that tells of an operation, and its answer.
+fn told_webhook(trace: &Trace, webhook: &Webhook) -> Vec<Entry> {
+    let kind = trace.text(webhook.kind);
+    let again = match webhook.attempt {
+        0 | 1 => String::new(),
+        more => format!(" again (the {} time)", ordinal(more)),
+    };
+    let flaw = webhook.flaw.map_or(String::new(), |flaw| format!(", {}", flaw.in_words()));
+    let delivery = webhook.delivery;
+    let text = format!("`{kind}` is sent{again}, delivery {delivery}{flaw}");
+    let sent = Entry { at_us: webhook.at_us, seq: webhook.seq, step: Step::Delivery, text };
+    let answered = webhook.answer.map(|(seq, at_us, status)| {
+        let status =
+            status.map_or("not answered".to_owned(), |status| format!("answered {status}"));
+        let again = if webhook.again { ", so it is sent again" } else { "" };
+        let text = format!("delivery {delivery} {status}{again}");
+        Entry { at_us, seq, step: Step::Answer, text }
+    });
+    std::iter::once(sent).chain(answered).collect()
+}
+
+/// A number as a place in an order: `2nd`.
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (1, tens) if tens != 11 => "st",
+        (2, tens) if tens != 12 => "nd",
+        (3, tens) if tens != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
 }
 
 /// A point of a request's life in words.
@@ -420,6 +491,45 @@ mod tests {
         assert!(ended.contains("; the harness ended the client before the end of it"), "{ended}");
         assert!(!ended.contains("hung up"), "{ended}");
         assert!(told("").contains("no answer; the client hung up after 2 s"));
+    }
+
+    #[test]
+    fn a_message_is_told_of_with_each_time_that_it_is_handed_out() {
+        check(
+            r#"{"at_us":0,"event":"operation_submitted"}
+            {"at_us":1000,"event":"request_received","request":1,"operation":"messages"}
+            {"at_us":1000,"event":"fault_injected","request":1,"rule":"twice","fault":"message","detail":"duplicate","at":"before_commit","delivered":{"route":"receive_messages","submit":1,"attempt":1}}
+            {"at_us":1000,"event":"message_moved","request":1,"provider":"provider","operation":"op-0001","message":"m","receives":1,"state":"received"}
+            {"at_us":2000,"event":"message_moved","request":2,"provider":"provider","operation":"op-0001","message":"m","receives":2,"state":"received","poisoned":true}
+            {"at_us":3000,"event":"message_moved","request":3,"provider":"provider","operation":"op-0001","message":"m","receives":2,"state":"deleted"}
+            {"at_us":4000,"event":"message_moved","request":4,"provider":"provider","operation":"op-0001","message":"m","receives":3,"state":"dead"}"#,
+            &[
+                "   0.000 s  asked for `create_charge`, to be done within 30 s",
+                "   0.001 s    fault `twice`: message duplicate",
+                "   0.001 s  its message is handed out",
+                "   0.002 s  its message is handed out again (the 2nd time), as nobody can handle it",
+                "   0.003 s    its message is deleted",
+                "   0.004 s  its message was handed out 3 times and goes to the dead letters",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_event_is_told_of_with_each_delivery_and_its_answer() {
+        check(
+            r#"{"at_us":0,"event":"operation_submitted"}
+            {"at_us":1000,"event":"webhook_sent","provider":"provider","delivery":1,"webhook":"m","kind":"charge.succeeded","operation":"op-0001","attempt":1}
+            {"at_us":2000,"event":"webhook_answered","provider":"provider","delivery":1,"status":500,"again":true}
+            {"at_us":3000,"event":"webhook_sent","provider":"provider","delivery":1,"webhook":"m","kind":"charge.succeeded","operation":"op-0001","attempt":2,"flaw":"no_signature"}
+            {"at_us":9000,"event":"webhook_answered","provider":"provider","delivery":1}"#,
+            &[
+                "   0.000 s  asked for `create_charge`, to be done within 30 s",
+                "   0.001 s  `charge.succeeded` is sent, delivery 1",
+                "   0.002 s    delivery 1 answered 500, so it is sent again",
+                "   0.003 s  `charge.succeeded` is sent again (the 2nd time), delivery 1, not signed",
+                "   0.009 s    delivery 1 not answered",
+            ],
+        );
     }
 
     #[test]

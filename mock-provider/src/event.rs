@@ -358,9 +358,24 @@ pub struct FaultInjected {
     /// True when the strike stands in the drawn schedule.
     #[serde(default)]
     pub scheduled: bool,
+    /// Set where it struck no request but a message that was to be handed out, or an event that was to be told
+    /// of: its coordinates beside provider and operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<Delivered>,
     /// What was drawn or injected, in a few words for people: `503`, `+120 ms`, `html_page`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+}
+
+/// The coordinates of a message or an event that a fault struck.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The route that hands the message out, or as whose work the event is told of.
+    pub route: Arc<str>,
+    /// Which submit of its operation.
+    pub submit: u32,
+    /// The how-manieth time that the message is handed out, from 1; 1 for an event.
+    pub attempt: u32,
 }
 
 /// The provider's own limiter refused a request.

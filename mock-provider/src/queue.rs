@@ -1,9 +1,10 @@
 //! A queue: which of its messages can be received now, and how often each was.
 //!
 //! It knows ids and times alone; what a message says stands in the ledger.
-//! **Invariant:** a message is waiting, hidden, dead or gone; it comes back until somebody deletes it or it
-//! was received as often as the policy allows.
+//! **Invariant:** a message is waiting, hidden, dead or gone; it comes back until somebody deletes every copy of
+//! it or it was received as often as the policy allows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -13,19 +14,32 @@ use indexmap::IndexMap;
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     waiting: IndexMap<Arc<str>, Waiting, FixedState>,
+    /// For each message, until when whoever was handed it may be at work on it: one time for each time that it
+    /// was received and not handed back.
+    out: BTreeMap<Arc<str>, Vec<u64>>,
 }
 
 /// A message that is neither dead nor gone.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Waiting {
+    /// How often it was received, in whichever copy.
+    receives: u32,
+    /// What there is of it; never empty.
+    copies: Vec<Copy>,
+    /// True once some copy of it was deleted.
+    is_deleted: bool,
+}
+
+/// One copy of a message, which is received and deleted by itself.
+#[derive(Clone, Copy, Debug, Default)]
+struct Copy {
     /// When it can be received, in microseconds since the start of the run.
     visible_us: u64,
-    /// How often it was received.
-    receives: u32,
+    /// The how-manieth time that the message was received was the last time that this copy was; `None` for one
+    /// that nobody received yet.
+    receipt: Option<u32>,
     /// True once a fault has held it back, which it does once for each time it is received.
     held: bool,
-    /// How many deletes it outlives, because there is another copy of it.
-    copies: u32,
 }
 
 /// What became of a message that was deleted.
@@ -44,59 +58,83 @@ pub enum Removed {
 pub struct Ready {
     /// Its id.
     pub id: Arc<str>,
-    /// How often it was received before.
+    /// Which of its copies it is; good until something else is done with the message.
+    pub copy: usize,
+    /// How often it was received before, in whichever copy.
     pub receives: u32,
-    /// True when it has been held back already.
+    /// True when this copy has been held back already.
     pub held: bool,
 }
 
 impl Queue {
     /// A message was sent, and can be received from this time on.
     pub fn put(&mut self, id: Arc<str>, visible_us: u64) {
-        self.waiting.entry(id).or_insert(Waiting { visible_us, ..Waiting::default() });
+        let one = Copy { visible_us, ..Copy::default() };
+        let waiting = Waiting { copies: vec![one], ..Waiting::default() };
+        self.waiting.entry(id).or_insert(waiting);
     }
 
-    /// The messages that can be received now, oldest first.
+    /// The messages that can be received now, oldest first, each in one copy.
     #[must_use]
     pub fn ready(&self, now_us: u64) -> Vec<Ready> {
-        let ready = self.waiting.iter().filter(|(_, one)| one.visible_us <= now_us);
-        ready
-            .map(|(id, one)| Ready { id: Arc::clone(id), receives: one.receives, held: one.held })
-            .collect()
+        let ready = self.waiting.iter().filter_map(|(id, one)| {
+            let copy = one.copies.iter().position(|copy| copy.visible_us <= now_us)?;
+            let held = one.copies[copy].held;
+            Some(Ready { id: Arc::clone(id), copy, receives: one.receives, held })
+        });
+        ready.collect()
     }
 
-    /// A message was received, and is hidden until this time.
-    pub fn received(&mut self, id: &str, visible_us: u64) {
+    /// A copy was received, and is hidden until `visible_us`; whoever received it may be at work on it until
+    /// `returns_us`. Which time it is that the message was received: what its receipt is known by.
+    pub fn received(&mut self, ready: &Ready, visible_us: u64, returns_us: u64) -> u32 {
+        let Some(one) = self.waiting.get_mut(&ready.id) else { return ready.receives };
+        one.receives = one.receives.saturating_add(1);
+        let receipt = Some(one.receives);
+        if let Some(copy) = one.copies.get_mut(ready.copy) {
+            *copy = Copy { visible_us, receipt, held: false };
+        }
+        self.out.entry(Arc::clone(&ready.id)).or_default().push(returns_us);
+        one.receives
+    }
+
+    /// A copy is held back until this time, and was not received.
+    pub fn hold(&mut self, ready: &Ready, visible_us: u64) {
+        let one = self.waiting.get_mut(&ready.id);
+        if let Some(copy) = one.and_then(|one| one.copies.get_mut(ready.copy)) {
+            *copy = Copy { visible_us, held: true, ..*copy };
+        }
+    }
+
+    /// There is another copy of a message, which can be received from this time on.
+    pub fn copy(&mut self, id: &str, visible_us: u64) {
         if let Some(one) = self.waiting.get_mut(id) {
-            let receives = one.receives.saturating_add(1);
-            *one = Waiting { visible_us, receives, held: false, ..*one };
+            one.copies.push(Copy { visible_us, ..Copy::default() });
         }
     }
 
-    /// A message is held back until this time, and was not received.
-    pub fn hold(&mut self, id: &str, visible_us: u64) {
-        if let Some(one) = self.waiting.get_mut(id) {
-            *one = Waiting { visible_us, held: true, ..*one };
-        }
+    /// True while a message is neither dead nor gone.
+    #[must_use]
+    pub fn holds(&self, id: &str) -> bool {
+        self.waiting.contains_key(id)
     }
 
-    /// There is another copy of a message, which a delete does not find.
-    pub fn copy(&mut self, id: &str) {
-        if let Some(one) = self.waiting.get_mut(id) {
-            one.copies = one.copies.saturating_add(1);
-        }
+    /// By which times that a message was received its copies are known now.
+    #[must_use]
+    pub fn receipts(&self, id: &str) -> Vec<u32> {
+        let one = self.waiting.get(id);
+        one.map_or(Vec::new(), |one| one.copies.iter().filter_map(|copy| copy.receipt).collect())
     }
 
-    /// A message is deleted.
-    pub fn delete(&mut self, id: &str) -> Removed {
-        match self.waiting.get_mut(id) {
-            Some(one) if one.copies > 0 => {
-                one.copies -= 1;
-                Removed::Copied
-            }
-            Some(_) => self.bury(id),
-            None => Removed::Unknown,
-        }
+    /// The copy with this receipt is deleted; where none has it, the one that was received last.
+    pub fn delete(&mut self, id: &str, receipt: Option<u32>) -> Removed {
+        let Some(one) = self.waiting.get_mut(id) else { return Removed::Unknown };
+        let named = one.copies.iter().position(|copy| receipt.is_some() && copy.receipt == receipt);
+        let latest = (0..one.copies.len()).max_by_key(|at| one.copies[*at].receipt);
+        let Some(place) = named.or(latest) else { return Removed::Unknown };
+        one.copies.remove(place);
+        one.is_deleted = true;
+        if one.copies.is_empty() { self.bury(id) } else { Removed::Copied }
     }
 
     /// A message is dead, and all its copies.
@@ -105,6 +143,28 @@ impl Queue {
             Some(_) => Removed::Gone,
             None => Removed::Unknown,
         }
+    }
+
+    /// Whoever received a message has done with it, whether or not it was still there to be deleted.
+    pub fn hand_back(&mut self, id: &str) {
+        let Some(out) = self.out.get_mut(id) else { return };
+        if !out.is_empty() {
+            out.remove(0);
+        }
+        if out.is_empty() {
+            self.out.remove(id);
+        }
+    }
+
+    /// Until when somebody may be handed, or be at work on, a message that another copy of was deleted already;
+    /// `None` where nothing of the sort is to come. A copy that waits is waited for without end.
+    #[must_use]
+    pub fn busy_until_us(&self, now_us: u64) -> Option<u64> {
+        if self.waiting.values().any(|one| one.is_deleted) {
+            return Some(u64::MAX);
+        }
+        let settled = self.out.iter().filter(|(id, _)| !self.waiting.contains_key(&**id));
+        settled.flat_map(|(_, out)| out).copied().filter(|until_us| *until_us > now_us).max()
     }
 }
 
@@ -116,6 +176,12 @@ mod tests {
         queue.ready(now_us).into_iter().map(|one| format!("{}:{}", one.id, one.receives)).collect()
     }
 
+    /// Receives the message of that id, hidden until then.
+    fn receive(queue: &mut Queue, id: &str, now_us: u64, visible_us: u64) -> u32 {
+        let ready = queue.ready(now_us).into_iter().find(|one| *one.id == *id);
+        queue.received(&ready.expect("it can be received"), visible_us, visible_us)
+    }
+
     #[test]
     fn a_message_comes_back_until_it_is_deleted() {
         let mut queue = Queue::default();
@@ -123,15 +189,46 @@ mod tests {
             queue.put(id.into(), 0);
         }
         assert_eq!(ids(&queue, 0), ["a:0", "b:0"]);
-        queue.received("a", 30);
+        receive(&mut queue, "a", 0, 30);
         assert_eq!(
             (ids(&queue, 29), ids(&queue, 30)),
             (vec!["b:0".into()], vec!["a:1".into(), "b:0".into()])
         );
-        queue.copy("a");
-        let removed = [queue.delete("a"), queue.delete("a"), queue.delete("a")];
-        assert_eq!(removed, [Removed::Copied, Removed::Gone, Removed::Unknown]);
+        assert_eq!(queue.delete("a", Some(1)), Removed::Gone);
+        assert_eq!(queue.delete("a", Some(1)), Removed::Unknown);
         assert_eq!(ids(&queue, 99), ["b:0"]);
+    }
+
+    #[test]
+    fn each_copy_of_a_message_has_a_receipt_of_its_own() {
+        let mut queue = Queue::default();
+        queue.put("a".into(), 0);
+        assert_eq!(receive(&mut queue, "a", 0, 30), 1);
+        queue.copy("a", 0);
+        assert_eq!(receive(&mut queue, "a", 1, 31), 2);
+        assert_eq!(queue.receipts("a"), [1, 2], "the second has not outdated the first");
+        assert_eq!(queue.delete("a", Some(1)), Removed::Copied);
+        assert_eq!(receive(&mut queue, "a", 31, 61), 3);
+        assert_eq!((queue.receipts("a"), queue.delete("a", Some(3))), (vec![3], Removed::Gone));
+    }
+
+    #[test]
+    fn who_may_still_be_handed_a_copy_or_be_at_work_is_known() {
+        let mut queue = Queue::default();
+        queue.put("a".into(), 0);
+        receive(&mut queue, "a", 0, 30);
+        assert_eq!(queue.busy_until_us(5), None, "its deadline is another matter");
+        queue.copy("a", 10);
+        queue.hand_back("a");
+        queue.delete("a", Some(1));
+        assert_eq!(queue.busy_until_us(5), Some(u64::MAX), "a copy is on its way");
+        receive(&mut queue, "a", 10, 40);
+        receive(&mut queue, "a", 40, 70);
+        queue.hand_back("a");
+        queue.delete("a", None);
+        assert_eq!((queue.busy_until_us(69), queue.busy_until_us(70)), (Some(70), None));
+        queue.hand_back("a");
+        assert_eq!(queue.busy_until_us(50), None);
     }
 
     #[test]
@@ -140,11 +237,12 @@ mod tests {
         for id in ["a", "b"] {
             queue.put(id.into(), 0);
         }
-        queue.hold("a", 10);
+        let first = queue.ready(0).remove(0);
+        queue.hold(&first, 10);
         assert_eq!(ids(&queue, 9), ["b:0"]);
         assert_eq!(ids(&queue, 10), ["a:0", "b:0"]);
         assert!(queue.ready(10)[0].held, "it is held back once");
-        queue.received("a", 20);
+        receive(&mut queue, "a", 10, 20);
         assert!(!queue.ready(20)[0].held);
     }
 }

@@ -1,7 +1,9 @@
 """A worker of a queue: receives messages, does their work, and deletes what is done.
 
 Standard library only. With an argument it is a careless one:
-`receipt` makes its keys of the receipt, `swallow` deletes what failed, `block` tries one message for ever.
+`receipt` makes its keys of the receipt, `swallow` deletes what failed, `block` tries one message for ever,
+`batch` does the same and receives ten at a time, `abort` receives ten at a time and drops the rest when one fails,
+`forget` never deletes. With `mortal` the second of several copies ends as soon as it was handed a message.
 """
 
 import http.client
@@ -52,16 +54,20 @@ def handle(message):
 
 def main():
     while True:
-        status, answer = ask("POST", "/v1/messages/receive", {"max": 1})
+        status, answer = ask("POST", "/v1/messages/receive", {"max": 10 if BUG in ("batch", "abort") else 1})
         messages = answer["messages"] if status == 200 else []
+        if messages and BUG == "mortal" and os.environ["BROWNOUT_CLIENT"] == "2":
+            sys.exit(1)
         if not messages:
             time.sleep(0.05)
         for message in messages:
             done = handle(message)
-            while BUG == "block" and not done:
+            while BUG in ("block", "batch") and not done:
                 time.sleep(0.2)
                 done = handle(message)
-            if done or BUG == "swallow":
+            if BUG == "abort" and not done:
+                break
+            if (done or BUG == "swallow") and BUG != "forget":
                 receipt = urllib.parse.quote(message["receipt"])
                 ask("DELETE", f"/v1/messages/{message['id']}?receipt={receipt}")
 

@@ -61,3 +61,48 @@ fn whoever_keeps_what_came_last_is_caught_where_events_come_out_of_order() {
     assert_eq!(failed(latest.only()), ["tolerates_reordering"], "{}", latest.printed);
     assert!(latest.printed.contains("found `authorized`"), "{}", latest.printed);
 }
+
+/// A shop of this kind, told of two payments that were made, by a scenario that is written here.
+fn told(kind: &str, faults: &str) -> Run {
+    let scenario = format!(
+        "version: 1
+name: told
+provider: {{api: payments, webhooks: {{retry: [200ms, 400ms, 1s]}}}}
+faults: {faults}
+workload:
+  call: notify
+  operations: 2
+  concurrency: 2
+  input: {{amount: 1999, currency: usd, order: 'order-{{{{ n }}}}'}}
+  deadline: 9s
+  deliver: {{webhook: {{path: /hooks, event: charge.succeeded}}}}
+expect: [webhook_handled_once]
+"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("told.yaml");
+    std::fs::write(&path, scenario).expect("it is written");
+    let words = ["tests/clients/service/hooks.py", kind].map(OsString::from);
+    let command: Vec<OsString> = std::iter::once(python()).chain(words).collect();
+    run(&[&path.to_string_lossy(), "--no-control"], &command, &[])
+}
+
+#[test]
+fn an_event_that_comes_again_when_all_is_claimed_is_waited_for() {
+    let twice = "[{name: twice, inject: {webhook: {kind: duplicate, apart: 3s}}}]";
+    for (kind, code) in [("again", 1), ("careful", 0)] {
+        let run = told(kind, twice);
+        assert_eq!(run.code, Some(code), "{kind}: {}", run.printed);
+    }
+}
+
+#[test]
+fn a_service_that_is_killed_when_all_is_claimed_is_there_again_for_what_comes_later() {
+    let faults = "
+  - {name: twice, inject: {webhook: {kind: duplicate, apart: 3s}}}
+  - {name: killed, when: {route: notify, operation: 1, attempt: 2}, inject: {kill_client: {at: before_commit}}}";
+    let run = told("again", faults);
+    assert_eq!(run.only()["faults"]["killed"], 1, "{}", run.printed);
+    // The first order is sent again by who was killed over it, and not by who was told of the second.
+    assert_eq!(effects(run.only()), 4, "{}", run.printed);
+}

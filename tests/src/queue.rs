@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use crate::brownout::{effects, failed, python, run, verdict};
+use crate::brownout::{Run, effects, failed, program, python, root, run, verdict};
 
 fn worker(bug: &[&str]) -> Vec<OsString> {
     let words = ["tests/clients/queue_worker.py"].iter().chain(bug);
@@ -31,6 +31,8 @@ fn each_careless_worker_is_caught() {
         ("receipt", "redelivery", "message_handled_once"),
         ("swallow", "poison-message", "poison_message_parked"),
         ("block", "poison-message", "poison_message_parked"),
+        ("batch", "poison-message", "poison_message_parked"),
+        ("abort", "poison-message", "poison_message_parked"),
     ] {
         let path = format!("scenarios/queue/{scenario}.yaml");
         let run = run(&[&path, "--no-control"], &worker(&[bug]), &[]);
@@ -39,4 +41,114 @@ fn each_careless_worker_is_caught() {
         let others = failed(run.only());
         assert!(others.len() <= 5, "{bug}: {others:?}");
     }
+}
+
+/// A worker of this kind in a scenario that is written here: `rest` stands beside the workload's call, input and
+/// queue.
+fn worked(bug: &str, queue: &str, rest: &str) -> Run {
+    let scenario = format!(
+        "version: 1
+name: worked
+provider: {{api: queue, queue: {queue}}}
+{rest}"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("worked.yaml");
+    std::fs::write(&path, scenario).expect("it is written");
+    run(&[&path.to_string_lossy(), "--no-control"], &worker(&[bug]), &[])
+}
+
+/// A workload of so many messages.
+fn messages(operations: u32, more: &str) -> String {
+    format!(
+        "workload: {{call: send_message, operations: {operations}, deadline: 8s, deliver: {{queue: messages}}, \
+         input: {{order: 'order-{{{{ n }}}}', amount: 5}}{more}}}"
+    )
+}
+
+#[test]
+fn a_copy_that_is_on_its_way_when_all_is_claimed_is_waited_for() {
+    let rest = format!(
+        "faults: [{{name: twice, inject: {{message: duplicate}}, when: {{attempt: 1}}}}]
+{}
+expect: [message_handled_once]",
+        messages(1, "")
+    );
+    for (bug, code, verdict_of) in [("receipt", 1, "failed"), ("", 0, "passed")] {
+        let run = worked(bug, "{visibility: 2s}", &rest);
+        assert_eq!(run.code, Some(code), "{}", run.printed);
+        assert_eq!(verdict(run.only(), "message_handled_once"), verdict_of, "{}", run.printed);
+    }
+}
+
+#[test]
+fn a_message_that_is_never_deleted_is_somebodys_fault() {
+    let rest = format!("{}\nexpect: [message_acknowledged]", messages(2, ", concurrency: 2"));
+    let queue = "{visibility: 1500ms, max_receives: 2}";
+    for (bug, code, verdict_of) in [("forget", 1, "failed"), ("", 0, "passed")] {
+        let run = worked(bug, queue, &rest);
+        assert_eq!(run.code, Some(code), "{}", run.printed);
+        assert_eq!(verdict(run.only(), "message_acknowledged"), verdict_of, "{}", run.printed);
+    }
+}
+
+#[test]
+fn a_worker_that_asks_for_messages_as_long_as_it_lives_retries_nothing() {
+    let rest = format!(
+        "faults:
+  - {{name: closed, when: {{route: receive_messages, attempt: {{to: 9}}}}, inject: {{status: {{code: 503}}}}}}
+  - {{name: busy, when: {{route: do_work, attempt: 1}}, inject: {{status: {{code: 503}}}}}}
+{}
+expect: [{{bounded_retries: {{max_attempts: 2}}}}]",
+        messages(2, "")
+    );
+    let run = worked("", "{visibility: 2s}", &rest);
+    assert_eq!(run.code, Some(0), "{}", run.printed);
+    assert_eq!(
+        (run.only()["retries"].as_u64(), effects(run.only())),
+        (Some(2), 2),
+        "{}",
+        run.printed
+    );
+}
+
+#[test]
+fn what_a_copy_that_died_was_handed_goes_to_the_others() {
+    let workload = messages(6, ", concurrency: 6, clients: 2");
+    let rest =
+        format!("{workload}\nexpect: [{{no_lost_operations: {{all: true}}}}, no_double_charges]");
+    let run = worked("mortal", "{visibility: 500ms}", &rest);
+    assert_eq!(run.only()["operations"]["succeeded"], 6, "{}", run.printed);
+    assert_eq!(effects(run.only()), 6, "{}", run.printed);
+}
+
+/// What the hash of a schedule is in which nothing was drawn: SHA-256 of nothing.
+const NOTHING_DRAWN: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+#[test]
+fn what_strikes_messages_stands_in_the_drawn_schedule() {
+    let rules = |rule: &str| {
+        let workload = messages(3, "");
+        format!("faults: [{rule}]\n{workload}\nexpect: [message_acknowledged]")
+    };
+    let late = "{name: late, when: {attempt: 1}, inject: {message: {kind: late, by: 50ms}}}";
+    for (rule, struck, is_drawn) in [("", None, false), (late, Some(3), true)] {
+        let run = worked("", "{visibility: 2s}", &rules(rule));
+        assert_eq!(run.code, Some(0), "{}", run.printed);
+        assert_eq!(run.only()["faults"]["late"].as_u64(), struck, "{}", run.printed);
+        assert_eq!(run.only()["schedule_hash"] != NOTHING_DRAWN, is_drawn, "{}", run.printed);
+    }
+}
+
+#[test]
+fn a_worker_is_driven_in_one_way_alone() {
+    let flags = ["run", "scenarios/queue/calm.yaml", "--mode", "exec", "--", "true"];
+    let output = std::process::Command::new(program())
+        .current_dir(root())
+        .args(flags)
+        .output()
+        .expect("brownout starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("messages of a queue") && said.contains("use `--mode stdio`"), "{said}");
 }

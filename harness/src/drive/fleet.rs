@@ -3,7 +3,7 @@
 //! It knows neither processes nor pipes.
 //! **Invariant:** which copy serves an operation follows from its number alone, in every run and mode.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub struct Fleet {
     schedule: RefCell<Schedule>,
     /// The submits by what the clients call them.
     slots: RefCell<BTreeMap<(Arc<str>, u32), Slot>>,
+    /// How many copies have ended for good.
+    ended: Cell<u32>,
     changed: Notify,
 }
 
@@ -37,6 +39,7 @@ impl Fleet {
             clients: clients.max(1),
             schedule: RefCell::new(schedule),
             slots: RefCell::default(),
+            ended: Cell::new(0),
             changed: Notify::new(),
         }
     }
@@ -73,6 +76,23 @@ impl Fleet {
         self.change().finished(slot);
     }
 
+    /// A copy has ended, and is not started again. Called once for each.
+    pub fn ended(&self) {
+        self.ended.set(self.ended.get().saturating_add(1));
+        self.look_again();
+    }
+
+    /// True when no copy is left.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.get() >= self.clients
+    }
+
+    /// Something happened that may concern every copy.
+    pub fn look_again(&self) {
+        self.changed.notify_waiters();
+    }
+
     /// The submit that a client calls so, where it was handed to a copy of it.
     #[must_use]
     pub fn slot(&self, operation: &Arc<str>, submit: u32) -> Option<Slot> {
@@ -85,7 +105,7 @@ impl Fleet {
     }
 
     fn change(&self) -> RefMut<'_, Schedule> {
-        self.changed.notify_waiters();
+        self.look_again();
         self.schedule.borrow_mut()
     }
 

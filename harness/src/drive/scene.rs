@@ -55,6 +55,11 @@ pub struct Scene {
     pub delivers: bool,
     /// Told of each submit before it is on record.
     pub on_submit: Box<dyn Fn(&Operation) + Send + Sync>,
+    /// Until when somebody may be handed, or be at work on, a message whose fate is settled already, in
+    /// microseconds since the start of the run; `None` where nothing of the sort is to come.
+    pub busy_until_us: Box<dyn Fn() -> Option<u64> + Send + Sync>,
+    /// How long it is waited at the end of a run for what is still to come.
+    pub drain: Duration,
     /// How long a client has to clear up what it called unknown when all else is said, where the scenario
     /// expects it.
     pub reconciles_within_us: Option<u64>,
@@ -98,6 +103,14 @@ impl Scene {
         let work =
             if self.clock.speed() > 1 { self.clock.of_machine(WORK) } else { Duration::ZERO };
         at_us.saturating_add(deadline_us).saturating_add(micros(work))
+    }
+
+    /// Until when a worker is heard out of whom all was said at `said_us`; `None` where nothing more is to come
+    /// of what it was handed.
+    #[must_use]
+    pub fn hears_out_until_us(&self, said_us: u64) -> Option<u64> {
+        let until_us = (self.busy_until_us)()?.min(said_us.saturating_add(micros(self.drain)));
+        (until_us > self.clock.now_us()).then_some(until_us)
     }
 
     /// Puts a submit on record.

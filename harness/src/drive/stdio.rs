@@ -35,6 +35,9 @@ const EXIT_WITHIN: Duration = Duration::from_secs(5);
 /// handed is given up. One that is about to end is given the time to say how.
 const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether a worker is still at work on what it was handed.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Why a submit got no claim when the client leaves its standard input unread.
 const UNREAD: &str = "the client does not read its standard input";
 
@@ -115,7 +118,7 @@ async fn one(
         settled,
         supervisor: Supervisor::default(),
         process,
-        has_ended: false,
+        ended: None,
         down: None,
         paused_us: None,
         again: VecDeque::new(),
@@ -148,7 +151,8 @@ struct Driver<'a> {
     settled: Option<UnboundedReceiver<Settled>>,
     supervisor: Supervisor,
     process: Process,
-    has_ended: bool,
+    /// How the program ended, once it has.
+    ended: Option<String>,
     /// Set from the moment at which the program is killed until it is started again.
     down: Option<Down>,
     /// While the program stands still: since when, and until when.
@@ -205,8 +209,13 @@ impl Driver<'_> {
     /// Hands out operations and takes claims until all is said, the program ends, or the run is stopped.
     async fn run(&mut self, notices: &mut Receiver<Notice>) -> Result<(), RunError> {
         loop {
+            if let Some(why) = self.ended.clone().filter(|_| self.is_nobody_left()) {
+                self.give_up(&why)?;
+                // What comes to its turn later finds nobody either.
+                self.hopeless = Some(why);
+            }
             self.submit_due()?;
-            if self.has_ended && self.fleet.is_over() {
+            if self.ended.is_some() && self.fleet.is_over() {
                 return Ok(());
             }
             let wake = self.wake_us();
@@ -230,12 +239,9 @@ impl Driver<'_> {
                         down.rises_us = Some(now_us.saturating_add(micros(down.wait)));
                         continue;
                     }
-                    self.has_ended = true;
+                    self.ended = Some(end_in_words(end));
                     self.stdin = None;
-                    let why = end_in_words(end);
-                    self.give_up(&why)?;
-                    // What comes to its turn later finds nobody either.
-                    self.hopeless = Some(why);
+                    self.fleet.ended();
                 }
                 // Another copy has begun or ended something: it may be this one's turn.
                 Step::Changed => {}
@@ -249,6 +255,12 @@ impl Driver<'_> {
                 }
             }
         }
+    }
+
+    /// True when nobody works any more on what is this copy's own: its program ended, and where work reaches
+    /// them all as messages those of all others.
+    fn is_nobody_left(&self) -> bool {
+        self.hopeless.is_none() && (!self.scene.delivers || self.fleet.has_ended())
     }
 
     /// A wait for what the program does, which goes no faster on a faster clock.
@@ -287,6 +299,11 @@ impl Driver<'_> {
         {
             wake = wake.min(until_us);
         }
+        if let Some(until_us) = self.said_us.and_then(|at_us| self.scene.hears_out_until_us(at_us))
+            && self.closed_us.is_none()
+        {
+            wake = wake.min(until_us).min(now_us.saturating_add(self.of_machine_us(LOOK)));
+        }
         if let Some(closed_us) = self.closed_us {
             wake = wake.min(closed_us.saturating_add(self.of_machine_us(EXIT_WITHIN)));
         }
@@ -320,8 +337,11 @@ impl Driver<'_> {
         if self.fleet.is_over() && self.closed_us.is_none() {
             let now_us = self.scene.clock.now_us();
             let said_us = *self.said_us.get_or_insert(now_us);
-            // Who is expected to clear up what it does not know yet is left the time for it.
-            if self.scene.reconciles_until_us(said_us).is_none_or(|until_us| until_us <= now_us) {
+            // Who is expected to clear up what it does not know yet is left the time for it, and so is who may
+            // be handed a message once more, or is at work on it although another has deleted it.
+            if self.scene.reconciles_until_us(said_us).is_none_or(|until_us| until_us <= now_us)
+                && self.scene.hears_out_until_us(said_us).is_none()
+            {
                 self.stdin = None;
                 self.closed_us = Some(now_us);
                 if self.scene.delivers && self.down.is_none() {
@@ -405,6 +425,7 @@ impl Driver<'_> {
 
     /// What became of a message is what its client says of the operation.
     fn settle(&mut self, settled: &Settled) {
+        self.fleet.look_again();
         let (claim, detail) = match settled.done {
             true => (Claim::Succeeded, "deleted its message"),
             false => (Claim::Failed, "left its message to the dead letters"),
@@ -467,7 +488,7 @@ impl Driver<'_> {
 
     /// Something befalls the program, if it is still there.
     fn strike(&mut self, strike: &ClientStrike) {
-        if self.has_ended || self.down.is_some() {
+        if self.ended.is_some() || self.down.is_some() {
             return;
         }
         match strike.does {
@@ -552,7 +573,7 @@ impl Driver<'_> {
         self.stdin = None;
         self.go_on();
         let is_down = self.down.is_some_and(|down| down.rises_us.is_some());
-        if self.has_ended || is_down {
+        if self.ended.is_some() || is_down {
             return;
         }
         self.process.end();

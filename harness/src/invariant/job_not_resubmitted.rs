@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** only what the client was told counts: an acceptance that never reached it excuses everything.
 
+use std::collections::BTreeMap;
+
 use brownout_provider::document::At;
 use brownout_provider::event::{Class, JobState, JobStep};
 
@@ -9,7 +11,7 @@ use super::support::{NoParameters, bare, begins_jobs, cannot, events_of, means, 
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
-use crate::trace::{JobSeen, OperationId, Trace};
+use crate::trace::{JobSeen, Name, OperationId, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -43,13 +45,14 @@ impl Invariant for JobNotResubmitted {
 
     fn check(&self, trace: &Trace) -> Judgement {
         let (mut exercised, mut violations) = (0, Vec::new());
+        let seen = Seen::of(trace);
         for (id, _) in trace.operations() {
-            let begun = begun(trace, id);
-            let was_told = begun.iter().any(|job| told_at_us(trace, job).is_some());
+            let begun = seen.begun.get(&id);
+            let was_told = begun.into_iter().flatten().any(|job| told_at_us(trace, job).is_some());
             let is_struck =
                 trace.requests_of(id).any(|(request, _)| !trace.strikes_at(request).is_empty());
             exercised += usize::from(was_told && is_struck);
-            violations.extend(begun_twice(trace, id, &begun));
+            violations.extend(begun_twice(trace, id, &seen));
         }
         Judgement::new(exercised, violations, "no operation with an accepted job was struck")
     }
@@ -69,13 +72,27 @@ impl Invariant for JobNotResubmitted {
     }
 }
 
-/// The jobs that the client began for an operation, in order.
-fn begun(trace: &Trace, id: OperationId) -> Vec<&JobSeen> {
-    let its = |seen: &&JobSeen| {
-        let request = trace.request(seen.request);
-        seen.step == JobStep::Accepted && request.by.is_client() && request.operation == Some(id)
-    };
-    trace.jobs().iter().filter(its).collect()
+/// What is seen of jobs, each list in order.
+struct Seen<'a> {
+    /// The jobs that the client began, by operation.
+    begun: BTreeMap<OperationId, Vec<&'a JobSeen>>,
+    /// All that is seen of each job.
+    of: BTreeMap<Name, Vec<&'a JobSeen>>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(trace: &'a Trace) -> Self {
+        let mut seen = Self { begun: BTreeMap::new(), of: BTreeMap::new() };
+        for one in trace.jobs() {
+            let request = trace.request(one.request);
+            seen.of.entry(one.job).or_default().push(one);
+            let is_begun = one.step == JobStep::Accepted && request.by.is_client();
+            if let Some(id) = request.operation.filter(|_| is_begun) {
+                seen.begun.entry(id).or_default().push(one);
+            }
+        }
+        seen
+    }
 }
 
 /// When the client was told that a job was accepted.
@@ -86,7 +103,8 @@ fn told_at_us(trace: &Trace, job: &JobSeen) -> Option<u64> {
     is_told.then_some(response.end_at_us)
 }
 
-fn begun_twice(trace: &Trace, id: OperationId, begun: &[&JobSeen]) -> Option<Violation> {
+fn begun_twice(trace: &Trace, id: OperationId, seen: &Seen<'_>) -> Option<Violation> {
+    let begun = seen.begun.get(&id)?;
     let pairs = begun
         .iter()
         .enumerate()
@@ -99,7 +117,7 @@ fn begun_twice(trace: &Trace, id: OperationId, begun: &[&JobSeen]) -> Option<Vio
             && one.canonical == other.canonical
             && one.provider == other.provider
             && !trace.is_transport_repeat(second.request)
-            && !knew_its_end(trace, id, first, other.at_us)
+            && !knew_its_end(trace, id, &seen.of[&first.job], other.at_us)
     })?;
     let message = format!(
         "the job `{}` had been accepted and was not known to have failed, and {} began another",
@@ -113,13 +131,12 @@ fn begun_twice(trace: &Trace, id: OperationId, begun: &[&JobSeen]) -> Option<Vio
 }
 
 /// True when the client had been told by then that a job came to nothing.
-fn knew_its_end(trace: &Trace, id: OperationId, job: &JobSeen, by_us: u64) -> bool {
+fn knew_its_end(trace: &Trace, id: OperationId, of_it: &[&JobSeen], by_us: u64) -> bool {
     let heard = |request| {
         let response = trace.request(request).response;
         response.is_some_and(|response| response.complete && response.end_at_us <= by_us)
     };
-    let of_it = |seen: &&JobSeen| seen.job == job.job;
-    let told = trace.jobs().iter().filter(of_it).any(|seen| match (seen.step, seen.state) {
+    let told = of_it.iter().any(|seen| match (seen.step, seen.state) {
         // Whoever is refused, as one that would stop what has ended, is not told how it ended.
         (JobStep::Polled, JobState::Failed | JobState::Canceled) => {
             heard(seen.request) && trace.fate(seen.request) == Fate::Usable

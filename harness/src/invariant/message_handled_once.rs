@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** counts what stands in the ledger at the end; deletes and receipts play no part.
 
+use std::collections::BTreeSet;
+
 use brownout_provider::document::At;
 use brownout_provider::event::MessageState;
 
@@ -9,7 +11,7 @@ use super::at_most_one_effect::too_many;
 use super::support::{NoParameters, bare, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement};
 use crate::scenario::Scenario;
-use crate::trace::{Effect, EffectId, OperationId, Trace};
+use crate::trace::{Effect, EffectId, Message, OperationId, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -43,12 +45,13 @@ impl Invariant for MessageHandledOnce {
 
     fn check(&self, trace: &Trace) -> Judgement {
         let (mut exercised, mut violations) = (0, Vec::new());
+        let overtook = overtaking(trace);
         for (id, _) in trace.operations() {
             let times = handed_out(trace, id).count();
             if times == 0 {
                 continue;
             }
-            if times > 1 || overtook(trace, id) {
+            if times > 1 || overtook.contains(&id) {
                 exercised += 1;
             }
             let effects: Vec<(EffectId, &Effect)> = trace.effects_of(id).collect();
@@ -59,11 +62,9 @@ impl Invariant for MessageHandledOnce {
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
-        if scenario.providers.values().all(|provider| provider.api.queue.is_none()) {
-            at.error(format!("`{}` needs an API with a queue", KIND.name), |d| {
-                d.cure("use an API with a queue, such as `queue`, or leave it out")
-            });
-        } else if !scenario.rules.iter().any(|rule| !rule.faults.is_empty()) {
+        if needs_queue(KIND.name, scenario, at)
+            && !scenario.rules.iter().any(|rule| !rule.faults.is_empty())
+        {
             unlikely(
                 at,
                 KIND.name,
@@ -74,25 +75,40 @@ impl Invariant for MessageHandledOnce {
     }
 }
 
-/// The times at which the message of an operation was handed out.
-fn handed_out(trace: &Trace, id: OperationId) -> impl Iterator<Item = u64> {
-    let messages = trace.messages_of(id).iter();
-    messages.filter(|one| one.state == MessageState::Received).map(|one| one.at_us)
+/// Reports a scenario without a queue; true where there is one.
+pub(super) fn needs_queue(name: &str, scenario: &Scenario, at: &At<'_>) -> bool {
+    let has_queue = scenario.providers.values().any(|provider| provider.api.queue.is_some());
+    if !has_queue {
+        at.error(format!("`{name}` needs an API with a queue"), |d| {
+            d.cure("use an API with a queue, such as `queue`, or leave it out")
+        });
+    }
+    has_queue
 }
 
-/// True when the message was handed out before one that was submitted earlier.
-fn overtook(trace: &Trace, id: OperationId) -> bool {
-    let sent =
-        |id| trace.submits_of(id).filter_map(|(_, one)| Some(one.submitted.as_ref()?.seq)).min();
-    let first = |id| {
-        let messages = trace.messages_of(id).iter();
-        messages.filter(|one| one.state == MessageState::Received).map(|one| one.seq).min()
-    };
-    let (Some(own_sent), Some(own_first)) = (sent(id), first(id)) else { return false };
-    trace.operations().any(|(other, _)| {
-        sent(other).is_some_and(|sent| sent < own_sent)
-            && first(other).is_some_and(|first| first > own_first)
-    })
+/// The times at which the message of an operation was handed out.
+fn handed_out(trace: &Trace, id: OperationId) -> impl Iterator<Item = &Message> {
+    trace.messages_of(id).iter().filter(|one| one.state == MessageState::Received)
+}
+
+/// The operations whose message was handed out before one that was submitted earlier.
+fn overtaking(trace: &Trace) -> BTreeSet<OperationId> {
+    let mut sent: Vec<(u32, u32, OperationId)> = trace
+        .operations()
+        .filter_map(|(id, _)| {
+            let submits = trace.submits_of(id);
+            let sent = submits.filter_map(|(_, one)| Some(one.submitted.as_ref()?.seq)).min()?;
+            Some((sent, handed_out(trace, id).map(|one| one.seq).min()?, id))
+        })
+        .collect();
+    sent.sort_unstable();
+    let mut latest = 0;
+    let overtook = sent.into_iter().filter(|(_, first, _)| {
+        let is_first = *first < latest;
+        latest = latest.max(*first);
+        is_first
+    });
+    overtook.map(|(_, _, id)| id).collect()
 }
 
 #[cfg(test)]

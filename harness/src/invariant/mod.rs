@@ -38,6 +38,7 @@ mod key_retry_window;
 mod key_strength;
 mod max_in_flight;
 mod max_waste;
+mod message_acknowledged;
 mod message_handled_once;
 mod min_gap;
 #[cfg(test)]

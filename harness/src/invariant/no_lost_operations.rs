@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::support::{events_of, is_driven, is_only_slow, means, schema, unlikely};
 use super::{Demand, Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{OperationId, Submit, Trace};
+use crate::trace::{Delivers, OperationId, Submit, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -129,7 +129,16 @@ fn silence(trace: &Trace, submit: &Submit) -> Option<Violation> {
     let reason = by_driver
         .and_then(|claim| claim.detail)
         .map_or(String::new(), |detail| format!("; the driver noted `{}`", trace.text(detail)));
-    let message = format!("expected a claim by the client, found none{reason}");
+    let expected = match trace.delivers() {
+        Delivers::Messages => {
+            "expected the message to be deleted, or given up by its queue, found neither"
+        }
+        Delivers::Events => {
+            "expected the event to be answered with success, or given up, found neither"
+        }
+        Delivers::Calls => "expected a claim by the client, found none",
+    };
+    let message = format!("{expected}{reason}");
     let evidence = [Some(submitted.seq), by_driver.map(|claim| claim.seq)];
     Some(Violation::new(trace, submit.operation, message, evidence.into_iter().flatten()))
 }
@@ -149,7 +158,9 @@ fn empty_claim(trace: &Trace, id: OperationId) -> Option<Violation> {
 
 /// The operation was not done by the end, and nothing about it forbade it.
 fn undone(trace: &Trace, id: OperationId) -> Option<Violation> {
-    let rejected = trace.attempts_of(id).any(|(_, request)| {
+    // That a message cannot be deleted any more says nothing of its work.
+    let asked = trace.attempts_of(id).filter(|(_, request)| !request.removes);
+    let rejected = asked.into_iter().any(|(_, request)| {
         request.response.is_some_and(|response| {
             response.complete && response.class == Class::Permanent && !response.refuses_key
         })

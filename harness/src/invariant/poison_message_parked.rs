@@ -6,6 +6,7 @@
 use brownout_provider::document::At;
 use brownout_provider::event::MessageState;
 
+use super::message_handled_once::needs_queue;
 use super::support::{NoParameters, bare, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
@@ -18,7 +19,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     summary: "A message that cannot be handled ends among the dead letters, and the others do not wait.",
     headline: "were held up or swallowed by a message that cannot be handled",
     rule: "A message all of whose attempts failed is not deleted; and while it is tried again and again, \
-           no other message waits in vain until its deadline.",
+           no other message waits in vain until its deadline, or dies untried because it was handed out \
+           together with it.",
     exercised_by: "A message that was handed out, has no effect, and cannot be read or had an attempt that \
                    failed.",
     parameters: &[],
@@ -49,18 +51,17 @@ impl Invariant for PoisonMessageParked {
         let mut violations: Vec<Violation> =
             poison.iter().filter_map(|id| swallowed(trace, *id)).collect();
         if !poison.is_empty() {
-            let all = trace.operations().map(|(id, _)| id);
-            violations.extend(all.filter_map(|id| held_up(trace, id, &poison)));
+            let busy = Busy::with(trace, &poison);
+            let others =
+                || trace.operations().map(|(id, _)| id).filter(|id| is_untried(trace, *id));
+            violations.extend(others().filter_map(|id| held_up(trace, id, &busy)));
+            violations.extend(others().filter_map(|id| dragged_along(trace, id, &busy)));
         }
         Judgement::new(poison.len(), violations, "no message failed every time it was handed out")
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
-        if scenario.providers.values().all(|provider| provider.api.queue.is_none()) {
-            at.error(format!("`{}` needs an API with a queue", KIND.name), |d| {
-                d.cure("use an API with a queue, such as `queue`, or leave it out")
-            });
-        } else if !super::support::means(scenario).failure {
+        if needs_queue(KIND.name, scenario, at) && !super::support::means(scenario).failure {
             unlikely(
                 at,
                 KIND.name,
@@ -96,40 +97,109 @@ fn swallowed(trace: &Trace, id: OperationId) -> Option<Violation> {
     let handed_out = of(trace, id, MessageState::Received).map(|one| one.seq);
     let message = format!(
         "expected among the dead letters, found deleted after it was handed out {} and never handled",
-        match deleted.receives {
-            1 => "once".to_owned(),
-            times => format!("{times} times"),
-        }
+        crate::amount::times(u64::from(deleted.receives))
     );
     Some(Violation::new(trace, id, message, handed_out.chain([deleted.seq])))
 }
 
-/// A message that waited until its deadline, at least half of that time because its client was busy with
-/// poison and asked for nothing else.
-fn held_up(trace: &Trace, id: OperationId, poison: &[OperationId]) -> Option<Violation> {
-    if !trace.messages_of(id).is_empty() {
-        return None;
+/// What the client was handed, and what it did beside poison.
+struct Busy {
+    /// The messages handed out, in order.
+    handed_out: Vec<Message>,
+    /// Those of them that are poison.
+    poison: Vec<Message>,
+    /// By the event of each request for something else: until when it and all before it were going on.
+    free: Vec<(u32, u64)>,
+}
+
+impl Busy {
+    fn with(trace: &Trace, poison: &[OperationId]) -> Self {
+        let received = trace.messages().iter().filter(|one| one.state == MessageState::Received);
+        let mut handed_out: Vec<Message> = received.copied().collect();
+        handed_out.sort_unstable_by_key(|one| one.seq);
+        let is_poison = |one: &&Message| poison.contains(&one.operation);
+        let own = handed_out.iter().filter(is_poison).copied().collect();
+        let asked = trace.requests().filter(|(_, request)| {
+            request.by.is_client() && request.operation.is_none_or(|id| !poison.contains(&id))
+        });
+        let free = asked.scan(0, |latest_us: &mut u64, (id, request)| {
+            *latest_us = trace.over_at_us(id).unwrap_or(u64::MAX).max(*latest_us);
+            Some((request.seq, *latest_us))
+        });
+        Self { free: free.collect(), handed_out, poison: own }
     }
+
+    /// Since when the client had done nothing but what it does with poison, at this event: the poison that it was
+    /// handed last, by itself or among others, and the time.
+    fn since(&self, seq: u32) -> Option<(&Message, u64)> {
+        let last =
+            self.handed_out[..self.handed_out.partition_point(|one| one.seq < seq)].last()?;
+        let free = self.free[..self.free.partition_point(|(one, _)| *one < seq)].last();
+        let free_us = free.map_or(0, |(_, until_us)| *until_us);
+        Some((self.together_with(last)?, last.at_us.max(free_us)))
+    }
+
+    /// The poison that was handed out together with a message.
+    fn together_with(&self, message: &Message) -> Option<&Message> {
+        let at = self.poison.partition_point(|one| one.at_us < message.at_us);
+        self.poison.get(at).filter(|one| one.at_us == message.at_us)
+    }
+}
+
+/// True for a message that was neither deleted nor ever tried.
+fn is_untried(trace: &Trace, id: OperationId) -> bool {
+    let is_tried = trace.attempts_of(id).next().is_some();
+    !is_tried
+        && of(trace, id, MessageState::Deleted).next().is_none()
+        && !of(trace, id, MessageState::Received).any(|one| one.poisoned)
+}
+
+/// A message that waited until its deadline, at least half of that time because its client was busy with
+/// poison and did nothing else, whether or not it had been handed out by then.
+fn held_up(trace: &Trace, id: OperationId, busy: &Busy) -> Option<Violation> {
     let (_, submit) = trace.submits_of(id).next()?;
     let (submit_us, submitted_seq) = submit.submitted.as_ref().map(|one| (one.at_us, one.seq))?;
     let silence = trace.claims(submit).iter().find(|claim| claim.is_late(trace))?;
-    // The last message that anybody was handed before this one's time was over.
-    let meanwhile = trace.messages().iter().filter(|one| one.seq < silence.seq);
-    let received = meanwhile.filter(|one| one.state == MessageState::Received);
-    let last = received.max_by_key(|one| one.seq)?;
-    let since_us = last.at_us.max(submit_us);
-    let waited_us = silence.at_us.saturating_sub(since_us);
+    let (last, since_us) = busy.since(silence.seq)?;
+    let waited_us = silence.at_us.saturating_sub(since_us.max(submit_us));
     // A client that is only slow is not accused.
-    if !poison.contains(&last.operation) || waited_us < silence.at_us.saturating_sub(submit_us) / 2
-    {
+    if waited_us < silence.at_us.saturating_sub(submit_us) / 2 {
         return None;
     }
+    let handed_out = of(trace, id, MessageState::Received).map(|one| one.seq);
     let message = format!(
-        "expected to be handed out by its deadline, found waiting behind the message of {}, which failed \
+        "expected to be handled by its deadline, found waiting behind the message of {}, which failed \
          again and again",
         trace.operation_name(last.operation)
     );
-    Some(Violation::new(trace, id, message, [last.seq, submitted_seq, silence.seq]))
+    let evidence = handed_out.chain([last.seq, submitted_seq, silence.seq]);
+    Some(Violation::new(trace, id, message, evidence))
+}
+
+/// A message that lies with the dead letters and was never tried, because each time that it was handed out it came
+/// together with poison.
+fn dragged_along(trace: &Trace, id: OperationId, busy: &Busy) -> Option<Violation> {
+    let dead = of(trace, id, MessageState::Dead).next()?;
+    // Whoever was killed may have had no time for it.
+    if trace.client_ends().iter().any(|end| end.at_us < dead.at_us) {
+        return None;
+    }
+    let received = || of(trace, id, MessageState::Received);
+    let behind: Vec<&Message> = received().map_while(|one| busy.together_with(one)).collect();
+    let last = behind.last().filter(|_| behind.len() == received().count())?;
+    let message = format!(
+        "expected to be tried, found with the dead letters untried: it was handed out {} together with the \
+         message of {}, which failed",
+        times(behind.len()),
+        trace.operation_name(last.operation)
+    );
+    let evidence = received().map(|one| one.seq).chain([last.seq, dead.seq]);
+    Some(Violation::new(trace, id, message, evidence))
+}
+
+/// So many times, in words.
+fn times(count: usize) -> String {
+    crate::amount::times(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -185,5 +255,35 @@ mod tests {
         assert_eq!(check(&format!("{FAILED}\n{silent}")), "failed op-0002");
         let other = r#"{"at_us":7,"event":"message_moved","request":8,"provider":"provider","operation":"op-0003","message":"o","receives":1,"state":"received"}"#;
         assert_eq!(check(&format!("{FAILED}\n{other}\n{silent}")), "passed", "others were handled");
+        let batch = r#"{"at_us":1,"event":"message_moved","request":1,"provider":"provider","operation":"op-0002","message":"n","receives":1,"state":"received"}"#;
+        assert_eq!(check(&format!("{FAILED}\n{batch}\n{silent}")), "failed op-0002", "in a batch");
+        let tried = r#"{"at_us":8,"event":"request_received","request":9,"operation":"op-0002"}"#;
+        assert_eq!(
+            check(&format!("{FAILED}\n{batch}\n{tried}\n{silent}")),
+            "passed",
+            "it was tried"
+        );
+        let looks =
+            r#"{"at_us":29000000,"event":"request_received","request":9,"operation":"messages"}"#;
+        assert_eq!(check(&format!("{FAILED}\n{looks}\n{silent}")), "passed", "it looks for more");
+    }
+
+    #[test]
+    fn a_message_that_dies_untried_because_it_came_together_with_poison_is_accused() {
+        let moved = |at_us: u32, operation: &str, state: &str| {
+            format!(
+                r#"{{"at_us":{at_us},"event":"message_moved","request":1,"provider":"provider","operation":"{operation}","message":"{operation}","receives":1,"state":"{state}"}}"#
+            )
+        };
+        let lines = [
+            FAILED.to_owned(),
+            moved(1, "op-0002", "received"),
+            moved(5, "op-0001", "received"),
+            moved(5, "op-0002", "received"),
+            moved(9, "op-0002", "dead"),
+        ];
+        assert_eq!(check(&lines.join("\n")), "failed op-0002");
+        let alone = lines.join("\n").replace(&moved(5, "op-0001", "received"), "");
+        assert_eq!(check(&alone), "passed", "once it came alone");
     }
 }

@@ -8,7 +8,7 @@ use brownout_provider::event::{Claim, Mode, Recognized};
 
 use crate::by_name::ByName;
 use crate::scenario::Scenario;
-use crate::trace::{Effect, Name, Request, RequestId, Strike, Trace};
+use crate::trace::{Delivered, Effect, Name, Request, RequestId, Strike, Trace};
 use crate::verdict::{Money, OperationCounts, Share};
 
 /// Operations by claim; with several submits, submits. Where a driver hands them out, only those count.
@@ -39,15 +39,19 @@ pub(super) fn retries(trace: &Trace) -> u64 {
 
 /// Strikes by rule; several faults of a rule at one request are one strike.
 pub(super) fn strikes(trace: &Trace, which: impl Fn(&Strike) -> bool) -> BTreeMap<String, u64> {
-    let distinct: BTreeSet<(Name, Option<RequestId>, Option<u32>)> = trace
+    let distinct: BTreeSet<(Name, Option<RequestId>, Option<Delivered>, Option<u32>)> = trace
         .strikes()
         .iter()
         .filter(|strike| which(strike))
-        // Without its request a strike is told apart by its event.
-        .map(|strike| (strike.rule, strike.request, strike.request.is_none().then_some(strike.seq)))
+        .map(|strike| {
+            let Strike { rule, request, seq, .. } = *strike;
+            let delivered = trace.delivered(strike);
+            // With nothing that it struck a strike is told apart by its event.
+            (rule, request, delivered, (request.is_none() && delivered.is_none()).then_some(seq))
+        })
         .collect();
     let mut counts = BTreeMap::new();
-    for (rule, _, _) in distinct {
+    for (rule, ..) in distinct {
         *counts.entry(trace.text(rule).to_owned()).or_default() += 1;
     }
     counts

@@ -30,7 +30,23 @@ pub(super) fn schedule_hash(trace: &Trace) -> String {
         let at = coordinates(trace, drawn.request)?;
         Some(Drawn { rule: trace.text(drawn.rule), at, fault: trace.text(drawn.fault) })
     });
-    hash(lines)
+    let delivered = delivered(trace);
+    hash(lines.chain(delivered.map(|(at, rule, fault)| Drawn { rule, at, fault })))
+}
+
+/// What was drawn for messages and events, where it struck: nothing stands before them there.
+fn delivered(trace: &Trace) -> impl Iterator<Item = (Coordinates<'_>, &str, &str)> {
+    trace.strikes().iter().filter(|strike| strike.scheduled).filter_map(|strike| {
+        let at = trace.delivered(strike)?;
+        let at = Coordinates {
+            provider: trace.text(strike.provider),
+            route: trace.text(at.route),
+            operation: trace.operation_name(at.operation),
+            submit: at.submit,
+            attempt: at.attempt,
+        };
+        Some((at, trace.text(strike.rule), trace.text(strike.fault)))
+    })
 }
 
 /// Compares the drawn schedules of two runs with one seed.
@@ -70,6 +86,9 @@ fn reached(trace: &Trace) -> BTreeMap<Coordinates<'_>, Vec<(&str, &str)>> {
         if let Some(list) = at.and_then(|at| reached.get_mut(&at)) {
             list.push((trace.text(drawn.rule), trace.text(drawn.fault)));
         }
+    }
+    for (at, rule, fault) in delivered(trace) {
+        reached.entry(at).or_default().push((rule, fault));
     }
     reached.values_mut().for_each(|list| list.sort_unstable());
     reached

@@ -92,9 +92,14 @@ pub enum RunError {
     NotCalled,
     /// The scenario is for a client that is a service.
     #[error(
-        "the scenario calls a service (`http`), and this client is none; use `--mode http` (`Harness::service` in a test), or name a route with `call` in the place of `http`"
+        "the scenario calls a service (`http`) or tells one of events (`deliver: {{webhook: …}}`), and this client is none; use `--mode http` (`Harness::service` in a test), or name a route with `call` in the place of `http` or `deliver`"
     )]
     OnlyService,
+    /// The scenario is for a worker of a queue, and this client is driven in another way.
+    #[error(
+        "the scenario hands operations out as messages of a queue (`deliver`), to a worker that is one long-lived program and receives them by itself; use `--mode stdio`, or leave `deliver` out of the scenario"
+    )]
+    OnlyWorker,
     /// A service that runs already is not there, or is not ready.
     #[error(
         "the service at {place} did not {} within {}{}; start it, or let brownout start it with `-- COMMAND`",
@@ -230,6 +235,7 @@ impl RunError {
             | Self::NoTenants
             | Self::NotCalled
             | Self::OnlyService
+            | Self::OnlyWorker
             | Self::NoFixedPort { .. }
             | Self::OwnPlace { .. }
             | Self::NoTrust { .. }

@@ -90,6 +90,10 @@ impl Client {
             (Self::Service(_) | Self::ServiceInProcess(_) | Self::Nobody(_), _)
             | (Self::Process { .. } | Self::InProcess(_), false) => {}
         }
+        let is_worker = matches!((self, self.mode()), (Self::Nobody(_), _) | (_, Mode::Stdio));
+        if scenario.workload.queue.is_some() && !is_worker {
+            return Err(RunError::OnlyWorker);
+        }
         if self.mode() == Mode::Suite && !scenario.workload.tenants.is_empty() {
             return Err(RunError::NoTenants);
         }

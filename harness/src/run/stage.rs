@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use brownout_provider::api::shipped_hosts;
@@ -190,6 +190,10 @@ impl Order<'_> {
         let watch = Arc::new(AtomicU64::new(0));
         let watching = tokio::spawn(watch_timers(stage.clock, Arc::clone(&watch)));
         let mut played = self.play(&stage, &mut notes).await;
+        if let Some(reason) = stage.unsent() {
+            let what = "what an operation is sent as".to_owned();
+            played = Err(RunError::Template { what, reason });
+        }
         watching.abort();
         let interrupted = self.options.stop.is_stopped();
         forward.abort();
@@ -588,6 +592,7 @@ impl Order<'_> {
         let workload = &self.scenario.workload;
         let traced = workload.http.is_some().then_some(self.seed);
         let clock = stage.clock;
+        let (weak, stop) = (Weak::clone(&servers), stage.stop.clone());
         let mut scene = Scene {
             clock: stage.clock,
             sink: Arc::clone(&stage.sink),
@@ -602,8 +607,17 @@ impl Order<'_> {
                 // Whatever a client keeps of the scene keeps no server alive.
                 if let Some(servers) = servers.upgrade() {
                     register(&servers, operation, traced, clock.now_us());
+                    if servers.iter().any(|server| server.with(|one| one.unsent().is_some())) {
+                        stop.stop();
+                    }
                 }
             }),
+            busy_until_us: Box::new(move || {
+                let servers = weak.upgrade()?;
+                let each = servers.iter();
+                each.filter_map(|server| server.with(|one| one.busy_until_us(clock.now_us()))).max()
+            }),
+            drain: self.scenario.drain,
             reconciles_within_us: self
                 .scenario
                 .expect
@@ -722,6 +736,11 @@ impl Order<'_> {
 }
 
 impl Stage {
+    /// Why an operation could not be sent as a message or an event, if one could not.
+    fn unsent(&self) -> Option<String> {
+        self.servers.iter().find_map(|server| server.with(|one| one.unsent().map(str::to_owned)))
+    }
+
     /// True when no provider has anything more to do or to send.
     fn is_idle(&self) -> bool {
         self.servers.iter().all(Server::is_idle)

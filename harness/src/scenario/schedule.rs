@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use brownout_provider::api::Route;
 use brownout_provider::coordinates::Coordinates;
-use brownout_provider::plan::{FaultPlan, Numbered, Situation};
+use brownout_provider::plan::{FaultPlan, Met, Numbered, Situation};
 use brownout_provider::rule::Rule;
 use brownout_provider::seed::Seed;
 use http::HeaderMap;
@@ -29,6 +29,8 @@ const MAX_SHOWN: usize = 100;
 pub struct Schedule {
     /// The route that the workload calls; `None` in suite mode, where nobody knows beforehand.
     pub route: Option<Arc<str>>,
+    /// What is struck there: requests, or the messages or the events that operations are.
+    pub met: Met,
     /// The seed.
     pub seed: Seed,
     /// One row for each submit of each operation and, where there are several, each provider that it may call;
@@ -65,34 +67,55 @@ pub struct Strike {
 }
 
 impl Schedule {
-    /// The schedules of a scenario under its own seed: one for each route that the workload calls, and one
-    /// without a route where nobody knows beforehand.
+    /// The schedules of a scenario under its own seed: one for each route that the workload calls, and for each
+    /// other one that a rule names; and one without a route where nobody knows beforehand.
     #[must_use]
     pub fn all(scenario: &Scenario) -> Vec<Self> {
-        let routes = scenario.workload.routes();
-        if routes.is_empty() {
+        let mut shown = delivered(scenario);
+        let mut show = |route: &Arc<str>| {
+            if shown.iter().all(|(known, _)| known != route) {
+                shown.push((Arc::clone(route), Met::All));
+            }
+        };
+        // A message is there without anybody having asked the provider to send it.
+        let called = scenario.workload.queue.is_none().then(|| scenario.workload.routes());
+        called.iter().flatten().for_each(&mut show);
+        let is_open = called.as_ref().is_some_and(Vec::is_empty);
+        let named = scenario.rules.iter().filter(|rule| !is_open && rule.when.is_scheduled());
+        named.filter_map(|rule| rule.when.route.as_ref()).for_each(&mut show);
+        if is_open && shown.is_empty() {
             return vec![Self::new(scenario, None)];
         }
-        routes.into_iter().map(|route| Self::new(scenario, Some(route))).collect()
+        let mut all: Vec<Self> =
+            shown.into_iter().map(|place| Self::new(scenario, Some(place))).collect();
+        // Where faults meet what nobody calls by name, a place that is never struck says nothing.
+        let calls = scenario.workload.routes();
+        let is_called = |one: &Self| one.route.as_ref().is_some_and(|route| calls.contains(route));
+        if all.iter().any(|one| one.struck() > 0 && !is_called(one)) {
+            all.retain(|one| one.struck() > 0);
+        }
+        all
     }
 
-    fn new(scenario: &Scenario, route: Option<Arc<str>>) -> Self {
+    fn new(scenario: &Scenario, place: Option<(Arc<str>, Met)>) -> Self {
         let is_drawn = |rule: &&Rule| rule.when.is_scheduled();
         let outside = scenario.rules.iter().filter(|rule| !is_drawn(rule));
+        let (route, met) = place.map_or((None, Met::All), |(route, met)| (Some(route), met));
         let mut schedule = Self {
             route: route.clone(),
+            met,
             seed: scenario.seed,
             rows: Vec::new(),
             total: scenario.workload.operations * u64::from(scenario.workload.submits.times),
             outside: outside.map(|rule| Arc::clone(&rule.name)).collect(),
         };
         let Some(call) = route else { return schedule };
-        let places: Vec<Arc<str>> = scenario
-            .called()
-            .into_iter()
-            .filter(|(_, route)| *route == call)
-            .map(|(provider, _)| provider)
-            .collect();
+        let called = scenario.called().into_iter().filter(|(_, route)| *route == call);
+        let mut places: Vec<Arc<str>> = called.map(|(provider, _)| provider).collect();
+        if places.is_empty() {
+            let all = scenario.providers.with_route(&call);
+            places = all.map(|(provider, ..)| Arc::clone(provider)).collect();
+        }
         schedule.total *= u64::try_from(places.len()).unwrap_or(u64::MAX);
         let rules = scenario.rules.iter().filter(is_drawn).cloned().collect();
         let mut plan = FaultPlan::new(rules, scenario.seed);
@@ -107,7 +130,7 @@ impl Schedule {
             let attempts = (1..=ATTEMPTS).map(|attempt| {
                 let (route_name, operation) = (&*call, &*operation);
                 let at = Coordinates { provider, route: route_name, operation, submit, attempt };
-                strikes(&mut plan, at, (number, tenant), route)
+                strikes((&mut plan, met), at, (number, tenant), route)
             });
             let attempts = attempts.collect();
             let provider = scenario.named(provider);
@@ -169,7 +192,12 @@ impl Schedule {
             .collect();
         let struck = self.struck();
         let all = self.rows.len();
-        *text = format!("{text}What meets `{route}` under seed {}:\n\n", self.seed.get());
+        let what = match self.met {
+            Met::All | Met::Request => format!("`{route}`"),
+            Met::Message => format!("a message each time that `{route}` hands it out"),
+            Met::Event => format!("an event that tells of `{route}`"),
+        };
+        *text = format!("{text}What meets {what} under seed {}:\n\n", self.seed.get());
         for line in &lines {
             let padded: Vec<String> = line
                 .iter()
@@ -187,14 +215,39 @@ impl Schedule {
     }
 }
 
+/// The routes by which operations reach the client without a request of it, and as what they do.
+#[must_use]
+pub fn delivered(scenario: &Scenario) -> Vec<(Arc<str>, Met)> {
+    let workload = &scenario.workload;
+    let mut places = Vec::new();
+    for api in scenario.providers.apis() {
+        let is_its =
+            |queue: &Arc<str>| api.queue.as_ref().is_some_and(|one| one.messages == *queue);
+        if workload.queue.as_ref().is_some_and(is_its) {
+            let hands_out = api.routes.iter().filter(|route| route.receives.is_some());
+            places.extend(hands_out.map(|route| (Arc::clone(&route.name), Met::Message)));
+        }
+        if let (Some(event), Some(webhooks)) = (&workload.event, &api.webhooks) {
+            let tells = webhooks.events.iter().filter(|(_, kind)| *kind == event);
+            places.extend(tells.take(1).map(|(route, _)| (Arc::clone(route), Met::Event)));
+        }
+    }
+    places.dedup();
+    places
+}
+
 /// What strikes at one coordinate.
 fn strikes(
-    plan: &mut FaultPlan,
+    (plan, met): (&mut FaultPlan, Met),
     at: Coordinates<'_>,
     (number, tenant): (u64, Option<&str>),
     route: &Route,
 ) -> Vec<Strike> {
-    let decision = plan.decide(&Situation {
+    // An event is told of once, however often it is sent.
+    if met == Met::Event && at.attempt > 1 {
+        return Vec::new();
+    }
+    let situation = Situation {
         // A fault that needs a connection used before is shown.
         reused: true,
         http2: true,
@@ -209,8 +262,8 @@ fn strikes(
         since_first_us: 0,
         // What is asked for stands in the body; the checker has seen that there are streams at all.
         streamed: true,
-    });
-    let strikes = decision.strikes.into_iter();
+    };
+    let strikes = plan.decide_for(met, &situation).strikes.into_iter();
     strikes
         .map(|one| Strike { rule: one.rule, fault: one.fault.name, detail: one.detail })
         .collect()

@@ -19,7 +19,7 @@ use crate::amount::times;
 use crate::scenario::Scenario;
 use crate::scenario::entry::{name_of, parameters_of};
 use crate::scenario::resolve::PROVIDER;
-use crate::trace::{OperationId, Strike, Trace};
+use crate::trace::{Delivered, OperationId, Strike, Trace};
 
 /// A run as a script.
 #[derive(Clone, Debug)]
@@ -40,7 +40,10 @@ pub fn freeze(trace: &Trace, scenario: &Scenario) -> Option<Frozen> {
     let mut left_out: BTreeMap<&str, u64> = BTreeMap::new();
     let strikes = trace.strikes();
     for (place, strike) in strikes.iter().enumerate() {
-        let here = strikes[..place].iter().rev().take_while(|one| one.request == strike.request);
+        let is_here = |one: &&Strike| {
+            (one.request, trace.delivered(one)) == (strike.request, trace.delivered(strike))
+        };
+        let here = strikes[..place].iter().rev().take_while(is_here);
         let nth = here.filter(|one| (one.rule, one.fault) == (strike.rule, strike.fault)).count();
         match freezer.injection(strike, nth) {
             Some(injection) => script.push(injection),
@@ -107,18 +110,26 @@ impl<'a> Freezer<'a> {
     }
 
     fn injection(&self, strike: &Strike, nth: usize) -> Option<Injection> {
-        let request = self.trace.request(strike.request?);
-        let provider = self.trace.text(request.provider);
+        let provider = self.trace.text(strike.provider);
+        let (operation, submit, route, attempt) = match self.trace.delivered(strike) {
+            Some(Delivered { operation, submit, route, attempt, .. }) => {
+                (operation, submit, route, attempt)
+            }
+            None => {
+                let request = self.trace.request(strike.request?);
+                (request.operation?, request.submit, request.route?, request.attempt)
+            }
+        };
         let rule = self.trace.text(strike.rule);
         let named = self.trace.text(strike.fault);
         let injected = injected_by(self.source, rule, named, nth)?;
         let detail = strike.detail.map_or("", |detail| self.trace.text(detail));
         Some(Injection {
-            operation: self.numbers.number(request.operation?)?,
-            submit: request.submit,
+            operation: self.numbers.number(operation)?,
+            submit,
             provider: (provider != PROVIDER).then(|| Arc::from(provider)),
-            route: Arc::from(self.trace.text(request.route?)),
-            attempt: request.attempt,
+            route: Arc::from(self.trace.text(route)),
+            attempt,
             fault: self.as_it_struck(named, injected, detail),
         })
     }

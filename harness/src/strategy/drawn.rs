@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use brownout_provider::document::{Diagnostic, Severity};
+use brownout_provider::plan::Met;
 use brownout_provider::seed::{Draw, Seed};
 use serde_json::{Map, Value};
 
@@ -16,6 +17,7 @@ use super::regressions;
 use super::tree::Model;
 use crate::harness::{Judged, Prepared};
 use crate::run::RunError;
+use crate::scenario::schedule::delivered;
 use crate::scenario::{Apis, Arrival, Overrides, Providers, Scenario, from_value};
 use crate::search::script::NamedFault;
 use crate::search::simplest::Simplest;
@@ -91,6 +93,19 @@ impl Base {
 
     pub(super) fn call(&self) -> Option<&str> {
         self.scenario.workload.call.as_deref()
+    }
+
+    /// The routes that the work of the scenario leads to, and what is struck there.
+    pub(super) fn struck(&self) -> Vec<(Arc<str>, Met)> {
+        let mut struck = delivered(&self.scenario);
+        if self.scenario.workload.queue.is_some() {
+            // Nobody asks for a message to be sent, and whoever received one asks for its work to be done.
+            let works = self.api().routes.iter().filter(|route| route.is_effectful());
+            struck.extend(works.map(|route| (Arc::clone(&route.name), Met::Request)));
+        } else {
+            struck.extend(self.call().map(|call| (Arc::from(call), Met::Request)));
+        }
+        struck
     }
 
     /// The API that the client's work begins at: what is drawn strikes every provider that has its routes.
@@ -218,7 +233,7 @@ impl Clone for Variations {
 impl Variations {
     pub(super) fn new(scenario: &Scenario, faults: &super::Faults) -> Result<Self, String> {
         let base = Base::new(scenario);
-        let catalog = faults.catalog(base.api(), base.call());
+        let catalog = faults.catalog(base.api(), &base.struck());
         let room = catalog.map(|catalog| Room::new(faults, catalog, base.load()));
         Ok(Self { base, room, kept: Ok(Vec::new()), replayed: AtomicUsize::new(0) })
     }

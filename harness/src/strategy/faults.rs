@@ -12,6 +12,7 @@ use brownout_provider::api::Api;
 use brownout_provider::fault::registry::FAULTS;
 use brownout_provider::fault::variants::{Variant, variants};
 use brownout_provider::fault::{Action, DelayPoint, Ending, MessageFault, OrderFault};
+use brownout_provider::plan::Met;
 use brownout_provider::seed::Seed;
 use brownout_provider::units::micros;
 
@@ -60,7 +61,8 @@ struct Promises {
 
 impl Faults {
     /// Every fault of the registry with all its parameters, on the route that the scenario calls, up to
-    /// the fourth attempt, at most four in a scenario. Nothing is promised.
+    /// the fourth attempt, at most four in a scenario. Where operations are messages or events these are struck
+    /// as well, and of a queue the routes that do work. Nothing is promised.
     #[must_use]
     pub fn any() -> Self {
         Self {
@@ -161,21 +163,40 @@ impl Faults {
         self.most
     }
 
-    /// The variants that may be drawn, route by route. `call` is the route that the scenario calls.
-    pub(super) fn catalog(&self, api: &Api, call: Option<&str>) -> Result<Vec<OnRoute>, String> {
+    /// The variants that may be drawn, route by route. `struck` are the routes that the scenario's work leads to,
+    /// and what is struck there.
+    pub(super) fn catalog(
+        &self,
+        api: &Api,
+        struck: &[(Arc<str>, Met)],
+    ) -> Result<Vec<OnRoute>, String> {
         let known: BTreeSet<&str> = FAULTS.iter().map(|kind| kind.name).collect();
         let named = self.only.iter().flatten().chain(&self.without);
         if let Some(unknown) = named.into_iter().find(|name| !known.contains(name.as_str())) {
             return Err(format!("`{unknown}` is no fault; `brownout list faults` names them all"));
         }
-        let mut routes: Vec<&str> = self.routes.iter().map(String::as_str).collect();
+        let met = |route: &str| {
+            let known = struck.iter().find(|(one, _)| **one == *route);
+            // A request for messages may meet faults of its own and those of the messages.
+            let receives = api.route_named(route).is_some_and(|route| route.receives.is_some());
+            let usual = if receives { Met::All } else { Met::Request };
+            known.map_or(usual, |(_, met)| *met)
+        };
+        let mut routes: Vec<(&str, Met)> =
+            self.routes.iter().map(|route| (route.as_str(), met(route))).collect();
         if routes.is_empty() {
-            routes.extend(call);
+            routes.extend(struck.iter().map(|(route, met)| (&**route, *met)));
         }
-        if let Some(unknown) = routes.iter().find(|name| api.route_named(name).is_none()) {
+        if let Some((unknown, _)) = routes.iter().find(|(name, _)| api.route_named(name).is_none())
+        {
             return Err(format!("the API `{}` has no route `{unknown}`", api.name));
         }
-        let catalog: Vec<OnRoute> = routes.iter().map(|route| self.on_route(api, route)).collect();
+        let mut catalog: Vec<OnRoute> =
+            routes.iter().map(|(route, met)| self.on_route(api, route, *met)).collect();
+        // Of messages and events little can be drawn under some promises; requests are struck then.
+        if catalog.iter().any(|one| !one.variants.is_empty()) {
+            catalog.retain(|one| !one.variants.is_empty() || one.met == Met::Request);
+        }
         match catalog.iter().find(|one| one.variants.is_empty()) {
             Some(empty) => Err(format!("no fault is left that could strike `{}`", empty.route)),
             None if catalog.is_empty() => {
@@ -203,16 +224,30 @@ impl Faults {
         picks
     }
 
-    fn on_route(&self, api: &Api, route: &str) -> OnRoute {
+    fn on_route(&self, api: &Api, route: &str, met: Met) -> OnRoute {
         let is_wanted = |name: &str| {
             self.only.as_ref().is_none_or(|only| only.iter().any(|one| one == name))
                 && !self.without.iter().any(|one| one == name)
         };
-        let mut found = OnRoute { route: route.into(), variants: Vec::new(), kinds: Vec::new() };
+        let mut found =
+            OnRoute { route: route.into(), met, variants: Vec::new(), kinds: Vec::new() };
         for kind in FAULTS.iter().filter(|kind| is_wanted(kind.name)) {
             let first = found.variants.len();
             let fitting = variants(kind, api, route);
-            found.variants.extend(fitting.into_iter().filter(|one| self.keeps_promises(one)));
+            let fits = |one: &Variant| {
+                let action = looked_at(one, 0);
+                let strikes = if matches!(action, Action::Message(_)) {
+                    Met::Message
+                } else if matches!(action, Action::Webhook(_)) {
+                    Met::Event
+                } else {
+                    Met::Request
+                };
+                // Without anybody who listens no event is told of.
+                let is_of_its_own = strikes == met || (met == Met::All && strikes != Met::Event);
+                is_of_its_own && self.keeps_promises(one)
+            };
+            found.variants.extend(fitting.into_iter().filter(fits));
             if found.variants.len() > first {
                 found.kinds.push((first, found.variants.len()));
             }
@@ -232,8 +267,10 @@ impl Promises {
             Action::Key(fault) => !self.keys_honored || fault.honors_keys(),
             Action::Limit(fault) => !self.recovers || !fault.lasts(),
             Action::Order(fault) => self.allow_order(*fault),
-            // Closures are called and not told of events, so nothing would be struck.
-            Action::Webhook(_) => false,
+            // An event that comes again asks for its work again; one that is forged, cut or dropped asks for none.
+            Action::Webhook(_) => {
+                !self.unrepeated && !self.recovers && self.commits_within_us.is_none()
+            }
             // Nothing heals what is gone.
             Action::Deprecated(deprecated) => !self.recovers || !deprecated.is_over(),
             // What it is about is done late, or never.
@@ -317,6 +354,8 @@ fn looked_at(variant: &Variant, look: u64) -> Action {
 #[derive(Clone, Debug)]
 pub(super) struct OnRoute {
     pub(super) route: Arc<str>,
+    /// What is struck there.
+    pub(super) met: Met,
     /// Fault by fault in the order of the registry, of each the simplest first.
     pub(super) variants: Vec<Variant>,
     /// Where the variants of each fault begin and end.

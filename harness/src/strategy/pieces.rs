@@ -37,7 +37,7 @@ fn place(base: &Scenario, faults: &Faults, piece: Piece) -> Result<(Base, Room),
     let base = Base::new(base);
     let catalog = match piece {
         Piece::Workload => Vec::new(),
-        Piece::Fault | Piece::Rule | Piece::Script => faults.catalog(base.api(), base.call())?,
+        Piece::Fault | Piece::Rule | Piece::Script => faults.catalog(base.api(), &base.struck())?,
     };
     let room = Room::new(faults, catalog, base.load());
     Ok((base, room))

@@ -3,6 +3,7 @@
 //! **Invariant:** every step of [`simpler`] makes something smaller and nothing larger, so that shrinking
 //! comes to an end; and it leads to few faults, one operation, early attempts and plain parameters.
 
+use brownout_provider::plan::Met;
 use brownout_provider::seed::Draw;
 use serde_json::{Map, Value, json};
 
@@ -165,7 +166,11 @@ impl Room {
         let Pick { route, variant } = self.pick(draw);
         let operation = Which::One(draw.between(1, load.operations));
         let submit = draw.between(1, load.submits);
-        let attempt = Which::One(self.attempt(draw));
+        // An event is told of once, however often it is sent.
+        let attempt = match self.catalog[route].met {
+            Met::Event => Which::One(1),
+            Met::All | Met::Request | Met::Message => Which::One(self.attempt(draw)),
+        };
         let mut variants = vec![variant];
         if draw.happens(150_000) {
             let second = self.variant(route, draw);

@@ -14,10 +14,10 @@ use brownout_provider::event::{
 };
 
 use super::{
-    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, EffectId, Ended, Hint, JobSeen, Message, Name,
-    Names, Neighbours, Operation, OperationId, Output, PartUndone, Pause, PieceSeen, Refusal,
-    Refused, Request, RequestId, Response, Reversal, RouteSeen, RunEnd, Stray, Strike, Submit,
-    Submitted, Trace, Webhook, place, reading,
+    ClaimMade, ClientEnd, ClientRun, Delivered, Drawn, Effect, EffectId, Ended, Hint, JobSeen,
+    Message, Name, Names, Neighbours, Operation, OperationId, Output, PartUndone, Pause, PieceSeen,
+    Refusal, Refused, Request, RequestId, Response, Reversal, RouteSeen, RunEnd, Stray, Strike,
+    Submit, Submitted, Trace, Webhook, place, reading,
 };
 
 /// A line of output is kept up to so many characters; its marks are all kept.
@@ -44,6 +44,7 @@ pub struct TraceBuilder {
     request_by_number: BTreeMap<(Name, u64), RequestId>,
     latest: BTreeMap<Chain, Digest16>,
     strikes: Vec<Strike>,
+    delivered: Vec<Delivered>,
     hints: Vec<Hint>,
     exhausted: Vec<(RequestId, u64)>,
     drawn: Vec<Drawn>,
@@ -166,6 +167,7 @@ impl TraceBuilder {
             by_operation: Vec::new(),
             requests: self.requests,
             strikes: self.strikes,
+            delivered: self.delivered,
             hints: self.hints,
             exhausted: self.exhausted,
             drawn: self.drawn,
@@ -201,6 +203,7 @@ impl TraceBuilder {
         trace.drawn.sort_by_key(|drawn| drawn.request);
         trace.tells.sort_unstable();
         trace.tells.dedup();
+        trace.know_queues();
         index(&mut trace);
         Some(trace)
     }
@@ -290,6 +293,8 @@ impl TraceBuilder {
             by: event.by,
             method: self.names.intern(&event.method),
             effectful: event.effectful,
+            polls: false,
+            removes: false,
             keyed: event.keyed,
             names: event.names.as_deref().map(|value| self.names.intern(value)),
             tenant: event.tenant.as_deref().map(|tenant| self.names.intern(tenant)),
@@ -330,6 +335,17 @@ impl TraceBuilder {
 
     fn fault(&mut self, stamp: Stamp, event: &FaultInjected) {
         self.last_strike_at_us = self.last_strike_at_us.max(stamp.at_us);
+        if let (Some(delivered), Some(operation)) = (&event.delivered, &event.operation) {
+            let delivered = Delivered {
+                at_us: stamp.at_us,
+                operation: self.operation(operation),
+                route: self.names.intern(&delivered.route),
+                submit: delivered.submit,
+                attempt: delivered.attempt,
+            };
+            self.delivered.push(delivered);
+        }
+        let is_delivered = event.delivered.is_some() && event.operation.is_some();
         let strike = Strike {
             seq: stamp.seq,
             request: self.find(&event.provider, event.request),
@@ -339,6 +355,7 @@ impl TraceBuilder {
             at: event.at.as_deref().map(|at| self.names.intern(at)),
             detail: self.text(&event.detail),
             scheduled: event.scheduled,
+            delivered: if is_delivered { number(self.delivered.len()) } else { 0 },
         };
         self.strikes.push(strike);
     }
@@ -438,9 +455,11 @@ impl TraceBuilder {
             delivery: event.delivery,
             event: self.names.intern(&event.webhook),
             kind: self.names.intern(&event.kind),
+            attempt: event.attempt,
             operation,
             flaw: event.flaw,
             answer: None,
+            again: false,
         });
     }
 
@@ -450,6 +469,7 @@ impl TraceBuilder {
         let of = |one: &&mut Webhook| one.provider == provider && one.delivery == event.delivery;
         if let Some(sent) = sent.find(of) {
             sent.answer = Some((stamp.seq, stamp.at_us, event.status));
+            sent.again = event.again;
             if event.status.is_some_and(|status| (200..300).contains(&status)) {
                 self.heard.push((sent.operation, sent.at_us));
             }

@@ -14,6 +14,17 @@ use serde_json::Value;
 
 use super::{ClaimMade, OperationId, Request, Submit, Trace, Webhook};
 
+/// As what operations reach the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivers {
+    /// It is handed them, and asked for them.
+    Calls,
+    /// Messages of a queue, which it receives.
+    Messages,
+    /// Events, of which it is told.
+    Events,
+}
+
 impl Trace {
     /// The client's final claim about a submit: its first `succeeded` or `failed`, which nothing can
     /// take back, else its last `unknown`.
@@ -60,7 +71,18 @@ impl Trace {
 
     /// True where operations reach the client as events.
     fn tells_events(&self) -> bool {
-        self.run.scenario.pointer("/workload/deliver/webhook").is_some_and(Value::is_object)
+        self.delivers() == Delivers::Events
+    }
+
+    /// As what operations reach the client.
+    #[must_use]
+    pub fn delivers(&self) -> Delivers {
+        let deliver = |key: &str| self.run.scenario.pointer(&format!("/workload/deliver/{key}"));
+        match () {
+            () if deliver("webhook").is_some_and(Value::is_object) => Delivers::Events,
+            () if deliver("queue").is_some_and(Value::is_string) => Delivers::Messages,
+            () => Delivers::Calls,
+        }
     }
 
     /// What was told of an operation, signed rightly and whole.

@@ -26,11 +26,12 @@ mod tests;
 
 use brownout_provider::event::{ClockKind, Mode, RunStarted};
 
+pub use claims::Delivers;
 pub use names::{Name, Names};
 pub use records::{
-    ClaimMade, ClientEnd, ClientRun, Drawn, Effect, Ended, Hint, JobSeen, Message, Operation,
-    Output, PartUndone, Pause, PieceSeen, Refusal, Refused, Request, Response, Reversal, RunEnd,
-    Stray, Strike, Submit, Submitted, Webhook,
+    ClaimMade, ClientEnd, ClientRun, Delivered, Drawn, Effect, Ended, Hint, JobSeen, Message,
+    Operation, Output, PartUndone, Pause, PieceSeen, Refusal, Refused, Request, Response, Reversal,
+    RunEnd, Stray, Strike, Submit, Submitted, Webhook,
 };
 pub(crate) use records::{Neighbours, RouteSeen};
 
@@ -76,6 +77,7 @@ pub struct Trace {
     pub(crate) by_operation: Vec<RequestId>,
     pub(crate) chain: Vec<Neighbours>,
     pub(crate) strikes: Vec<Strike>,
+    pub(crate) delivered: Vec<Delivered>,
     pub(crate) hints: Vec<Hint>,
     /// Where an answer said that nothing was left of a limit: until when, by request.
     pub(crate) exhausted: Vec<(RequestId, u64)>,
@@ -224,6 +226,12 @@ impl Trace {
     #[must_use]
     pub fn strikes(&self) -> &[Strike] {
         &self.strikes
+    }
+
+    /// The message or the event that was struck, where it was no request.
+    #[must_use]
+    pub fn delivered(&self, strike: &Strike) -> Option<Delivered> {
+        self.delivered.get(place(strike.delivered.checked_sub(1)?)).copied()
     }
 
     /// The latest time at which a fault struck; 0 where none did.
@@ -404,6 +412,7 @@ impl Trace {
             + of(&self.by_operation)
             + of(&self.chain)
             + of(&self.strikes)
+            + of(&self.delivered)
             + of(&self.hints)
             + of(&self.exhausted)
             + of(&self.drawn)

@@ -1,8 +1,9 @@
 //! What the invariants mean by their common words, each word in one place.
 //!
 //! - **retry**: an attempt whose predecessor (same operation, submit, provider, route) did not deliver a
-//!   complete success. A poll after a success, a followed redirect, the repeat after a 1xx or a 417, and
-//!   a 401 followed by another credential are attempts and no retries.
+//!   complete success. A poll after a success, a followed redirect, the repeat after a 1xx or a 417, a
+//!   401 followed by another credential, and whatever asks a queue for messages (a worker does that as long
+//!   as it lives) are attempts and no retries.
 //! - **wait**: from the moment before the head was written that ended the attempt before (from the byte
 //!   that completed the body, where only the body carries the hint; from the client's close, where it
 //!   hung up; from the attempt's own arrival, where nothing was answered) to the moment after the next
@@ -199,6 +200,9 @@ impl Trace {
     pub fn is_retry(&self, id: RequestId) -> bool {
         let Some(before) = self.previous(id) else { return false };
         let (previous, this) = (self.request(before), self.request(id));
+        if this.polls {
+            return false;
+        }
         match self.fate_at(before, this.at_us) {
             // Two in flight together: the same thing asked for again is a retry (hedging), another
             // thing is work of its own.
@@ -336,6 +340,26 @@ impl Trace {
             || request
                 .route
                 .is_some_and(|route| self.declared(Some(request.provider), route, &["reverses"]))
+    }
+
+    /// Marks the requests that ask queues for messages, and those that remove things.
+    pub(super) fn know_queues(&mut self) {
+        let routes: BTreeSet<(Name, Name)> =
+            self.requests.iter().filter_map(|one| Some((one.provider, one.route?))).collect();
+        let that = |keys: &[&str]| -> BTreeSet<(Name, Name)> {
+            let does =
+                |(provider, route): &&(Name, Name)| self.declared(Some(*provider), *route, keys);
+            routes.iter().filter(does).copied().collect()
+        };
+        let (receive, remove) = (that(&["receives"]), that(&["removes"]));
+        if receive.is_empty() && remove.is_empty() {
+            return;
+        }
+        for request in &mut self.requests {
+            let at = request.route.map(|route| (request.provider, route));
+            request.polls = at.is_some_and(|at| receive.contains(&at));
+            request.removes = at.is_some_and(|at| remove.contains(&at));
+        }
     }
 
     /// True for a route that takes pieces of a file.

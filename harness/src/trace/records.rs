@@ -142,6 +142,10 @@ pub struct Request {
     pub method: Name,
     /// True when the route declares an effect: an *unsafe* request.
     pub effectful: bool,
+    /// True when it asks a queue for messages, whosever these are: it is no work of its own.
+    pub polls: bool,
+    /// True when its route removes what it names, as one does that deletes a message.
+    pub removes: bool,
     /// True when the API gives the route idempotency keys, whatever a fault does.
     pub keyed: bool,
     /// The value by which it names an operation, where it was recognised by something stronger and no
@@ -249,6 +253,23 @@ pub struct Strike {
     pub detail: Option<Name>,
     /// True when it stands in the drawn schedule.
     pub scheduled: bool,
+    /// The place after that of what it struck in the list of messages and events; 0 where it struck none.
+    pub(crate) delivered: u32,
+}
+
+/// A message of a queue that was to be handed out, or an event that was to be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Delivered {
+    /// When it was struck.
+    pub at_us: u64,
+    /// Its operation.
+    pub operation: OperationId,
+    /// The route that hands it out, or as whose work it is told of.
+    pub route: Name,
+    /// Which submit.
+    pub submit: u32,
+    /// The how-manieth time that it is handed out, from 1.
+    pub attempt: u32,
 }
 
 /// A retry hint in an answer.
@@ -375,12 +396,16 @@ pub struct Webhook {
     pub event: Name,
     /// The type of that event.
     pub kind: Name,
+    /// The how-manieth time of this delivery it is, from 1.
+    pub attempt: u32,
     /// The operation that it tells of.
     pub operation: OperationId,
     /// What was wrong with it.
     pub flaw: Option<Flaw>,
     /// The answer's event, when it came, and its status; `None` where the trace holds none.
     pub answer: Option<(u32, u64, Option<u16>)>,
+    /// True when it is to be sent once more after that.
+    pub again: bool,
 }
 
 /// An effect was undone.

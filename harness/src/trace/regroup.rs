@@ -126,6 +126,9 @@ impl Trace {
             webhook.operation = moved(webhook.operation);
         }
         reading.webhooks.sort_by_key(|webhook| (webhook.operation, webhook.seq));
+        for delivered in &mut reading.delivered {
+            delivered.operation = moved(delivered.operation);
+        }
         for message in &mut reading.messages {
             message.operation = moved(message.operation);
         }

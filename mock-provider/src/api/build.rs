@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 
-use super::answer::write_headers;
+use super::Api;
+use super::answer::{Context, write_headers};
 use super::call::{Encoding, encode};
 use super::route::{Discriminator, Route, Segment};
 use crate::template::TemplateError;
@@ -86,5 +87,29 @@ impl Route {
         }
         write_headers(&self.request.headers, &names, &mut headers)?;
         Ok(Built { method: self.method.clone(), target, headers, body })
+    }
+}
+
+impl Api {
+    /// The object that a route would make of an operation (its input, its number and which submit), under this
+    /// id and at this second since 1970.
+    ///
+    /// # Errors
+    ///
+    /// Why it makes none: the input lacks something, or the route makes nothing.
+    pub fn object_of(
+        &self,
+        route: &Route,
+        (input, n, submit): (&Value, u64, u32),
+        id: &str,
+        now_s: u64,
+    ) -> Result<Value, String> {
+        let failed = |error: TemplateError| error.to_string();
+        let built = route.build(self.encoding, input, n, submit).map_err(failed)?;
+        let call = self.read(&built.method, &built.target, &built.headers, &built.body).call;
+        route.validate(&call).map_err(|(_, problem)| problem)?;
+        let context = Context { id: Value::from(id), ..Context::new(&call, now_s) };
+        let object = route.new_object(&context).map_err(failed)?;
+        object.ok_or_else(|| "the route makes no object".to_owned())
     }
 }

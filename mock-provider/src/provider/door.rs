@@ -99,6 +99,7 @@ impl Provider {
             fault: one.rule.fault.name.into(),
             at: None,
             scheduled: false,
+            delivered: None,
             detail: one.rule.detail.clone(),
         };
         self.emit(now_us, EventKind::FaultInjected(event));

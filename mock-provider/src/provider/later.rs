@@ -48,8 +48,18 @@ pub(super) struct Later {
 struct Appears {
     /// What the trace hears.
     events: Vec<EventKind>,
-    /// The message that was deleted, and how often it had been received.
-    removed: Option<(ExchangeId, String, u32)>,
+    removed: Option<Deleted>,
+}
+
+/// A message that was deleted.
+#[derive(Debug)]
+struct Deleted {
+    request: ExchangeId,
+    id: String,
+    /// How often it had been received.
+    receives: u32,
+    /// Which of these times the receipt names that it was deleted with.
+    receipt: Option<u32>,
 }
 
 /// By how much work appears late.
@@ -118,8 +128,8 @@ impl Provider {
 
     /// Its time has come: the trace hears of it, and a message that was deleted is gone.
     fn appear(&mut self, Appears { events, removed }: Appears, now_us: u64) {
-        let gone = removed.and_then(|(request, id, receives)| {
-            self.settle_message(request, (&id, receives), MessageState::Deleted)
+        let gone = removed.and_then(|Deleted { request, id, receives, receipt }| {
+            self.settle_message(request, (&id, receives, receipt), MessageState::Deleted)
         });
         for event in events.into_iter().chain(gone) {
             self.emit(now_us, event);
@@ -143,7 +153,7 @@ impl Provider {
             let object = self.ledger.get_any(&used.id);
             let receives = object.and_then(|object| object.value().get("receives")?.as_u64());
             let receives = receives.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
-            (request, used.id.clone(), receives)
+            Deleted { request, id: used.id.clone(), receives, receipt: used.receipt }
         });
         if let Some(used) = used {
             if let Some(entry) = self.ledger.get_mut(&used.id) {

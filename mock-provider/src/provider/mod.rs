@@ -39,7 +39,7 @@ use indexmap::IndexMap;
 
 use crate::api::{Api, Extractor, Route, Webhooks};
 use crate::coordinates::Coordinates;
-use crate::event::{ConnectionEnded, Event, EventKind, FaultInjected, Side};
+use crate::event::{ConnectionEnded, Delivered, Event, EventKind, FaultInjected, Side};
 use crate::exchange::{ClientFault, ClientStrike, End, ExchangeId, Next, Settled};
 use crate::fault::Point;
 use crate::hint::{Wall, WallClock};
@@ -151,6 +151,8 @@ pub struct Provider {
     /// The route by which operations become messages, where they do.
     sends: Option<Arc<Route>>,
     settled: Vec<Settled>,
+    /// Why an operation could not be sent as a message or an event, the first time that one could not.
+    unsent: Option<String>,
     /// The route of whose work operations tell as events, where they do.
     announces: Option<Arc<Route>>,
 }
@@ -189,6 +191,7 @@ impl Provider {
             sends: None,
             announces: None,
             settled: Vec::new(),
+            unsent: None,
             arrivals: Arrivals::new(&plan, common.numbers()),
             aliases: Alias::wanted(&plan),
             doors: AtDoor::all(plan.doors(&name)),
@@ -236,7 +239,7 @@ impl Provider {
     pub fn register(&mut self, submitted: &Submitted, now_us: u64) {
         self.arrivals.end();
         self.recognizer.submitted(submitted);
-        self.send_message(submitted);
+        self.send_message(submitted, now_us);
         self.send_event(submitted, now_us);
     }
 
@@ -359,6 +362,19 @@ impl Provider {
         std::mem::take(&mut self.settled)
     }
 
+    /// Until when somebody may be handed, or be at work on, a message whose fate is settled already; `None`
+    /// where nothing of the sort is to come.
+    #[must_use]
+    pub fn busy_until_us(&self, now_us: u64) -> Option<u64> {
+        self.queue.as_ref()?.busy_until_us(now_us)
+    }
+
+    /// Why an operation could not be sent as a message or an event, if one could not.
+    #[must_use]
+    pub fn unsent(&self) -> Option<&str> {
+        self.unsent.as_deref()
+    }
+
     /// Strikes the client if its request has reached the point for it and it is still there; `Some` when it
     /// was killed, so that nobody waits for the answer.
     fn strike_client(&mut self, open: &mut Open, points: &[Point]) -> Option<Mark> {
@@ -446,13 +462,13 @@ impl Provider {
 
     fn emit_strike(&mut self, open: &Open, mark: &Mark) {
         let operation = open.place.as_ref().map(|place| Arc::clone(&place.operation));
-        self.emit_struck((open.id, operation), mark, open.now_us);
+        self.emit_struck((open.id, operation, None), mark, open.now_us);
     }
 
     /// A mark was made on the work of an operation, by or beside a request.
     fn emit_struck(
         &mut self,
-        (request, operation): (ExchangeId, Option<Arc<str>>),
+        (request, operation, delivered): (ExchangeId, Option<Arc<str>>, Option<Delivered>),
         mark: &Mark,
         at_us: u64,
     ) {
@@ -464,6 +480,7 @@ impl Provider {
             fault: mark.fault.into(),
             at: Some(mark.at.name().into()),
             scheduled: mark.scheduled,
+            delivered,
             detail: mark.detail.clone(),
         };
         self.emit(at_us, EventKind::FaultInjected(event));
@@ -483,5 +500,7 @@ impl Provider {
 
 #[cfg(test)]
 mod key_model;
+#[cfg(test)]
+mod queue_model;
 #[cfg(test)]
 mod tests;

@@ -158,7 +158,7 @@ impl Provider {
         let told = known.into_iter().chain(effects.iter().map(|(id, _)| *id)).collect();
         if now {
             let changed = Some(object.clone());
-            let used = Some(Used { id, effect: known, changed, undone: None });
+            let used = Some(Used { id, effect: known, changed, undone: None, receipt: None });
             let webhooks = std::mem::take(&mut open.struck.webhooks);
             let (request, by, place) = (open.id, open.by, place.clone());
             let done = Done { request, by, place, effects, made: Vec::new(), used, webhooks };

@@ -14,7 +14,7 @@ use super::open::Place;
 use super::struck::Mark;
 use crate::api::{Route, Webhooks, bytes};
 use crate::coordinates::Coordinates;
-use crate::event::{EventKind, Recognized, WebhookAnswered, WebhookSent};
+use crate::event::{Delivered, EventKind, Recognized, WebhookAnswered, WebhookSent};
 use crate::exchange::{ExchangeId, Settled};
 use crate::fault::{Action, Point, WebhookFault};
 use crate::ledger::{Object, Owner};
@@ -61,7 +61,7 @@ impl Provider {
             return;
         };
         let Some(kind) = api.events.get(&route.name).cloned() else { return };
-        let Some((object, value)) = self.object_of(&route, submitted) else { return };
+        let Some((object, value)) = self.object_of(&route, submitted, now_us) else { return };
         let (operation, submit) = (Arc::clone(&submitted.id), submitted.submit);
         let coordinates = Coordinates {
             provider: &self.name,
@@ -82,7 +82,8 @@ impl Provider {
         let body = self.body_of(&api, (&id, &kind), &value, now_us);
         let occurred = Occurred { id: id.into(), kind, operation, submit, body };
         self.keep_event(&api, &occurred, now_us);
-        self.announce((0, struck), occurred, now_us);
+        let delivered = Delivered { route: Arc::clone(&route.name), submit, attempt: 1 };
+        self.announce((0, struck, Some(delivered)), occurred, now_us);
     }
 
     /// What strikes an event that an operation is: the route has the operation's first attempt, which nobody
@@ -126,10 +127,9 @@ impl Provider {
         );
         let strikes = decision.strikes.into_iter().filter_map(|strike| {
             let Action::Webhook(fault) = strike.action else { return None };
-            let Strike { rule, fault: kind, detail, .. } = strike;
+            let Strike { rule, fault: kind, detail, scheduled, .. } = strike;
             let at = Point::AfterCommit.into();
-            // It is no coordinate that a request has.
-            let mark = Mark { rule, fault: kind.name, detail, scheduled: false, alone: true, at };
+            let mark = Mark { rule, fault: kind.name, detail, scheduled, alone: true, at };
             Some((mark, fault))
         });
         strikes.collect()
@@ -179,7 +179,7 @@ impl Provider {
         if self.listened.is_none() {
             return;
         }
-        self.announce((about.request, webhooks.to_vec()), occurred, now_us);
+        self.announce((about.request, webhooks.to_vec(), None), occurred, now_us);
     }
 
     /// The body of an event.
@@ -210,12 +210,13 @@ impl Provider {
     /// An event has occurred, and this is what befalls it.
     fn announce(
         &mut self,
-        (request, struck): (ExchangeId, Vec<(Mark, WebhookFault)>),
+        (request, struck, delivered): (ExchangeId, Vec<(Mark, WebhookFault)>, Option<Delivered>),
         occurred: Occurred,
         now_us: u64,
     ) {
         for (mark, _) in &struck {
-            self.emit_struck((request, Some(Arc::clone(&occurred.operation))), mark, now_us);
+            let operation = Some(Arc::clone(&occurred.operation));
+            self.emit_struck((request, operation, delivered.clone()), mark, now_us);
         }
         let faults: Vec<WebhookFault> = struck.into_iter().map(|(_, fault)| fault).collect();
         let dues = self.outbox.occurred(occurred, &faults, now_us);

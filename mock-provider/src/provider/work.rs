@@ -68,6 +68,8 @@ pub(super) struct Used {
     pub(super) changed: Option<Value>,
     /// How much of its effect is undone, where the route undoes effects; `None` for all that is left.
     pub(super) undone: Option<i64>,
+    /// For a message: which time that it was received the request names by its receipt.
+    pub(super) receipt: Option<u32>,
 }
 
 /// Why a request does nothing.
@@ -161,6 +163,9 @@ impl Provider {
         let hint = self.look_at_job(open, &place);
         if place.route.receives.is_some() {
             open.received = self.receive(open, &place);
+        }
+        if place.route.removes {
+            self.hand_back(open, &place.route);
         }
         let draft = self.draft(open, &place);
         self.tell_lag(open, &draft);
@@ -262,10 +267,17 @@ impl Provider {
                 return Err(Refused::NotYet);
             }
             let object = object.filter(|_| shown.is_some());
-            target = match shown {
-                Some(value) => value.clone(),
-                None if uses.optional => Value::Null,
-                None => return Err(Refused::Standard(Standard::NotFound)),
+            let named =
+                shown.map(|value| self.named_copy(open, route, (&id, value))).transpose()?;
+            let mut receipt = None;
+            target = match (named.flatten(), shown) {
+                (Some((copy, named)), _) => {
+                    receipt = named;
+                    copy
+                }
+                (None, Some(value)) => value.clone(),
+                (None, None) if uses.optional => Value::Null,
+                (None, None) => return Err(Refused::Standard(Standard::NotFound)),
             };
             context.target = &target;
             context.object = &target;
@@ -276,6 +288,7 @@ impl Provider {
             if let Some(object) = object {
                 let object = (id, object, seen);
                 (used, earlier) = self.used(open, route, object, (&context, &mut told))?;
+                used = used.map(|used| Used { receipt, ..used });
             }
         }
         if let Some(lists) = &route.lists {
@@ -361,7 +374,8 @@ impl Provider {
             let shown = |before| route.written(&Context { object: before, ..context.clone() });
             earlier = before.map(shown).transpose()?.map(|written| written.body);
         }
-        Ok((Some(Used { id, effect: object.effect, changed, undone }), earlier))
+        let used = Used { id, effect: object.effect, changed, undone, receipt: None };
+        Ok((Some(used), earlier))
     }
 
     fn list(

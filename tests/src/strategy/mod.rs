@@ -1,5 +1,6 @@
 //! Scenarios by chance: bugs are found and shrunk, and right clients are never accused.
 
+mod delivered;
 mod recovery;
 pub(crate) mod shop;
 

@@ -176,9 +176,9 @@ async fn drive(
         vain: Vain::default(),
         done: 0,
     };
-    let result = driver.run(schedule, &mut heeded).await;
+    let mut result = driver.run(schedule, &mut heeded).await;
     if result.is_ok() && !scene.stop.is_stopped() {
-        driver.settle((seen, is_idle), (drain, pending), &mut heeded).await;
+        result = driver.settle((seen, is_idle), (drain, pending), &mut heeded).await;
     }
     driver.end(&mut heeded).await;
     result
@@ -275,7 +275,8 @@ impl<'a> Driver<'a> {
             if self.schedule.as_ref().is_some_and(Schedule::is_over) {
                 return Ok(());
             }
-            match self.next(heeded).await {
+            let wake_us = self.wake_us();
+            match self.next(heeded, wake_us).await {
                 Step::Stopped | Step::Notice(None) => return Ok(()),
                 Step::Heard(slot, heard) => self.heard(slot, heard),
                 Step::Ready(ready) => self.ready(ready)?,
@@ -289,8 +290,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    async fn next(&mut self, heeded: &mut Heeded<'_>) -> Step {
-        let wake_us = self.wake_us();
+    async fn next(&mut self, heeded: &mut Heeded<'_>, wake_us: u64) -> Step {
         tokio::select! {
             biased;
             () = self.scene.stop.stopped() => Step::Stopped,
@@ -676,16 +676,15 @@ impl<'a> Driver<'a> {
         (seen, is_idle): (&Seen, &(dyn Fn() -> bool + Sync)),
         (drain, pending): (Duration, Duration),
         heeded: &mut Heeded<'_>,
-    ) {
-        if matches!(self.state, State::Gone(_)) {
-            return;
-        }
+    ) -> Result<(), RunError> {
         let clock = self.scene.clock;
         let since_us = clock.now_us();
         let end_us = since_us.saturating_add(micros(drain));
         let last_us = since_us.saturating_add(micros(pending));
         let asked = self.schedule.as_ref().map_or(0, Schedule::submits);
-        loop {
+        while !matches!(self.state, State::Gone(_)) {
+            // It may still be killed, and is there again for what is sent to it later.
+            self.time_passes()?;
             let now_us = clock.now_us();
             let is_settled = seen.settled() >= asked;
             // Whoever says that it has taken an event may work on it behind its answer.
@@ -698,32 +697,26 @@ impl<'a> Driver<'a> {
             let quiet_us = micros(quiet);
             let quiet_at_us = seen.last_us().max(since_us).saturating_add(quiet_us);
             let is_pending = !is_idle() && now_us < last_us;
-            let is_busy = seen.waits() || is_pending;
+            let is_busy = seen.waits() || is_pending || self.state != State::Up;
             if (now_us >= end_us && !is_pending) || (now_us >= quiet_at_us && !is_busy) {
-                return;
+                return Ok(());
             }
             // The longer it takes, the more rarely it is looked: it may wait for hours of virtual time.
             let look_us = quiet_us.max(now_us.saturating_sub(since_us) / 16);
             let wake_us = if is_busy { now_us.saturating_add(look_us) } else { quiet_at_us };
             let wake_us = if now_us < end_us { wake_us.min(end_us) } else { wake_us };
-            tokio::select! {
-                biased;
-                () = self.scene.stop.stopped() => return,
-                Some(posted) = self.post.recv() => self.pass_on(posted),
-                Some(_) = self.parcels.join_next() => {}
-                notice = noticed(heeded.notices.as_deref_mut()) => match notice {
-                    Some(notice) => {
-                        let is_end = matches!(notice, Notice::Ended { .. });
-                        self.notice(notice);
-                        if is_end {
-                            return;
-                        }
-                    }
-                    None => return,
-                },
-                () = clock.sleep_until_us(wake_us) => {}
+            let wake_us = wake_us.min(self.wake_us()).max(now_us);
+            match self.next(heeded, wake_us).await {
+                Step::Stopped | Step::Notice(None) => return Ok(()),
+                Step::Ready(ready) => self.ready(ready)?,
+                Step::Strike(strike) => self.strike(&strike),
+                Step::Notice(Some(notice)) => self.notice(notice),
+                Step::Crash(client) => self.crash(client)?,
+                Step::Posted(posted) => self.pass_on(posted),
+                Step::Heard(..) | Step::Settled(_) | Step::Time => {}
             }
         }
+        Ok(())
     }
 
     /// Ends the service if it still runs, and hears it out.

@@ -4,6 +4,7 @@
 //! are wrong are left out, so that the others are still judged.
 //! **Invariant:** it reads API files and nothing else, and a scenario comes back only without errors.
 
+mod delivered;
 mod drain;
 mod entry;
 mod expect;
@@ -197,6 +198,7 @@ fn resolve(
     if rules_are_right {
         strike::check(&rules, &root);
         survive::check(&scenario, &rules, &root);
+        delivered::check(&scenario, &rules, &root);
         expect::check(&mut scenario, &root.key("expect"));
     }
     Some(scenario)

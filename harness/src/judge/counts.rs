@@ -37,9 +37,12 @@ pub(super) fn retries(trace: &Trace) -> u64 {
     length(trace.requests().filter(|(id, _)| trace.is_retry(*id)).count())
 }
 
+/// What a strike is told apart by.
+type Struck = (Option<RequestId>, Option<Delivered>, Option<u32>);
+
 /// Strikes by rule; several faults of a rule at one request are one strike.
 pub(super) fn strikes(trace: &Trace, which: impl Fn(&Strike) -> bool) -> BTreeMap<String, u64> {
-    let distinct: BTreeSet<(Name, Option<RequestId>, Option<Delivered>, Option<u32>)> = trace
+    let distinct: BTreeSet<(Name, Struck)> = trace
         .strikes()
         .iter()
         .filter(|strike| which(strike))
@@ -47,11 +50,12 @@ pub(super) fn strikes(trace: &Trace, which: impl Fn(&Strike) -> bool) -> BTreeMa
             let Strike { rule, request, seq, .. } = *strike;
             let delivered = trace.delivered(strike);
             // With nothing that it struck a strike is told apart by its event.
-            (rule, request, delivered, (request.is_none() && delivered.is_none()).then_some(seq))
+            let alone = request.is_none() && delivered.is_none();
+            (rule, (request, delivered, alone.then_some(seq)))
         })
         .collect();
     let mut counts = BTreeMap::new();
-    for (rule, ..) in distinct {
+    for (rule, _) in distinct {
         *counts.entry(trace.text(rule).to_owned()).or_default() += 1;
     }
     counts

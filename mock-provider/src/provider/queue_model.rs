@@ -79,7 +79,7 @@ impl Model {
 
     /// The copies that there are: every other message has a second one from its first time on.
     fn copies(&self, order: usize) -> Vec<usize> {
-        let is_doubled = order % 2 == 0 && self.times(order) > 0;
+        let is_doubled = order.is_multiple_of(2) && self.times(order) > 0;
         let all = if is_doubled { vec![0, 1] } else { vec![0] };
         let is_left =
             |copy: &usize| !self.dead.contains(&order) && !self.deleted.contains(&(order, *copy));
@@ -247,7 +247,8 @@ fn agree(acts: &[(u64, Act)]) -> Result<(), TestCaseError> {
                 let mut found: Vec<usize> =
                     answer["messages"].as_array().unwrap().iter().map(order_of).collect();
                 let mut dead = model.dead.clone();
-                (found.sort_unstable(), dead.sort_unstable());
+                found.sort_unstable();
+                dead.sort_unstable();
                 prop_assert_eq!(found, dead);
             }
         }

@@ -97,8 +97,8 @@ fn listener(connection: &Connection) -> Router {
             return StatusCode::BAD_REQUEST;
         }
         let event: Value = serde_json::from_slice(&body).expect("what is signed is whole");
-        let id = event["id"].as_str().unwrap_or_default().to_owned();
-        match notifies(&connection, &id, &event["data"]["order"]).await {
+        let id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+        match notifies(&connection, id, &event["data"]["order"]).await {
             true => StatusCode::OK,
             false => StatusCode::INTERNAL_SERVER_ERROR,
         }

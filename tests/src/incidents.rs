@@ -20,6 +20,7 @@ use brownout_provider::event::ClockKind;
 use brownout_provider::shell::clock::Clock;
 
 use crate::brownout::root;
+use crate::cli::{brownout, refused, run_in};
 
 /// The scenario of an incident, and its text.
 fn scenario(incident: &Incident) -> (Scenario, String) {
@@ -156,6 +157,28 @@ fn each_scenario_begins_with_its_claim_and_expects_what_catches_the_flawed_clien
 }
 
 #[test]
-fn an_unknown_name_is_no_incident() {
+fn both_clients_are_run_by_a_word_of_the_command_line() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let caught = run_in(dir.path(), &["optional-key", "--client", "flawed"]);
+    assert_eq!(caught.code, Some(1), "{}", caught.err);
+    assert!(caught.out.contains("idempotency_key_present  failed"), "{}", caught.out);
+    assert!(caught.out.contains("optional-key.yaml --client flawed --seed 31"), "{}", caught.out);
+    let passed = run_in(dir.path(), &["optional-key", "--client", "fixed"]);
+    assert_eq!(passed.code, Some(0), "{}", passed.err);
+    let held = run_in(dir.path(), &["backoff-ladder", "--client", "flawed"]);
+    assert_eq!(held.code, Some(0), "{}", held.err);
+    assert!(held.out.contains("nothing went wrong in this story"), "{}", held.out);
+}
+
+#[test]
+fn a_built_in_client_is_for_incidents_and_takes_the_place_of_a_command() {
+    let no_client = ["`payments-calm` is no incident", "`brownout list incidents`"];
+    refused(&brownout(&["run", "payments-calm", "--client", "fixed"]), 3, &no_client);
+    let two = brownout(&["run", "optional-key", "--client", "fixed", "--", "true"]);
+    refused(&two, 3, &["a COMMAND is another one", "leave one of them out"]);
+    let told = brownout(&["explain", "optional-key"]).out;
+    for part in ["- **The mistake:**", "`no_double_charges`", "--client flawed", "--client fixed"] {
+        assert!(told.contains(part), "{told}");
+    }
     assert!(find("payments-calm").is_none());
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::client::taker::Takes;
 use super::habits::{CAREFUL, Habits, Jitter, Key, Logs, Retries, Tells, Wait};
 use super::{Family, Habit, Incident};
 
@@ -93,5 +94,19 @@ pub(super) static STORIES: &[Incident] = &[
             },
             ..CAREFUL
         }),
+    },
+    Incident {
+        name: "queue-in-memory",
+        family: Family::Home,
+        happened: "a restart lost what an in-memory queue had promised",
+        story: "So as not to keep anybody waiting an endpoint answered at once and put the work into \
+                a list in memory. It was fast until the first deployment on a busy day: the list was \
+                gone, and all that had been promised with it.",
+        mistake: "a promise that dies with the process",
+        remedy: "a queue on disk, or an answer that waits for the work",
+        caught_by: &["no_lost_operations"],
+        also: &[],
+        flawed: Some(Habit::Takes(Takes { durable: false })),
+        fixed: Habit::Takes(Takes { durable: true }),
     },
 ];

@@ -18,10 +18,13 @@ use std::sync::Arc;
 
 use brownout_provider::seed::Seed;
 
+use self::client::batches::{self, Batches};
 use self::client::caller::Caller;
 use self::client::jobs::{self, Waits};
 use self::client::listener::{Listeners, Listens};
 use self::client::stream::{self, Reads};
+use self::client::taker::{Takers, Takes};
+use self::client::uploads::{self, Uploads};
 use self::habits::Habits;
 use crate::drive::in_process::Reconciler;
 use crate::run::Client;
@@ -107,6 +110,12 @@ pub enum Habit {
     Waits(Waits),
     /// It reads streams.
     Reads(Reads),
+    /// It takes work with a promise.
+    Takes(Takes),
+    /// It uploads files in pieces.
+    Uploads(Uploads),
+    /// It sends many items in one request.
+    Batches(Batches),
 }
 
 /// Which of the two clients of an incident.
@@ -154,6 +163,13 @@ impl Habit {
             Self::Listens(habits) => alone(Client::ServiceInProcess(Arc::new(Listeners(habits)))),
             Self::Waits(habits) => alone(Client::in_process(move |operation, connection| {
                 jobs::serve(habits, operation, connection)
+            })),
+            Self::Takes(habits) => alone(Client::ServiceInProcess(Arc::new(Takers::new(habits)))),
+            Self::Uploads(habits) => alone(Client::in_process(move |operation, connection| {
+                uploads::serve(habits, operation, connection)
+            })),
+            Self::Batches(habits) => alone(Client::in_process(move |operation, connection| {
+                batches::serve(habits, operation, connection)
             })),
             Self::Reads(habits) => alone(Client::in_process(move |operation, connection| {
                 stream::serve(habits, operation, connection)

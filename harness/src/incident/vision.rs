@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::client::batches::Batches;
 use super::client::jobs::Waits;
 use super::client::stream::Reads;
+use super::client::uploads::Uploads;
 use super::habits::{
     Belief, CAREFUL, Habits, Hints, Key, Logs, Pace, Restraint, Retries, Steps, Sweep,
     UNRESTRAINED, Wait,
@@ -227,5 +229,33 @@ pub(super) static STORIES: &[Incident] = &[
         also: &[],
         flawed: Some(Habit::Reads(Reads { wants_the_end: false })),
         fixed: Habit::Reads(Reads { wants_the_end: true }),
+    },
+    Incident {
+        name: "stuck-upload",
+        family: Family::Vision,
+        happened: "each lost connection sent a large upload back to zero",
+        story: "Large pictures were uploaded over bad lines. When the connection was lost the client \
+                began from zero, and on the worst lines it never came to the end. Once something \
+                else was kept than had been sent, and nobody compared.",
+        mistake: "an upload that cannot be resumed, and no look at the checksum",
+        remedy: "ask how much is there, send the rest, and compare the checksum",
+        caught_by: &["resumes_upload", "upload_intact"],
+        also: &[],
+        flawed: Some(Habit::Uploads(Uploads { resumes: false, compares: false })),
+        fixed: Habit::Uploads(Uploads { resumes: true, compares: true }),
+    },
+    Incident {
+        name: "one-bad-image",
+        family: Family::Vision,
+        happened: "one picture of a batch failed, and all were sent again",
+        story: "Pictures went out in batches. When one of them failed the whole batch was sent \
+                again, so three were paid for twice; after that it was taken for done, whatever the \
+                answer said of each.",
+        mistake: "a batch as a unit",
+        remedy: "a look at each item's fate, and a key for what is sent again",
+        caught_by: &["no_double_charges", "no_lost_operations"],
+        also: &[],
+        flawed: Some(Habit::Batches(Batches { by_item: false, rounds: 2 })),
+        fixed: Habit::Batches(Batches { by_item: true, rounds: 8 }),
     },
 ];

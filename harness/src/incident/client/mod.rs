@@ -4,9 +4,12 @@
 //! virtual time.
 
 mod answer;
+pub mod batches;
 pub mod caller;
 pub mod jobs;
 pub mod listener;
 mod memory;
 mod routes;
 pub mod stream;
+pub mod taker;
+pub mod uploads;

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use brownout_provider::event::{Event, Sink};
+use brownout_provider::json;
 use brownout_provider::shell::lock::lock;
 
 use crate::drive::stop::Stop;
@@ -223,7 +224,7 @@ impl Waiting {
         self.last += 1;
         event.seq = self.last;
         let whole = self.lines.len();
-        if let Err(error) = serde_json::to_writer(&mut self.lines, &event) {
+        if let Err(error) = json::write(&event, &mut self.lines) {
             self.lines.truncate(whole);
             self.error.get_or_insert(error.into());
         } else {

@@ -94,9 +94,16 @@ impl Redactor {
     /// Replaces every secret in `text` by its mark.
     #[must_use]
     pub fn redact(&self, text: &str) -> Redacted {
-        // No spelling of a secret is shorter than this.
-        if text.len() < SHORTEST_SECRET {
-            return Redacted { text: text.to_owned(), marks: Vec::new() };
+        let plain = || Redacted { text: text.to_owned(), marks: Vec::new() };
+        self.redacted(text).unwrap_or_else(plain)
+    }
+
+    /// The same of a text that holds a secret; `None` for all others, which stay as they are.
+    #[must_use]
+    pub fn redacted(&self, text: &str) -> Option<Redacted> {
+        // No spelling of a secret is shorter than itself.
+        if self.secrets.iter().all(|(_, secret)| text.len() < secret.len()) {
+            return None;
         }
         let mut finds = Vec::new();
         self.search(&View::plain(text), &mut finds);
@@ -106,10 +113,7 @@ impl Redactor {
         if text.contains('\\') {
             self.search(&View::json(text), &mut finds);
         }
-        if finds.is_empty() {
-            return Redacted { text: text.to_owned(), marks: Vec::new() };
-        }
-        replace(text, finds)
+        (!finds.is_empty()).then(|| replace(text, finds))
     }
 
     /// Finds every pattern in a view; the ranges are those of the original text.
@@ -280,17 +284,21 @@ fn base64_patterns(kind: &str, value: &[u8]) -> Vec<Pattern> {
 /// The characters of base64 that depend on `value` alone when `offset` bytes stand before it in its
 /// group of three.
 fn base64_core(value: &[u8], offset: usize, alphabet: &[u8; 64]) -> Vec<u8> {
-    let bit = |at: usize| (value[at / 8] >> (7 - at % 8)) & 1;
     // The first whole character begins at the first multiple of six bits inside the value.
-    let first = (6 - (offset * 8) % 6) % 6;
-    (first..)
-        .step_by(6)
-        .take_while(|at| at + 6 <= value.len() * 8)
-        .map(|at| {
-            let index = (at..at + 6).fold(0_u8, |sum, at| sum * 2 + bit(at));
-            alphabet[usize::from(index)]
-        })
-        .collect()
+    let skipped = (6 - (offset * 8) % 6) % 6;
+    let mut core = Vec::with_capacity(value.len() * 4 / 3);
+    let (mut held, mut bits) = (0, 0);
+    for (at, byte) in value.iter().enumerate() {
+        bits += if at == 0 { 8 - skipped } else { 8 };
+        held = (held << 8) | usize::from(*byte);
+        while bits >= 6 {
+            bits -= 6;
+            core.push(alphabet[(held >> bits) & 63]);
+        }
+        // Of what was held, less than six bits are still to come.
+        held &= 63;
+    }
+    core
 }
 
 fn is_base64(byte: u8) -> bool {

@@ -4,7 +4,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `base64` `hex` `http2` `event` `document` `hint` `template` `sse` `signature` |
+//! | words | `seed` `coordinates` `schedule` `units` `request` `exchange` `base64` `hex` `http2` `json` `event` `document` `hint` `template` `sse` `signature` |
 //! | data | `api` `fault` `framing` `malformed` `rate_limit` `stream` `rule` |
 //! | decisions | `plan` `ledger` `idempotency` `queue` `recognition` `webhook` `job` `resumable` |
 //! | state machine | `provider` |
@@ -23,6 +23,7 @@ pub mod hint;
 pub mod http2;
 pub mod idempotency;
 pub mod job;
+pub mod json;
 pub mod ledger;
 pub mod malformed;
 pub mod plan;

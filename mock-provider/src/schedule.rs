@@ -26,7 +26,8 @@ impl Drawn<'_> {
     pub fn line(&self) -> String {
         let Self { rule, at, fault } = self;
         let Coordinates { provider, route, operation, submit, attempt } = at;
-        format!("{rule} {provider} {route} {operation} {submit} {attempt} {fault}")
+        let (submit, attempt) = (submit.to_string(), attempt.to_string());
+        [*rule, *provider, *route, *operation, submit.as_str(), attempt.as_str(), *fault].join(" ")
     }
 }
 

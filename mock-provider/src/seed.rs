@@ -123,6 +123,12 @@ impl Draw {
         Self { seed, stream: ChaCha12Rng::from_seed(seed) }
     }
 
+    /// A draw of nobody's, the same at all times: for looking at what depends on no draw.
+    #[must_use]
+    pub fn of_nobody() -> Self {
+        Self::from_seed([0; 32])
+    }
+
     /// A stream of its own for the `nth` fault `name` (from 0) of the rule, so that no fault of a list
     /// changes what another draws. It does not depend on what was drawn from `self` before.
     #[must_use]

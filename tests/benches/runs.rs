@@ -65,14 +65,42 @@ fn main() {
     let _place = stay_on_core(0);
     let only = std::env::args().skip_while(|word| word != "--only").nth(1);
     let asked = |name: &str| only.as_ref().is_none_or(|only| name.starts_with(only.as_str()));
+    // For a profiler: so many runs of one kind alone.
+    let alone = std::env::args().skip_while(|word| word != "--alone").nth(1);
+    if let Some(runs) = std::env::args().skip_while(|word| word != "--runs").nth(1) {
+        let runs = runs.parse().expect("a number of runs");
+        return alone_so_often(alone.as_deref().unwrap_or("memory"), runs);
+    }
     if asked("memory") {
         let prepared = prepared(Transport::Memory, hyper);
-        measure("in memory, hyper-util", 600, &prepared, [provider_in_memory, hyper_in_memory]);
+        measure("in memory, hyper-util", 600, prepared, [provider_in_memory, hyper_in_memory]);
     }
     if asked("unix") {
         let prepared = prepared(Transport::Unix, reqwest_);
-        measure("unix socket, reqwest", 700, &prepared, [provider_on_unix, hyper_on_unix]);
+        measure("unix socket, reqwest", 700, prepared, [provider_on_unix, hyper_on_unix]);
     }
+}
+
+/// Runs one kind alone: `memory` and `unix` with brownout, `bare-memory` and `bare-unix` without.
+fn alone_so_often(kind: &str, runs: u32) {
+    let one: Box<dyn Fn()> = match kind {
+        "memory" => with(prepared(Transport::Memory, hyper)),
+        "unix" => with(prepared(Transport::Unix, reqwest_)),
+        "bare-memory" => Box::new(provider_in_memory),
+        "bare-unix" => Box::new(provider_on_unix),
+        other => panic!("`{other}` is no kind of run"),
+    };
+    for _ in 0..runs {
+        one();
+    }
+}
+
+fn with(prepared: Prepared) -> Box<dyn Fn()> {
+    Box::new(move || {
+        let judged = prepared.run().expect("it runs");
+        assert_eq!(judged.result.verdict, Verdict::Passed, "{:?}", judged.result);
+        assert_eq!(judged.result.requests, 3);
+    })
 }
 
 fn prepared<B, C>(transport: Transport, factory: B) -> Prepared
@@ -86,18 +114,14 @@ where
 
 /// Measures all in turn: with brownout, with the bare provider, with bare hyper. The goal is the ratio of
 /// the first two rates, in thousandths.
-fn measure(what: &str, goal: u64, prepared: &Prepared, bare: [fn(); 2]) {
-    let with = || {
-        let judged = prepared.run().expect("it runs");
-        assert_eq!(judged.result.verdict, Verdict::Passed, "{:?}", judged.result);
-        assert_eq!(judged.result.requests, 3);
-    };
+fn measure(what: &str, goal: u64, prepared: Prepared, bare: [fn(); 2]) {
+    let with = with(prepared);
     with();
     bare.iter().for_each(|bare| bare());
     let mut times = [const { Vec::new() }; 3];
     let mut ratios = [const { Vec::new() }; 2];
     for _ in 0..ROUNDS {
-        let with_us = time(with);
+        let with_us = time(&with);
         times[0].push(with_us);
         for (which, bare) in bare.iter().enumerate() {
             let bare_us = time(bare);
@@ -229,14 +253,14 @@ const BODY: &str = r#"{"amount":1999,"currency":"usd","order":"order-1"}"#;
 const URL: &str = "http://127.0.0.1:1/~op-0001.1";
 const KEY: &str = "sk_test_0123456789abcdef";
 
-/// A fresh runtime for one run.
+/// A fresh runtime for one run, of the kind that brownout gives a run.
 fn on_paused_time(run: impl Future<Output = Outcome>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
-        .build()
+        .build_local(tokio::runtime::LocalOptions::default())
         .expect("a runtime");
-    let outcome = tokio::task::LocalSet::new().block_on(&runtime, run);
+    let outcome = runtime.block_on(run);
     assert_eq!(outcome, Outcome::succeeded());
 }
 

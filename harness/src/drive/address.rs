@@ -33,8 +33,8 @@ impl Address {
     /// Base URL and key with a token in them, in the key where the API allows it.
     #[must_use]
     pub fn with(&self, token: &str) -> Reach {
-        let key = if self.token_in_key { format!("{}{token}", self.key) } else { self.key.clone() };
-        Reach { url: format!("{}/{token}", self.url), key }
+        let key = if self.token_in_key { [&*self.key, token].concat() } else { self.key.clone() };
+        Reach { url: [&*self.url, "/", token].concat(), key }
     }
 
     /// Base URL and key as they are.
@@ -86,6 +86,12 @@ impl Addresses {
     #[must_use]
     pub fn first(&self) -> &Address {
         self.0.first().expect("there is at least one address")
+    }
+
+    /// True where a client has to be told which one is which.
+    #[must_use]
+    pub fn are_several(&self) -> bool {
+        self.0.len() > 1
     }
 
     /// All of them.

@@ -73,8 +73,10 @@ impl Plan {
         let token = Address::token(&id, slot.submit);
         let tenant = self.tenants.of(slot.index).cloned();
         let addresses = addresses.of_tenant(tenant.as_deref());
-        let reached = addresses.reached(Some(&token));
-        let (urls, api_keys) = by_name(&reached);
+        let (urls, api_keys) = match addresses.are_several() {
+            true => by_name(&addresses.reached(Some(&token))),
+            false => Default::default(),
+        };
         let Reach { url, key: api_key } = addresses.first().with(&token);
         Ok(Operation {
             url,

@@ -26,8 +26,7 @@ impl Redacting {
 
     /// A text without keys; `None` for one that holds none.
     fn without(&self, text: &str) -> Option<String> {
-        let redacted = self.keys.redact(text);
-        (!redacted.marks.is_empty()).then_some(redacted.text)
+        self.keys.redacted(text).map(|redacted| redacted.text)
     }
 
     /// An idempotency key without keys of the API. What is taken out may be all in which two of them differ, so

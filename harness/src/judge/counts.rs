@@ -123,9 +123,17 @@ pub(super) fn money(trace: &Trace) -> BTreeMap<String, Money> {
 pub(super) fn recognized(trace: &Trace) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for (_, request) in trace.requests().filter(|(_, request)| request.by.is_client()) {
-        *counts.entry(way(request.recognized).to_owned()).or_default() += 1;
+        *counts.entry(way(request.recognized)).or_default() += 1;
     }
-    counts
+    counts.into_iter().map(|(way, count)| (way.to_owned(), count)).collect()
+}
+
+/// How many requests were told apart by what they asked for alone.
+pub(super) fn guessed(trace: &Trace) -> u64 {
+    let is_guessed = |request: &Request| {
+        request.by.is_client() && matches!(request.recognized, Recognized::Guess | Recognized::New)
+    };
+    length(trace.requests().filter(|(_, request)| is_guessed(request)).count())
 }
 
 fn way(recognized: Recognized) -> &'static str {

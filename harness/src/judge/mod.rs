@@ -279,8 +279,7 @@ fn notes(trace: &Trace, scenario: &Scenario, invariants: &[InvariantResult]) -> 
         ));
     }
     notes.extend(unscheduled(trace));
-    let recognized = counts::recognized(trace);
-    let guessed: u64 = ["guess", "new"].iter().filter_map(|way| recognized.get(*way)).sum();
+    let guessed = counts::guessed(trace);
     if guessed > 0 {
         notes.push(format!(
             "{guessed} of {} requests did not say which operation they are for, and were told apart by \

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use brownout_provider::event::{Mode, RunKind};
 use brownout_provider::seed::Seed;
 use brownout_provider::shell::clock::Clock;
-use tokio::task::LocalSet;
+use tokio::runtime::LocalOptions;
 
 use super::canary;
 use super::stage::Order;
@@ -58,7 +58,7 @@ impl Paused {
             Watch { pulse: Arc::default(), stop: Stop::new(), patience: self.options.patience };
         let patience = self.options.patience;
         let seen = watch.clone();
-        match worker::carry_out(carried(move || self.on_paused_time(&seen)), &watch) {
+        match worker::carry_out(carried(move || self.on_paused_time(seen)), &watch) {
             Ok(run) => run,
             Err(NoResult::Thread(source)) => {
                 Err(RunError::System { what: "start a thread", source })
@@ -67,24 +67,25 @@ impl Paused {
         }
     }
 
-    fn on_paused_time(&self, watch: &Watch) -> Result<Run, RunError> {
-        let Self { scenario, seed, client, options, kind } = self;
-        let order = Order { scenario, seed: *seed, client, options, kind: *kind };
+    fn on_paused_time(self, watch: Watch) -> Result<Run, RunError> {
         let pulse = Arc::clone(&watch.pulse);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
             .max_io_events_per_tick(IO_EVENTS)
             .on_thread_park(move || pulse.stands_at(Clock::virtual_now_us()))
-            .build()
+            .build_local(LocalOptions::default())
             .map_err(|source| RunError::System { what: "start a runtime", source })?;
-        let tasks = LocalSet::new();
-        let run = tasks.block_on(&runtime, async {
-            order.perform(Clock::paused(), watch.stop.clone(), Some(&watch.pulse)).await
-        });
-        drop(tasks);
+        // A task is woken by a place in a queue, and what stands outside of all tasks through the kernel.
+        let ended = runtime.block_on(runtime.spawn_local(self.performed(watch)));
         // A thread that the client blocks is nothing to wait for.
         runtime.shutdown_background();
-        run
+        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    async fn performed(self, watch: Watch) -> Result<Run, RunError> {
+        let Self { scenario, seed, client, options, kind } = &self;
+        let order = Order { scenario, seed: *seed, client, options, kind: *kind };
+        order.perform(Clock::paused(), watch.stop, Some(&watch.pulse)).await
     }
 }

@@ -188,13 +188,16 @@ impl Order<'_> {
         let deafened = stage.stop_when_deaf();
         let mut notes = Vec::new();
         let watch = Arc::new(AtomicU64::new(0));
-        let watching = tokio::spawn(watch_timers(stage.clock, Arc::clone(&watch)));
+        let is_fast = stage.clock.speed() > 1;
+        let watching = is_fast.then(|| tokio::spawn(watch_timers(stage.clock, Arc::clone(&watch))));
         let mut played = self.play(&stage, &mut notes).await;
         if let Some(reason) = stage.unsent() {
             let what = "what an operation is sent as".to_owned();
             played = Err(RunError::Template { what, reason });
         }
-        watching.abort();
+        if let Some(watching) = watching {
+            watching.abort();
+        }
         let interrupted = self.options.stop.is_stopped();
         forward.abort();
         // Whoever drives a service has waited for what is pending while the service was there.
@@ -282,17 +285,7 @@ impl Order<'_> {
         let mut fixed = self.options.port;
         for (name, spec) in self.scenario.providers.iter() {
             let tenants = self.scenario.workload.tenants.keys(&spec.api).tenants;
-            let setup = Setup {
-                name: Arc::clone(name),
-                api: Arc::clone(&spec.api),
-                rules: self.scenario.rules.clone(),
-                seed: self.seed,
-                wall: clock.wall(),
-                operation_id: self.scenario.workload.operation_id.clone(),
-                limits: self.kind == RunKind::Main,
-                http2: spec.http2,
-                webhooks: self.listens(),
-            };
+            let setup = self.setup(clock, name, spec);
             let port = spec.port.or_else(|| fixed.take());
             let (mut provider, sink) =
                 (Provider::beside(setup, &common).with_tenants(tenants), Arc::clone(&sink));
@@ -317,13 +310,30 @@ impl Order<'_> {
                     Server::over(transport, provider, clock, sink).await?
                 }
             };
-            server.deliver_by(Arc::<Post>::clone(&courier));
+            if self.listens() {
+                server.deliver_by(Arc::<Post>::clone(&courier));
+            }
             servers.push(server);
         }
         let strikes = Mutex::new(Some(strikes));
         let servers = Arc::new(servers);
         let post = Mutex::new(Some(post));
         Ok(Stage { clock, recorder, path, sink, seen, stop, strikes, servers, post })
+    }
+
+    /// What a provider of the run is made of.
+    fn setup(self, clock: Clock, name: &Arc<str>, spec: &ProviderSpec) -> Setup {
+        Setup {
+            name: Arc::clone(name),
+            api: Arc::clone(&spec.api),
+            rules: self.scenario.rules.clone(),
+            seed: self.seed,
+            wall: clock.wall(),
+            operation_id: self.scenario.workload.operation_id.clone(),
+            limits: self.kind == RunKind::Main,
+            http2: spec.http2,
+            webhooks: self.listens(),
+        }
     }
 
     /// True where the client listens to webhooks.
@@ -389,7 +399,8 @@ impl Order<'_> {
         }
     }
 
-    /// Lets the driver of the client's mode play.
+    /// Lets the driver of the client's mode play. What thousands of runs a second do stands in the run's own
+    /// future; the others are kept apart, for it is moved about as a whole.
     async fn play(self, stage: &Stage, notes: &mut Vec<String>) -> Result<(), RunError> {
         match self.client {
             Client::InProcess(factory) => {
@@ -398,17 +409,19 @@ impl Order<'_> {
             Client::Nobody(nobody) => {
                 let trust = Trust::in_servers(&stage.servers)?;
                 let scene = self.scene(stage, trust.variables())?;
-                nobody::wait(&scene, nobody, stage.path.clone()).await
+                Box::pin(nobody::wait(&scene, nobody, stage.path.clone())).await
             }
-            Client::Process { command, .. } => self.play_process(stage, command, notes).await,
+            Client::Process { command, .. } => {
+                Box::pin(self.play_process(stage, command, notes)).await
+            }
             Client::Service(service) => match &service.target {
                 Some(place) if service.command.is_empty() => {
-                    self.play_target(stage, place.clone(), notes).await
+                    Box::pin(self.play_target(stage, place.clone(), notes)).await
                 }
-                _ => self.play_process(stage, &service.command, notes).await,
+                _ => Box::pin(self.play_process(stage, &service.command, notes)).await,
             },
             Client::ServiceInProcess(factory) => {
-                self.play_service_in_process(stage, factory.as_ref(), notes).await
+                Box::pin(self.play_service_in_process(stage, factory.as_ref(), notes)).await
             }
         }
     }
@@ -748,7 +761,8 @@ impl Stage {
 
     /// Ends the run when nobody can reach a provider any more.
     fn stop_when_deaf(&self) -> Vec<JoinHandle<()>> {
-        let each = self.servers.iter().map(|server| {
+        let turning = self.servers.iter().filter(|server| server.minds_the_door());
+        let each = turning.map(|server| {
             let (deafened, stop) = (server.deafened(), self.stop.clone());
             tokio::spawn(async move {
                 deafened.await;
@@ -794,9 +808,6 @@ const WATCHED: Duration = Duration::from_millis(5);
 /// Keeps by how much a timer of this process came late at most, in microseconds of the machine, where the
 /// clock goes faster than the machine's: what is late here is late in the client as well.
 async fn watch_timers(clock: Clock, most: Arc<AtomicU64>) {
-    if clock.speed() == 1 {
-        return;
-    }
     let wait = clock.of_machine(WATCHED);
     loop {
         let due_us = clock.now_us().saturating_add(micros(wait));

@@ -134,19 +134,21 @@ mod tests {
     use super::*;
 
     fn watch() -> Watch {
-        Watch {
-            pulse: Arc::new(Pulse::default()),
-            stop: Stop::new(),
-            patience: Duration::from_millis(50),
-        }
+        patient(Duration::from_millis(50))
+    }
+
+    fn patient(patience: Duration) -> Watch {
+        Watch { pulse: Arc::new(Pulse::default()), stop: Stop::new(), patience }
     }
 
     #[test]
     fn jobs_of_one_thread_share_a_worker_also_after_a_panic() {
-        let who = || carry_out(|| thread::current().id(), &watch()).expect("it does not block");
+        // Long enough for a machine that is busy with other things.
+        let long = || patient(Duration::from_secs(60));
+        let who = || carry_out(|| thread::current().id(), &long()).expect("it does not block");
         let first = who();
         assert_ne!(first, thread::current().id());
-        let panicked = std::panic::catch_unwind(|| carry_out(|| panic!("on purpose"), &watch()));
+        let panicked = std::panic::catch_unwind(|| carry_out(|| panic!("on purpose"), &long()));
         let words = panicked.expect_err("the panic is handed on");
         assert_eq!(words.downcast_ref(), Some(&"on purpose"));
         assert_eq!(who(), first);

@@ -181,10 +181,9 @@ impl Http {
     #[must_use]
     pub fn tells(&self, name: &str) -> bool {
         let request = &self.request;
-        let texts = request.headers.iter().map(|(_, template)| template).chain([&request.path]);
-        let in_texts = texts.flat_map(Template::names);
-        let in_body = request.json.iter().flat_map(Tree::names);
-        in_texts.chain(in_body).any(|told| told == name)
+        let mut texts = request.headers.iter().map(|(_, template)| template).chain([&request.path]);
+        texts.any(|text| text.names().contains(name))
+            || request.json.iter().any(|body| body.asks_for(name))
     }
 
     fn headers(&self, names: &Names<'_>, trace: Digest16) -> Result<HeaderMap, Unmade> {

@@ -56,7 +56,7 @@ impl Planted {
     /// The markers of a seed, where this input makes a client send any.
     #[must_use]
     pub fn within(input: &Tree, seed: Seed) -> Option<Self> {
-        input.names().contains(PLANTED).then(|| Self::of(seed))
+        input.asks_for(PLANTED).then(|| Self::of(seed))
     }
 
     /// What to look for: kind and text.

@@ -249,7 +249,7 @@ impl TraceBuilder {
             deadline_us: event.deadline_us,
             call,
             tenant,
-            input: event.input.to_string().into(),
+            input: serde_json::to_string(&event.input).unwrap_or_default().into(),
         });
     }
 

@@ -77,7 +77,7 @@ impl Trace {
     /// As what operations reach the client.
     #[must_use]
     pub fn delivers(&self) -> Delivers {
-        let deliver = |key: &str| self.run.scenario.pointer(&format!("/workload/deliver/{key}"));
+        let deliver = |key: &str| self.of_workload("deliver").and_then(|it: &Value| it.get(key));
         match () {
             () if deliver("webhook").is_some_and(Value::is_object) => Delivers::Events,
             () if deliver("queue").is_some_and(Value::is_string) => Delivers::Messages,

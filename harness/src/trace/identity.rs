@@ -14,7 +14,7 @@ impl Trace {
     /// requests carry it, as the scenario and its APIs say.
     #[must_use]
     pub fn identifying_fields(&self) -> BTreeSet<String> {
-        let of_scenario = self.run.scenario.pointer("/workload/operation_id");
+        let of_scenario = self.of_workload("operation_id");
         let of_apis = self.run.apis.values().filter_map(|api| api.get("operation_id"));
         let mut names = BTreeSet::new();
         for said in of_scenario.into_iter().chain(of_apis) {

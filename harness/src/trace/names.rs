@@ -4,8 +4,10 @@
 //! **Invariant:** within one trace two names are equal exactly if their texts are.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::BuildHasher;
 use std::num::NonZeroU32;
+
+use foldhash::fast::FixedState;
 
 /// A text of a trace, in four bytes (also as an `Option`). Names of different traces do not compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,7 +16,10 @@ pub struct Name(NonZeroU32);
 /// The texts of one trace.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    texts: Vec<Box<str>>,
+    /// All of them, one behind the other.
+    texts: String,
+    /// Where each of them ends.
+    ends: Vec<usize>,
     /// By eight bytes of hash, which take less room than the text. A second text under one number is
     /// found by looking through all.
     index: BTreeMap<u64, Name>,
@@ -30,8 +35,9 @@ impl Names {
         if let Some(name) = self.find_hashed(hash, text) {
             return name;
         }
-        self.texts.push(text.into());
-        let number = u32::try_from(self.texts.len()).expect("a trace has fewer than 2^32 texts");
+        self.texts.push_str(text);
+        self.ends.push(self.texts.len());
+        let number = u32::try_from(self.ends.len()).expect("a trace has fewer than 2^32 texts");
         let name = Name(NonZeroU32::new(number).expect("a length after a push is at least 1"));
         self.index.entry(hash).or_insert(name);
         name
@@ -48,7 +54,7 @@ impl Names {
         if self.text(first) == text {
             return Some(first);
         }
-        let position = self.texts.iter().position(|one| &**one == text)?;
+        let position = (0..self.ends.len()).find(|position| self.at(*position) == Some(text))?;
         NonZeroU32::new(u32::try_from(position + 1).ok()?).map(Name)
     }
 
@@ -56,13 +62,19 @@ impl Names {
     #[must_use]
     pub fn text(&self, name: Name) -> &str {
         let position = usize::try_from(name.0.get()).unwrap_or(usize::MAX) - 1;
-        self.texts.get(position).map_or("", |text| &**text)
+        self.at(position).unwrap_or_default()
+    }
+
+    fn at(&self, position: usize) -> Option<&str> {
+        let start =
+            position.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
+        self.texts.get(start?..*self.ends.get(position)?)
     }
 
     /// Roughly the bytes it takes, for the promise about the size of a trace.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let texts: usize = self.texts.iter().map(|text| text.len() + size_of::<Box<str>>()).sum();
+        let texts = self.texts.len() + self.ends.len() * size_of::<usize>();
         // A tree's nodes are two thirds full on average.
         texts + self.index.len() * (size_of::<u64>() + size_of::<Name>()) * 3 / 2
     }
@@ -70,9 +82,7 @@ impl Names {
 
 /// A hash whose key is the same in every process.
 fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(text.as_bytes());
-    hasher.finish()
+    FixedState::default().hash_one(text)
 }
 
 #[cfg(test)]

@@ -61,9 +61,14 @@ impl Trace {
     /// The routes that each operation calls by the scenario's own wish, one after the other, as far as the
     /// trace knows them; nothing where an operation is one call.
     pub fn steps(&self) -> impl Iterator<Item = Name> {
-        let steps = self.run.scenario.pointer("/workload/steps").and_then(Value::as_array);
+        let steps = self.of_workload("steps").and_then(Value::as_array);
         let calls = steps.into_iter().flatten().filter_map(|step| step.get("call")?.as_str());
         calls.filter_map(|call| self.name(call))
+    }
+
+    /// What the scenario says of its workload under this key.
+    pub(super) fn of_workload(&self, key: &str) -> Option<&Value> {
+        self.run.scenario.get("workload")?.get(key)
     }
 
     /// True for a route that some API of the run has.

@@ -311,7 +311,7 @@ impl Trace {
 
     /// True where operations reach the client as messages of a queue, and some route has an effect.
     fn works_on_messages(&self) -> bool {
-        let queue = self.run.scenario.pointer("/workload/deliver/queue");
+        let queue = self.of_workload("deliver").and_then(|deliver| deliver.get("queue"));
         let has_effect = |route: &Value| {
             let is_said = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
             ["effect", "effects"].iter().any(|key| route.get(key).is_some_and(is_said))

@@ -16,6 +16,7 @@ use super::need::{brief, same};
 use super::policy::HeaderTemplate;
 use super::route::{EffectDraft, EffectSpec, Route};
 use super::stream::StreamSpec;
+use crate::json;
 use crate::template::{Names, Template, TemplateError};
 
 /// An answer, rendered.
@@ -54,7 +55,7 @@ const USUAL_BYTES: usize = 512;
 pub fn bytes(value: &Value) -> Bytes {
     // Room for most answers at once; what is kept of it is as long as it has to be.
     let mut text = Vec::with_capacity(USUAL_BYTES);
-    match serde_json::to_writer(&mut text, value) {
+    match json::write(value, &mut text) {
         Ok(()) => Bytes::copy_from_slice(&text),
         // A value of serde_json has text keys only, so it can be written.
         Err(_) => Bytes::new(),

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::multipart;
 use super::pointer::Pointer;
+use crate::json;
 
 /// What a request asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -336,5 +337,5 @@ fn below<'s>(skip: &[&'s [String]], name: &str) -> Vec<&'s [String]> {
 }
 
 fn write_plain<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, value).expect("a plain value is always written into memory");
+    json::write(value, out).expect("a plain value is always written into memory");
 }

@@ -186,7 +186,7 @@ impl Errors {
 
     /// True when an answer asks for `request_id`.
     pub(super) fn wants_request_id(&self) -> bool {
-        let asks = |tree: &Tree| tree.names().contains("request_id");
+        let asks = |tree: &Tree| tree.asks_for("request_id");
         asks(&self.body)
             || self.named.values().any(|spec| {
                 spec.body.as_ref().is_some_and(asks)
@@ -215,14 +215,16 @@ impl Errors {
         let request_id = word(context.request_id);
         let status_value = Value::from(status);
         let code = context.code.map_or_else(|| spec.code.clone(), Value::from);
-        let mut names: Vec<(&str, &Value)> = vec![
+        let mut names: Vec<(&str, &Value)> =
+            Vec::with_capacity(ERROR_NAMES.len() + spec.values.len());
+        names.extend([
             ("status", &status_value),
             ("field", &field),
             ("key", &key),
             ("route", &route),
             ("request_id", &request_id),
             ("code", &code),
-        ];
+        ]);
         let message = match context.message {
             Some(message) => Value::from(message),
             None => Value::String(spec.message.text(&names)?),

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::pointer::Pointer;
 use crate::event::Class;
+use crate::json;
 use crate::template::Template;
 
 /// How a client shows who it is.
@@ -206,13 +207,9 @@ impl Classes {
     }
 
     fn of_code(&self, body: &[u8]) -> Option<Class> {
-        if self.codes.is_empty() {
-            return None;
-        }
-        let body: Value = serde_json::from_slice(body).ok()?;
         self.codes.iter().find_map(|(pointer, values)| {
-            let found = pointer.find(&body)?;
-            values.iter().find(|(value, _)| value == found).map(|(_, class)| *class)
+            let found = json::find(body, pointer.steps())?;
+            values.iter().find(|(value, _)| *value == found).map(|(_, class)| *class)
         })
     }
 }

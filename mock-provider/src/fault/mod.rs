@@ -420,20 +420,25 @@ impl dyn Fault + '_ {
         }
     }
 
-    /// What it does, looked at without a request, under one of many draws: which action it asks for depends on
-    /// no draw, only its numbers do.
+    /// What it does, looked at without a request: which action it asks for depends on no draw, only its numbers
+    /// do.
     ///
     /// ```
     /// use brownout_provider::document::Diagnostics;
     /// use brownout_provider::fault::{Action, Ending, registry};
-    /// use brownout_provider::seed::Seed;
     ///
     /// let hang = registry::find("hang").expect("it is registered");
     /// let problems = Diagnostics::new();
     /// let hang = (hang.parse)(&serde_json::Value::Null, &problems.root()).expect("bare is legal");
-    /// let action = hang.looked_at(Seed::default());
+    /// let action = hang.action();
     /// assert!(matches!(action, Action::End { ending: Ending::Hang, .. }));
     /// ```
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.strike(&mut Draw::of_nobody())
+    }
+
+    /// The same under one of many draws: for the numbers that depend on it.
     #[must_use]
     pub fn looked_at(&self, look: Seed) -> Action {
         self.strike(&mut RuleKey::new(look, self.kind().name).draw(&Coordinates::NOWHERE))

@@ -16,6 +16,7 @@ pub use limit::{LimitHeaders, ResetForm, Says};
 pub use read::read;
 pub use write::write;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -178,6 +179,14 @@ impl Dialect {
     fn body(&self) -> &str {
         self.body.as_deref().unwrap_or("/error/retry_after")
     }
+}
+
+/// The steps of a JSON pointer, unescaped.
+fn steps(pointer: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    pointer.split('/').skip(1).map(|step| match step.contains('~') {
+        true => Cow::Owned(step.replace("~1", "/").replace("~0", "~")),
+        false => Cow::Borrowed(step),
+    })
 }
 
 /// Where a provider learns the wall clock that its client has.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::HeaderMap;
-use serde_json::Value;
 
 use super::limit::Reset;
-use super::{Dialect, Wall};
+use super::{Dialect, Wall, steps};
 use crate::event::Hint;
+use crate::json::find;
 
 /// The longest wait that is told, 2^53 − 1 microseconds (285 years): every JSON reader keeps it, and
 /// sums of it stay in range.
@@ -21,7 +21,7 @@ const LONGEST_US: u64 = (1 << 53) - 1;
 /// milliseconds, the reset of a limit, the field of the body. Two headers of one name that differ are both told, and both
 /// malformed, because no client can know which is meant.
 #[must_use]
-pub fn read(headers: &HeaderMap, body: Option<&Value>, dialect: &Dialect, wall: Wall) -> Vec<Hint> {
+pub fn read(headers: &HeaderMap, body: Option<&[u8]>, dialect: &Dialect, wall: Wall) -> Vec<Hint> {
     let mut hints = Vec::new();
     from_header(headers, "retry-after", &mut hints, |text| retry_after(text, wall));
     if let Some(name) = &dialect.ms_header {
@@ -35,7 +35,7 @@ pub fn read(headers: &HeaderMap, body: Option<&Value>, dialect: &Dialect, wall: 
         });
     }
     if let Some(pointer) = &dialect.body
-        && let Some(value) = body.and_then(|body| body.pointer(pointer))
+        && let Some(value) = body.and_then(|body| find(body, &steps(pointer).collect::<Vec<_>>()))
         && !value.is_null()
     {
         let text = value.to_string();
@@ -122,7 +122,12 @@ fn decimal(text: &str, shift: usize) -> Option<u64> {
     if !digits(whole) || !digits(decimals) {
         return None;
     }
-    let decimals: String = decimals.chars().chain(std::iter::repeat('0')).take(shift).collect();
-    let all = format!("{whole}{decimals}");
-    Some(all.parse().map_or(LONGEST_US, |micros: u64| micros.min(LONGEST_US)))
+    let decimals = decimals.bytes().chain(std::iter::repeat(b'0')).take(shift);
+    let mut micros = 0_u64;
+    for digit in whole.bytes().chain(decimals) {
+        let next = micros.checked_mul(10).and_then(|so| so.checked_add(u64::from(digit - b'0')));
+        let Some(next) = next else { return Some(LONGEST_US) };
+        micros = next;
+    }
+    Some(micros.min(LONGEST_US))
 }

@@ -112,7 +112,7 @@ fn found(headers: &[(&'static str, &str)], body: Option<Value>) -> Vec<Hint> {
     for (name, value) in headers {
         map.append(*name, value.parse().expect("a header value"));
     }
-    read(&map, body.as_ref(), &dialect(), wall())
+    read(&map, body.map(|body| body.to_string()).as_deref().map(str::as_bytes), &dialect(), wall())
 }
 
 fn waits(headers: &[(&'static str, &str)]) -> Vec<Option<u64>> {
@@ -226,7 +226,7 @@ fn through(spec: &HintSpec, wall: Wall) -> Vec<Hint> {
     let mut headers = HeaderMap::new();
     let mut body = json!({"error": {}});
     write(spec, &dialect(), wall, &mut headers, Some(&mut body));
-    read(&headers, Some(&body), &dialect(), wall)
+    read(&headers, Some(body.to_string().as_bytes()), &dialect(), wall)
 }
 
 fn form(text: &str) -> Result<HintSpec, String> {

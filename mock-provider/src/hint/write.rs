@@ -5,7 +5,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use serde_json::{Map, Value};
 
-use super::{Dialect, HintSpec, OLD_DATE_US, Wall, whole_second};
+use super::{Dialect, HintSpec, OLD_DATE_US, Wall, steps, whole_second};
 
 /// What AWS's services write, in milliseconds.
 static AMZ_RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
@@ -116,19 +116,23 @@ fn http_date(time: std::time::SystemTime) -> HeaderValue {
 /// them.
 fn set(body: &mut Value, pointer: &str, value: Value) {
     let mut at = body;
-    for step in pointer.split('/').skip(1) {
+    for step in steps(pointer) {
         let Value::Object(object) = at else { return };
-        let step = step.replace("~1", "/").replace("~0", "~");
-        at = object.entry(step).or_insert_with(|| Value::Object(Map::new()));
+        at = object.entry(&*step).or_insert_with(|| Value::Object(Map::new()));
     }
     *at = value;
 }
 
 /// Takes the value at a JSON pointer out.
 fn remove(body: &mut Value, pointer: &str) {
-    if let Some((parent, last)) = pointer.rsplit_once('/')
-        && let Some(Value::Object(object)) = body.pointer_mut(parent)
-    {
-        object.shift_remove(&last.replace("~1", "/").replace("~0", "~"));
+    let mut steps = steps(pointer).peekable();
+    let mut at = body;
+    while let (Some(step), Value::Object(object)) = (steps.next(), at) {
+        if steps.peek().is_none() {
+            object.shift_remove(&*step);
+            return;
+        }
+        let Some(inner) = object.get_mut(&*step) else { return };
+        at = inner;
     }
 }

@@ -235,7 +235,7 @@ impl FaultPlan {
     /// What each fault of the plan does, looked at without a request.
     pub fn actions(&self) -> impl Iterator<Item = Action> {
         let faults = self.rules.iter().flat_map(|armed| &armed.rule.faults);
-        faults.map(|fault| fault.looked_at(Seed::default()))
+        faults.map(|fault| fault.action())
     }
 
     /// What strikes at the door of this provider, in file order.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Provider;
 use super::open::{Open, Own, Planned, Stage};
 use super::struck::Mark;
-use crate::api::{Api, ErrorContext, Rendered, Route, Standard, Which};
+use crate::api::{Api, ErrorContext, Rendered, Route, Standard, Which, bytes};
 use crate::event::Class;
 use crate::exchange::{Answer, Cut, End, Framing, Next, Wire};
 use crate::fault::{Ending, Malformed, Point, Substitute, SubstituteBody};
@@ -271,7 +271,7 @@ impl Provider {
             let wall = self.wall(open.now_us);
             hint::write(hint, &self.api.hint, wall, &mut headers, body.as_mut());
         }
-        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let body = body.map_or_else(Bytes::new, |body| bytes(&body));
         Own::new(status, headers, body)
     }
 
@@ -429,14 +429,14 @@ pub(super) fn substituted(
         let name = api.classes.should_retry.clone().unwrap_or(usual);
         headers.insert(name, HeaderValue::from_static(if value { "true" } else { "false" }));
     }
-    let body = value.map_or(raw, |value| Bytes::from(value.to_string()));
+    let body = value.map_or(raw, |value| bytes(&value));
     Own::new(status, headers, body)
 }
 
 /// An answer of a route, made unusable; `error` is the API's own.
 pub(super) fn mangled(route: Option<&Route>, how: &Malformed, own: Own, error: Rendered) -> Own {
     let shape = route.map_or_else(malformed::Shape::none, malformed::Shape::of);
-    let error = Bytes::from(error.body.unwrap_or(Value::Null).to_string());
+    let error = bytes(&error.body.unwrap_or(Value::Null));
     let earlier = own.earlier.as_ref();
     let answer = malformed::Own { earlier, ..shape.own(&own.body, &error) };
     let mangled = malformed::mangle(how, &answer);

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::Provider;
 use super::open::{Open, Planned, Stage};
 use crate::event::{Class, EventKind, ResponseSent};
@@ -102,9 +100,9 @@ impl Provider {
         let Some(headers) = &planned.hinting else { return Vec::new() };
         // What is so large is no error, and holds no hint.
         let body = Some(&planned.body).filter(|body| body.len() <= HINT_BYTES);
-        let body: Option<Value> = body.and_then(|body| serde_json::from_slice(body).ok());
         let dialect = &self.api.hint;
-        let mut hints = hint::read(headers, body.as_ref(), dialect, self.wall(head_at_us));
+        let body = body.map(|body| &**body);
+        let mut hints = hint::read(headers, body, dialect, self.wall(head_at_us));
         // Whoever is not throttled is told of a limit, and not to wait for it.
         if let Some((reset, _)) =
             dialect.reset.as_ref().filter(|_| planned.class != Class::Throttling)

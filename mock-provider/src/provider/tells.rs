@@ -196,7 +196,7 @@ impl Provider {
         // A file whose template asks for what an object lacks tells so where it is seen: in the body.
         let body =
             api.body.render(&names).unwrap_or_else(|error| json!({"error": error.to_string()}));
-        Bytes::from(body.to_string())
+        bytes(&body)
     }
 
     /// An event can be read back where the API keeps its events, whatever becomes of its deliveries.

@@ -252,6 +252,12 @@ impl<H: Handler> Server<H> {
         self.core.take_deafness().map_or(Ok(()), |source| Err(ServeError::Deaf { source }))
     }
 
+    /// True when a fault closes its door for a while, so that it may stay closed against its will.
+    #[must_use]
+    pub fn minds_the_door(&self) -> bool {
+        self.core.minds_the_door
+    }
+
     /// Comes to an end when nobody can be let in any more, because a door that a fault had closed cannot be
     /// opened again; [`Server::shutdown`] tells why. Belongs to whoever asks first.
     pub fn deafened(&self) -> impl Future<Output = ()> + Send + 'static {

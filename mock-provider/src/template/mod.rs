@@ -78,6 +78,7 @@ pub struct Template(Arc<Compiled>);
 struct Compiled {
     source: String,
     parts: Parts,
+    names: BTreeSet<String>,
 }
 
 enum Parts {
@@ -89,6 +90,29 @@ enum Parts {
     Several(Vec<Segment>),
     /// It has blocks or trims white space: minijinja does it all.
     Whole(Environment<'static>),
+}
+
+impl Parts {
+    /// The names that their expressions ask for.
+    fn names(&self) -> BTreeSet<String> {
+        let of = |piece: &Piece| piece.expression.undeclared_variables(false).into_iter();
+        match self {
+            Self::Literal(_) => BTreeSet::new(),
+            Self::One(piece) => of(piece).collect(),
+            Self::Several(segments) => segments
+                .iter()
+                .filter_map(|segment| match segment {
+                    Segment::Text(_) => None,
+                    Segment::Piece(piece) => Some(of(piece)),
+                })
+                .flatten()
+                .collect(),
+            Self::Whole(environment) => environment
+                .get_template(WHOLE)
+                .map(|template| template.undeclared_variables(false).into_iter().collect())
+                .unwrap_or_default(),
+        }
+    }
 }
 
 enum Segment {
@@ -134,7 +158,8 @@ impl Template {
                 None => whole(source)?,
             }
         };
-        Ok(Self(Arc::new(Compiled { source: source.to_owned(), parts })))
+        let names = parts.names();
+        Ok(Self(Arc::new(Compiled { source: source.to_owned(), parts, names })))
     }
 
     /// Compiles a template and reports at `at` what is wrong with it; `names` are those that it may use.
@@ -149,11 +174,11 @@ impl Template {
             .ok()?;
         let mut all_known = true;
         for name in template.names() {
-            let is_global = || ENVIRONMENT.globals().any(|(global, _)| global == name);
+            let is_global = || ENVIRONMENT.globals().any(|(global, _)| global == *name);
             if !names.contains(&name.as_str()) && !is_global() {
                 all_known = false;
                 at.error(format!("a template here does not know `{name}`"), |d| {
-                    d.allowed(&name, names)
+                    d.allowed(name, names)
                 });
             }
         }
@@ -162,24 +187,8 @@ impl Template {
 
     /// The names that the template asks for, sorted.
     #[must_use]
-    pub fn names(&self) -> BTreeSet<String> {
-        let of = |piece: &Piece| piece.expression.undeclared_variables(false).into_iter();
-        match &self.0.parts {
-            Parts::Literal(_) => BTreeSet::new(),
-            Parts::One(piece) => of(piece).collect(),
-            Parts::Several(segments) => segments
-                .iter()
-                .filter_map(|segment| match segment {
-                    Segment::Text(_) => None,
-                    Segment::Piece(piece) => Some(of(piece)),
-                })
-                .flatten()
-                .collect(),
-            Parts::Whole(environment) => environment
-                .get_template(WHOLE)
-                .map(|template| template.undeclared_variables(false).into_iter().collect())
-                .unwrap_or_default(),
-        }
+    pub fn names(&self) -> &BTreeSet<String> {
+        &self.0.names
     }
 
     /// A template that gives the value at these names, one after the other: `["request", "amount"]`.

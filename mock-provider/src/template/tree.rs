@@ -2,8 +2,6 @@
 //!
 //! **Invariant:** a tree without any expression renders to itself.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 
 use super::{Names, Template, TemplateError};
@@ -101,14 +99,14 @@ impl Tree {
         }
     }
 
-    /// The names that the leaves ask for.
+    /// True when some leaf asks for this name.
     #[must_use]
-    pub fn names(&self) -> BTreeSet<String> {
+    pub fn asks_for(&self, name: &str) -> bool {
         match self {
-            Self::Constant(_) => BTreeSet::new(),
-            Self::Leaf(template) => template.names(),
-            Self::List(items) => items.iter().flat_map(Self::names).collect(),
-            Self::Object(fields) => fields.iter().flat_map(|one| one.value.names()).collect(),
+            Self::Constant(_) => false,
+            Self::Leaf(template) => template.names().contains(name),
+            Self::List(items) => items.iter().any(|item| item.asks_for(name)),
+            Self::Object(fields) => fields.iter().any(|one| one.value.asks_for(name)),
         }
     }
 

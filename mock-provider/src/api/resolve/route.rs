@@ -515,7 +515,7 @@ fn success(raw: Option<&RawSuccess>, usual: Option<&Value>, at: &At<'_>) -> Opti
 
 /// True when the answer or the object of a route asks for `request_id`.
 pub(super) fn wants_request_id(route: &Route) -> bool {
-    let asks = |tree: &Tree| tree.names().contains("request_id");
+    let asks = |tree: &Tree| tree.asks_for("request_id");
     route.stream.iter().flat_map(|stream| &stream.events).any(|event| asks(&event.data))
         || route.success.body.as_ref().is_some_and(asks)
         || route.creates.as_ref().is_some_and(|creates| asks(&creates.fields))

@@ -51,7 +51,7 @@ fn event(raw: &RawStreamEvent, at: &At<'_>) -> Option<EventSpec> {
         None => None,
         Some(each) => Some(Tree::resolve(each, &CONTEXT_NAMES, &at.key("each"))?),
     };
-    if each.is_none() && data.names().contains("item") {
+    if each.is_none() && data.asks_for("item") {
         at.key("data").error("there is no `item` here", |d| d.cure("add `each:` with a list"));
     }
     Some(EventSpec { name: name(raw.event.as_deref(), &at.key("event")), data, each })

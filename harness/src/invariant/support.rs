@@ -205,12 +205,13 @@ fn hints_by_hand(scenario: &Scenario, answer: &Substitute) -> bool {
         }
     }
     let body = match &answer.body {
-        Some(SubstituteBody::Json(body)) => Some(body),
+        Some(SubstituteBody::Json(body)) => Some(body.to_string()),
         Some(SubstituteBody::Raw(..)) | None => None,
     };
     let wall = Wall { at_start: SystemTime::UNIX_EPOCH, now_us: 0 };
     scenario.providers.values().any(|provider| {
-        let hints = hint::read(&headers, body, &provider.api.hint, wall);
+        let hints =
+            hint::read(&headers, body.as_deref().map(str::as_bytes), &provider.api.hint, wall);
         hints.iter().any(|one| one.wait_us.is_some_and(|wait_us| wait_us > 0))
     })
 }

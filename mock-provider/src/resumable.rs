@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::fault::UploadFault;
 
-/// The place of a piece: `bytes FROM-TO/SIZE`, or `bytes */SIZE` for a question.
+/// The place of a piece: `bytes FROM-TO/SIZE`, or `bytes */SIZE` for a question, which also says how large a file
+/// is whose pieces did not: `bytes FROM-TO/*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentRange {
     /// From which byte on; `None` for a question.
@@ -108,6 +109,17 @@ impl Uploads {
         }
         Some(upload.put(range, body, fault, now_us))
     }
+
+    /// What would become of a piece or a question; nothing is kept.
+    #[must_use]
+    pub fn peek(
+        &self,
+        (id, range): (&str, Option<ContentRange>),
+        body: &[u8],
+        now_us: u64,
+    ) -> Option<Took> {
+        Some(self.uploads.get(id)?.clone().put(range, body, None, now_us))
+    }
 }
 
 impl Upload {
@@ -134,8 +146,11 @@ impl Upload {
         if range.length != length {
             return Took::Wrong("the body is not as long as Content-Range says");
         }
+        if range.size.is_some_and(|size| size < self.stored) {
+            return Took::Wrong("there is more of the file than it is said to have");
+        }
         self.size = self.size.or(range.size);
-        let Some(from) = range.from else { return Took::Part { stored: self.stored } };
+        let Some(from) = range.from else { return self.there() };
         if from > self.stored {
             return Took::Part { stored: self.stored };
         }
@@ -167,12 +182,18 @@ impl Upload {
             Some(UploadFault::Expires) | None => self.kept.update(new),
         }
         self.stored = all;
-        if self.size == Some(all) {
-            let sha256: Arc<str> = crate::api::hexadecimal(self.kept.clone()).into();
-            self.whole = Some(Arc::clone(&sha256));
-            return Took::Whole { size: all, sha256, now: true };
+        self.there()
+    }
+
+    /// What is there now, which may be all.
+    fn there(&mut self) -> Took {
+        let stored = self.stored;
+        if self.size != Some(stored) {
+            return Took::Part { stored };
         }
-        Took::Part { stored: all }
+        let sha256: Arc<str> = crate::api::hexadecimal(self.kept.clone()).into();
+        self.whole = Some(Arc::clone(&sha256));
+        Took::Whole { size: stored, sha256, now: true }
     }
 }
 
@@ -258,6 +279,45 @@ mod tests {
         let other = ContentRange { size: Some(99), ..range };
         let other = uploads.put(("u", Some(other)), body, None, 0);
         assert!(matches!(other, Some(Took::Wrong(_))), "{other:?}");
+    }
+
+    #[test]
+    fn who_streams_says_at_the_end_how_large_it_was() {
+        let mut uploads = begun();
+        for (from, to) in [(0, 10), (10, SOURCE.len())] {
+            let (range, body) = piece(from, to);
+            let open = ContentRange { size: None, ..range };
+            let took = uploads.put(("u", Some(open)), body, None, 0);
+            let stored = u64::try_from(to).expect("it is small");
+            assert_eq!(took, Some(Took::Part { stored }), "nobody knows that this is all");
+        }
+        let all = u64::try_from(SOURCE.len()).expect("it is small");
+        let mut ask = |size: Option<u64>| {
+            let question = ContentRange { from: None, length: 0, size };
+            assert_eq!(uploads.peek(("v", Some(question)), b"", 0), None);
+            uploads.put(("u", Some(question)), b"", None, 0)
+        };
+        assert_eq!(ask(None), Some(Took::Part { stored: all }));
+        assert!(matches!(ask(Some(all - 1)), Some(Took::Wrong(_))));
+        let sha256: Arc<str> = crate::api::sha256(SOURCE).into();
+        let whole = |now| Some(Took::Whole { size: all, sha256: Arc::clone(&sha256), now });
+        assert_eq!(ask(Some(all)), whole(true));
+        assert_eq!(ask(Some(all)), whole(false));
+        let mut empty = begun();
+        let question = ContentRange { from: None, length: 0, size: Some(0) };
+        let took = empty.put(("u", Some(question)), b"", None, 0);
+        assert!(matches!(took, Some(Took::Whole { size: 0, now: true, .. })), "{took:?}");
+    }
+
+    #[test]
+    fn who_only_peeks_keeps_nothing() {
+        let mut uploads = begun();
+        let (range, body) = piece(0, 10);
+        let peeked = uploads.peek(("u", Some(range)), body, 5);
+        assert_eq!(peeked, Some(Took::Part { stored: 10 }));
+        let question = ContentRange { from: None, length: 0, size: None };
+        let asked = uploads.put(("u", Some(question)), b"", None, 5);
+        assert_eq!(asked, Some(Took::Part { stored: 0 }));
     }
 
     proptest! {

@@ -47,6 +47,23 @@ fn each_flaw_of_a_client_with_jobs_is_found() {
 }
 
 #[test]
+fn jobs_are_begun_and_looked_at_in_any_weather() {
+    for (scenario, kind, caught) in [
+        ("vision-hang", "patient", "client_timeout"),
+        ("vision-outage", "timid", "no_lost_operations"),
+        ("vision-permanent-error", "stubborn", "no_retry_on_permanent_errors"),
+        ("vision-rate-limit", "hasty", "honors_retry_after"),
+    ] {
+        let careful = driven(scenario, "vision_jobs.py", "careful", &[]);
+        assert_eq!(careful.code, Some(0), "{}", careful.printed);
+        assert_eq!(verdict(careful.only(), caught), "passed", "{}", careful.printed);
+        let flawed = driven(scenario, "vision_jobs.py", kind, &["--no-control"]);
+        assert_eq!(flawed.code, Some(1), "{}", flawed.printed);
+        assert_eq!(verdict(flawed.only(), caught), "failed", "{kind}: {}", flawed.printed);
+    }
+}
+
+#[test]
 fn a_client_that_sends_again_only_what_is_missing_passes() {
     for (scenario, invariant) in [
         ("vision-partial-batch", "no_double_charges"),

@@ -200,6 +200,58 @@ fn a_service_that_listens_nowhere_is_told_of_nothing() {
     assert!(events.is_empty(), "{events:?}");
 }
 
+/// Begins a job and stops it; what is told of its end.
+#[test]
+fn a_job_that_is_stopped_is_told_of_as_one_that_ended() {
+    let scenario = "version: 1
+name: stopped
+provider: {api: vision}
+workload:
+  operations: 1
+  input: {image: a.png, task: caption, reference: ref-1}
+  http:
+    calls: create_job
+    request: {path: /jobs, json: '{{ input }}'}
+    webhooks: {path: /hooks}
+expect: [no_double_charges]
+";
+    let heard = Heard::default();
+    let shared = Arc::clone(&heard);
+    let service = move |connection: &Connection| {
+        let (connection, heard) = (connection.clone(), Arc::clone(&shared));
+        let begin = move |axum::Json(job): axum::Json<Value>| async move {
+            let post = async |path: String, body: &Value| {
+                let url = format!("{}{path}", connection.url);
+                let key = Some(path.as_str());
+                let api_key = &connection.api_key;
+                let timeout = Duration::from_secs(5);
+                let call = Call { url: &url, api_key, idempotency_key: key, body, timeout };
+                post_over(&connection, call).await.expect("it is answered")
+            };
+            let begun = post("/v1/jobs".to_owned(), &job).await;
+            let begun: Value = serde_json::from_slice(&begun.body).expect("JSON");
+            let id = begun["id"].as_str().expect("it has an id");
+            let stopped = post(format!("/v1/jobs/{id}/cancel"), &serde_json::json!({})).await;
+            StatusCode::from_u16(stopped.status).expect("a status")
+        };
+        let hook = move |headers: HeaderMap, body: Bytes| async move {
+            heard.lock().expect("nobody panics with it").push((headers, body.to_vec()));
+            StatusCode::OK
+        };
+        Router::new().route("/jobs", post(begin)).route("/hooks", post(hook))
+    };
+    let harness = Harness::from_yaml(scenario).expect("a right scenario").without_control();
+    harness.virtual_time().service(service).run().expect("it runs");
+    let heard = heard.lock().expect("nobody panics with it");
+    let told: Vec<Value> =
+        heard.iter().map(|(_, body)| serde_json::from_slice(body).expect("JSON")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        (&told[0]["type"], &told[0]["data"]["status"]),
+        (&"job.finished".into(), &"canceled".into())
+    );
+}
+
 /// What a shop around the stripe SDK says of one event, and what the trace holds of it.
 fn stripe(fault: &str) -> (Vec<String>, Vec<String>) {
     let mut scenario = Scenario::clone(harness("stripe", fault, 1).scenario());

@@ -30,7 +30,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                    deliveries, or whose answer was lost after the commit.",
     parameters: &[("kind", "the kind of effect, as the API names it; required")],
     tolerates: "Two operations with equal input; a duplicate that was undone by a refund; a batch with \
-                one effect for each of its items; steps that ask for one each.",
+                one effect for each of its items; steps that ask for one each; a file that is uploaded again \
+                because what was kept of it is spoilt.",
     cure: "Send one idempotency key per operation and repeat it with every attempt, also after a restart; \
            without keys, read back whether the work was done before you try again.",
     example: "at_most_one_effect: {kind: notification}",
@@ -141,7 +142,11 @@ pub(super) fn too_many(
 ) -> Vec<Violation> {
     let mut by_subject = BTreeMap::<(Name, Option<Name>), Vec<&Effect>>::new();
     let mut by_kind = BTreeMap::<Name, Vec<&Effect>>::new();
-    for (_, effect) in effects.iter().filter(|(_, effect)| effect.is_live()) {
+    // What is not the file that was to be kept is worth nothing: who uploads it again has done so once.
+    let source = trace.source_digest(id);
+    let is_spoilt = |effect: &Effect| effect.digest.zip(source).is_some_and(|(own, of)| own != of);
+    let live = effects.iter().filter(|(_, effect)| effect.is_live() && !is_spoilt(effect));
+    for (_, effect) in live {
         by_subject.entry((effect.kind, effect.subject)).or_default().push(effect);
         if effect.subject.is_some() {
             by_kind.entry(effect.kind).or_default().push(effect);

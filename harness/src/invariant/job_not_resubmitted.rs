@@ -20,7 +20,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     headline: "had their job begun twice",
     rule: "After an answer that accepted a job has reached the client, the same operation and submit begins no \
            other with the same content, unless the client was told before that the first one failed or was \
-           canceled, or was not found.",
+           canceled, or was not found; by a look at it, by a list, or by an event.",
     exercised_by: "An operation whose job was accepted, and which a fault struck.",
     parameters: &[],
     tolerates: "A repeat with the same key, which begins no job; a second job after an acceptance that was lost.",
@@ -136,6 +136,11 @@ fn knew_its_end(trace: &Trace, id: OperationId, of_it: &[&JobSeen], by_us: u64) 
         let response = trace.request(request).response;
         response.is_some_and(|response| response.complete && response.end_at_us <= by_us)
     };
+    let came_to_nothing =
+        |state| matches!(state, JobState::Failed | JobState::Canceled | JobState::Gone);
+    if trace.heard_of_end(id, of_it, by_us, came_to_nothing) {
+        return true;
+    }
     let told = of_it.iter().any(|seen| match (seen.step, seen.state) {
         // Whoever is refused, as one that would stop what has ended, is not told how it ended.
         (JobStep::Polled, JobState::Failed | JobState::Canceled) => {
@@ -156,10 +161,10 @@ fn knew_its_end(trace: &Trace, id: OperationId, of_it: &[&JobSeen], by_us: u64) 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
-    use crate::invariant::testing::{message, verdict};
-    use crate::trace::testing::trace;
+    use crate::invariant::testing::{in_short, invariant, message, verdict};
+    use crate::trace::testing::{trace, trace_with};
 
     const NAME: &str = "job_not_resubmitted";
 
@@ -201,6 +206,28 @@ mod tests {
         assert_eq!(check(&[ACCEPTED, missing, AGAIN]), "passed", "it was not found");
         let gone = missing.replace("404", "410");
         assert_eq!(check(&[ACCEPTED, &gone, AGAIN]), "passed", "it is gone");
+    }
+
+    #[test]
+    fn a_list_and_an_event_tell_of_an_end_too() {
+        let run = json!({"apis": {"provider": {"routes": [{"name": "list_jobs", "lists": {"collection": "jobs"}}]}}});
+        let check = |parts: &[&str]| {
+            let trace = trace_with(&run, &parts.join("\n"));
+            in_short(&invariant(NAME, &Value::Null).check(&trace))
+        };
+        let ended = r#"{"at_us":8,"event":"job","request":1,"step":"changed","state":"failed"}"#;
+        let listed = r#"{"at_us":10,"event":"request_received","request":2,"route":"list_jobs","method":"GET","unsafe":false}
+            {"at_us":11,"event":"response_sent","request":2,"status":200}"#;
+        let told = r#"{"at_us":10,"event":"webhook_sent","provider":"provider","delivery":1,"webhook":"e","kind":"job.finished","operation":"op-0001"}"#;
+        for heard in [listed, told] {
+            assert_eq!(check(&[ACCEPTED, ended, heard, AGAIN]), "passed", "{heard}");
+            assert_eq!(check(&[ACCEPTED, heard, AGAIN]), "failed op-0001", "it had not ended");
+        }
+        assert_eq!(check(&[ACCEPTED, ended, AGAIN]), "failed op-0001", "nobody told it");
+        let cut = listed.replace("\"status\":200", "\"status\":200,\"complete\":false");
+        assert_eq!(check(&[ACCEPTED, ended, &cut, AGAIN]), "failed op-0001", "it was not heard");
+        let done = ended.replace("failed", "succeeded");
+        assert_eq!(check(&[ACCEPTED, &done, told, AGAIN]), "failed op-0001", "it is done");
     }
 
     #[test]

@@ -77,6 +77,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_uploaded_again_because_it_was_spoilt_is_uploaded_once() {
+        let asked = r#"{"at_us":0,"event":"operation_submitted","input":{"content":"abc"}}
+            {"at_us":0,"event":"request_received","request":1}"#;
+        let kept = |effect: u32, digest: &str| {
+            format!(
+                r#"{{"at_us":{effect},"event":"request_received","request":{0},"attempt":{0}}}
+                {{"at_us":{effect},"event":"effect_committed","request":{0},"effect":{effect},"digest":"{digest}7816bf8f01cfea414140de5dae2223"}}"#,
+                effect + 1
+            )
+        };
+        let (right, spoilt, again) = (kept(1, "ba"), kept(2, "0a"), kept(3, "ba"));
+        assert_eq!(check(&format!("{asked}\n{right}\n{spoilt}")), "passed");
+        assert_eq!(check(&format!("{asked}\n{right}\n{spoilt}\n{again}")), "failed op-0001");
+    }
+
+    #[test]
     fn two_effects_over_submits_and_providers_are_a_double_charge() {
         let lines = r#"{"at_us":0,"event":"request_received","request":1,"provider":"a"}
             {"at_us":1,"event":"effect_committed","request":1,"provider":"a"}

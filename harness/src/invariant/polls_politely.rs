@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brownout_provider::document::{At, decode};
-use brownout_provider::event::JobStep;
+use brownout_provider::event::{JobState, JobStep};
 use brownout_provider::units::{Period, in_words};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,7 +32,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
         ("max_polls", "how often one job may be looked at, at least 1; default without end"),
         ("max_wait", "hints above this, such as `2m`, are not judged; default all are"),
     ],
-    tolerates: "A repeat of a look that failed on its way, and a client that was started anew.",
+    tolerates: "A repeat of a look that failed on its way, a client that was started anew, and one that was told \
+                by a list or an event that the job has ended.",
     cure: "Sleep for the `Retry-After` of each answer before the next look, or for an interval that grows; \
            stop at your own deadline, and say then that the outcome is unknown.",
     example: "polls_politely: {min_interval: 500ms, max_polls: 20}",
@@ -84,6 +85,10 @@ impl Invariant for PollsPolitely {
 
     fn check(&self, trace: &Trace) -> Judgement {
         let mut looks: BTreeMap<Place, Vec<&JobSeen>> = BTreeMap::new();
+        let mut of: BTreeMap<Name, Vec<&JobSeen>> = BTreeMap::new();
+        for seen in trace.jobs() {
+            of.entry(seen.job).or_default().push(seen);
+        }
         for seen in trace.jobs().iter().filter(|seen| seen.step != JobStep::Changed) {
             let request = trace.request(seen.request);
             if request.by.is_client() {
@@ -92,13 +97,15 @@ impl Invariant for PollsPolitely {
             }
         }
         let (mut exercised, mut violations) = (0, Vec::new());
-        for looks in looks.values_mut() {
+        for ((_, job, ..), looks) in &mut looks {
             looks.sort_by_key(|seen| {
                 let request = trace.request(seen.request);
                 (request.at_us, request.seq)
             });
-            let pairs =
-                looks.windows(2).filter_map(|pair| self.asked(trace, pair[0], pair[1].request));
+            let of_it = &of[&*job];
+            let pairs = looks
+                .windows(2)
+                .filter_map(|pair| self.asked(trace, of_it, pair[0], pair[1].request));
             let asked: Vec<_> = pairs.collect();
             exercised += asked.len();
             let early = asked.iter().find_map(|one| one.violation(trace));
@@ -126,7 +133,13 @@ struct Asked {
 }
 
 impl PollsPolitely {
-    fn asked(&self, trace: &Trace, seen: &JobSeen, next: RequestId) -> Option<Asked> {
+    fn asked(
+        &self,
+        trace: &Trace,
+        of_it: &[&JobSeen],
+        seen: &JobSeen,
+        next: RequestId,
+    ) -> Option<Asked> {
         let before = seen.request;
         let (request, response) = (trace.request(next), trace.request(before).response?);
         let was_told = response.complete && response.head_at_us <= request.at_us;
@@ -134,6 +147,7 @@ impl PollsPolitely {
         // Who was told that it has ended waits for it no more, whatever it looks at it for.
         if !was_told
             || seen.state.is_final()
+            || trace.heard_of_end(operation, of_it, request.at_us, JobState::is_final)
             || trace.is_transport_repeat(next)
             || trace.restarted_between(operation, response.head_at_us, request.at_us)
         {
@@ -257,6 +271,23 @@ mod tests {
             let ended = lines.replace("running", state);
             assert_eq!(verdict(NAME, &Value::Null, &ended), "not exercised", "{state}");
         }
+    }
+
+    #[test]
+    fn who_hears_of_the_end_looks_at_once() {
+        let lines = looks(60_000, 60_000, HINT);
+        assert_eq!(verdict(NAME, &Value::Null, &lines), "failed op-0001");
+        let at = r#"{"at_us":60010,"event":"request_received""#;
+        let (before, after) = lines.split_once(at).expect("it looks");
+        let heard = r#"{"at_us":50000,"event":"job","request":1,"step":"changed","state":"succeeded"}
+            {"at_us":50000,"event":"webhook_sent","provider":"provider","delivery":1,"webhook":"e","kind":"job.finished","operation":"op-0001"}"#;
+        let lines = format!("{before}{heard}\n{at}{after}");
+        assert_eq!(verdict(NAME, &Value::Null, &lines), "not exercised");
+        let running = lines.replace(
+            r#""step":"changed","state":"succeeded""#,
+            r#""step":"changed","state":"running""#,
+        );
+        assert_eq!(verdict(NAME, &Value::Null, &running), "failed op-0001", "it had not ended");
     }
 
     #[test]

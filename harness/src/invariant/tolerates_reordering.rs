@@ -144,7 +144,7 @@ impl ToleratesReordering {
     /// they occurred.
     fn heard<'t>(&'t self, trace: &'t Trace, id: OperationId) -> BTreeMap<Name, Vec<Heard<'t>>> {
         let mut events: BTreeMap<(Name, Name), Heard<'t>> = BTreeMap::new();
-        for sent in trace.webhooks().iter().filter(|one| one.operation == id) {
+        for sent in trace.webhooks_of(id) {
             let was_heard =
                 sent.answer.and_then(|(_, _, status)| status).is_some_and(|it| it / 100 == 2);
             let Some(state) = self.state(trace.text(sent.kind)) else { continue };

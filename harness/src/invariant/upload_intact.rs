@@ -4,12 +4,11 @@
 
 use brownout_provider::document::At;
 use brownout_provider::event::{Claim, Digest16};
-use serde_json::Value;
 
 use super::support::{NoParameters, bare, cannot, schema, unclaimed};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{OperationId, Trace};
+use crate::trace::Trace;
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -43,7 +42,7 @@ impl Invariant for UploadIntact {
     fn check(&self, trace: &Trace) -> Judgement {
         let (mut exercised, mut violations) = (0, Vec::new());
         for (id, _) in trace.operations() {
-            let Some(source) = source(trace, id) else { continue };
+            let Some(source) = trace.source_digest(id) else { continue };
             let kept: Vec<(u32, Digest16)> = trace
                 .effects_of(id)
                 .filter(|(_, effect)| effect.is_live())
@@ -76,14 +75,6 @@ impl Invariant for UploadIntact {
             cannot(at, KIND.name, why, "inject: {upload: wrong_checksum}");
         }
     }
-}
-
-/// The checksum of what an operation is to upload.
-fn source(trace: &Trace, id: OperationId) -> Option<Digest16> {
-    trace.submits_of(id).find_map(|(_, submit)| {
-        let input = submit.submitted.as_ref()?.input();
-        input.get("content").and_then(Value::as_str).map(|text| Digest16::of(text.as_bytes()))
-    })
 }
 
 #[cfg(test)]

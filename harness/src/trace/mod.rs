@@ -23,6 +23,7 @@ pub mod retries;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod work;
 
 use brownout_provider::event::{ClockKind, Mode, RunStarted};
 

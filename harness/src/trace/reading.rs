@@ -19,8 +19,6 @@
 //! **Invariant:** each reading is a pure function of the trace, and where the trace leaves something
 //! open it reads in favour of the client.
 
-use std::collections::BTreeSet;
-
 use brownout_provider::event::{Class, ClockKind, KeyState, Side};
 use brownout_provider::exchange::End;
 use brownout_provider::http2::ErrorCode;
@@ -370,7 +368,7 @@ impl Trace {
 
     /// True where the API of the provider declares one of these of a route; where it is open which API that
     /// is, some API of the run.
-    fn declared(&self, provider: Option<Name>, route: Name, keys: &[&str]) -> bool {
+    pub(super) fn declared(&self, provider: Option<Name>, route: Name, keys: &[&str]) -> bool {
         let route = self.text(route);
         let its = provider.and_then(|provider| self.api_of(provider));
         self.run.apis.iter().filter(|(name, _)| its.is_none_or(|its| its == *name)).any(
@@ -428,36 +426,6 @@ impl Trace {
             return self.took_effect(id) && self.all_items_are_done(id);
         }
         self.attempts_of(id).any(|(request, _)| self.confirms(request))
-    }
-
-    /// True unless the operation calls a route whose items are done one by one, and some of them have no effect.
-    fn all_items_are_done(&self, id: OperationId) -> bool {
-        let is_batch = self.submits_of(id).any(|(_, submit)| {
-            submit.submitted.as_ref().is_some_and(|it| self.declared(None, it.call, &["batch"]))
-        });
-        let live = self.effects_of(id).filter(|(_, effect)| effect.is_live());
-        let subjects: BTreeSet<&str> =
-            live.filter_map(|(_, effect)| effect.subject).map(|name| self.text(name)).collect();
-        // Without names nobody can say which of the items were done.
-        if !is_batch || subjects.is_empty() {
-            return true;
-        }
-        let lists = self.lists_that_hold(id, &subjects);
-        let is_done =
-            |items: &BTreeSet<String>| items.iter().all(|item| subjects.contains(item.as_str()));
-        lists.is_empty() || lists.iter().any(is_done)
-    }
-
-    /// The lists in the inputs of an operation that hold all these items, each item once and as text.
-    fn lists_that_hold(&self, id: OperationId, items: &BTreeSet<&str>) -> Vec<BTreeSet<String>> {
-        let mut lists = Vec::new();
-        for (_, submit) in self.submits_of(id) {
-            if let Some(submitted) = &submit.submitted {
-                collect_lists(&submitted.input(), &mut lists);
-            }
-        }
-        lists.retain(|list| items.iter().all(|item| list.contains(*item)));
-        lists
     }
 
     /// True when the operation's own input, or one of its steps, asks it to undo something, and it did.
@@ -594,18 +562,5 @@ fn longest_list(value: &Value) -> Option<usize> {
         Value::Array(list) => list.iter().filter_map(longest_list).chain([list.len()]).max(),
         Value::Object(fields) => fields.values().filter_map(longest_list).max(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    }
-}
-
-/// All lists in a value, each item once and as text.
-fn collect_lists(value: &Value, lists: &mut Vec<BTreeSet<String>>) {
-    let text = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
-    match value {
-        Value::Array(list) => {
-            lists.push(list.iter().map(text).collect());
-            list.iter().for_each(|item| collect_lists(item, lists));
-        }
-        Value::Object(fields) => fields.values().for_each(|item| collect_lists(item, lists)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

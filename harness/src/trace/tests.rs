@@ -309,9 +309,9 @@ fn a_message_that_was_deleted_is_done_only_where_its_work_is() {
 #[test]
 fn a_batch_is_done_when_every_item_of_its_own_list_is() {
     let routes = json!({"provider": {"routes": [{"name": "label", "effect": {}, "batch": {}}]}});
-    let is_done = |input: &str, subjects: &[&str]| {
+    let is_done_by = |call: &str, input: &str, subjects: &[&str]| {
         let mut lines = format!(
-            r#"{{"at_us":0,"event":"operation_submitted","call":"label","input":{input}}}
+            r#"{{"at_us":0,"event":"operation_submitted","call":"{call}","input":{input}}}
             {{"at_us":1,"event":"request_received","request":1,"route":"label"}}"#
         );
         for (number, subject) in (1..).zip(subjects) {
@@ -323,6 +323,7 @@ fn a_batch_is_done_when_every_item_of_its_own_list_is() {
         let trace = trace_with(&json!({"apis": routes}), &lines);
         trace.is_done(trace.find_operation("op-0001").unwrap())
     };
+    let is_done = |input: &str, subjects: &[&str]| is_done_by("label", input, subjects);
     let (a, b) = (r#","subject":"a""#, r#","subject":"b""#);
     let plain = r#"{"images":["a","b"]}"#;
     assert!(is_done(plain, &[a, b]) && !is_done(plain, &[a]) && !is_done(plain, &[]));
@@ -331,7 +332,11 @@ fn a_batch_is_done_when_every_item_of_its_own_list_is() {
     let repeated = r#"{"images":["a","a","b"]}"#;
     assert!(is_done(repeated, &[a, b]) && !is_done(repeated, &[a]), "the items repeat");
     assert!(is_done(plain, &[""]), "an effect that does not say what it is of");
-    assert!(is_done(r#"{"images":[{"name":"a"},{"name":"b"}]}"#, &[a]), "no list of names");
+    let objects = r#"{"images":[{"name":"a","kind":"png"},{"name":"b","kind":"png"}]}"#;
+    assert!(is_done(objects, &[a, b]) && !is_done(objects, &[a]), "what is named stands inside");
+    assert!(is_done(r#"{"images":[1,2]}"#, &[a]), "no list of these names");
+    // A service is asked for something of its own.
+    assert!(is_done_by("order", plain, &[a, b]) && !is_done_by("order", plain, &[a]));
 }
 
 #[test]

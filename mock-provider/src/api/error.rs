@@ -24,6 +24,8 @@ pub enum Standard {
     NotFound,
     /// There is no such route.
     UnknownRoute,
+    /// The route is out of use.
+    Gone,
     /// The state of the object does not allow it.
     Conflict,
     /// The first request with the idempotency key is still in progress.
@@ -57,11 +59,12 @@ const fn text(
     StandardText { standard, name, status, message }
 }
 
-pub(super) const STANDARD: [StandardText; 11] = [
+pub(super) const STANDARD: [StandardText; 12] = [
     text(Standard::InvalidRequest, "invalid_request", 400, "the request is not valid"),
     text(Standard::Unauthorized, "unauthorized", 401, "no API key was given, or it is not valid"),
     text(Standard::NotFound, "not_found", 404, "there is no such object"),
     text(Standard::UnknownRoute, "unknown_route", 404, "there is no such path"),
+    text(Standard::Gone, "gone", 410, "this is out of use"),
     text(Standard::Conflict, "conflict", 409, "the state of the object does not allow it"),
     text(
         Standard::InFlight,

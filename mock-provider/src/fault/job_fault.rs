@@ -32,3 +32,30 @@ pub enum JobFault {
         hint: HintSpec,
     },
 }
+
+impl JobFault {
+    /// True when the work is done in its time, whatever is seen of it.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        match self {
+            Self::StaysPending { done }
+            | Self::FailsHalfWay { done }
+            | Self::Disappears { done } => *done,
+            Self::AsksToWait { .. } => true,
+            Self::JumpsBack | Self::SucceedsAfterFailure => false,
+        }
+    }
+
+    /// How long at most a job goes on that takes `takes_us` by itself, in microseconds.
+    #[must_use]
+    pub const fn longest_us(&self, takes_us: u64) -> u64 {
+        match self {
+            Self::SucceedsAfterFailure => takes_us.saturating_mul(2),
+            Self::JumpsBack => takes_us.saturating_add(takes_us.div_ceil(2)),
+            Self::StaysPending { .. }
+            | Self::FailsHalfWay { .. }
+            | Self::Disappears { .. }
+            | Self::AsksToWait { .. } => takes_us,
+        }
+    }
+}

@@ -16,3 +16,14 @@ pub enum UploadFault {
     /// Something else is kept than came.
     Spoils,
 }
+
+impl UploadFault {
+    /// True when something of the piece is kept, be it right or not.
+    #[must_use]
+    pub const fn keeps(self) -> bool {
+        match self {
+            Self::Twice | Self::Lies | Self::Spoils => true,
+            Self::Lost | Self::Expires => false,
+        }
+    }
+}

@@ -169,13 +169,16 @@ impl Provider {
         hint::write(hint, &self.api.hint, self.wall(now_us), headers, None);
     }
 
-    /// The job of an object is stopped, by a request that says what becomes of the object.
-    pub(super) fn stop_job(&mut self, id: &str, now_us: u64) {
+    /// The job of an object is stopped, by a request that says what becomes of the object; that is an end of
+    /// which users are told like of any other.
+    pub(super) fn stop_job(&mut self, id: &str, object: Option<&Value>, now_us: u64) {
         if self.jobs.stop(id, JobState::Canceled)
-            && let Some(task) = self.tasks.get(id)
+            && let Some(task) = self.tasks.get_mut(id)
         {
             let event = task.event(&self.name, id, JobStep::Changed, JobState::Canceled);
+            let (about, webhooks) = task.ends();
             self.emit(now_us, event);
+            self.tell_about(&about, object.unwrap_or(&Value::Null), &webhooks, now_us);
         }
     }
 
@@ -220,10 +223,7 @@ impl Provider {
         let object = Value::Object(object);
         let event = task.event(&self.name, id, JobStep::Changed, state);
         let ended = matches!(state, JobState::Succeeded | JobState::Failed);
-        let nth = task.ends;
-        task.ends += u32::from(ended);
-        let about = About { request: task.request, place: task.place.clone(), nth };
-        let webhooks = if ended { task.webhooks.clone() } else { Vec::new() };
+        let told = ended.then(|| task.ends());
         if state == JobState::Gone {
             self.ledger.forget(id);
         } else if let Some(entry) = self.ledger.get_mut(id) {
@@ -232,7 +232,7 @@ impl Provider {
             entry.stand_for(task.committed.filter(|_| state == JobState::Succeeded), now_us);
         }
         self.emit(now_us, event);
-        if ended {
+        if let Some((about, webhooks)) = told {
             self.tell_about(&about, &object, &webhooks, now_us);
         }
     }
@@ -247,6 +247,13 @@ impl Provider {
 }
 
 impl Task {
+    /// It has ended, perhaps not for the first time: what is told of that, and what befalls it.
+    fn ends(&mut self) -> (About, Vec<(Mark, WebhookFault)>) {
+        let nth = self.ends;
+        self.ends += 1;
+        (About { request: self.request, place: self.place.clone(), nth }, self.webhooks.clone())
+    }
+
     fn event(&self, provider: &Arc<str>, id: &str, step: JobStep, state: JobState) -> EventKind {
         EventKind::Job(self.told(provider, id, step, state))
     }

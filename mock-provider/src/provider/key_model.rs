@@ -32,6 +32,8 @@ use crate::seed::Seed;
 const RETENTION_US: u64 = 1_000;
 /// The age at which `forget_key: {after}` forgets.
 const FORGET_US: u64 = 150;
+/// How long `conflict: {for}` keeps a key in progress.
+const CONFLICT_US: u64 = 150;
 /// When the failover of `forget_key: {seen_before}` is, and `key_required_late` begins, after the first
 /// request.
 const TURN_US: u64 = 400;
@@ -55,10 +57,12 @@ enum Departs {
     Status,
     Prefix,
     Required,
+    ConflictBefore,
+    ConflictAfter,
 }
 
 impl Departs {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::Nothing,
         Self::Ignore,
         Self::ForgetAfter,
@@ -73,6 +77,8 @@ impl Departs {
         Self::Status,
         Self::Prefix,
         Self::Required,
+        Self::ConflictBefore,
+        Self::ConflictAfter,
     ];
 
     fn fault(self) -> Option<(&'static str, Value)> {
@@ -91,6 +97,8 @@ impl Departs {
             Self::Status => ("replay_status", json!({"code": 208})),
             Self::Prefix => ("truncated_key", json!({"characters": 2})),
             Self::Required => ("key_required_late", json!({"after": "400us"})),
+            Self::ConflictBefore => ("conflict", json!({"for": "150us"})),
+            Self::ConflictAfter => ("conflict", json!({"for": "150us", "at": "after_commit"})),
         })
     }
 }
@@ -183,6 +191,8 @@ struct Row {
     since_us: u64,
     stored: Option<Stored>,
     freed: bool,
+    /// Until then it counts as in progress, whatever became of it.
+    held_until_us: u64,
 }
 
 struct Model {
@@ -197,6 +207,12 @@ struct Model {
 impl Model {
     fn latest(&self, name: (bool, usize)) -> Option<usize> {
         self.rows.iter().rposition(|row| row.name == name).filter(|at| !self.rows[*at].freed)
+    }
+
+    /// The same, or one that was freed and is held.
+    fn remembered(&self, name: (bool, usize), now_us: u64) -> Option<&Row> {
+        let row = self.rows.iter().rfind(|row| row.name == name)?;
+        (!row.freed || now_us < row.held_until_us).then_some(row)
     }
 
     fn holder(&self, common: &str) -> Option<(bool, usize)> {
@@ -221,16 +237,19 @@ impl Model {
             _ => None,
         };
         let name = name.unwrap_or((ask.account, key));
-        if let Some(row) = self.latest(name).map(|at| &self.rows[at]) {
+        if let Some(row) = self.remembered(name, now_us) {
+            let is_held = now_us < row.held_until_us;
             let age_us = now_us - row.since_us;
             let lost = departs == Departs::Failover && now_us >= turn_us && row.since_us < turn_us;
             let old = row.stored.is_some()
+                && !is_held
                 && (age_us >= RETENTION_US
                     || (departs == Departs::ForgetAfter && age_us >= FORGET_US));
             let any_body = matches!(departs, Departs::AnyScope | Departs::AnyBody);
             if !lost && !old {
                 return match row.stored {
                     _ if row.body != ask.body && !any_body => Said::Mismatch,
+                    _ if is_held => Said::InFlight,
                     None => Said::InFlight,
                     Some(stored) => Said::Replay(stored),
                 };
@@ -240,7 +259,7 @@ impl Model {
             return Said::Late;
         }
         let (body, since_us) = (ask.body, now_us);
-        self.rows.push(Row { name, body, since_us, stored: None, freed: false });
+        self.rows.push(Row { name, body, since_us, stored: None, freed: false, held_until_us: 0 });
         for common in [by_key, by_prefix] {
             if self.holder(&common).is_none() {
                 self.holders.insert(common, name);
@@ -270,6 +289,14 @@ impl Model {
         }
     }
 
+    fn hold(&mut self, said: Said, now_us: u64) {
+        if let Said::New(Some(at)) = said
+            && self.stands(at)
+        {
+            self.rows[at].held_until_us = now_us + CONFLICT_US;
+        }
+    }
+
     fn store_late(&mut self, ask: &Ask, id: u64, now_us: u64) {
         let Some(key) = ask.key else { return };
         let name = (ask.account, key);
@@ -279,7 +306,14 @@ impl Model {
         });
         if !taken {
             let stored = Some(Stored::Charge(id));
-            self.rows.push(Row { name, body: ask.body, since_us: now_us, stored, freed: false });
+            self.rows.push(Row {
+                name,
+                body: ask.body,
+                since_us: now_us,
+                stored,
+                freed: false,
+                held_until_us: 0,
+            });
         }
     }
 
@@ -297,6 +331,16 @@ impl Model {
             Departs::ErrorAfter => {
                 self.store(said, Stored::Error);
                 return (error, is_new);
+            }
+            Departs::ConflictBefore => {
+                self.hold(said, now_us);
+                self.free(said);
+                return (Some(Answered { status: 409, charge: None }), false);
+            }
+            Departs::ConflictAfter => {
+                self.store(said, Stored::Charge(id));
+                self.hold(said, now_us);
+                return (Some(Answered { status: 409, charge: None }), is_new);
             }
             _ => ask.trouble,
         };

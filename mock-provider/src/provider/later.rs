@@ -142,7 +142,7 @@ impl Provider {
             self.tell_of(&done, &done.webhooks, seen_us);
         }
         if let Some(used) = done.used.as_ref().filter(|_| done.place.route.cancels) {
-            self.stop_job(&used.id, seen_us);
+            self.stop_job(&used.id, used.changed.as_ref(), seen_us);
         }
         let Done { request, by, place, effects, made, used, .. } = done;
         let objects: Vec<Arc<str>> = made.iter().map(|made| Arc::clone(&made.id)).collect();

@@ -18,6 +18,9 @@ use crate::request::Request;
 use crate::resumable::{ContentRange, Took};
 use crate::template::TemplateError;
 
+/// What is wrong with a place that cannot be read.
+const NO_PLACE: &str = "Content-Range names no place";
+
 /// A piece of a file, as it came.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
@@ -62,7 +65,7 @@ impl Provider {
             return self.refuse(open, Which::Standard(Standard::NotFound), None);
         };
         let Ok(range) = piece.range else {
-            return self.wrong_piece(open, "Content-Range names no place");
+            return self.wrong_piece(open, NO_PLACE);
         };
         let struck = open.struck.uploads.first().cloned();
         let is_question = range.is_some_and(|range| range.from.is_none());
@@ -88,6 +91,53 @@ impl Provider {
                     .unwrap_or_else(|error| self.wrong_piece(open, &error.to_string()))
             }
         }
+    }
+
+    /// The answer that a piece or a question would have, with nothing kept.
+    pub(super) fn preview_piece(&self, open: &Open, place: &Place) -> Own {
+        let Some((spec, piece)) = place.route.upload.as_ref().zip(open.piece.as_ref()) else {
+            return self.refuse(open, Which::Standard(Standard::InvalidRequest), None);
+        };
+        let Ok(range) = piece.range else {
+            return self.wrong_piece(open, NO_PLACE);
+        };
+        let context = Context::new(&open.call, self.epoch_s(open.now_us));
+        let id = spec.id.text(&context.names()).unwrap_or_default();
+        match self.pieces.peek((&id, range), &piece.body, open.now_us) {
+            None => self.refuse(open, Which::Standard(Standard::NotFound), None),
+            Some(Took::Part { stored }) => self.part(open, stored),
+            Some(Took::Expired) => self.refuse(open, Which::Named(&spec.expired), None),
+            Some(Took::Wrong(why)) => self.wrong_piece(open, why),
+            Some(Took::Whole { size, sha256, .. }) => {
+                let written = self.stored(spec, &id, (size, &sha256)).and_then(|object| {
+                    let mut context = Context::new(&open.call, self.epoch_s(open.now_us));
+                    (context.object, context.target) = (&object, &object);
+                    place.route.written(&context)
+                });
+                match written {
+                    Ok(written) => self.own(open, written, Vec::new()),
+                    Err(error) => self.wrong_piece(open, &error.to_string()),
+                }
+            }
+        }
+    }
+
+    /// The object of an upload that is whole.
+    fn stored(
+        &self,
+        spec: &UploadSpec,
+        id: &str,
+        (size, sha256): (u64, &str),
+    ) -> Result<Value, TemplateError> {
+        let object = self.ledger.get(&spec.collection, id);
+        let mut object = object.map_or(Value::Null, |object| object.value().clone());
+        let (size, sha256) = (Value::from(size), Value::from(sha256));
+        if let (Value::Object(fields), Value::Object(new)) =
+            (&mut object, spec.done.render(&[("size", &size), ("sha256", &sha256)])?)
+        {
+            fields.extend(new);
+        }
+        Ok(object)
     }
 
     fn tell_piece(
@@ -139,15 +189,8 @@ impl Provider {
         (spec, id): (&UploadSpec, String),
         (size, sha256, now): (u64, &str, bool),
     ) -> Result<Own, TemplateError> {
-        let object = self.ledger.get(&spec.collection, &id);
-        let known = object.and_then(|object| object.effect);
-        let mut object = object.map_or(Value::Null, |object| object.value().clone());
-        let (size, sha256) = (Value::from(size), Value::from(sha256));
-        if let (Value::Object(fields), Value::Object(new)) =
-            (&mut object, spec.done.render(&[("size", &size), ("sha256", &sha256)])?)
-        {
-            fields.extend(new);
-        }
+        let known = self.ledger.get(&spec.collection, &id).and_then(|object| object.effect);
+        let object = self.stored(spec, &id, (size, sha256))?;
         let call = Arc::clone(&open.call);
         let mut context = Context::new(&call, self.epoch_s(open.now_us));
         (context.object, context.target) = (&object, &object);

@@ -156,6 +156,7 @@ impl Struck {
             at,
         };
         let detailed = |at: MarkedAt| mark(at, strike.detail.clone());
+        let ahead = || detailed(Point::BeforeCommit.into());
         let behind = || detailed(Point::AfterCommit.into());
         match strike.action {
             Action::Delay { at, micros } => {
@@ -188,13 +189,22 @@ impl Struck {
                 self.order.push((detailed(at.into()), fault));
             }
             Action::Webhook(fault) => self.webhooks.push((behind(), fault)),
-            Action::Batch(fault) => self.batches.push((behind(), fault)),
-            Action::Upload(fault) => self.uploads.push((behind(), fault)),
+            Action::Batch(fault) => {
+                let mark = if fault.failed == 0 { behind() } else { ahead() };
+                self.batches.push((mark, fault));
+            }
+            Action::Upload(fault) => {
+                let mark = if fault.keeps() { behind() } else { ahead() };
+                self.uploads.push((mark, fault));
+            }
             Action::Deprecated(deprecated) => {
                 let mark = detailed(Point::BeforeCommit.into());
                 self.deprecate(mark, deprecated);
             }
-            Action::Job(fault) => self.jobs.push((behind(), fault)),
+            Action::Job(fault) => {
+                let mark = if fault.is_done() { behind() } else { ahead() };
+                self.jobs.push((mark, fault));
+            }
             Action::Duplicate { times, apart_us } => {
                 let mark = detailed(Point::Accept.into());
                 self.duplicates.push((mark, times, apart_us));

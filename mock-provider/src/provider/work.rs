@@ -206,6 +206,9 @@ impl Provider {
         let Some(place) = &open.place else {
             return self.refuse(open, Which::Standard(Standard::UnknownRoute), None);
         };
+        if place.route.upload.is_some() {
+            return self.preview_piece(open, place);
+        }
         let draft = self.draft(open, place);
         self.tell_lag(open, &draft);
         match draft {

@@ -140,6 +140,37 @@ async fn messages() {
     insta::assert_snapshot!("messages", in_steps::met(courses::MESSAGES).await);
 }
 
+#[tokio::test]
+async fn what_is_not_valid_is_refused_as_the_vendor_does() {
+    let mut stages = Vec::new();
+    for (api, call) in [
+        ("stripe", "create_payment_intent"),
+        ("openai", "create_chat_completion"),
+        ("anthropic", "create_message"),
+    ] {
+        stages.push((api, Stage::with(api, call, "").await));
+    }
+    let urls: serde_json::Map<String, serde_json::Value> = stages
+        .iter()
+        .map(|(api, stage)| ((*api).to_owned(), format!("http://{}", stage.server.addr()).into()))
+        .collect();
+    let said = tokio::task::spawn_blocking(move || {
+        std::process::Command::new(crate::brownout::python())
+            .arg("tests/clients/matrix/not_valid.py")
+            .arg(serde_json::Value::from(urls).to_string())
+            .current_dir(crate::brownout::root())
+            .env("NO_PROXY", "*")
+            .output()
+            .expect("it starts")
+    });
+    let said = said.await.expect("it ends");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    insta::assert_snapshot!("not_valid", String::from_utf8_lossy(&said.stdout));
+    for (_, stage) in &stages {
+        assert!(stage.effects().await.is_empty(), "nothing was done");
+    }
+}
+
 #[test]
 fn every_fault_is_met_or_has_a_reason() {
     let mut met: BTreeSet<&str> = FAMILIES.iter().copied().flatten().map(Row::fault).collect();

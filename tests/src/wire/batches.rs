@@ -109,5 +109,5 @@ async fn a_route_says_that_it_goes_out_of_use_and_then_is_gone() {
     raw.charge().await;
     let last = raw.answer().await;
     assert_eq!((last.status(), stage.effects().await.len()), ("410", 2));
-    assert!(last.json()["error"]["message"].is_string());
+    assert_eq!(last.json()["error"]["code"], "gone");
 }

@@ -164,6 +164,44 @@ async fn pieces_go_wrong() {
     assert_eq!(raw.piece(&place, (0, 10)).await.status(), "403", "an hour is over");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_streamed_ends_with_a_question() {
+    let stage = stage(1, None).await;
+    let mut raw = stage.connect().await;
+    let place = raw.begin_upload().await;
+    for (from, to) in [(0, 20), (20, FILE.len())] {
+        let range = format!("Content-Range: bytes {from}-{}/*\r\n", to - 1);
+        raw.send(request("PUT", &place, &range, &FILE[from..to])).await;
+        assert_eq!(raw.answer().await.status(), "308");
+    }
+    let whole = raw.how_much(&place).await;
+    assert_eq!((whole.status(), &whole.json()["sha256"]), ("200", &SHA256.into()));
+    assert_eq!(kept(&stage).await, [source()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_that_is_answered_and_not_kept_is_answered_as_if_it_were() {
+    let last = FILE.len();
+    for (inject, part) in [
+        ("accept_then_drop", "202"),
+        ("malformed: {kind: huge_body, size: 1KiB, at: before_commit}", "308"),
+    ] {
+        let stage = stage(1, Some(inject)).await;
+        let mut raw = stage.connect().await;
+        let place = raw.begin_upload().await;
+        assert_eq!(raw.piece(&place, (0, 10)).await.status(), part, "{inject}");
+        assert_eq!(told(&raw.how_much(&place).await), ("308", None), "{inject}: nothing is kept");
+        assert_eq!(raw.piece(&place, (0, last)).await.json()["sha256"], SHA256, "{inject}");
+    }
+    let stage = stage(1, Some("accept_then_drop")).await;
+    let mut raw = stage.connect().await;
+    let place = raw.begin_upload().await;
+    let whole = raw.piece(&place, (0, last)).await;
+    assert_eq!((whole.status(), &whole.json()["sha256"]), ("202", &SHA256.into()));
+    assert_eq!(told(&raw.how_much(&place).await), ("308", None));
+    assert!(kept(&stage).await.is_empty());
+}
+
 /// What clients of several kinds send as a form: the name of the file, its content in hexadecimal, and a field.
 const FORMS: &[(&str, &[u8], &str)] = &[
     ("a.png", b"abc", "ref-1"),

@@ -190,7 +190,7 @@ fn resolve(
         rules: rules.iter().map(|placed| placed.rule.clone()).collect(),
         workload: workload?,
         expect,
-        drain: drain::resolve(raw.drain, &rules, &root.key("drain")),
+        drain: drain::resolve(raw.drain, &rules, &providers, &root.key("drain")),
         scale,
         source: Arc::new(source),
     };

@@ -346,6 +346,21 @@ fn a_run_waits_at_its_end_for_all_that_comes_late() {
 }
 
 #[test]
+fn a_run_waits_at_its_end_for_its_jobs() {
+    let with = |top: &str, fault: &str| {
+        scenario(top, "", &format!("{{name: late, inject: {{{fault}}}}}"))
+            .replace("api: payments", "api: vision")
+            .replace("create_charge", "create_job")
+    };
+    for (fault, seconds) in [("status: {code: 503}", 11), ("job: succeeds_after_failure", 12)] {
+        assert_eq!(right(&with("", fault)).drain, Duration::from_secs(seconds), "{fault}");
+    }
+    let short = errors(&with("drain: 1500ms", "job: succeeds_after_failure"));
+    assert!(short.iter().any(|one| one.starts_with("drain: ")), "{short:?}");
+    assert_eq!(right(&with("drain: 5s", "job: jumps_back")).drain, Duration::from_secs(5));
+}
+
+#[test]
 fn a_repeat_whose_key_is_not_known_any_more_is_noted() {
     let with = |top: &str, fault: &str| {
         let rule = format!("{{name: again, inject: [{fault}]}}");

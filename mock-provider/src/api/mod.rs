@@ -281,7 +281,8 @@ impl Api {
                     headers.get(name).is_some_and(|found| found.as_bytes() == value.as_bytes())
                 }
                 Discriminator::Body(pointer, value) => {
-                    body.and_then(|body| pointer.find(body)).is_some_and(|found| same(found, value))
+                    let found = body.and_then(|body| pointer.find(body));
+                    found.map_or(value.is_null(), |found| same(found, value))
                 }
             });
             told_apart.then_some((route, parameters))

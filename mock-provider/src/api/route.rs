@@ -155,7 +155,7 @@ impl Pattern {
 pub enum Discriminator {
     /// A header has this value.
     Header(HeaderName, String),
-    /// A field of the body has this value.
+    /// A field of the body has this value; with `null` it may be absent.
     Body(Pointer, Value),
 }
 

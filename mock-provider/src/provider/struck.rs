@@ -156,8 +156,10 @@ impl Struck {
             at,
         };
         let detailed = |at: MarkedAt| mark(at, strike.detail.clone());
-        let ahead = || detailed(Point::BeforeCommit.into());
-        let behind = || detailed(Point::AfterCommit.into());
+        // Whether the work is done although something befell it.
+        let settled = |done: bool| {
+            detailed(if done { Point::AfterCommit } else { Point::BeforeCommit }.into())
+        };
         match strike.action {
             Action::Delay { at, micros } => {
                 let (delay, name) = match at {
@@ -188,23 +190,14 @@ impl Struck {
                 };
                 self.order.push((detailed(at.into()), fault));
             }
-            Action::Webhook(fault) => self.webhooks.push((behind(), fault)),
-            Action::Batch(fault) => {
-                let mark = if fault.failed == 0 { behind() } else { ahead() };
-                self.batches.push((mark, fault));
-            }
-            Action::Upload(fault) => {
-                let mark = if fault.keeps() { behind() } else { ahead() };
-                self.uploads.push((mark, fault));
-            }
+            Action::Webhook(fault) => self.webhooks.push((settled(true), fault)),
+            Action::Batch(fault) => self.batches.push((settled(fault.failed == 0), fault)),
+            Action::Upload(fault) => self.uploads.push((settled(fault.keeps()), fault)),
             Action::Deprecated(deprecated) => {
                 let mark = detailed(Point::BeforeCommit.into());
                 self.deprecate(mark, deprecated);
             }
-            Action::Job(fault) => {
-                let mark = if fault.is_done() { behind() } else { ahead() };
-                self.jobs.push((mark, fault));
-            }
+            Action::Job(fault) => self.jobs.push((settled(fault.is_done()), fault)),
             Action::Duplicate { times, apart_us } => {
                 let mark = detailed(Point::Accept.into());
                 self.duplicates.push((mark, times, apart_us));

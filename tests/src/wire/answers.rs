@@ -70,6 +70,28 @@ fn stripe(target: &str, headers: &str, body: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_charge_is_paid_back_by_its_own_id() {
+    let stage = Stage::calm_of("stripe", "create_charge").await;
+    let mut raw = stage.connect().await;
+    raw.send(stripe("/v1/charges", "", "amount=1999&currency=usd&source=tok_visa")).await;
+    let charge = raw.answer().await.json()["id"].as_str().unwrap().to_owned();
+    for (amount, status, refunded) in
+        [("&amount=500", "200", false), ("", "200", true), ("", "400", true)]
+    {
+        raw.send(stripe("/v1/refunds", "", &format!("charge={charge}{amount}"))).await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.status(), status, "{answer:?}");
+        raw.send(format!(
+            "GET /~op-0001.1/v1/charges/{charge} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk\r\n\r\n"
+        ))
+        .await;
+        assert_eq!(raw.answer().await.json()["refunded"], refunded);
+    }
+    raw.send(stripe("/v1/refunds", "", "amount=5")).await;
+    assert_eq!(raw.answer().await.json()["error"]["param"], "charge");
+}
+
+#[tokio::test(start_paused = true)]
 async fn stripe_keeps_its_events_whether_or_not_anybody_listens() {
     let stage = Stage::calm_of("stripe", "create_payment_intent").await;
     let mut raw = stage.connect().await;

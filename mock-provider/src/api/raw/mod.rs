@@ -392,7 +392,7 @@ pub enum RawIdempotent {
 pub struct RawWhen {
     /// Headers and their exact values.
     pub headers: Option<BTreeMap<String, String>>,
-    /// Fields of the body (JSON pointers) and their values.
+    /// Fields of the body (JSON pointers) and their values; `null` for one that is absent.
     pub body: Option<BTreeMap<String, Value>>,
 }
 

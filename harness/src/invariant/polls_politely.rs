@@ -102,7 +102,7 @@ impl Invariant for PollsPolitely {
                 let request = trace.request(seen.request);
                 (request.at_us, request.seq)
             });
-            let of_it = &of[&*job];
+            let of_it = &of[job];
             let pairs = looks
                 .windows(2)
                 .filter_map(|pair| self.asked(trace, of_it, pair[0], pair[1].request));

@@ -19,6 +19,8 @@
 //! **Invariant:** each reading is a pure function of the trace, and where the trace leaves something
 //! open it reads in favour of the client.
 
+use std::collections::BTreeSet;
+
 use brownout_provider::event::{Class, ClockKind, KeyState, Side};
 use brownout_provider::exchange::End;
 use brownout_provider::http2::ErrorCode;

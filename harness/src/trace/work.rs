@@ -72,7 +72,8 @@ impl Trace {
         ends.any(|end| {
             let told = self.webhooks_of(id).iter().any(|sent| {
                 sent.provider == provider
-                    && sent.flaw.is_none() && (end.at_us..=by_us).contains(&sent.at_us)
+                    && sent.flaw.is_none()
+                    && (end.at_us..=by_us).contains(&sent.at_us)
             });
             told || self.requests_of(id).any(|(request, seen)| {
                 let lists = |route| self.declared(Some(provider), route, &["lists"]);

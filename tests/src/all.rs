@@ -30,3 +30,4 @@ mod vision;
 mod webhooks;
 mod wire;
 mod wire_in_virtual_time;
+mod zoo;

@@ -1,0 +1,151 @@
+//! The zoo: clients with one planted bug each, on top of a right one, and right clients of several styles.
+//!
+//! Each is run in virtual time through the same scenarios, in which everything that can be judged there is
+//! expected. Clients that work with webhooks, messages, jobs, files and streams have keepers of their own.
+//! **Invariant:** a broken client differs from a right one in one habit, and a right one is never accused.
+
+mod animals;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use brownout::incident::client::caller::Caller;
+use brownout::incident::habits::Habits;
+use brownout::incident::registry;
+use brownout::invariant::registry::INVARIANTS;
+use brownout::run::{Client, RunOptions, run_main};
+use brownout::scenario::{Apis, Overrides, Scenario, read};
+use brownout::verdict::{InvariantVerdict, ScenarioResult};
+use brownout_provider::event::ClockKind;
+use brownout_provider::seed::Seed;
+
+use self::animals::{BROKEN, RIGHT};
+use crate::brownout::root;
+
+/// Faults of every kind, drawn for each request; keys are honoured.
+const STORM: &str = include_str!("storm.yaml");
+
+/// A provider that is down for everybody, again and again.
+const OUTAGE: &str = include_str!("outage.yaml");
+
+/// Refusals that say when to come back, and refusals for good.
+const REFUSALS: &str = include_str!("refusals.yaml");
+
+/// How many seeds each right client is run with; a hundred times as many with
+/// `tests/run --full`, and `BROWNOUT_TEST_SEEDS` says another number.
+const SEEDS: u64 = 10;
+
+/// Invariants of which no client here breaks one, and where those are that do.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("check", "harness/src/invariant/check/tests.rs"),
+    ("nothing_after_claim", "tests/src/clients.rs"),
+    ("retry_body_stable", "harness/src/invariant/model.rs"),
+    ("deadline", "harness/src/invariant/model.rs"),
+    ("webhook_acknowledged", "tests/src/hooks.rs"),
+    ("rejects_bad_signatures", "tests/src/hooks.rs"),
+    ("tolerates_reordering", "tests/src/hooks.rs"),
+    ("message_handled_once", "tests/src/queue.rs"),
+    ("message_acknowledged", "tests/src/queue.rs"),
+    ("poison_message_parked", "tests/src/queue.rs"),
+    ("resumes_upload", "tests/src/vision.rs"),
+    ("upload_intact", "tests/src/vision.rs"),
+];
+
+fn scenario(text: &str) -> Scenario {
+    let checked = read("zoo.yaml", text.as_bytes(), Apis::Beside(root()), &Overrides::default());
+    checked.scenario.unwrap_or_else(|| panic!("{:#?}", checked.diagnostics))
+}
+
+fn run(scenario: &Scenario, habits: Habits, seed: u64) -> ScenarioResult {
+    let seed = Seed::new(seed).expect("a small number");
+    let options = RunOptions {
+        clock: ClockKind::Virtual,
+        reconciler: Caller::reconciler(habits, seed),
+        ..RunOptions::default()
+    };
+    let client = Client::InProcess(Arc::new(Caller::factory(habits, seed)));
+    let ran = run_main(scenario, seed, &client, &options).expect("it runs");
+    ran.judged(scenario, None, String::new())
+}
+
+/// The invariants that a client breaks over all scenarios and a few seeds.
+fn broken_by(habits: Habits) -> BTreeSet<&'static str> {
+    let results = [STORM, OUTAGE, REFUSALS]
+        .into_iter()
+        .map(scenario)
+        .flat_map(|scenario| (1..=3).map(move |seed| run(&scenario, habits, seed)));
+    results
+        .flat_map(|result| result.invariants)
+        .filter(|one| one.verdict == InvariantVerdict::Failed)
+        .map(|one| one.name)
+        .collect()
+}
+
+#[test]
+fn each_broken_client_breaks_what_its_bug_is_about() {
+    let mut matrix = String::new();
+    let mut missed = Vec::new();
+    for animal in BROKEN {
+        let broken = broken_by(animal.habits);
+        let lost = animal.about.iter().filter(|name| !broken.contains(*name));
+        missed.extend(lost.map(|name| format!("{}: {name} not among {broken:?}", animal.name)));
+        let others: Vec<&str> =
+            broken.iter().copied().filter(|name| !animal.about.contains(name)).collect();
+        let others = if others.is_empty() { "nothing else".to_owned() } else { others.join(" ") };
+        writeln!(matrix, "{}: {}\n    and {others}", animal.name, animal.about.join(" "))
+            .expect("a string takes every line");
+    }
+    println!("{matrix}{} broken clients, {} missed", BROKEN.len(), missed.len());
+    assert!(missed.is_empty(), "{missed:#?}");
+    insta::assert_snapshot!("matrix", matrix);
+}
+
+#[test]
+fn right_clients_are_not_accused() {
+    let seeds = std::env::var_os("BROWNOUT_TEST_SEEDS")
+        .and_then(|text| text.into_string().ok()?.parse().ok());
+    let everyday =
+        if std::env::var_os("BROWNOUT_TEST_FULL").is_some() { 100 * SEEDS } else { SEEDS };
+    let seeds: u64 = seeds.unwrap_or(everyday);
+    let scenarios = [STORM, OUTAGE, REFUSALS].map(scenario);
+    let mut accused: BTreeMap<String, String> = BTreeMap::new();
+    for right in RIGHT {
+        for scenario in &scenarios {
+            for seed in 1..=seeds {
+                let result = run(scenario, right.habits, seed);
+                let broken = result.invariants.iter().filter(|one| {
+                    one.verdict == InvariantVerdict::Failed && !right.forgoes.contains(&one.name)
+                });
+                for one in broken {
+                    let what = format!("{} {}", right.name, one.name);
+                    let first = one.violations.first().map(|it| it.message.clone());
+                    accused.entry(what).or_insert_with(|| {
+                        format!("{} seed {seed}: {}", scenario.name, first.unwrap_or_default())
+                    });
+                }
+            }
+        }
+    }
+    println!("{} right clients, {} scenarios, {seeds} seeds each", RIGHT.len(), scenarios.len());
+    assert!(accused.is_empty(), "{accused:#?}");
+}
+
+#[test]
+fn every_invariant_has_a_client_that_breaks_it() {
+    let mut broken: BTreeSet<&str> =
+        BROKEN.iter().flat_map(|animal| animal.about.iter().copied()).collect();
+    broken.extend(registry::all().flat_map(|incident| incident.caught_by.iter().copied()));
+    let elsewhere: BTreeSet<&str> = ELSEWHERE.iter().map(|(name, _)| *name).collect();
+    let bare: Vec<&str> = INVARIANTS
+        .iter()
+        .map(|kind| kind.name)
+        .filter(|name| !broken.contains(name) && !elsewhere.contains(name))
+        .collect();
+    assert_eq!(bare, [""; 0], "no client breaks these");
+    for (name, file) in ELSEWHERE {
+        assert!(INVARIANTS.iter().any(|kind| kind.name == *name), "{name}");
+        let text = std::fs::read_to_string(root().join(file));
+        assert!(text.is_ok_and(|text| text.contains(name)), "{file} says nothing of {name}");
+    }
+}

@@ -8,6 +8,7 @@
 
 mod canary;
 mod error;
+mod folders;
 mod paused;
 mod stage;
 mod worker;

@@ -4,7 +4,7 @@
 //! the client's processes, the servers and the state folder are gone.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -26,6 +26,7 @@ use brownout_provider::units::micros;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinHandle, LocalSet};
 
+use super::folders::{StateDir, Trust, create_private};
 use super::paused::Paused;
 use super::worker::Pulse;
 use super::{Client, RAISE, Run, RunError, RunOptions};
@@ -831,75 +832,4 @@ fn register(servers: &[Server], operation: &Operation, traced: Option<Seed>, now
     for server in servers {
         server.with(|provider| provider.register(&submitted, now_us));
     }
-}
-
-/// What programs have to trust, in a file of its own, gone with the run.
-struct Trust(Option<(StateDir, PathBuf)>);
-
-/// The variables by which programs are told which authorities to trust.
-const TRUSTED: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"];
-
-impl Trust {
-    fn in_servers(servers: &[Server]) -> Result<Self, RunError> {
-        let all: String = servers.iter().filter_map(Server::authority).collect();
-        if all.is_empty() {
-            return Ok(Self(None));
-        }
-        let folder = StateDir::create()?;
-        let path = folder.0.join("authority.pem");
-        std::fs::write(&path, all)
-            .map_err(|source| RunError::Folder { path: path.clone(), source })?;
-        Ok(Self(Some((folder, path))))
-    }
-
-    fn variables(&self) -> Vec<(String, String)> {
-        let path = self.0.iter().map(|(_, path)| path.to_string_lossy().into_owned());
-        path.flat_map(|path| TRUSTED.map(|name| (name.to_owned(), path.clone()))).collect()
-    }
-}
-
-/// An empty folder of a run, gone with it.
-struct StateDir(PathBuf);
-
-/// Tells the state folders of this process apart.
-static LAST_STATE_DIR: AtomicU64 = AtomicU64::new(0);
-
-impl StateDir {
-    /// Creates a folder that did not exist and that only this user may enter.
-    fn create() -> Result<Self, RunError> {
-        use std::os::unix::fs::DirBuilderExt;
-        let parent = std::env::temp_dir();
-        for _ in 0..1_000 {
-            let number = LAST_STATE_DIR.fetch_add(1, Ordering::Relaxed);
-            let path = parent.join(format!("brownout-{}-{number}", std::process::id()));
-            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self(path)),
-                // Left by an earlier process of the same number.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(RunError::Folder { path, source }),
-            }
-        }
-        let source = io::Error::from(io::ErrorKind::AlreadyExists);
-        Err(RunError::Folder { path: parent, source })
-    }
-
-    fn text(&self) -> String {
-        self.0.to_string_lossy().into_owned()
-    }
-}
-
-impl Drop for StateDir {
-    fn drop(&mut self) {
-        // What cannot be removed is in the folder for temporary files, where others clear away.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn create_private(path: &Path) -> Result<(), RunError> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| RunError::Folder { path: path.to_owned(), source })
 }

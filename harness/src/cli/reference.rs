@@ -58,7 +58,8 @@ pub fn policies() -> String {
          Written by `brownout list policies --markdown`; do not edit.\n\n\
          A policy stands under `expect:` as `policy: NAME`, for all that it expects; what the scenario expects \
          itself outranks it.\n\
-         `brownout run --policy NAME -- COMMAND` runs the scenarios that put all of it to the test.\n",
+         `brownout run --policy NAME -- COMMAND` runs the scenarios that put all of it to the test; on the command \
+         line it outranks what they expect.\n",
     );
     for one in policy::all() {
         page.push('\n');

@@ -107,7 +107,13 @@ pub(super) fn expectation(
     name: &'static str,
     judge: impl Fn(&Trace) -> Finding + Send + Sync + 'static,
 ) -> Expectation {
-    Expectation { name, invariant: Arc::new(Custom(judge)), index: 0, policy: None }
+    Expectation {
+        name,
+        invariant: Arc::new(Custom(judge)),
+        index: 0,
+        policy: None,
+        is_judged: true,
+    }
 }
 
 /// What all closures have in common. It stands in no registry: a scenario file cannot name it.

@@ -191,7 +191,7 @@ pub(super) static STORIES: &[Incident] = &[
             wait: Wait::Growing {
                 first: Duration::from_secs(1),
                 cap: Duration::from_secs(30),
-                jitter: Jitter::Full,
+                jitter: Jitter::AsMuchAgain,
             },
             ..CAREFUL
         }),
@@ -260,7 +260,7 @@ pub(super) static STORIES: &[Incident] = &[
         happened: "held: what was unknown was swept up after the storm",
         story: "A team kept a list of all payments of which it did not know what had become. When the storm was \
                 over a job went through the list and asked about each, until the list was empty.",
-        mistake: "none; nothing is called failed that may have been done, and nothing stays unknown",
+        mistake: "nothing is called failed that may have been done, and nothing stays unknown",
         remedy: "keep it so",
         caught_by: &[],
         also: &[],

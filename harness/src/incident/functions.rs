@@ -163,7 +163,7 @@ pub(super) static STORIES: &[Incident] = &[
                 sometimes done. Each transfer had a key, retries were hours apart, everything that \
                 failed was captured, and in the morning it was replayed: nothing was lost and \
                 nothing was there twice.",
-        mistake: "none; keys outlive the night, retries are paced, and failures are kept",
+        mistake: "keys outlive the night, retries are paced, and failures are kept",
         remedy: "keep it so",
         caught_by: &[],
         also: &[],
@@ -173,7 +173,7 @@ pub(super) static STORIES: &[Incident] = &[
             wait: Wait::Growing {
                 first: Duration::from_secs(60),
                 cap: Duration::from_secs(1_800),
-                jitter: Jitter::Full,
+                jitter: Jitter::AsMuchAgain,
             },
             restraint: Restraint {
                 breaker: Some(Breaker { trip: 5, rest: Duration::from_secs(900) }),

@@ -104,6 +104,8 @@ pub enum Jitter {
     /// So much.
     Upto(Duration),
     /// As much again.
+    AsMuchAgain,
+    /// Any part of the wait, down to none of it, in the place of the wait itself.
     Full,
 }
 
@@ -250,7 +252,7 @@ pub const UNRESTRAINED: Restraint =
 pub const GROWING: Wait = Wait::Growing {
     first: Duration::from_millis(500),
     cap: Duration::from_secs(30),
-    jitter: Jitter::Full,
+    jitter: Jitter::AsMuchAgain,
 };
 
 /// The client on which all others are built: nothing is wrong with it. It retries what may pass, under one key

@@ -70,8 +70,7 @@ pub(super) static STORIES: &[Incident] = &[
         happened: "good pacing, but 400 and 401 were repeated, without a key",
         story: "The fourth version waits 2^n seconds and up to one more by chance, five times, and \
                 raises the last error. Its pacing is right. It also repeats what was refused for \
-                good, and sends no key, so that it may be used only for calls that create nothing, \
-                as its author says himself.",
+                good, and sends no key, which is right only where a call creates nothing.",
         mistake: "no classes of errors, and no key",
         remedy: "sort errors, and send a key",
         caught_by: &["no_retry_on_permanent_errors", "no_double_charges"],

@@ -67,7 +67,7 @@ pub fn one_in_markdown(incident: &Incident) -> String {
     let file = format!("scenarios/incidents/{name}.yaml");
     let mut text = format!("## {name}\n\n{story}\n\n");
     let (label, cure) = if incident.held() {
-        ("What went wrong", "What to do")
+        ("What was done right", "What to do")
     } else {
         ("The mistake", "The remedy")
     };

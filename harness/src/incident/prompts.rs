@@ -239,7 +239,7 @@ pub(super) static STORIES: &[Incident] = &[
         story: "Before the season a team put a queue, a limiter of its own and a key for each operation in \
                 front of its provider. The rush came, answers were lost, and in the end nothing was missing \
                 and nothing was there twice.",
-        mistake: "none; the limiter keeps below the provider's, the queue loses nothing, and keys make repeats safe",
+        mistake: "the limiter keeps below the provider's, the queue loses nothing, and keys make repeats safe",
         remedy: "keep it so",
         caught_by: &[],
         also: &[],
@@ -292,7 +292,7 @@ pub(super) static STORIES: &[Incident] = &[
         story: "A team agreed on a ladder: waits of 1, 2, 4, 8 and 16 seconds, never more than 32, at most five \
                 retries, a line in the log for each. When the provider was down it did exactly that, and \
                 everybody could see it.",
-        mistake: "none; the ladder grows, ends, and is written down",
+        mistake: "the ladder grows, ends, and is written down",
         remedy: "keep it so",
         caught_by: &[],
         also: &[],

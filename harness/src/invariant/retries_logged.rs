@@ -21,7 +21,7 @@ const KEPT: usize = 100_000;
 pub(super) static KIND: InvariantKind = InvariantKind {
     name: "retries_logged",
     summary: "Each retry, and each final failure, leaves a line in the client's output.",
-    headline: "were tried again without a word in the log",
+    headline: "failed or were tried again without a word in the log",
     rule: "For each own retry, and for the last failure of an operation that did not succeed, there is a line \
            of the client's output that holds the operation's id (its name, or the value that identifies it), \
            or that names no operation and holds a request id or the status of the failure.",

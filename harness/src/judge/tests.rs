@@ -630,6 +630,7 @@ fn in_exec_mode_what_needs_one_living_client_names_the_mode_to_use() {
         invariant,
         index: 0,
         policy: None,
+        is_judged: true,
     });
     let lines = format!("{STRUCK}\n{UNKNOWN}");
     let verdict = |mode: &str| {

@@ -212,4 +212,6 @@ pub struct Expectation {
     pub(crate) index: usize,
     /// The policy that brought it.
     pub policy: Option<&'static Policy>,
+    /// False for what a policy brought and no run of this scenario could show.
+    pub(crate) is_judged: bool,
 }

@@ -22,6 +22,9 @@ use crate::document::At;
 /// The names that a template can use, and what they stand for. An earlier name hides a later one.
 pub type Names<'a> = [(&'a str, &'a Value)];
 
+/// The longest expression, in bytes: it is read recursively.
+const LONGEST_EXPRESSION: usize = 4_096;
+
 /// The most steps that one expression may take.
 const FUEL: u64 = 100_000;
 
@@ -333,11 +336,23 @@ impl Template {
 const WHOLE: &str = "template";
 
 fn whole(source: &str) -> Result<Parts, TemplateError> {
+    bounded(source, source)?;
     let mut environment = environment();
     environment
         .add_template_owned(WHOLE, source.to_owned())
         .map_err(|error| syntax(source, &error))?;
     Ok(Parts::Whole(environment))
+}
+
+/// Refuses what is too long to be read recursively.
+fn bounded(source: &str, text: &str) -> Result<(), TemplateError> {
+    if text.len() <= LONGEST_EXPRESSION {
+        return Ok(());
+    }
+    let start: String = source.chars().take(40).collect();
+    let reason =
+        format!("an expression of {} bytes; at most {LONGEST_EXPRESSION} are read", text.len());
+    Err(TemplateError::Syntax { template: format!("{start}…"), reason })
 }
 
 fn syntax(source: &str, error: &minijinja::Error) -> TemplateError {
@@ -348,6 +363,9 @@ fn syntax(source: &str, error: &minijinja::Error) -> TemplateError {
 fn pieces(source: &str, chunks: Vec<Chunk<'_>>) -> Result<Parts, TemplateError> {
     let mut segments = Vec::with_capacity(chunks.len());
     for chunk in chunks {
+        if let Chunk::Expression(text) = &chunk {
+            bounded(source, text)?;
+        }
         segments.push(match chunk {
             Chunk::Text(text) => Segment::Text(text.to_owned()),
             Chunk::Expression(text) => Segment::Piece(Piece {

@@ -143,12 +143,12 @@ fn who_follows_none_is_caught_by_each() {
     assert_eq!(
         caught,
         [
-            "sre_defaults: bounded_retries failures_surface min_gap no_retry_on_permanent_errors retry_budget",
+            "sre_defaults: bounded_retries failures_surface no_retry_on_permanent_errors retry_budget",
             "aws_standard: backs_off bounded_retries failures_surface honors_retry_after \
              no_retry_on_permanent_errors",
             "aws_standard_classic: backs_off bounded_retries failures_surface no_retry_on_permanent_errors",
-            "gcs_retry: backs_off failures_surface honors_retry_after min_gap no_retry_on_permanent_errors",
-            "gcs_retry_conditional: failures_surface idempotency_key_present min_gap no_double_charges \
+            "gcs_retry: backs_off failures_surface honors_retry_after no_retry_on_permanent_errors",
+            "gcs_retry_conditional: failures_surface idempotency_key_present no_double_charges \
              no_retry_on_permanent_errors",
             "gcs_retry_never: bounded_retries no_double_charges",
             "podcast_minimum: backs_off bounded_retries failures_surface honors_retry_after \

@@ -104,7 +104,20 @@ const fn right(name: &'static str, forgoes: &'static [&'static str], habits: Hab
 }
 
 pub(super) const RIGHT: &[Right] = &[
-    right("full jitter and one key", &[], CAREFUL),
+    right("waits that grow, with as much again by chance", &[], CAREFUL),
+    right(
+        "full jitter",
+        // A wait may be almost nothing.
+        &["min_gap", "survives_bad_retry_after"],
+        Habits {
+            wait: Wait::Growing {
+                first: SECOND,
+                cap: Duration::from_secs(30),
+                jitter: Jitter::Full,
+            },
+            ..CAREFUL
+        },
+    ),
     right(
         "a fixed schedule",
         &["backs_off", "spreads_retries"],

@@ -6,7 +6,8 @@ use super::Context;
 use super::plan::Planned;
 use super::single::options;
 use crate::cli::refusal::Refusal;
-use crate::run::run_control;
+use crate::incident::BuiltIn;
+use crate::run::{RunOptions, run_control};
 use crate::verdict::ControlResult;
 
 /// Makes it.
@@ -15,8 +16,9 @@ use crate::verdict::ControlResult;
 /// The harness cannot run, or the workload cannot be rendered.
 pub fn run(context: &Context, planned: &Planned) -> Result<ControlResult, Refusal> {
     let dir = context.out.of_run(&planned.scenario.name, "control")?;
-    let options = options(context, planned, dir);
-    Ok(run_control(&planned.scenario, &planned.client, &options)?)
+    let BuiltIn { client, reconciler } = planned.cast(planned.scenario.seed);
+    let options = RunOptions { reconciler, ..options(context, planned, dir) };
+    Ok(run_control(&planned.scenario, &client, &options)?)
 }
 
 /// The line of progress for it.

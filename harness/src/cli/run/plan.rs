@@ -19,9 +19,8 @@ use crate::cli::refusal::Refusal;
 use crate::cli::sources::Source;
 use crate::cli::terminal::Terminal;
 use crate::cli::{sources, speed};
-use crate::drive::in_process::Reconciler;
 use crate::drive::speed::Speed;
-use crate::incident::{self, BuiltIn};
+use crate::incident::{self, BuiltIn, Incident, Side};
 use crate::run::Client;
 use crate::scenario::{Overrides, Scenario, policy};
 
@@ -53,8 +52,8 @@ pub struct Planned {
     pub seeds: Vec<Seed>,
     /// The client, driven as this scenario asks for.
     pub client: Client,
-    /// Asked in the end about what a built-in client called `unknown`.
-    pub reconciler: Option<Reconciler>,
+    /// The incident whose built-in client it is, which is made anew for each run.
+    pub incident: Option<(&'static Incident, Side)>,
     /// The clock: built-in clients run in virtual time.
     pub clock: ClockKind,
     /// What of the scenario or the command line plays no part in its runs.
@@ -221,26 +220,45 @@ fn planned(
 ) -> Result<Planned, Refusal> {
     let Loaded { file, scenario } = loaded;
     let seeds = seeds(scenario.seed, arguments.seeds)?;
-    let (client, reconciler, held) = match arguments.client {
-        Some(word) => built_in(&scenario, word, &file)?,
-        None => (clients.of(&scenario).map_err(|refusal| of_file(&file, refusal))?, None, None),
+    let (client, incident) = match arguments.client {
+        Some(word) => {
+            let (incident, client) = built_in(&scenario, word, &file)?;
+            (client, Some((incident, word)))
+        }
+        None => (clients.of(&scenario).map_err(|refusal| of_file(&file, refusal))?, None),
     };
     let mut notes = without_a_part(&scenario, arguments, &client);
-    notes.extend(held);
-    let clock = if arguments.client.is_some() { ClockKind::Virtual } else { ClockKind::Real };
-    Ok(Planned { file, scenario: Arc::new(scenario), seeds, client, reconciler, clock, notes })
+    if incident.is_some_and(|(incident, word)| incident.held() && word == ClientWord::Flawed) {
+        let note = "nothing went wrong in this story: it has one client, and that was run";
+        notes.push(note.to_owned());
+    }
+    let incident = incident.map(|(incident, word)| (incident, word.into()));
+    let clock = if incident.is_some() { ClockKind::Virtual } else { ClockKind::Real };
+    Ok(Planned { file, scenario: Arc::new(scenario), seeds, client, incident, clock, notes })
+}
+
+impl Planned {
+    /// The client of one run. A built-in one is made for it, so that it draws by the seed of the run and
+    /// remembers nothing of another.
+    #[must_use]
+    pub fn cast(&self, seed: Seed) -> BuiltIn {
+        match self.incident {
+            Some((incident, side)) => incident.client(side, seed),
+            None => BuiltIn { client: self.client.clone(), reconciler: None },
+        }
+    }
 }
 
 fn of_file(file: &str, refusal: Refusal) -> Refusal {
     Refusal { message: format!("{file}: {}", refusal.message), ..refusal }
 }
 
-/// The built-in client of an incident, who sweeps up behind it, and a note where there is but one.
+/// The incident of a scenario, and its built-in client.
 fn built_in(
     scenario: &Scenario,
     word: ClientWord,
     file: &str,
-) -> Result<(Client, Option<Reconciler>, Option<String>), Refusal> {
+) -> Result<(&'static Incident, Client), Refusal> {
     let Some(incident) = incident::registry::find(&scenario.name) else {
         return Err(of_file(
             file,
@@ -251,11 +269,9 @@ fn built_in(
             )),
         ));
     };
-    let BuiltIn { client, reconciler } = incident.client(word.into(), scenario.seed);
+    let client = incident.client(word.into(), scenario.seed).client;
     client.check(scenario).map_err(|error| of_file(file, Refusal::usage(error.to_string())))?;
-    let alone = incident.held() && word == ClientWord::Flawed;
-    let note = "nothing went wrong in this story: it has one client, and that was run";
-    Ok((client, reconciler, alone.then(|| note.to_owned())))
+    Ok((incident, client))
 }
 
 /// What is asked for and plays no part, in the words of a note.

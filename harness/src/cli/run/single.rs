@@ -13,6 +13,7 @@ use super::Context;
 use super::plan::Planned;
 use crate::cli::refusal::Refusal;
 use crate::drive::suite::Patience;
+use crate::incident::BuiltIn;
 use crate::judge::{self, Comparison};
 use crate::report::Entry;
 use crate::report::story;
@@ -53,8 +54,9 @@ impl Single<'_> {
 
     fn drive(self, seed: Seed, name: &str) -> Result<Run, Refusal> {
         let dir = self.context.out.of_run(&self.planned.scenario.name, name)?;
-        let options = options(self.context, self.planned, dir);
-        Ok(run_main(&self.planned.scenario, seed, &self.planned.client, &options)?)
+        let BuiltIn { client, reconciler } = self.planned.cast(seed);
+        let options = RunOptions { reconciler, ..options(self.context, self.planned, dir) };
+        Ok(run_main(&self.planned.scenario, seed, &client, &options)?)
     }
 }
 
@@ -89,7 +91,6 @@ pub fn options(context: &Context, planned: &Planned, dir: PathBuf) -> RunOptions
         dir: Some(dir),
         port: context.arguments.port,
         clock: planned.clock,
-        reconciler: planned.reconciler.clone(),
         speed: context.speed.clone(),
         allow_network: context.arguments.allow_network.clone(),
         stop: context.stop.clone(),

@@ -448,10 +448,11 @@ impl Caller {
             Wait::Fixed(wait) => wait,
             Wait::Growing { first, cap, jitter } => {
                 let least = first.saturating_mul(1 << nth.min(20)).min(cap);
-                let most = match jitter {
-                    Jitter::None => Duration::ZERO,
-                    Jitter::Upto(most) => most,
-                    Jitter::Full => least,
+                let (least, most) = match jitter {
+                    Jitter::None => (least, Duration::ZERO),
+                    Jitter::Upto(most) => (least, most),
+                    Jitter::AsMuchAgain => (least, least),
+                    Jitter::Full => (Duration::ZERO, least),
                 };
                 let at = self.at(job, attempt);
                 let mut draw = RuleKey::new(self.seed, "~jitter of a client").draw(&at);

@@ -3,6 +3,7 @@
 //! **Invariant:** work is bounded by fuel, and what is selected is counted where it is selected.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use brownout_provider::document::At;
@@ -20,14 +21,26 @@ const FUEL: u64 = 10_000_000;
 pub(super) enum Answer {
     /// It is true; so many rows were selected.
     Holds(usize),
-    /// It is false; the events of the rows that were selected.
-    Broken(Vec<u32>),
+    /// It is false; how much was selected, and the events of the rows among it.
+    Broken(usize, Vec<u32>),
     /// It says nothing, and why.
     Silent(String),
 }
 
 /// What was selected: for each time a whole table was narrowed, what was left at last.
-type Selections = Arc<Mutex<Vec<Vec<u32>>>>;
+type Selections = Arc<Mutex<Vec<Selection>>>;
+
+/// What a selection left over.
+#[derive(Debug)]
+struct Selection {
+    /// How much: rows, or values of rows.
+    count: usize,
+    /// The events of what are rows.
+    events: Vec<u32>,
+}
+
+/// The longest expression, in bytes: it is read recursively.
+const LONGEST: usize = 4_096;
 
 /// An expression that can be asked.
 #[derive(Debug)]
@@ -40,11 +53,21 @@ pub(super) struct Rule {
 impl Rule {
     /// Reads an expression and tries it; reports at `at` what is wrong with it.
     pub(super) fn compile(source: &str, at: &At<'_>) -> Option<Self> {
+        if source.trim().is_empty() || source.len() > LONGEST {
+            let message = match source.len() {
+                0..=LONGEST => "the expression is empty".to_owned(),
+                bytes => {
+                    format!("the expression is {bytes} bytes long, and at most {LONGEST} are read")
+                }
+            };
+            at.error(message, |d| d.cure(format!("write one such as `{EXAMPLE}`")));
+            return None;
+        }
         let environment = environment(&Selections::default());
         let compiled = match environment.compile_expression(source) {
             Ok(compiled) => compiled,
             Err(error) => {
-                refuse(source, &error, at);
+                refuse(&error, at);
                 return None;
             }
         };
@@ -98,7 +121,7 @@ impl Rule {
             // A row that a real run may have: nothing can be said before.
             Err(error) if error.kind() == ErrorKind::UndefinedError => true,
             Err(error) => {
-                refuse(&self.source, &error, at);
+                refuse(&error, at);
                 false
             }
         }
@@ -112,21 +135,30 @@ impl Rule {
             Ok((answer, selections)) => (answer.is_true(), selections),
             Err(error) => return Answer::Silent(format!("cannot be answered: {error}")),
         };
-        let selected: Vec<u32> = if selections.is_empty() {
-            let whole: Vec<Value> = self.tables.iter().filter_map(|name| table(name)).collect();
-            whole.iter().flat_map(|table| seqs(rows_of(table))).collect()
-        } else {
-            selections.into_iter().flatten().collect()
+        let whole = || -> Vec<Selection> {
+            let tables = self.tables.iter().filter_map(|name| table(name));
+            tables.map(|table| Selection::of(rows_of(&table))).collect()
         };
-        match (selected.len(), answer) {
+        let events = |selections: &[Selection]| -> Vec<u32> {
+            selections.iter().flat_map(|one| one.events.iter().copied()).collect()
+        };
+        let selections = if selections.is_empty() { whole() } else { selections };
+        let count = selections.iter().map(|one| one.count).sum();
+        // Values that were taken out of their rows prove nothing; then all rows do.
+        let proof = events(&selections);
+        let events = if proof.is_empty() { events(&whole()) } else { proof };
+        match (count, answer) {
             (0, _) => Answer::Silent("nothing was selected".to_owned()),
-            (rows, true) => Answer::Holds(rows),
-            (_, false) => Answer::Broken(selected),
+            (count, true) => Answer::Holds(count),
+            (count, false) => Answer::Broken(count, events),
         }
     }
 
     /// Its value, and what was selected on the way to it.
-    fn eval(&self, table: impl Fn(&str) -> Option<Value>) -> Result<(Value, Vec<Vec<u32>>), Error> {
+    fn eval(
+        &self,
+        table: impl Fn(&str) -> Option<Value>,
+    ) -> Result<(Value, Vec<Selection>), Error> {
         let selections = Selections::default();
         let environment = environment(&selections);
         let tables = self.tables.iter().filter_map(|name| Some((*name, table(name)?)));
@@ -138,10 +170,19 @@ impl Rule {
     }
 }
 
-fn refuse(source: &str, error: &Error, at: &At<'_>) {
+/// An expression as people write them.
+pub(super) const EXAMPLE: &str = "requests | selectattr('status', 'eq', 429) | list | length <= 3";
+
+impl Selection {
+    fn of(rows: &[Value]) -> Self {
+        Self { count: rows.len(), events: seqs(rows) }
+    }
+}
+
+fn refuse(error: &Error, at: &At<'_>) {
     let reason = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    at.error(format!("`{source}` cannot be evaluated: {reason}"), |d| {
-        d.cure("write it as Jinja does, such as `requests | selectattr('status', 'eq', 429) | list | length <= 3`")
+    at.error(format!("the expression cannot be evaluated: {reason}"), |d| {
+        d.cure(format!("write it as Jinja does, such as `{EXAMPLE}`"))
     });
 }
 
@@ -160,11 +201,31 @@ macro_rules! note {
     };
 }
 
+/// A comparison by its names, and which orders fulfil it.
+type Comparison = (&'static [&'static str], fn(Ordering) -> bool);
+
+/// The tests that compare. What is not there is neither smaller nor larger than anything, so that a first
+/// attempt has no short wait.
+const COMPARISONS: &[Comparison] = &[
+    (&["lt", "lessthan", "<"], Ordering::is_lt),
+    (&["le", "<="], Ordering::is_le),
+    (&["gt", "greaterthan", ">"], Ordering::is_gt),
+    (&["ge", ">="], Ordering::is_ge),
+];
+
 /// The environment whose selecting filters note what they let through.
 fn environment(selections: &Selections) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
+    for (names, holds) in COMPARISONS {
+        for name in *names {
+            environment.add_test(*name, move |value: Value, other: Value| {
+                let is_there = |one: &Value| !one.is_none() && !one.is_undefined();
+                is_there(&value) && is_there(&other) && holds(value.cmp(&other))
+            });
+        }
+    }
     note!(environment, selections, select());
     note!(environment, selections, reject());
     note!(environment, selections, selectattr(column: Cow<'_, str>));
@@ -183,7 +244,7 @@ fn noted(
     if from.downcast_object_ref::<Table>().is_none() {
         log.pop();
     }
-    log.push(seqs(&left));
+    log.push(Selection::of(&left));
     Ok(left)
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use brownout_provider::document::{At, OneOrMany, decode};
 use serde_json::Value;
 
-use self::expression::{Answer, Rule};
+use self::expression::{Answer, EXAMPLE, Rule};
 use super::support::{few_of, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
@@ -65,6 +65,10 @@ pub(super) static KIND: InvariantKind = InvariantKind {
 };
 
 fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
+    if !value.is_string() && !value.is_array() {
+        at.error("an expression is missing", |d| d.cure(format!("write one such as `{EXAMPLE}`")));
+        return None;
+    }
     let raw: OneOrMany<String> = decode(value, at)?;
     let count = raw.iter().count();
     let rules: Vec<Rule> = raw
@@ -95,14 +99,14 @@ impl Invariant for Check {
         for rule in &self.rules {
             match rule.ask(trace) {
                 Answer::Holds(rows) => exercised += rows,
-                Answer::Broken(selected) => {
-                    exercised += selected.len();
+                Answer::Broken(count, events) => {
+                    exercised += count;
                     let message = format!(
                         "expected `{}`, found it false with {} selected",
                         rule.source(),
-                        plural(selected.len(), "row")
+                        plural(count, "row")
                     );
-                    violations.push(Violation::of_run(message, few_of(selected)));
+                    violations.push(Violation::of_run(message, few_of(events)));
                 }
                 Answer::Silent(why) => {
                     silent = silent.or_else(|| Some(format!("`{}`: {why}", rule.source())));

@@ -119,17 +119,38 @@ pub(super) fn table(trace: &Trace, name: &str, missed: &Missed) -> Option<Value>
     Some(Value::from_object(Table { rows }))
 }
 
-/// The table of that name with one row of likely values, to try an expression on.
+/// Columns that may hold `none`.
+const OPTIONAL: &[&str] = &[
+    "tenant",
+    "route",
+    "wait_ms",
+    "key",
+    "status",
+    "class",
+    "fault",
+    "claim",
+    "elapsed_ms",
+    "subject",
+    "unit",
+];
+
+/// The table of that name with two rows to try an expression on: one of likely values, and one that holds
+/// `none` wherever a row may.
 pub(super) fn sample(name: &str, missed: &Missed) -> Option<Value> {
     let (table, columns) = *TABLES.iter().find(|(table, _)| *table == name)?;
-    let cells = columns.iter().map(|column| match *column {
+    let likely = |column: &str| match column {
         "operation" | "provider" | "tenant" | "route" | "method" | "key" | "class" | "fault"
         | "by" | "name" | "claim" | "kind" | "subject" | "unit" => Value::from("text"),
         "retry" | "live" => Value::from(true),
         _ => Value::from(1),
-    });
-    let rows = vec![row((table, columns), cells.collect(), missed)];
-    Some(Value::from_object(Table { rows }))
+    };
+    let all = |cell: &dyn Fn(&str) -> Value| {
+        row((table, columns), columns.iter().map(|column| cell(column)).collect(), missed)
+    };
+    let least = |column: &str| {
+        if OPTIONAL.contains(&column) { Value::from(()) } else { likely(column) }
+    };
+    Some(Value::from_object(Table { rows: vec![all(&likely), all(&least)] }))
 }
 
 fn row(

@@ -54,6 +54,23 @@ fn an_empty_selection_says_nothing_whatever_the_answer_is() {
 }
 
 #[test]
+fn values_of_rows_are_selected_like_rows() {
+    let three = "requests | map(attribute='status') | select('ge', 400) | list | length == 3";
+    assert_eq!(says(three), "failed run");
+    assert_eq!(
+        says("requests | map(attribute='status') | select('eq', 418) | list | length == 0"),
+        "not exercised"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_neither_smaller_nor_larger() {
+    let hasty = "requests | selectattr('wait_ms', 'lt', 1500) | list | length == 1";
+    assert_eq!(says(hasty), "passed", "a first attempt has no wait");
+    assert_eq!(says("requests | selectattr('wait_ms', '>=', 0) | list | length == 2"), "passed");
+}
+
+#[test]
 fn of_several_each_must_be_true_and_each_must_be_put_to_the_test() {
     let all = |rules: Value| verdict("check", &rules, RUN);
     let (right, wrong) = ("requests | length == 3", "requests | length == 4");
@@ -89,6 +106,11 @@ fn what_can_be_seen_to_be_wrong_is_refused_before_the_run() {
     assert!(said(json!("requests | lenght < 3")).contains("cannot be evaluated"));
     assert!(said(json!("requests | length <")).contains("cannot be evaluated"));
     assert_eq!(said(json!([])), "the list is empty");
+    assert_eq!(said(json!(3)), "an expression is missing");
+    assert_eq!(said(json!(" ")), "the expression is empty");
+    assert!(said(json!("requests | sum(attribute='wait_ms') < 1")).contains("none"));
+    let long = "requests | length < 3 or ".repeat(8_000) + "true";
+    assert!(said(json!(long)).contains("at most 4096"));
 }
 
 #[test]

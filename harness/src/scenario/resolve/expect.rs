@@ -1,14 +1,16 @@
 //! What is expected of the client.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use brownout_provider::document::{At, Diagnostics, Named};
+use brownout_provider::document::{At, Diagnostics, Named, Severity};
 use serde_json::Value;
 
 use super::entry::{Registry, known};
-use crate::invariant::registry;
+use crate::invariant::{Invariant, InvariantKind, Judgement, registry};
 use crate::scenario::policy::{self, POLICY, Policy};
 use crate::scenario::{Expectation, Scenario, later};
+use crate::trace::Trace;
 
 /// The expectations that can be read: those of the file, and those that its policies bring.
 ///
@@ -40,7 +42,13 @@ pub(super) fn resolve(raw: Option<&[Option<Named>]>, at: &At<'_>) -> Vec<Expecta
             continue;
         }
         if let Some(invariant) = (kind.parse)(parameters, &at_entry) {
-            expect.push(Expectation { name: kind.name, invariant, index, policy: None });
+            expect.push(Expectation {
+                name: kind.name,
+                invariant,
+                index,
+                policy: None,
+                is_judged: true,
+            });
         }
     }
     for (index, policy) in policies {
@@ -56,7 +64,7 @@ fn named(parameters: &Value, at: &At<'_>) -> Option<&'static Policy> {
     let found = policy::find(name);
     if found.is_none() {
         let message = match name {
-            "" => "the name of the policy is missing".to_owned(),
+            "" => "the name of the policy is missing; it stands as `policy: NAME`".to_owned(),
             name => format!("there is no policy `{}`", super::shown(name)),
         };
         at.error(message, |d| d.allowed(name, &names).cure("`brownout list policies` shows them"));
@@ -82,34 +90,42 @@ fn bring(
                     other.name, policy.name
                 );
                 at.index(index).error(message, |d| {
-                    d.cure(format!("expect `{name}` beside them, which outranks both"))
+                    d.cure(format!(
+                        "expect `{name}` beside them in the file, which outranks both, or leave one of them out"
+                    ))
                 });
             }
             continue;
         }
         let Some(kind) = registry::find(name) else { continue };
         if let Some(invariant) = (kind.parse)(parameters, &Diagnostics::new().root()) {
-            expect.push(Expectation { name: kind.name, invariant, index, policy: Some(policy) });
+            expect.push(Expectation {
+                name: kind.name,
+                invariant,
+                index,
+                policy: Some(policy),
+                is_judged: true,
+            });
         }
     }
 }
 
 /// Reports what the scenario can never put to the test. What a policy expects and cannot be judged here is
-/// left out, and said.
+/// not exercised, and says why.
 pub(super) fn check(scenario: &mut Scenario, at: &At<'_>) {
     let mut silent: BTreeMap<usize, (&'static Policy, Vec<String>)> = BTreeMap::new();
-    let mut left_out: Vec<&'static str> = Vec::new();
-    for one in &scenario.expect {
+    let mut unjudged: Vec<(usize, String)> = Vec::new();
+    for (place, one) in scenario.expect.iter().enumerate() {
         let Some(policy) = one.policy else {
             one.invariant.check_scenario(scenario, &at.index(one.index));
             continue;
         };
         let problems = Diagnostics::new();
         one.invariant.check_scenario(scenario, &problems.root());
-        if problems.has_errors() {
-            left_out.push(one.name);
-        }
-        if !problems.into_vec().is_empty() {
+        let problems = problems.into_vec();
+        let error = problems.iter().find(|problem| problem.severity == Severity::Error);
+        unjudged.extend(error.map(|error| (place, error.message.clone())));
+        if !problems.is_empty() {
             silent
                 .entry(one.index)
                 .or_insert((policy, Vec::new()))
@@ -117,7 +133,11 @@ pub(super) fn check(scenario: &mut Scenario, at: &At<'_>) {
                 .push(format!("`{}`", one.name));
         }
     }
-    scenario.expect.retain(|one| one.policy.is_none() || !left_out.contains(&one.name));
+    for (place, why) in unjudged {
+        let one = &mut scenario.expect[place];
+        one.invariant = Arc::new(Unjudged { kind: one.invariant.kind(), why });
+        one.is_judged = false;
+    }
     for (index, (policy, names)) in silent {
         let message = format!(
             "this scenario does not put all of the policy `{}` to the test: {}",
@@ -127,5 +147,23 @@ pub(super) fn check(scenario: &mut Scenario, at: &At<'_>) {
         at.index(index).note(message, |d| {
             d.cure(format!("`brownout run --policy {}` runs the scenarios that do", policy.name))
         });
+    }
+}
+
+/// What a policy expects and no run of this scenario could show.
+#[derive(Debug)]
+struct Unjudged {
+    kind: &'static InvariantKind,
+    why: String,
+}
+
+impl Invariant for Unjudged {
+    fn kind(&self) -> &'static InvariantKind {
+        self.kind
+    }
+
+    fn check(&self, _: &Trace) -> Judgement {
+        let reason = Some(format!("it cannot be judged in this scenario: {}", self.why));
+        Judgement { reason, ..Judgement::default() }
     }
 }

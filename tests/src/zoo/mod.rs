@@ -34,7 +34,7 @@ const REFUSALS: &str = include_str!("refusals.yaml");
 
 /// How many seeds each right client is run with; a hundred times as many with
 /// `tests/run --full`, and `BROWNOUT_TEST_SEEDS` says another number.
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 100;
 
 /// Invariants of which no client here breaks one, and where those are that do.
 const ELSEWHERE: &[(&str, &str)] = &[

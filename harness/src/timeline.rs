@@ -4,7 +4,7 @@
 //! than asked for, both numbers stand there.
 //! **Invariant:** every entry names the event it tells of, so that evidence finds its line.
 
-use brownout_provider::event::{Claim, ClaimBy, KeyState, MessageState, Side};
+use brownout_provider::event::{ClaimBy, KeyState, MessageState, Side};
 use brownout_provider::http2::ErrorCode;
 use brownout_provider::units::in_words;
 
@@ -150,11 +150,7 @@ fn clock(micros: u64) -> String {
 }
 
 fn told_claim(trace: &Trace, which: &str, claim: &ClaimMade) -> Entry {
-    let word = match claim.claim {
-        Claim::Succeeded => "succeeded",
-        Claim::Failed => "failed",
-        Claim::Unknown => "unknown",
-    };
+    let word = claim.claim.name();
     let detail = claim.detail.map(|detail| trace.text(detail).trim().to_owned());
     let by = claim.provider.map_or(String::new(), |name| format!(", by `{}`", trace.text(name)));
     let text = match (claim.by, detail) {

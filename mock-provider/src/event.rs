@@ -3,6 +3,7 @@
 //! A trace is JSON Lines, one event a line. This module is the format; it decides nothing.
 //! **Invariant:** a verdict reads nothing but these events, so whatever an invariant needs stands here.
 
+mod client;
 mod digest;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,9 @@ use serde_json::Value;
 
 use crate::exchange::{ClientStrike, Settled};
 
+pub use client::{
+    Claim, ClaimBy, ClientEnded, ClientOutput, ClientPaused, ClientStarted, OperationFinished,
+};
 pub use digest::Digest16;
 
 /// The version of the trace format, in every `run_started`.
@@ -503,6 +507,21 @@ pub enum Class {
     Permanent,
 }
 
+impl Class {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Informational => "informational",
+            Self::Success => "success",
+            Self::Redirect => "redirect",
+            Self::Throttling => "throttling",
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+        }
+    }
+}
+
 /// A retry hint as it stood in an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hint {
@@ -584,115 +603,6 @@ pub struct ConnectionEnded {
     /// `fin`, `rst`, `stall`, `bad_request` for bytes that were no HTTP, or `too_large` for a body larger
     /// than is read.
     pub how: Arc<str>,
-}
-
-/// What the client says became of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Claim {
-    /// It was done.
-    Succeeded,
-    /// It was not done.
-    Failed,
-    /// The client does not know: an honest answer.
-    Unknown,
-}
-
-/// Who wrote a claim.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClaimBy {
-    /// The client itself.
-    #[default]
-    Client,
-    /// The driver, for a client that said nothing.
-    Driver,
-}
-
-/// A claim about an operation, or the driver's record that none came.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OperationFinished {
-    /// The operation.
-    pub operation: Arc<str>,
-    /// Which submit.
-    #[serde(default = "one")]
-    pub submit: u32,
-    /// The claim; what the driver writes itself is `unknown`.
-    pub claim: Claim,
-    /// True for a success in a lesser way: from a cache, with a default.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub degraded: bool,
-    /// Who wrote it.
-    #[serde(default)]
-    pub by: ClaimBy,
-    /// The client's own words, redacted, or the driver's reason (`deadline`, `exited`, `signal 9`).
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub detail: String,
-    /// The provider that the client says has served it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider: Option<Arc<str>>,
-}
-
-/// A line of the client's output.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClientOutput {
-    /// `stdout` or `stderr` (`log` in process).
-    pub stream: Arc<str>,
-    /// The operation, where the process or task belongs to one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation: Option<Arc<str>>,
-    /// The text, with every secret replaced by its mark.
-    pub text: String,
-    /// The marks in it: `api_key:plain`, `api_key:base64`, …
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub secrets: Vec<String>,
-}
-
-/// A process of the client under test started.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClientStarted {
-    /// The copy of the client, from 1.
-    pub client: u32,
-    /// The operating system's number of the process.
-    pub pid: u32,
-    /// The operation, in exec mode.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation: Option<Arc<str>>,
-}
-
-/// A process of the client under test ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClientEnded {
-    /// The copy of the client, from 1.
-    pub client: u32,
-    /// The operating system's number of the process.
-    pub pid: u32,
-    /// The exit code, unless a signal ended it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<i32>,
-    /// The signal that ended it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signal: Option<i32>,
-    /// True when the harness ended it.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub killed: bool,
-    /// The operation, in exec mode.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation: Option<Arc<str>>,
-}
-
-/// A process (or, in process, a copy) of the client under test goes on after it stood still.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClientPaused {
-    /// The copy of the client, from 1.
-    pub client: u32,
-    /// The operating system's number of the process.
-    pub pid: u32,
-    /// How long it stood still, up to this event, in microseconds.
-    pub for_us: u64,
-    /// The operation, in exec mode.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation: Option<Arc<str>>,
 }
 
 /// A job began, changed, or was looked at.

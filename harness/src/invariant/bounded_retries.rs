@@ -34,7 +34,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
         ),
     ],
     tolerates: "Repeats that the HTTP stack makes by itself on a connection that was closed under it, \
-                polls, followed redirects, and whatever asks a queue for messages.",
+                polls, followed redirects, whatever asks a queue for messages, and what is asked again \
+                after a claim of `unknown`: a sweep counts for itself.",
     cure: "Give the retry loop a number of attempts and a total time, and count the attempts of every \
            layer: three attempts of an SDK inside three of your own are nine.",
     example: "bounded_retries: {max_attempts: 5, max_elapsed: 30s}",

@@ -33,7 +33,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     exercised_by: "A failed attempt.",
     parameters: &[("gap", "the shortest wait, such as `50ms`; default `50ms`")],
     tolerates: "Repeats that the HTTP stack makes by itself on a connection that was closed under it; \
-                followed redirects; a request that was corrected after a permanent answer.",
+                followed redirects; a request that was corrected after a permanent answer; who comes back \
+                later to what it had called unknown.",
     cure: "Wait between attempts, longer each time and with some randomness; also after connection \
            errors, which many retry libraries repeat at once.",
     example: "min_gap: {gap: 100ms}",
@@ -164,6 +165,21 @@ mod tests {
         let mended = r#","canonical_digest":"mended""#;
         assert_eq!(check(r#""event":"response_sent","request":1,"status":400"#, mended), "passed");
         assert_eq!(check(REFUSED, r#","provider":"backup""#), "passed", "a fallback");
+    }
+
+    #[test]
+    fn who_comes_back_to_what_was_unknown_begins_anew() {
+        let run = |claim: &str| {
+            let lines = format!(
+                r#"{{"at_us":0,"event":"request_received","request":1}}
+                {{"at_us":10,{REFUSED}}}
+                {{"at_us":20,"event":"operation_finished","operation":"op-0001","submit":1,"claim":"{claim}"}}
+                {{"at_us":30,"event":"request_received","request":2,"attempt":2}}"#
+            );
+            verdict("min_gap", &Value::Null, &lines)
+        };
+        assert_eq!(run("unknown"), "passed", "a sweep afterwards");
+        assert_eq!(run("failed"), "failed op-0001", "a tight loop behind the caller's back");
     }
 
     #[test]

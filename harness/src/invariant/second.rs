@@ -140,7 +140,15 @@ fn pairs(lines: &[Line]) -> (usize, usize) {
     for places in attempts(lines).into_values() {
         let mut row: Vec<Option<Wait>> = Vec::new();
         for two in places.windows(2) {
-            match step(lines, &lines[two[0]], &lines[two[1]]) {
+            // Who had called it unknown and comes back to it later begins anew.
+            let is_left_open = lines[two[0]..two[1]].iter().any(|line| {
+                line.is("operation_finished")
+                    && line.operation() == lines[two[0]].operation()
+                    && line.word("by", "client") == "client"
+                    && line.word("claim", "") == "unknown"
+            });
+            let step = step(lines, &lines[two[0]], &lines[two[1]]);
+            match if is_left_open { Step::Afresh } else { step } {
                 Step::Afresh => {
                     (all, grown) = add(&row, (all, grown));
                     row.clear();

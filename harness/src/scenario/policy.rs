@@ -12,7 +12,7 @@ use super::entry::{name_of, parameters_of};
 use super::shipped::{self, Shipped};
 
 /// The key under which a policy stands.
-pub(super) const POLICY: &str = "policy";
+pub(crate) const POLICY: &str = "policy";
 
 /// A policy.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,6 +33,12 @@ impl Policy {
     /// What it expects, each as the name of an invariant and its parameters (`null` for the bare word).
     pub fn expect(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.expect.iter().filter_map(|entry| Some((name_of(entry)?, parameters_of(entry))))
+    }
+
+    /// The entry for one of the invariants that it expects, as it stands in its file.
+    #[must_use]
+    pub fn entry(&self, invariant: &str) -> Option<&Value> {
+        self.expect.iter().find(|entry| name_of(entry) == Some(invariant))
     }
 
     /// The scenarios that put all of it to the test.
@@ -78,26 +84,6 @@ pub fn find(name: &str) -> Option<&'static Policy> {
     POLICIES.iter().find(|policy| policy.name == name)
 }
 
-/// What is expected, with every policy replaced by what it brings and the file does not expect itself.
-#[must_use]
-pub fn expanded(expect: &[Value]) -> Vec<Value> {
-    let policy_of = |entry: &Value| find(entry.get(POLICY)?.as_str()?);
-    let (mut all, mut names): (Vec<Value>, Vec<String>) = Default::default();
-    for entry in expect.iter().filter(|entry| policy_of(entry).is_none()) {
-        names.extend(name_of(entry).map(str::to_owned));
-        all.push(entry.clone());
-    }
-    for entry in expect.iter().filter_map(policy_of).flat_map(|policy| &policy.expect) {
-        let Some(name) = name_of(entry).filter(|name| !names.iter().any(|known| known == name))
-        else {
-            continue;
-        };
-        names.push(name.to_owned());
-        all.push(entry.clone());
-    }
-    all
-}
-
 /// Expects a policy on top of what a file expects; what it expects of the same names is left out.
 pub(super) fn add(name: &str, expect: &mut Vec<Value>) {
     let entry = json!({ POLICY: name });
@@ -128,19 +114,6 @@ mod tests {
                 assert_eq!(problems.into_vec(), [], "{name}");
             }
         }
-    }
-
-    #[test]
-    fn what_is_expanded_keeps_what_the_file_expects_itself() {
-        let expect =
-            [json!({"policy": "gcs_retry_never"}), json!({"bounded_retries": {"max_attempts": 2}})];
-        let all = expanded(&expect);
-        let names: Vec<&str> = all.iter().filter_map(name_of).collect();
-        assert_eq!(
-            names,
-            ["bounded_retries", "no_double_charges", "honest_failures", "failures_surface"]
-        );
-        assert_eq!(all[0], expect[1]);
     }
 
     #[test]

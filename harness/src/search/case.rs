@@ -16,7 +16,8 @@ use super::script::{self, Injection};
 use super::simplest::Simplest;
 use super::yaml;
 use crate::scenario::entry::name_of;
-use crate::scenario::{Apis, Arrival, Overrides, Providers, Scenario, from_value, policy};
+use crate::scenario::policy::POLICY;
+use crate::scenario::{Apis, Arrival, Overrides, Providers, Scenario, from_value};
 
 /// What all cases of one scenario share.
 #[derive(Debug)]
@@ -86,12 +87,9 @@ impl Case {
             file.shift_remove("script");
             // A smaller scenario expects what broke, and not all that a policy asks for.
             if let Some(Value::Array(expect)) = file.get_mut("expect") {
-                *expect = policy::expanded(expect);
-                // What cannot be judged in the scenario could not stand in it by itself.
-                let unjudged = |one: &Value| {
-                    scenario.expect.iter().any(|it| !it.is_judged && Some(it.name) == name_of(one))
-                };
-                expect.retain(|one| !unjudged(one));
+                expect.retain(|one| name_of(one) != Some(POLICY));
+                let brought = scenario.expect.iter().filter(|one| one.is_judged);
+                expect.extend(brought.filter_map(|one| one.policy?.entry(one.name).cloned()));
             }
         }
         let base = Arc::new(Base { source, providers: scenario.providers.clone(), load });

@@ -21,7 +21,7 @@
 
 use std::collections::BTreeSet;
 
-use brownout_provider::event::{Class, ClockKind, KeyState, Side};
+use brownout_provider::event::{Claim, ClaimBy, Class, ClockKind, KeyState, Side};
 use brownout_provider::exchange::End;
 use brownout_provider::http2::ErrorCode;
 use serde_json::Value;
@@ -200,7 +200,7 @@ impl Trace {
     pub fn is_retry(&self, id: RequestId) -> bool {
         let Some(before) = self.previous(id) else { return false };
         let (previous, this) = (self.request(before), self.request(id));
-        if this.polls {
+        if this.polls || self.was_left_open(previous, this) {
             return false;
         }
         match self.fate_at(before, this.at_us) {
@@ -219,6 +219,21 @@ impl Trace {
             }
             Some(Fate::Ambiguous) => true,
         }
+    }
+
+    /// True when the client called the submit unknown between two attempts: who comes back to it later begins
+    /// anew.
+    fn was_left_open(&self, previous: &Request, this: &Request) -> bool {
+        let Some(operation) = this.operation else { return false };
+        let submit = self.submits_of(operation).find(|(_, submit)| submit.number == this.submit);
+        submit.is_some_and(|(_, submit)| {
+            self.claims(submit).iter().any(|claim| {
+                claim.by == ClaimBy::Client
+                    && claim.claim == Claim::Unknown
+                    && previous.seq < claim.seq
+                    && claim.seq < this.seq
+            })
+        })
     }
 
     /// True for a retry that asks for something else after a complete permanent answer: the client

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use brownout::incident::habits::{
     Belief, Breaker, CAREFUL, Habits, Hints, Jitter, Key, Logs, Pace, Reads, Restraint, Retries,
-    Tells, UNRESTRAINED, Wait,
+    Sweep, Tells, UNRESTRAINED, Wait,
 };
 
 /// A client with one bug.
@@ -105,6 +105,11 @@ const fn right(name: &'static str, forgoes: &'static [&'static str], habits: Hab
 
 pub(super) const RIGHT: &[Right] = &[
     right("waits that grow, with as much again by chance", &[], CAREFUL),
+    right(
+        "sweeps up afterwards what it does not know",
+        &[],
+        Habits { sweep: Sweep::Repeats, ..CAREFUL },
+    ),
     right(
         "full jitter",
         // A wait may be almost nothing.

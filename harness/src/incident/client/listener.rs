@@ -8,13 +8,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::drive::http::{InProcessService, Served, ServiceFactory};
 use crate::drive::in_process::Connection;
-use crate::drive::loopback::{Ask, send_over};
+use crate::drive::loopback::{Call, post_over};
 
 /// How often it tries what an event asks for.
 const ATTEMPTS: u32 = 3;
@@ -101,17 +101,13 @@ impl Listener {
         let body = json!({"order": order, "message": format!("{order} is paid"),
             "amount": data["amount"], "currency": data["currency"]});
         let url = format!("{}{}", self.connection.url, self.habits.calls);
-        let ask = Ask {
-            method: Method::POST,
+        let call = Call {
             url: &url,
-            headers: vec![
-                ("authorization", format!("Bearer {}", self.connection.api_key)),
-                ("content-type", "application/json".to_owned()),
-                ("idempotency-key", key.to_owned()),
-            ],
-            body: Bytes::from(body.to_string()),
+            api_key: &self.connection.api_key,
+            idempotency_key: Some(key),
+            body: &body,
             timeout: Duration::from_secs(5),
         };
-        send_over(&self.connection, &ask).await.is_ok_and(|answer| answer.status == 201)
+        post_over(&self.connection, call).await.is_ok_and(|answer| answer.status == 201)
     }
 }

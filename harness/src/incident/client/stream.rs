@@ -4,12 +4,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Method;
 use tokio::time::sleep;
 
 use crate::drive::in_process::Connection;
-use crate::drive::loopback::{Ask, send_over};
+use crate::drive::loopback::{Call, post_over};
 use crate::operation::{Operation, Outcome};
 
 /// How often it asks.
@@ -31,18 +29,14 @@ pub(in crate::incident) async fn serve(
     let url = format!("{}/v1/chat/completions", connection.url);
     let mut last = String::new();
     for attempt in 1..=ATTEMPTS {
-        let ask = Ask {
-            method: Method::POST,
+        let call = Call {
             url: &url,
-            headers: vec![
-                ("authorization", format!("Bearer {}", connection.api_key)),
-                ("content-type", "application/json".to_owned()),
-                ("idempotency-key", operation.id.to_string()),
-            ],
-            body: Bytes::from(operation.input.to_string()),
+            api_key: &connection.api_key,
+            idempotency_key: Some(&operation.id),
+            body: &operation.input,
             timeout: Duration::from_secs(10),
         };
-        last = match send_over(&connection, &ask).await {
+        last = match post_over(&connection, call).await {
             Ok(answer) if answer.status == 200 => {
                 let text = String::from_utf8_lossy(&answer.body).into_owned();
                 let is_whole = text.contains("data: [DONE]");

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use brownout_provider::shell::lock::lock;
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::drive::http::{InProcessService, Served, ServiceFactory};
 use crate::drive::in_process::Connection;
-use crate::drive::loopback::{Ask, send_over};
+use crate::drive::loopback::{Call, post_over};
 
 /// How long it rests when there is nothing to do, and between two pieces of work.
 const REST: Duration = Duration::from_millis(200);
@@ -107,17 +107,13 @@ async fn work_off(queue: Queue, connection: Connection) {
 
 async fn charge(connection: &Connection, order: &Value) -> bool {
     let url = format!("{}/v1/charges", connection.url);
-    let key = order["order"].as_str().unwrap_or_default().to_owned();
-    let ask = Ask {
-        method: Method::POST,
+    let key = order["order"].as_str().unwrap_or_default();
+    let call = Call {
         url: &url,
-        headers: vec![
-            ("authorization", format!("Bearer {}", connection.api_key)),
-            ("content-type", "application/json".to_owned()),
-            ("idempotency-key", key),
-        ],
-        body: Bytes::from(order.to_string()),
+        api_key: &connection.api_key,
+        idempotency_key: Some(key),
+        body: order,
         timeout: Duration::from_secs(5),
     };
-    send_over(connection, &ask).await.is_ok_and(|answer| answer.status == 201)
+    post_over(connection, call).await.is_ok_and(|answer| answer.status == 201)
 }

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use brownout_provider::event::{Claim, ClaimBy, Class};
+use brownout_provider::event::ClaimBy;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 
@@ -181,7 +181,7 @@ fn request(trace: &Trace, id: RequestId) -> Vec<Value> {
         Value::from(trace.is_retry(id)),
         text(request.key),
         Value::from(response.map(|response| response.status)),
-        Value::from(response.map(|response| class(response.class))),
+        Value::from(response.map(|response| response.class.name())),
         text(fault),
         Value::from(if request.by.is_client() { "client" } else { "provider" }),
     ]
@@ -207,7 +207,7 @@ fn operation(trace: &Trace, id: OperationId) -> Option<Vec<Value>> {
         Value::from(trace.attempts_of(id).count()),
         Value::from(retries),
         Value::from(live),
-        Value::from(claim.filter(|claim| claim.by == ClaimBy::Client).map(|one| word(one.claim))),
+        Value::from(claim.filter(|claim| claim.by == ClaimBy::Client).map(|one| one.claim.name())),
         millis(ended_us.map(|ended_us| ended_us.saturating_sub(begun_us))),
     ])
 }
@@ -231,23 +231,4 @@ fn effect(trace: &Trace, id: EffectId) -> Vec<Value> {
 
 fn millis(us: Option<u64>) -> Value {
     Value::from(us.map(|us| us / 1_000))
-}
-
-const fn class(class: Class) -> &'static str {
-    match class {
-        Class::Informational => "informational",
-        Class::Success => "success",
-        Class::Redirect => "redirect",
-        Class::Throttling => "throttling",
-        Class::Transient => "transient",
-        Class::Permanent => "permanent",
-    }
-}
-
-const fn word(claim: Claim) -> &'static str {
-    match claim {
-        Claim::Succeeded => "succeeded",
-        Claim::Failed => "failed",
-        Claim::Unknown => "unknown",
-    }
 }

@@ -7,6 +7,7 @@ mod holds;
 mod judged;
 mod prepared;
 mod search;
+mod worker;
 
 use std::future::Future;
 use std::path::Path;

@@ -42,6 +42,7 @@
 //! | for | see |
 //! |---|---|
 //! | the seed, the real clock, other transports, fleets of clients, restarts | [`Harness`] |
+//! | a client that receives messages of a queue | [`Harness::worker`] |
 //! | what a client gets to reach the mock | [`Connection`] |
 //! | the verdict, the report, the JSON document | [`Judged`] |
 //! | rules of your own over the trace | [`Harness::expect`], [`Finding`], [`Trace`] |

@@ -169,6 +169,8 @@ pub struct ClientStrike {
     pub operation: Arc<str>,
     /// Its submit.
     pub submit: u32,
+    /// The copy of the client that sent it, where the address or the key that it used says so.
+    pub client: Option<u32>,
     /// True when half of the answer is on its way and is to reach the client first.
     pub mid_body: bool,
     /// What befalls the client.

@@ -12,7 +12,7 @@ fn worker(bug: &[&str]) -> Vec<OsString> {
 #[test]
 fn a_careful_worker_holds_in_every_scenario() {
     for (name, operations) in
-        [("calm", 10), ("lost-response", 6), ("redelivery", 12), ("poison-message", 8)]
+        [("calm", 10), ("lost-response", 6), ("at-least-once", 12), ("poison-message", 8)]
     {
         let scenario = format!("scenarios/queue/{name}.yaml");
         let run = run(&[&scenario], &worker(&[]), &[]);
@@ -28,7 +28,7 @@ fn a_careful_worker_holds_in_every_scenario() {
 #[test]
 fn each_careless_worker_is_caught() {
     for (bug, scenario, caught) in [
-        ("receipt", "redelivery", "message_handled_once"),
+        ("receipt", "at-least-once", "message_handled_once"),
         ("swallow", "poison-message", "poison_message_parked"),
         ("block", "poison-message", "poison_message_parked"),
         ("batch", "poison-message", "poison_message_parked"),

@@ -30,6 +30,12 @@ impl Address {
         format!("~{operation}.{submit}")
     }
 
+    /// The token of a copy of the client to which operations come as messages, with its tilde: `~.2`.
+    #[must_use]
+    pub fn token_of_copy(client: u32) -> String {
+        format!("~.{client}")
+    }
+
     /// Base URL and key with a token in them, in the key where the API allows it.
     #[must_use]
     pub fn with(&self, token: &str) -> Reach {

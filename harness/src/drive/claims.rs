@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brownout_provider::event::Claim;
+use brownout_provider::exchange::Settled;
 use serde_json::Value;
 
 /// The word in front of an outcome line in exec and suite mode.
@@ -55,6 +56,23 @@ impl Statement {
     #[must_use]
     pub fn from_report(text: &str) -> Option<Self> {
         Self::from_json(text, "operation")
+    }
+
+    /// What became of a message, which is what its client says of the operation.
+    #[must_use]
+    pub fn of_message(settled: &Settled) -> Self {
+        let (claim, detail) = match settled.done {
+            true => (Claim::Succeeded, "deleted its message"),
+            false => (Claim::Failed, "left its message to the dead letters"),
+        };
+        Self {
+            operation: Some(settled.operation.to_string()),
+            submit: settled.submit,
+            claim,
+            degraded: false,
+            detail: detail.to_owned(),
+            provider: None,
+        }
     }
 
     fn from_json(text: &str, name: &str) -> Option<Self> {

@@ -109,19 +109,27 @@ impl Fleet {
         self.schedule.borrow_mut()
     }
 
-    /// What befalls each copy, and a task that hands it over as long as it is polled.
-    pub fn strikes(&self, strikes: Strikes) -> (Vec<Strikes>, impl Future<Output = ()> + '_) {
+    /// What befalls each copy, and a task that hands it over as long as it is polled. Where operations are messages
+    /// (`delivers`), they are no copy's own, and a copy is known by the address that it was told alone.
+    #[expect(clippy::fn_params_excessive_bools, reason = "operations are handed out or not")]
+    pub fn strikes(
+        &self,
+        strikes: Strikes,
+        delivers: bool,
+    ) -> (Vec<Strikes>, impl Future<Output = ()> + '_) {
         let (routers, own): (Vec<Router>, Vec<Strikes>) =
             (0..self.clients).map(|_| Router::beside(&strikes)).unzip();
         let hand_over = async move {
             let mut strikes = strikes;
             loop {
                 let strike = strikes.next().await;
-                let place = match self.slot(&strike.operation, strike.submit) {
-                    Some(slot) => copy_for(slot, self.clients) - 1,
-                    None if self.clients == 1 => 0,
+                let handed = self.slot(&strike.operation, strike.submit).filter(|_| !delivers);
+                let place = match (strike.client, handed) {
+                    (Some(client), _) => client.saturating_sub(1),
+                    (None, Some(slot)) => copy_for(slot, self.clients) - 1,
+                    (None, None) if self.clients == 1 => 0,
                     // Nobody knows which copy asked, so none is struck for it; the judge says so.
-                    None => continue,
+                    (None, None) => continue,
                 };
                 if let Some(router) = usize::try_from(place).ok().and_then(|at| routers.get(at)) {
                     router.strike(strike);

@@ -29,3 +29,4 @@ pub mod stop;
 pub mod strikes;
 pub mod suite;
 pub mod trap;
+pub mod worker;

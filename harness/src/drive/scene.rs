@@ -53,6 +53,8 @@ pub struct Scene {
     pub plan: Option<Plan>,
     /// True when operations reach the client as messages of a queue, or as events.
     pub delivers: bool,
+    /// How many copies of the client there are.
+    pub clients: u32,
     /// Told of each submit before it is on record.
     pub on_submit: Box<dyn Fn(&Operation) + Send + Sync>,
     /// Until when somebody may be handed, or be at work on, a message whose fate is settled already, in
@@ -111,6 +113,12 @@ impl Scene {
     pub fn hears_out_until_us(&self, said_us: u64) -> Option<u64> {
         let until_us = (self.busy_until_us)()?.min(said_us.saturating_add(micros(self.drain)));
         (until_us > self.clock.now_us()).then_some(until_us)
+    }
+
+    /// By what a copy of the client is told from the others where nobody hands it operations, with its tilde.
+    #[must_use]
+    pub fn copy_token(&self, client: u32) -> Option<String> {
+        (self.delivers && self.clients > 1).then(|| Address::token_of_copy(client))
     }
 
     /// Puts a submit on record.
@@ -249,7 +257,10 @@ impl Scene {
         client: u32,
         operation: Option<&Operation>,
     ) -> Result<Vec<(String, String)>, RunError> {
-        let token = operation.map(|one| Address::token(&one.id, one.submit));
+        let token = match operation {
+            Some(one) => Some(Address::token(&one.id, one.submit)),
+            None => self.copy_token(client),
+        };
         let tenant = operation.and_then(|one| one.tenant.as_deref());
         let reached = self.addresses.of_tenant(tenant).reached(token.as_deref());
         let token = token.unwrap_or_default();

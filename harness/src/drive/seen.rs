@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use brownout_provider::event::{Class, Event, EventKind, Sink};
-use brownout_provider::exchange::ClientStrike;
+use brownout_provider::exchange::{ClientStrike, Settled};
 use brownout_provider::shell::lock::lock;
 
 /// A provider and the number of a request there.
@@ -29,6 +29,10 @@ pub struct Seen {
     unanswered: Mutex<BTreeMap<Number, Option<Submit>>>,
     /// The submits for which the last answer was a success.
     settled: Mutex<BTreeSet<Submit>>,
+    /// How often a message of a queue was handed out, deleted or given up.
+    moves: AtomicU64,
+    /// The operations that have an effect.
+    done: Mutex<BTreeSet<Arc<str>>>,
 }
 
 impl std::fmt::Debug for Seen {
@@ -47,6 +51,8 @@ impl Seen {
             first_us: Mutex::default(),
             unanswered: Mutex::default(),
             settled: Mutex::default(),
+            moves: AtomicU64::new(0),
+            done: Mutex::default(),
         }
     }
 
@@ -67,6 +73,10 @@ impl Seen {
             {
                 lock(&self.settled).insert(submit);
             }
+        } else if let EventKind::EffectCommitted(effect) = kind {
+            lock(&self.done).insert(Arc::clone(&effect.operation));
+        } else if let EventKind::MessageMoved(_) = kind {
+            self.moves.fetch_add(1, Ordering::Relaxed);
         } else if let EventKind::ConnectionEnded(ended) = kind
             && let Some(request) = ended.request
         {
@@ -98,6 +108,18 @@ impl Seen {
         lock(&self.settled).len()
     }
 
+    /// How often a message of a queue was handed out, deleted or given up.
+    #[must_use]
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
+    }
+
+    /// True once an operation has an effect.
+    #[must_use]
+    pub fn is_done(&self, operation: &str) -> bool {
+        lock(&self.done).contains(operation)
+    }
+
     /// Every operation that a request named.
     #[must_use]
     pub fn operations(&self) -> BTreeSet<Arc<str>> {
@@ -116,5 +138,9 @@ impl Sink for Seen {
 
     fn strike_client(&self, strike: ClientStrike) {
         self.sink.strike_client(strike);
+    }
+
+    fn settle(&self, settled: Settled) {
+        self.sink.settle(settled);
     }
 }

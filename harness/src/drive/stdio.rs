@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use brownout_provider::event::{Claim, DEADLINE};
+use brownout_provider::event::DEADLINE;
 use brownout_provider::exchange::{ClientFault, ClientStrike, Settled};
 use brownout_provider::units::micros;
 use tokio::net::unix::pipe;
@@ -60,7 +60,7 @@ pub async fn drive(
 ) -> Result<(), RunError> {
     let mut settled = if scene.delivers { strikes.take_settled() } else { None };
     let fleet = Fleet::new(schedule, u32::try_from(programs.len()).unwrap_or(u32::MAX));
-    let (own, hand_over) = fleet.strikes(strikes);
+    let (own, hand_over) = fleet.strikes(strikes, scene.delivers);
     let copies = programs.into_iter().zip(own).zip(1..);
     let copies = copies.map(|((program, strikes), client)| -> Work<'_> {
         // What becomes of messages is the same for all; one copy's driver hears of it.
@@ -426,19 +426,7 @@ impl Driver<'_> {
     /// What became of a message is what its client says of the operation.
     fn settle(&mut self, settled: &Settled) {
         self.fleet.look_again();
-        let (claim, detail) = match settled.done {
-            true => (Claim::Succeeded, "deleted its message"),
-            false => (Claim::Failed, "left its message to the dead letters"),
-        };
-        let statement = Statement {
-            operation: Some(settled.operation.to_string()),
-            submit: settled.submit,
-            claim,
-            detail: detail.to_owned(),
-            provider: None,
-            degraded: false,
-        };
-        self.claim(&statement);
+        self.claim(&Statement::of_message(settled));
     }
 
     fn finished(&mut self, slot: Slot) {

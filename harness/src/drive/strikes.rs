@@ -188,6 +188,7 @@ mod tests {
         let strike = |name: &str, mid_body| ClientStrike {
             operation: name.into(),
             submit: 1,
+            client: None,
             mid_body,
             does: ClientFault::Kill,
         };

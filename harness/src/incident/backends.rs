@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::client::keeper::Keeps;
 use super::client::listener::Listens;
 use super::habits::{
     Breaker, CAREFUL, Habits, Hints, Jitter, Key, Pace, Reads, Restraint, Retries, Steps, Sweep,
@@ -311,5 +312,19 @@ pub(super) static STORIES: &[Incident] = &[
             calls: "/v1/notifications",
             keeps_ids: true,
         }),
+    },
+    Incident {
+        name: "webhooks-out-of-order",
+        family: Family::Backends,
+        happened: "`paid` came before `created`, and orders stayed unpaid",
+        story: "A partner told of each step of an order by a webhook, and not always in turn: now and then \
+                `created` came a second behind `paid`. The shop kept whatever came last, so paid orders \
+                stood there as new ones and were never shipped.",
+        mistake: "the last event wins",
+        remedy: "compare what an event tells with what is kept, and never go back",
+        caught_by: &["tolerates_reordering"],
+        also: &[],
+        flawed: Some(Habit::Keeps(Keeps { compares: false })),
+        fixed: Habit::Keeps(Keeps { compares: true }),
     },
 ];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::client::listener::Listens;
+use super::client::worker::Receives;
 use super::habits::{
     Belief, Breaker, CAREFUL, Habits, Hints, Jitter, Key, Logs, Pace, Reads, Restraint, Retries,
     Steps, UNRESTRAINED, Wait,
@@ -270,5 +271,33 @@ pub(super) static STORIES: &[Incident] = &[
             calls: "/v1/authorizations",
             keeps_ids: true,
         }),
+    },
+    Incident {
+        name: "queue-redelivery",
+        family: Family::Functions,
+        happened: "a function timed out, its message came again: two charges",
+        story: "A function charged a card for each message of a queue. When the bank was slow it was \
+                stopped after half a minute, with the charge on its way. Nobody had deleted the \
+                message, so the queue delivered it again, and the card was charged twice.",
+        mistake: "not looking at the id of a message",
+        remedy: "remember the ids of messages, and make keys of them",
+        caught_by: &["message_handled_once"],
+        also: &[],
+        flawed: Some(Habit::Receives(Receives { keeps_ids: false, gives_back: true })),
+        fixed: Habit::Receives(Receives { keeps_ids: true, gives_back: true }),
+    },
+    Incident {
+        name: "poison-message",
+        family: Family::Functions,
+        happened: "one message always failed, and the queue behind it waited",
+        story: "One message could not be read. There was no list for such messages, so the worker \
+                tried it again and again, all night long, while those behind it waited, and nobody \
+                was told.",
+        mistake: "no list of dead letters",
+        remedy: "give back what fails, park it after a few times, and raise an alarm",
+        caught_by: &["poison_message_parked"],
+        also: &[],
+        flawed: Some(Habit::Receives(Receives { keeps_ids: true, gives_back: false })),
+        fixed: Habit::Receives(Receives { keeps_ids: true, gives_back: true }),
     },
 ];

@@ -21,10 +21,12 @@ use brownout_provider::seed::Seed;
 use self::client::batches::{self, Batches};
 use self::client::caller::Caller;
 use self::client::jobs::{self, Waits};
+use self::client::keeper::{Keepers, Keeps};
 use self::client::listener::{Listeners, Listens};
 use self::client::stream::{self, Reads};
 use self::client::taker::{Takers, Takes};
 use self::client::uploads::{self, Uploads};
+use self::client::worker::{self, Receives};
 use self::habits::Habits;
 use crate::drive::in_process::Reconciler;
 use crate::run::Client;
@@ -106,6 +108,10 @@ pub enum Habit {
     Calls(Habits),
     /// It is told of events.
     Listens(Listens),
+    /// It orders, and keeps how far its orders are as events tell it.
+    Keeps(Keeps),
+    /// It receives messages of a queue.
+    Receives(Receives),
     /// It begins jobs and waits for them.
     Waits(Waits),
     /// It reads streams.
@@ -161,6 +167,10 @@ impl Habit {
                 reconciler: Caller::reconciler(habits, seed),
             },
             Self::Listens(habits) => alone(Client::ServiceInProcess(Arc::new(Listeners(habits)))),
+            Self::Keeps(habits) => alone(Client::ServiceInProcess(Arc::new(Keepers(habits)))),
+            Self::Receives(habits) => alone(Client::WorkerInProcess(Arc::new(move |connection| {
+                worker::work(habits, connection)
+            }))),
             Self::Waits(habits) => alone(Client::in_process(move |operation, connection| {
                 jobs::serve(habits, operation, connection)
             })),

@@ -97,9 +97,14 @@ pub enum RunError {
     OnlyService,
     /// The scenario is for a worker of a queue, and this client is driven in another way.
     #[error(
-        "the scenario hands operations out as messages of a queue (`deliver`), to a worker that is one long-lived program and receives them by itself; use `--mode stdio`, or leave `deliver` out of the scenario"
+        "the scenario hands operations out as messages of a queue (`deliver`), to a worker that is one long-lived program and receives them by itself; use `--mode stdio` (`Harness::worker` in a test), or leave `deliver` out of the scenario"
     )]
     OnlyWorker,
+    /// The client is a worker of a queue, and the scenario hands no messages out.
+    #[error(
+        "this client is a worker that receives messages by itself, and the scenario hands none out; write `deliver: {{queue: messages}}` in its workload, or drive a client that is handed operations (`Harness::run` in a test)"
+    )]
+    NoMessages,
     /// A service that runs already is not there, or is not ready.
     #[error(
         "the service at {place} did not {} within {}{}; start it, or let brownout start it with `-- COMMAND`",
@@ -184,6 +189,14 @@ pub enum RunError {
         /// How often.
         times: u32,
     },
+    /// A worker never waits for anything.
+    #[error(
+        "copy {client} of the worker asks again and again without ever waiting, so virtual time cannot pass; let it wait (`tokio::time::sleep`) when it was handed no message"
+    )]
+    Restless {
+        /// The copy, from 1.
+        client: u32,
+    },
     /// On this machine virtual time goes wrong over this transport.
     #[error(
         "virtual time cannot be trusted over {transport} on this machine: {seen}; use {instead}"
@@ -236,6 +249,7 @@ impl RunError {
             | Self::NotCalled
             | Self::OnlyService
             | Self::OnlyWorker
+            | Self::NoMessages
             | Self::NoFixedPort { .. }
             | Self::OwnPlace { .. }
             | Self::NoTrust { .. }
@@ -253,6 +267,7 @@ impl RunError {
             | Self::Busy { .. }
             | Self::Stuck { .. }
             | Self::CrashesInVain { .. }
+            | Self::Restless { .. }
             | Self::VirtualUntrue { .. }
             | Self::System { .. } => 4,
         }

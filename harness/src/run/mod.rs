@@ -28,6 +28,7 @@ use crate::drive::in_process::{Always, Factory, InProcess, Reconciler};
 use crate::drive::nobody::Nobody;
 use crate::drive::speed::Speed;
 use crate::drive::stop::Stop;
+use crate::drive::worker::Worker;
 use crate::judge::{judge, judge_control};
 use crate::scenario::{Arrival, Scenario, Submits};
 use crate::trace::Trace;
@@ -64,6 +65,8 @@ pub enum Client {
     InProcess(Arc<dyn Factory>),
     /// A service in this process, built by this.
     ServiceInProcess(Arc<dyn ServiceFactory>),
+    /// A worker in this process, which receives messages by itself.
+    WorkerInProcess(Arc<dyn Worker>),
     /// None: the provider alone, until it is told to end.
     Nobody(Arc<Nobody>),
 }
@@ -80,20 +83,27 @@ impl Client {
     /// # Errors
     ///
     /// When a rule strikes the client itself, and nobody could start it again; when the client is a service
-    /// and the scenario does not say how it is called, or the other way round; when operations are tenants' and
-    /// nobody hands them out.
+    /// and the scenario does not say how it is called, or the other way round; likewise a worker and messages; when
+    /// operations are tenants' and nobody hands them out.
     pub fn check(&self, scenario: &Scenario) -> Result<(), RunError> {
         match (self, scenario.workload.http.is_some()) {
             (Self::Service(_) | Self::ServiceInProcess(_), false) => {
                 return Err(RunError::NotCalled);
             }
-            (Self::Process { .. } | Self::InProcess(_), true) => return Err(RunError::OnlyService),
+            (Self::Process { .. } | Self::InProcess(_) | Self::WorkerInProcess(_), true) => {
+                return Err(RunError::OnlyService);
+            }
             (Self::Service(_) | Self::ServiceInProcess(_) | Self::Nobody(_), _)
-            | (Self::Process { .. } | Self::InProcess(_), false) => {}
+            | (Self::Process { .. } | Self::InProcess(_) | Self::WorkerInProcess(_), false) => {}
         }
-        let is_worker = matches!((self, self.mode()), (Self::Nobody(_), _) | (_, Mode::Stdio));
-        if scenario.workload.queue.is_some() && !is_worker {
-            return Err(RunError::OnlyWorker);
+        let is_worker = matches!(
+            (self, self.mode()),
+            (Self::Nobody(_) | Self::WorkerInProcess(_), _) | (_, Mode::Stdio)
+        );
+        match (&scenario.workload.queue, self) {
+            (Some(_), _) if !is_worker => return Err(RunError::OnlyWorker),
+            (None, Self::WorkerInProcess(_)) => return Err(RunError::NoMessages),
+            _ => {}
         }
         if self.mode() == Mode::Suite && !scenario.workload.tenants.is_empty() {
             return Err(RunError::NoTenants);
@@ -116,7 +126,9 @@ impl Client {
         match self {
             Self::Process { mode, .. } => *mode,
             Self::Service(_) => Mode::Http,
-            Self::InProcess(_) | Self::ServiceInProcess(_) => Mode::InProcess,
+            Self::InProcess(_) | Self::ServiceInProcess(_) | Self::WorkerInProcess(_) => {
+                Mode::InProcess
+            }
             Self::Nobody(_) => Mode::Serve,
         }
     }
@@ -131,6 +143,7 @@ impl fmt::Debug for Client {
             Self::Service(service) => f.debug_tuple("Service").field(service).finish(),
             Self::InProcess(_) => f.write_str("InProcess"),
             Self::ServiceInProcess(_) => f.write_str("ServiceInProcess"),
+            Self::WorkerInProcess(_) => f.write_str("WorkerInProcess"),
             Self::Nobody(_) => f.write_str("Nobody"),
         }
     }

@@ -48,6 +48,7 @@ use crate::drive::stop::Stop;
 use crate::drive::strikes::{self, Handover, Strikes};
 use crate::drive::suite::{self, ExitZero, Terms};
 use crate::drive::trap::{Hosts, Trap};
+use crate::drive::worker::{self, Shift, Worker};
 use crate::drive::{exec, nobody, stdio};
 use crate::operation::Operation;
 use crate::record::Recorder;
@@ -346,8 +347,9 @@ impl Order<'_> {
 
     /// True where the driver has to see the client's requests.
     fn is_watched(self) -> bool {
-        let is_service = matches!(self.client, Client::ServiceInProcess(_));
-        is_service || matches!(self.client.mode(), Mode::Suite | Mode::Exec | Mode::Http)
+        let is_unasked =
+            matches!(self.client, Client::ServiceInProcess(_) | Client::WorkerInProcess(_));
+        is_unasked || matches!(self.client.mode(), Mode::Suite | Mode::Exec | Mode::Http)
     }
 
     fn recorder(self, stop: &Stop) -> Result<(Recorder, Option<PathBuf>), RunError> {
@@ -393,9 +395,10 @@ impl Order<'_> {
             command: match self.client {
                 Client::Process { command, .. } => command.clone(),
                 Client::Service(service) => service.command.clone(),
-                Client::InProcess(_) | Client::ServiceInProcess(_) | Client::Nobody(_) => {
-                    Vec::new()
-                }
+                Client::InProcess(_)
+                | Client::ServiceInProcess(_)
+                | Client::WorkerInProcess(_)
+                | Client::Nobody(_) => Vec::new(),
             },
         }
     }
@@ -423,6 +426,9 @@ impl Order<'_> {
             },
             Client::ServiceInProcess(factory) => {
                 Box::pin(self.play_service_in_process(stage, factory.as_ref(), notes)).await
+            }
+            Client::WorkerInProcess(worker) => {
+                Box::pin(self.play_worker(stage, worker.as_ref(), notes)).await
             }
         }
     }
@@ -493,6 +499,26 @@ impl Order<'_> {
             neutral: self.options.clock == ClockKind::Virtual,
         };
         let result = in_process::drive(&scene, self.schedule(stage, notes), cast).await;
+        scene.output_is_over();
+        result
+    }
+
+    async fn play_worker(
+        self,
+        stage: &Stage,
+        worker: &dyn Worker,
+        notes: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        let scene = Arc::new(self.scene(stage, Vec::new())?);
+        let shift = Shift {
+            worker,
+            clients: self.clients(),
+            strikes: strikes::taken(&stage.strikes),
+            seen: stage.seen.clone().expect("whoever drives a worker sees its requests"),
+            doors: stage.servers.iter().map(Door::of).collect(),
+            neutral: self.options.clock == ClockKind::Virtual,
+        };
+        let result = worker::drive(&scene, self.schedule(stage, notes), shift).await;
         scene.output_is_over();
         result
     }
@@ -617,6 +643,7 @@ impl Order<'_> {
             variables,
             plan: self.plan()?,
             delivers: workload.queue.is_some() || workload.event.is_some(),
+            clients: self.clients(),
             on_submit: Box::new(move |operation| {
                 // Whatever a client keeps of the scene keeps no server alive.
                 if let Some(servers) = servers.upgrade() {

@@ -16,7 +16,7 @@ use crate::event::{Class, Digest16, EventKind, Recognized, RequestReceived, Side
 use crate::exchange::{Exchange, ExchangeId, Next};
 use crate::fault::Point;
 use crate::plan::{Decision, Met, Situation};
-use crate::recognition::{Evidence, Recognition};
+use crate::recognition::{Evidence, Recognition, read_copy};
 use crate::request::Request;
 
 /// Headers that are worth keeping in a trace; none of them carries a credential.
@@ -40,6 +40,8 @@ pub(super) struct Credential {
     account: Arc<str>,
     /// The tenant whose key it is.
     tenant: Option<Arc<str>>,
+    /// The copy of the client that was handed it.
+    copy: Option<u32>,
 }
 
 /// A request as far as it could be read, before anything was counted.
@@ -48,6 +50,8 @@ pub(super) struct Read {
     target: Arc<str>,
     reading: Reading,
     credential: Option<Credential>,
+    /// The copy of the client whose address or key was used.
+    copy: Option<u32>,
     key: Option<Arc<str>>,
     body_unread: bool,
     body_digest: Digest16,
@@ -98,11 +102,13 @@ impl Provider {
     }
 
     pub(super) fn read(&mut self, request: &Request) -> Read {
-        let (_, rest) = self.recognizer.strip(&request.target);
+        let (token, rest) = self.recognizer.strip(&request.target);
+        let copy = token.and_then(read_copy);
         let target = Arc::from(rest);
         let (headers, body) = (&request.headers, &request.body);
         let reading = self.api.read(&request.method, &target, headers, body);
         let credential = self.credential(headers);
+        let copy = copy.or_else(|| credential.as_ref()?.copy);
         let keyed = reading.route.as_ref().is_some_and(|route| route.keyed);
         let key = self
             .api
@@ -115,19 +121,29 @@ impl Provider {
         let canonical = self.api.canonical(&reading, body);
         let canonical_digest =
             if *canonical == **body { body_digest } else { Digest16::of(&canonical) };
-        Read { target, credential, key, body_unread: false, body_digest, canonical_digest, reading }
+        Read {
+            target,
+            credential,
+            copy,
+            key,
+            body_unread: false,
+            body_digest,
+            canonical_digest,
+            reading,
+        }
     }
 
     fn credential(&mut self, headers: &HeaderMap) -> Option<Credential> {
         let auth = self.api.auth.as_ref()?;
         let text = auth.credential(headers)?;
         if self.credential.as_ref().is_none_or(|latest| *latest.text != *text) {
-            let account = auth.split(text).0;
+            let (account, token) = auth.split(text);
             self.credential = Some(Credential {
                 text: text.into(),
                 digest: Digest16::of(account.as_bytes()),
                 account: account.into(),
                 tenant: self.tenants.get(account).cloned(),
+                copy: token.and_then(read_copy),
             });
         }
         self.credential.clone()
@@ -185,6 +201,7 @@ impl Provider {
             place,
             call: Arc::new(read.reading.call),
             account,
+            copy: read.copy,
             key: read.key,
             slot: None,
             late: None,
@@ -261,6 +278,7 @@ impl Provider {
                     place: open.place.clone(),
                     call: Arc::clone(&open.call),
                     account: Arc::clone(&open.account),
+                    copy: open.copy,
                     key: open.key.clone(),
                     canonical: open.canonical,
                     slot: None,

@@ -386,6 +386,7 @@ impl Provider {
         self.client_strikes.push(ClientStrike {
             operation: Arc::clone(&place.operation),
             submit: place.submit,
+            client: open.copy,
             mid_body: mark.is_at(Point::MidBody),
             does,
         });

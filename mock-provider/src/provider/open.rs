@@ -32,6 +32,8 @@ pub(super) struct Open {
     pub(super) call: Arc<Call>,
     /// Who the client is: what keys and limits are kept apart by.
     pub(super) account: Arc<str>,
+    /// The copy of the client that sent it, where it says so.
+    pub(super) copy: Option<u32>,
     pub(super) key: Option<Arc<str>>,
     /// The digest of its canonical body.
     pub(super) canonical: Digest16,

@@ -424,6 +424,14 @@ fn read_token(token: &str) -> Option<(&str, u32)> {
     Some((name, submit.parse().ok()?))
 }
 
+/// The copy of a client that a token names: `.2` is the second, whatever it works on.
+#[must_use]
+pub fn read_copy(token: &str) -> Option<u32> {
+    let number = token.strip_prefix('.')?;
+    let is_plain = !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse().ok().filter(|_| is_plain)
+}
+
 /// What two attempts of one operation have in common: method, path with query, and canonical body.
 fn fingerprint(evidence: &Evidence<'_>) -> Digest16 {
     let (method, target) = (evidence.method.as_str().as_bytes(), evidence.rest.as_bytes());

@@ -7,6 +7,7 @@ mod embed;
 mod service;
 mod steps;
 mod verdicts;
+mod worker;
 
 use std::time::Duration;
 

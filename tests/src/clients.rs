@@ -4,6 +4,9 @@
 //! brownout must count the same. Needs the Python environment that `tests/run` makes.
 //! **Invariant:** nothing here knows how brownout works inside; all is read from its JSON document.
 
+mod animals;
+mod stories;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 

@@ -32,6 +32,8 @@ pub struct Habits {
     pub doubt: Tells,
     /// What it tells its caller when it did not happen.
     pub failure: Tells,
+    /// True: it writes into each attempt's body which one it is.
+    pub counts_in_body: bool,
     /// True: it stops in time to tell its caller what became of it.
     pub minds_deadline: bool,
     /// What it writes.
@@ -107,6 +109,9 @@ pub enum Jitter {
     AsMuchAgain,
     /// Any part of the wait, down to none of it, in the place of the wait itself.
     Full,
+    /// Anything from the first wait to three times the wait before this one, up to the cap, in the place of the
+    /// wait itself.
+    Decorrelated,
 }
 
 /// Which retry hints are read.
@@ -270,6 +275,7 @@ pub const CAREFUL: Habits = Habits {
     belief: Belief::Body,
     doubt: Tells::Doubt,
     failure: Tells::Failure,
+    counts_in_body: false,
     minds_deadline: true,
     logs: Logs::Failures,
     reads: Reads::Never,

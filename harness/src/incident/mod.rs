@@ -10,6 +10,7 @@ mod functions;
 pub mod habits;
 mod home;
 pub mod page;
+pub mod programs;
 mod prompts;
 pub mod registry;
 mod vision;

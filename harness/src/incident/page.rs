@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use super::programs::{self, PROGRAMS};
 use super::registry::all;
 use super::{Family, Incident};
 
@@ -48,7 +49,32 @@ pub fn all_in_markdown() -> String {
             .expect("a string takes every line");
         }
     }
+    page + &all_programs()
+}
+
+/// The programs that play incidents on the real clock.
+fn all_programs() -> String {
+    let number = PROGRAMS.len();
+    let mut page = format!(
+        "\n## As programs\n\n\
+         {number} of them also have both clients as a program in Python, which takes the word `flawed` or `fixed` \
+         and is run on the real clock:\n\
+         `--scale` divides the times of the story, and the program reads in `BROWNOUT_SCALE` by how much.\n\n\
+         | name | how it is run |\n|---|---|\n"
+    );
+    for program in PROGRAMS {
+        let needs = program.needs.map_or(String::new(), |package| format!(" (needs `{package}`)"));
+        writeln!(page, "| {} | `{}`{needs} |", program.incident, played(program, "flawed"))
+            .expect("a string takes every line");
+    }
     page
+}
+
+/// The command that runs a program.
+fn played(program: &programs::Program, side: &str) -> String {
+    let (name, file, flags) = (program.incident, program.file(), program.flags().join(" "));
+    let flags = if flags.is_empty() { flags } else { format!("{flags} ") };
+    format!("brownout run scenarios/incidents/{name}.yaml {flags}-- python3 {file} {side}")
 }
 
 /// Who catches it, in a few words.
@@ -90,6 +116,15 @@ pub fn one_in_markdown(incident: &Incident) -> String {
     };
     write!(text, "\n```sh\n{replay}brownout run {file} -- ./client         # yours\n```\n")
         .expect("a string takes every line");
+    if let Some(program) = programs::find(name) {
+        let needs = program.needs.map_or(String::new(), |package| format!(", with `{package}`"));
+        let (flawed, fixed) = (played(program, "flawed"), played(program, "fixed"));
+        write!(
+            text,
+            "\nOn the real clock, as a program in Python{needs}:\n\n```sh\n{flawed}\n{fixed}\n```\n"
+        )
+        .expect("a string takes every line");
+    }
     text
 }
 

@@ -24,6 +24,13 @@ const FACTOR_MILLI: u64 = 2_000;
 /// So many waits of a chain are looked at, unless the scenario says otherwise.
 const WAITS: u32 = 3;
 
+/// In at least this share of their pairs waits grow that are drawn from the first one to three times the wait
+/// before (decorrelated jitter), whatever that was. Among their first three waits more of them grow.
+const DECORRELATED: Odds = Odds { of: 19, among: 30 };
+
+/// Whoever asks for waits that grow by more than this does not mean decorrelated jitter.
+const DECORRELATED_MILLI: u64 = 3_000;
+
 /// A wait that is shorter says nothing about the next.
 const SHORTEST_US: u64 = 1_000;
 
@@ -38,12 +45,13 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     rule: "Of the neighbouring waits of one operation, submit, provider and route, among its first `waits`, \
            so many grow (the later is at least 1.1 times the earlier) that a client whose waits grow by \
            `factor` with full jitter would do worse at least once in a billion runs: such a client grows \
-           in a share of 1 - 1.1 / (2 * `factor`) of its pairs, and the binomial tail is worked out in \
+           in a share of 1 - 1.1 / (2 * `factor`) of its pairs (where more than three waits are looked at, and \
+           `factor` is at most 3, in 19 of 30 at most, as with decorrelated jitter), and the binomial tail is worked out in \
            integers. Of two waits the first counts from the end of the answer (or of the connection) \
            and the second from its head, whichever way the client reads. Waits with a hint, across a restart, from `cap` on, and pairs whose first wait is at \
            most 1 ms do not count.",
     exercised_by: "With the usual `factor`, 17 pairs of neighbouring waits: a fixed delay is seen then, a \
-                   jittered constant with about 120.",
+                   jittered constant with about 120; where more than three waits are looked at 21 pairs.",
     parameters: &[
         ("factor", "by how much waits grow, above 1 and at most 1000, such as `1.5`; default 2"),
         ("waits", "how many waits of an operation are looked at, at least 2; default 3"),
@@ -90,17 +98,13 @@ fn parse(value: &Value, at: &At<'_>) -> Option<Arc<dyn Invariant>> {
             return None;
         }
     };
-    let waits = raw.waits.unwrap_or(WAITS);
+    let waits = length_of_waits(raw.waits.unwrap_or(WAITS));
     if waits < 2 {
         at.key("waits")
             .error("fewer than 2 waits cannot grow", |problem| problem.cure("use at least 2"));
         return None;
     }
-    Some(Arc::new(BacksOff {
-        factor_milli,
-        waits: usize::try_from(waits).unwrap_or(usize::MAX),
-        cap_us: raw.cap.map(Period::micros),
-    }))
+    Some(Arc::new(BacksOff { factor_milli, waits, cap_us: raw.cap.map(Period::micros) }))
 }
 
 /// A decimal number in thousandths.
@@ -172,10 +176,14 @@ impl Invariant for BacksOff {
 
 impl BacksOff {
     /// In which share of its pairs a client grows whose waits are drawn from zero to something that
-    /// grows by the factor.
+    /// grows by the factor, or from the first wait to three times the last one if that is less.
     fn chance(&self) -> Odds {
         let among = 20 * self.factor_milli;
-        Odds { of: among - 11_000, among }
+        let full = Odds { of: among - 11_000, among };
+        let is_more = full.of * DECORRELATED.among > DECORRELATED.of * full.among;
+        let may_be_it =
+            self.waits > length_of_waits(WAITS) && self.factor_milli <= DECORRELATED_MILLI;
+        if may_be_it && is_more { DECORRELATED } else { full }
     }
 
     /// The pairs of neighbouring waits in a chain.
@@ -217,7 +225,7 @@ impl BacksOff {
         let chance = self.chance();
         let message = format!(
             "expected the wait to grow in about {} of {number} pairs of neighbouring waits, found it growing \
-             in {grown}{example}; full jitter would do that less than once in a billion runs",
+             in {grown}{example}; jitter would do that less than once in a billion runs",
             u128::from(chance.of) * u128::from(length(number)) / u128::from(chance.among),
         );
         Violation::of_run(message, few_of(steady().map(|pair| trace.request(pair.ended_by).seq)))
@@ -250,13 +258,19 @@ fn own_wait(trace: &Trace, before: RequestId, next: RequestId) -> Option<Wait> {
     })
 }
 
+fn length_of_waits(waits: u32) -> usize {
+    usize::try_from(waits).unwrap_or(usize::MAX)
+}
+
 fn length(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use brownout_provider::coordinates::Coordinates;
     use brownout_provider::document::Diagnostics;
+    use brownout_provider::seed::{Draw, RuleKey, Seed};
     use serde_json::{Value, json};
 
     use crate::invariant::testing::{message, verdict};
@@ -298,7 +312,7 @@ mod tests {
         assert_eq!(
             message(NAME, &Value::Null, &trace(&lines(9, &[500_000; 3], BUSY))),
             "expected the wait to grow in about 13 of 18 pairs of neighbouring waits, found it growing in \
-             0, such as 0.5 s and then 0.5 s before attempt 3 of `create_charge`; full jitter would do \
+             0, such as 0.5 s and then 0.5 s before attempt 3 of `create_charge`; jitter would do \
              that less than once in a billion runs"
         );
     }
@@ -317,6 +331,43 @@ mod tests {
         let request = |text: &str| text.replace(r#""request":"#, r#""request":9"#);
         let some = format!("{grown}\n{}", request(&steady));
         assert_eq!(verdict(NAME, &Value::Null, &some), "passed", "12 of 30 grow");
+    }
+
+    /// So many operations of eleven attempts whose waits are drawn one after the other.
+    fn drawn(operations: u64, next: impl Fn(&mut Draw, u64) -> u64) -> String {
+        let key = RuleKey::new(Seed::new(2_026).expect("small"), "waits");
+        let mut all = String::new();
+        for n in 1..=operations {
+            let at = Coordinates {
+                provider: "provider",
+                route: "create_charge",
+                operation: &format!("op-{n}"),
+                submit: 1,
+                attempt: 1,
+            };
+            let (mut draw, mut wait, mut waits) = (key.draw(&at), 500_000, Vec::new());
+            for _ in 0..10 {
+                wait = next(&mut draw, wait);
+                waits.push(wait);
+            }
+            let one = lines(1, &waits, BUSY).replace("op-0001", &format!("op-{n}"));
+            all.push_str(&one.replace(r#""request":1"#, &format!(r#""request":{n}"#)));
+        }
+        all
+    }
+
+    #[test]
+    fn decorrelated_jitter_is_not_accused_however_much_is_seen_of_it_and_a_jittered_constant_is() {
+        let decorrelated = drawn(1_600, |draw, wait| 500_000 + draw.below(3 * wait - 500_000 + 1));
+        for waits in [3, 10] {
+            let said = verdict(NAME, &json!({"waits": waits}), &decorrelated);
+            assert_eq!(said, "passed", "{waits} waits");
+        }
+        let constant = drawn(200, |draw, _| 1 + draw.below(1_000_000));
+        for waits in [3, 10] {
+            let said = verdict(NAME, &json!({"waits": waits}), &constant);
+            assert_eq!(said, "failed run", "{waits} waits");
+        }
     }
 
     #[test]

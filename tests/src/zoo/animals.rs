@@ -8,19 +8,19 @@ use brownout::incident::habits::{
 };
 
 /// A client with one bug.
-pub(super) struct Broken {
-    pub(super) name: &'static str,
+pub(crate) struct Broken {
+    pub(crate) name: &'static str,
     /// The invariants that it breaks because of its bug.
-    pub(super) about: &'static [&'static str],
-    pub(super) habits: Habits,
+    pub(crate) about: &'static [&'static str],
+    pub(crate) habits: Habits,
 }
 
 /// A client without a bug.
-pub(super) struct Right {
-    pub(super) name: &'static str,
+pub(crate) struct Right {
+    pub(crate) name: &'static str,
     /// Promises that its style does not make.
-    pub(super) forgoes: &'static [&'static str],
-    pub(super) habits: Habits,
+    pub(crate) forgoes: &'static [&'static str],
+    pub(crate) habits: Habits,
 }
 
 const fn broken(name: &'static str, about: &'static [&'static str], habits: Habits) -> Broken {
@@ -29,7 +29,7 @@ const fn broken(name: &'static str, about: &'static [&'static str], habits: Habi
 
 const SECOND: Duration = Duration::from_secs(1);
 
-pub(super) const BROKEN: &[Broken] = &[
+pub(crate) const BROKEN: &[Broken] = &[
     broken(
         "sends no key",
         &["no_double_charges", "idempotency_key_present"],
@@ -97,13 +97,31 @@ pub(super) const BROKEN: &[Broken] = &[
         Habits { retries: Retries::Nothing, ..CAREFUL },
     ),
     broken("waits for ever", &["client_timeout"], Habits { timeout: None, ..CAREFUL }),
+    broken(
+        "counts its attempts in the body",
+        &["retry_body_stable"],
+        Habits { counts_in_body: true, ..CAREFUL },
+    ),
+    broken(
+        "waits for minutes",
+        &["deadline"],
+        Habits {
+            wait: Wait::Growing {
+                first: Duration::from_secs(90),
+                cap: Duration::from_secs(600),
+                jitter: Jitter::AsMuchAgain,
+            },
+            minds_deadline: false,
+            ..CAREFUL
+        },
+    ),
 ];
 
 const fn right(name: &'static str, forgoes: &'static [&'static str], habits: Habits) -> Right {
     Right { name, forgoes, habits }
 }
 
-pub(super) const RIGHT: &[Right] = &[
+pub(crate) const RIGHT: &[Right] = &[
     right("waits that grow, with as much again by chance", &[], CAREFUL),
     right(
         "sweeps up afterwards what it does not know",
@@ -119,6 +137,18 @@ pub(super) const RIGHT: &[Right] = &[
                 first: SECOND,
                 cap: Duration::from_secs(30),
                 jitter: Jitter::Full,
+            },
+            ..CAREFUL
+        },
+    ),
+    right(
+        "decorrelated jitter",
+        &[],
+        Habits {
+            wait: Wait::Growing {
+                first: SECOND,
+                cap: Duration::from_secs(30),
+                jitter: Jitter::Decorrelated,
             },
             ..CAREFUL
         },

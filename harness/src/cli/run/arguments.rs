@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use brownout_provider::event::Mode;
 use brownout_provider::seed::Seed;
+use brownout_provider::units::Scale;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
@@ -98,6 +99,13 @@ pub struct RunArguments {
     #[arg(long, value_name = "N",
         value_parser = clap::value_parser!(u32).range(i64::from(SLOWEST)..=i64::from(FASTEST)))]
     pub speed: Option<u32>,
+
+    /// Divides every duration that is written in the scenario, as its own `scale` does, whatever that says.
+    ///
+    /// A story of minutes takes a program seconds with `--scale 1/20`, if it shortens its own times by what it
+    /// reads in BROWNOUT_SCALE.
+    #[arg(long, value_name = "1/N")]
+    pub scale: Option<Scale>,
 
     /// How many operations, whatever the scenario says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -251,6 +259,7 @@ impl RunArguments {
         option("port", self.port.map(|port| port.to_string()));
         option("concurrency", self.concurrency.map(|it| it.to_string()));
         option("speed", self.speed.map(|it| it.to_string()));
+        option("scale", self.scale.map(|it| it.to_string()));
         option("operations", self.operations.map(|it| it.to_string()));
         option("policy", self.policy.clone());
         for host in &self.allow_network {
@@ -309,6 +318,8 @@ mod tests {
             "stdio",
             "--seeds",
             "20",
+            "--scale",
+            "2/40",
             "--operations",
             "5",
             "--no-control",
@@ -327,7 +338,7 @@ mod tests {
         let seed = Seed::new(44).expect("in range");
         assert_eq!(
             arguments.reproduce("a b.yaml", seed),
-            r"brownout run 'a b.yaml' --mode stdio --operations 5 --policy sre_defaults --allow-network example.org --seed 44 --no-control --require-exercised --twice -- sh -c 'it'\''s $HOME'"
+            r"brownout run 'a b.yaml' --mode stdio --scale 2/40 --operations 5 --policy sre_defaults --allow-network example.org --seed 44 --no-control --require-exercised --twice -- sh -c 'it'\''s $HOME'"
         );
     }
 

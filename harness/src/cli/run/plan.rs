@@ -83,6 +83,7 @@ pub fn plan(arguments: &RunArguments, terminal: Terminal) -> Result<Plan, Refusa
         operations: arguments.operations,
         concurrency: arguments.concurrency,
         policy: arguments.policy.clone(),
+        scale: arguments.scale,
         ..Overrides::default()
     };
     let loaded = load::all(&named(arguments)?, &overrides, terminal)?;

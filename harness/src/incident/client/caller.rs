@@ -37,6 +37,9 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// How long one waits between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// So long after the last word of an operation one begins to sweep up: what its last answer asked for is over.
+const CALM: Duration = Duration::from_secs(10);
+
 /// How many looks there are at most.
 const LOOKS: u32 = 1_000;
 
@@ -98,6 +101,7 @@ impl Caller {
             })),
             Sweep::Repeats => Some(Reconciler::new(
                 move |operation: Operation, connection: Connection| async move {
+                    sleep(CALM).await;
                     Self::new(again, seed).serve(operation, connection).await
                 },
             )),
@@ -306,6 +310,10 @@ impl Caller {
         };
         let mut headers = Self::headers(job);
         let key = self.key(job);
+        let mut body = job.body.clone();
+        if self.habits.counts_in_body {
+            body["try"] = self.memory.number().into();
+        }
         if self.habits.logs == Logs::Requests {
             let line = format!("POST {} key {} {}", job.url, job.connection.api_key, job.body);
             job.connection.log(&line);
@@ -315,7 +323,7 @@ impl Caller {
             method: Method::POST,
             url: &job.url,
             headers,
-            body: Bytes::from(job.body.to_string()),
+            body: Bytes::from(body.to_string()),
             timeout: self.timeout(job),
         };
         let answer = send_over(&job.connection, &ask).await;
@@ -446,21 +454,32 @@ impl Caller {
         let own = match self.habits.wait {
             Wait::None => Duration::ZERO,
             Wait::Fixed(wait) => wait,
+            Wait::Growing { first, cap, jitter: Jitter::Decorrelated } => {
+                (1..=nth + 1).fold(first, |before, nth| {
+                    let spread = before.saturating_mul(3).saturating_sub(first);
+                    first.saturating_add(self.drawn_wait(job, nth, spread)).min(cap)
+                })
+            }
             Wait::Growing { first, cap, jitter } => {
                 let least = first.saturating_mul(1 << nth.min(20)).min(cap);
                 let (least, most) = match jitter {
                     Jitter::None => (least, Duration::ZERO),
                     Jitter::Upto(most) => (least, most),
                     Jitter::AsMuchAgain => (least, least),
-                    Jitter::Full => (Duration::ZERO, least),
+                    Jitter::Full | Jitter::Decorrelated => (Duration::ZERO, least),
                 };
-                let at = self.at(job, attempt);
-                let mut draw = RuleKey::new(self.seed, "~jitter of a client").draw(&at);
-                least + Duration::from_micros(draw.below(micros(most).saturating_add(1)))
+                least + self.drawn_wait(job, attempt, most)
             }
         };
         // Who was told to wait spreads out behind the time that all were told.
         hint.map_or(own, |hint| hint.saturating_add(own))
+    }
+
+    /// A random time up to this one, the same for the same attempt.
+    fn drawn_wait(&self, job: &Job, attempt: u32, most: Duration) -> Duration {
+        let at = self.at(job, attempt);
+        let mut draw = RuleKey::new(self.seed, "~jitter of a client").draw(&at);
+        Duration::from_micros(draw.below(micros(most).saturating_add(1)))
     }
 
     fn log(&self, job: &Job, attempt: u32, end: &End) {

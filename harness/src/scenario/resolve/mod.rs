@@ -80,6 +80,8 @@ pub struct Overrides {
     pub api: Option<String>,
     /// A policy whose expectations come on top of those of the file, and outrank them.
     pub policy: Option<String>,
+    /// By what every duration in the file is divided.
+    pub scale: Option<Scale>,
 }
 
 /// Reads and checks a scenario file.
@@ -213,6 +215,9 @@ fn overridden(value: &Value, overrides: &Overrides) -> Value {
     let Some(file) = value.as_object_mut() else { return value };
     if let Some(seed) = overrides.seed {
         file.insert("seed".to_owned(), Value::from(seed));
+    }
+    if let Some(scale) = overrides.scale {
+        file.insert("scale".to_owned(), Value::from(scale.to_string()));
     }
     if let Some(workload) = file.get_mut("workload").and_then(Value::as_object_mut) {
         for (key, changed) in [("operations", operations), ("concurrency", overrides.concurrency)] {

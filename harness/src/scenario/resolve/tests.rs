@@ -226,16 +226,19 @@ fn a_scenario_of_a_trace_reads_the_apis_of_the_trace() {
 
 #[test]
 fn the_command_line_changes_the_scenario_and_its_source() {
-    let yaml = scenario("seed: 7", "", "{name: a, when: {operation: 15}, inject: hang}");
+    let yaml = scenario("seed: 7\ndrain: 9s", "", "{name: a, when: {operation: 15}, inject: hang}");
     let overrides = Overrides {
         seed: Some(9),
         operations: Some(5),
         concurrency: Some(3),
         ..Overrides::default()
     };
+    let overrides = Overrides { scale: "1/3".parse().ok(), ..overrides };
     let checked = read("test.yaml", yaml.as_bytes(), here(), &overrides);
     let scenario = checked.scenario.expect("a rule beyond the shortened workload is no mistake");
     assert_eq!(scenario.seed.get(), 9);
+    assert_eq!(scenario.drain, Duration::from_secs(3));
+    assert_eq!(scenario.source.get("scale"), Some(&Value::from("1/3")));
     assert_eq!((scenario.workload.operations, scenario.workload.concurrency), (5, 3));
     assert_eq!(scenario.workload.exec_operations, Some(5));
     assert_eq!(scenario.source.pointer("/workload/operations"), Some(&Value::from(5)));

@@ -1,0 +1,67 @@
+//! The zoo's broken clients once more, as programs on the real clock: the same bugs in another language.
+//!
+//! **Invariant:** what a program must break is what the zoo says that its bug is about.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::brownout::{Run, failed, run};
+use crate::zoo::animals::{BROKEN, Broken};
+
+/// How many runs take place at once; they mostly wait.
+const AT_ONCE: usize = 6;
+
+/// Broken clients of the zoo that are no programs, and why.
+const ONLY_THERE: &[(&str, &str)] = &[(
+    "waits in step with all others",
+    "whether programs come back in one moment is decided by how busy the machine is",
+)];
+
+fn program(bug: &str, flags: &[&str]) -> Run {
+    let words: Vec<&str> =
+        ["tests/behaviour/zoo.yaml", "--mode", "stdio"].iter().chain(flags).copied().collect();
+    let command = ["node", "tests/clients/zoo.mjs", bug].map(OsString::from);
+    run(&words, &command, &[])
+}
+
+/// What a bug is about and its program does not break.
+fn missed(animal: &Broken) -> Option<String> {
+    let run = program(animal.name, &["--no-control"]);
+    let broken: BTreeSet<&str> = failed(run.only()).into_iter().collect();
+    let missed: Vec<&&str> = animal.about.iter().filter(|name| !broken.contains(**name)).collect();
+    (!missed.is_empty() || run.code != Some(1))
+        .then(|| format!("{}: {missed:?} not among {broken:?}\n{}", animal.name, run.printed))
+}
+
+#[test]
+fn the_broken_clients_of_the_zoo_are_caught_as_programs_too() {
+    let animals: Vec<&Broken> = BROKEN
+        .iter()
+        .filter(|animal| ONLY_THERE.iter().all(|(name, _)| *name != animal.name))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let one_after_another = || {
+        let mut told = String::new();
+        while let Some(animal) = animals.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Some(line) = missed(animal) {
+                writeln!(told, "{line}").expect("a string takes every line");
+            }
+        }
+        told
+    };
+    let told: String = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one_after_another)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("it ends")).collect()
+    });
+    println!("{} of {} broken clients are programs too", animals.len(), BROKEN.len());
+    assert!(told.is_empty(), "\n{told}");
+    assert!(animals.len() >= 10, "at least ten of them are");
+}
+
+#[test]
+fn the_same_program_without_a_bug_is_accused_of_nothing() {
+    let run = program("nothing", &["--require-exercised"]);
+    assert_eq!(run.code, Some(0), "{}", run.printed);
+}

@@ -5,6 +5,7 @@
 
 mod client;
 mod digest;
+mod line;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -62,15 +62,15 @@ impl Invariant for RetriesLogged {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
+        if let Some(why) = unheard(trace) {
+            return Judgement::new(0, Vec::new(), why);
+        }
         let failures: Vec<(OperationId, Vec<RequestId>)> = trace
             .operations()
             .map(|(id, _)| (id, to_be_logged(trace, id)))
             .filter(|(_, failures)| !failures.is_empty())
             .collect();
         let number: usize = failures.iter().map(|(_, list)| list.len()).sum();
-        if let Some(why) = unheard(trace) {
-            return Judgement::new(0, Vec::new(), why);
-        }
         let mut lines = read(trace, &failures);
         let violations =
             failures.iter().filter_map(|(id, list)| silent(trace, *id, list, &mut lines));
@@ -123,11 +123,14 @@ fn to_be_logged(trace: &Trace, id: OperationId) -> Vec<RequestId> {
 
 /// What each line of the output names.
 fn read(trace: &Trace, failures: &[(OperationId, Vec<RequestId>)]) -> Lines {
-    let mut owners = BTreeMap::<String, Option<OperationId>>::new();
+    let mut owners: BTreeMap<&str, Owner> =
+        trace.outputs().iter().flat_map(words).map(|word| (word, Owner::Nobody)).collect();
     for (id, _) in trace.operations() {
         for word in trace.identities_of(id) {
-            // A value that two operations share names none.
-            owners.entry(word).and_modify(|owner| *owner = None).or_insert(Some(id));
+            if let Some(owner) = owners.get_mut(&*word) {
+                // A value that two operations share names none.
+                *owner = if *owner == Owner::Nobody { Owner::One(id) } else { Owner::Several };
+            }
         }
     }
     let statuses: BTreeSet<u16> = failures
@@ -142,20 +145,29 @@ fn read(trace: &Trace, failures: &[(OperationId, Vec<RequestId>)]) -> Lines {
     lines
 }
 
+/// Whose word it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Nobody,
+    One(OperationId),
+    Several,
+}
+
+/// The words of a line.
+fn words(output: &Output) -> impl Iterator<Item = &str> {
+    let words =
+        output.text.split(|one: char| !one.is_ascii_alphanumeric() && !matches!(one, '-' | '_'));
+    words.filter(|word| !word.is_empty())
+}
+
 impl Lines {
-    fn take(
-        &mut self,
-        output: &Output,
-        owners: &BTreeMap<String, Option<OperationId>>,
-        statuses: &BTreeSet<u16>,
-    ) {
-        let words: BTreeSet<&str> = output
-            .text
-            .split(|one: char| !one.is_ascii_alphanumeric() && !matches!(one, '-' | '_'))
-            .filter(|word| !word.is_empty())
-            .collect();
-        let mut named: BTreeSet<OperationId> =
-            words.iter().filter_map(|word| owners.get(*word).copied().flatten()).collect();
+    fn take(&mut self, output: &Output, owners: &BTreeMap<&str, Owner>, statuses: &BTreeSet<u16>) {
+        let words: BTreeSet<&str> = words(output).collect();
+        let owner = |word: &&str| match owners.get(word) {
+            Some(Owner::One(id)) => Some(*id),
+            Some(Owner::Nobody | Owner::Several) | None => None,
+        };
+        let mut named: BTreeSet<OperationId> = words.iter().filter_map(owner).collect();
         let status =
             words.iter().find_map(|word| word.parse().ok().filter(|one| statuses.contains(one)));
         let has_request = words.iter().any(|word| word.to_ascii_lowercase().starts_with("req"));

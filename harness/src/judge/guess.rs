@@ -4,6 +4,7 @@
 //! **Invariant:** a violation is only ever taken back here, never added.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use crate::invariant::{Invariant, Judgement, Violation};
 use crate::scenario::Scenario;
@@ -29,22 +30,22 @@ pub(super) fn cure(scenario: &Scenario) -> String {
 pub(super) struct Readings<'a> {
     trace: &'a Trace,
     cure: String,
-    split: Option<Option<Trace>>,
-    merged: Option<Option<Trace>>,
+    split: OnceLock<Option<Trace>>,
+    merged: OnceLock<Option<Trace>>,
 }
 
 impl<'a> Readings<'a> {
     pub(super) fn of(trace: &'a Trace, scenario: &Scenario) -> Self {
-        Self { trace, cure: cure(scenario), split: None, merged: None }
+        Self { trace, cure: cure(scenario), split: OnceLock::new(), merged: OnceLock::new() }
     }
 
     /// Takes back the violations that do not stand in every reading, and says so.
-    pub(super) fn clear(&mut self, invariant: &dyn Invariant, judgement: &mut Judgement) {
+    pub(super) fn clear(&self, invariant: &dyn Invariant, judgement: &mut Judgement) {
         let trace = self.trace;
-        let split = self.split.get_or_insert_with(|| trace.split()).as_ref();
+        let split = self.split.get_or_init(|| trace.split()).as_ref();
         // That two operations may be one clears nobody of what was done within one of them.
         let merged = if invariant.kind().needs_separation {
-            self.merged.get_or_insert_with(|| trace.merged()).as_ref()
+            self.merged.get_or_init(|| trace.merged()).as_ref()
         } else {
             None
         };

@@ -7,6 +7,7 @@
 pub(crate) mod batch;
 mod control;
 mod counts;
+mod each;
 mod given_key;
 mod guess;
 mod no_strike;
@@ -32,11 +33,9 @@ use crate::verdict::{ControlResult, InvariantResult, InvariantVerdict, ScenarioR
 /// The caller fills in what a trace does not say: how to reproduce it, and where it stands.
 #[must_use]
 pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>) -> ScenarioResult {
-    let mut readings = guess::Readings::of(trace, scenario);
     let batch = batch::find(trace);
     let is_batch = batch.as_ref().is_some_and(|batch| batch.is_certain);
-    let mut invariants: Vec<InvariantResult> =
-        scenario.expect.iter().map(|one| judge_one(trace, one, &mut readings)).collect();
+    let mut invariants = each::judge_each(trace, scenario);
     let mut doubt = doubt(trace, scenario, &invariants, control.as_ref());
     let mut batch_remark = None;
     match batch {
@@ -91,7 +90,7 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
 fn judge_one(
     trace: &Trace,
     expectation: &Expectation,
-    readings: &mut guess::Readings<'_>,
+    readings: &guess::Readings<'_>,
 ) -> InvariantResult {
     let invariant = &*expectation.invariant;
     let kind = invariant.kind();

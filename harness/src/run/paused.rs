@@ -11,7 +11,7 @@ use brownout_provider::shell::clock::Clock;
 use tokio::runtime::LocalOptions;
 
 use super::canary;
-use super::stage::Order;
+use super::stage::{Order, Performed};
 use super::worker::{self, NoResult, Watch};
 use super::{Client, Run, RunError, RunOptions};
 use crate::drive::listen::carried;
@@ -59,7 +59,7 @@ impl Paused {
         let patience = self.options.patience;
         let seen = watch.clone();
         match worker::carry_out(carried(move || self.on_paused_time(seen)), &watch) {
-            Ok(run) => run,
+            Ok(performed) => performed?.read_back(),
             Err(NoResult::Thread(source)) => {
                 Err(RunError::System { what: "start a thread", source })
             }
@@ -67,7 +67,7 @@ impl Paused {
         }
     }
 
-    fn on_paused_time(self, watch: Watch) -> Result<Run, RunError> {
+    fn on_paused_time(self, watch: Watch) -> Result<Performed, RunError> {
         let pulse = Arc::clone(&watch.pulse);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -83,7 +83,7 @@ impl Paused {
         ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
-    async fn performed(self, watch: Watch) -> Result<Run, RunError> {
+    async fn performed(self, watch: Watch) -> Result<Performed, RunError> {
         let Self { scenario, seed, client, options, kind } = &self;
         let order = Order { scenario, seed: *seed, client, options, kind: *kind };
         order.perform(Clock::paused(), watch.stop, Some(&watch.pulse)).await

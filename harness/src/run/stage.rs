@@ -96,6 +96,48 @@ struct Stage {
     post: Mutex<Option<UnboundedReceiver<Posted>>>,
 }
 
+/// A run that is over, and still to be read back.
+pub(super) struct Performed {
+    recorder: Arc<Recorder>,
+    path: Option<PathBuf>,
+    played: Result<(), RunError>,
+    notes: Vec<String>,
+    interrupted: bool,
+    transport: Transport,
+}
+
+impl Performed {
+    /// The run with its trace. That of a long run takes its time, in which nothing happens that a watch over
+    /// the run could see.
+    pub(super) fn read_back(self) -> Result<Run, RunError> {
+        let Self { recorder, path, mut played, mut notes, interrupted, transport } = self;
+        let recorded = recorder.finish().expect("nobody else finishes a run's recorder");
+        if let (Some(source), Some(path)) = (recorded.error, &path) {
+            // The driver may have failed because of it; the cause is what people need to know.
+            played = Err(RunError::Trace { path: path.clone(), source });
+        }
+        played?;
+        let trace = recorded.trace.expect("the first event was recorded before anything else");
+        notes.extend(unreached(&trace, transport));
+        Ok(Run { trace, path, notes, interrupted })
+    }
+}
+
+/// What to say when no request came over a transport that a client must be given.
+fn unreached(trace: &Trace, transport: Transport) -> Option<String> {
+    let how = match transport {
+        Transport::Tcp => return None,
+        Transport::Unix => "`connection.unix_socket()`, `connection.reqwest()`",
+        Transport::Memory => "`connection.connector()`",
+    };
+    trace.requests().next().is_none().then(|| {
+        format!(
+            "no request came over {transport}; a client reaches the mock there through {how} or \
+             `connection.connect()`, and by its URL alone over loopback TCP"
+        )
+    })
+}
+
 /// What a run in virtual time shows of itself while it goes on.
 struct Shown {
     sink: Arc<dyn Sink>,
@@ -164,7 +206,7 @@ impl Order<'_> {
                         let tasks = LocalSet::new();
                         tasks.block_on(&runtime, async {
                             let clock = Clock::fast(self.speed());
-                            self.perform(clock, Stop::new(), None).await
+                            self.perform(clock, Stop::new(), None).await?.read_back()
                         })
                     }),
                 )
@@ -178,7 +220,7 @@ impl Order<'_> {
         clock: Clock,
         stop: Stop,
         pulse: Option<&Arc<Pulse>>,
-    ) -> Result<Run, RunError> {
+    ) -> Result<Performed, RunError> {
         let forward = tokio::spawn({
             let (from, to) = (self.options.stop.clone(), stop.clone());
             async move {
@@ -227,31 +269,8 @@ impl Order<'_> {
         let late_us = watch.load(Ordering::Relaxed);
         let finished = EventKind::RunFinished(RunFinished { reason: Arc::from(reason), late_us });
         sink.record(vec![Event::new(clock.now_us(), finished)]);
-        let recorded = recorder.finish().expect("nobody else finishes a run's recorder");
-        if let (Some(source), Some(path)) = (recorded.error, &path) {
-            // The driver may have failed because of it; the cause is what people need to know.
-            played = Err(RunError::Trace { path: path.clone(), source });
-        }
-        played?;
-        let trace = recorded.trace.expect("the first event was recorded before anything else");
-        notes.extend(self.unreached(&trace));
-        Ok(Run { trace, path, notes, interrupted })
-    }
-
-    /// What to say when no request came over a transport that a client must be given.
-    fn unreached(self, trace: &Trace) -> Option<String> {
         let transport = self.options.transport();
-        let how = match transport {
-            Transport::Tcp => return None,
-            Transport::Unix => "`connection.unix_socket()`, `connection.reqwest()`",
-            Transport::Memory => "`connection.connector()`",
-        };
-        trace.requests().next().is_none().then(|| {
-            format!(
-                "no request came over {transport}; a client reaches the mock there through {how} or \
-                 `connection.connect()`, and by its URL alone over loopback TCP"
-            )
-        })
+        Ok(Performed { recorder, path, played, notes, interrupted, transport })
     }
 
     /// Opens the trace and the providers.

@@ -4,7 +4,9 @@
 //! that names something unknown (a request, an effect) is kept as far as it makes sense and never
 //! panics, because traces are read from files that anybody may have edited.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use brownout_provider::event::{
     ClientEnded, ClientOutput, ClientPaused, ClientStarted, ConnectionEnded, Digest16,
@@ -13,11 +15,15 @@ use brownout_provider::event::{
     StrayRequest, UploadPiece, WebhookAnswered, WebhookSent,
 };
 
+use foldhash::fast::FixedState;
+
+use super::numbered::Numbered;
+use super::submits::Submits;
 use super::{
     ClaimMade, ClientEnd, ClientRun, Delivered, Drawn, Effect, EffectId, Ended, Hint, JobSeen,
     Message, Name, Names, Neighbours, Operation, OperationId, Output, PartUndone, Pause, PieceSeen,
-    Refusal, Refused, Request, RequestId, Response, Reversal, RouteSeen, RunEnd, Stray, Strike,
-    Submit, Submitted, Trace, Webhook, place, reading,
+    Place, Refusal, Refused, Request, RequestId, Response, Reversal, RouteSeen, RunEnd, Shape,
+    Stray, Strike, Submitted, Trace, Webhook, place, reading,
 };
 
 /// A line of output is kept up to so many characters; its marks are all kept.
@@ -37,12 +43,17 @@ pub struct TraceBuilder {
     last_strike_at_us: u64,
     lines: u64,
     operations: Vec<Name>,
-    operation_by_name: BTreeMap<Name, OperationId>,
-    submits: BTreeMap<(OperationId, u32), SubmitSoFar>,
-    providers: BTreeSet<Name>,
+    /// By the position of the name.
+    operation_by_name: Vec<Option<OperationId>>,
+    submits: Submits,
+    shapes: BTreeMap<Shape, Arc<Shape>>,
+    /// The latest credential, which most requests share.
+    auth: Option<(Digest16, Name)>,
     requests: Vec<Request>,
-    request_by_number: BTreeMap<(Name, u64), RequestId>,
-    latest: BTreeMap<Chain, Digest16>,
+    /// What each request sent, to the byte, as a number.
+    bytes: Vec<u64>,
+    /// By provider.
+    request_by_number: BTreeMap<Name, Numbered>,
     strikes: Vec<Strike>,
     delivered: Vec<Delivered>,
     hints: Vec<Hint>,
@@ -52,7 +63,8 @@ pub struct TraceBuilder {
     effects: Vec<Effect>,
     messages: Vec<Message>,
     webhooks: Vec<Webhook>,
-    effect_by_number: BTreeMap<(Name, u64), EffectId>,
+    /// By provider.
+    effect_by_number: BTreeMap<Name, Numbered>,
     /// What answers told of: request, provider, and the number of the effect, which may come later.
     tells: Vec<(RequestId, Name, u64)>,
     /// Reversals of effects that come later.
@@ -70,15 +82,8 @@ pub struct TraceBuilder {
     routes: BTreeMap<(Name, Name), RouteSeen>,
 }
 
-/// Operation, submit, provider and route: what attempts are counted by.
-type Chain = (OperationId, u32, Name, Name);
-
-/// A submit while it is being gathered.
-#[derive(Debug, Default)]
-pub(super) struct SubmitSoFar {
-    pub(super) submitted: Option<Submitted>,
-    pub(super) claims: Vec<ClaimMade>,
-}
+/// Submit, provider and route: what the attempts of an operation are counted by.
+type Chain = (u32, Name, Name);
 
 impl TraceBuilder {
     /// An empty trace.
@@ -145,12 +150,16 @@ impl TraceBuilder {
         for (stamp, event) in std::mem::take(&mut self.early) {
             self.reversed(stamp, &event);
         }
+        self.compare_bytes();
         let effects = &self.effect_by_number;
-        let told = self.tells.iter().filter_map(|(request, provider, effect)| {
-            Some((*request, *effects.get(&(*provider, *effect))?))
+        let told = self.tells.into_iter().filter_map(|(request, provider, effect)| {
+            Some((request, EffectId(Place::new(effects.get(&provider)?.get(effect)?))))
         });
-        let tells = told.collect();
-        let (submits, claims, of_operation) = flatten(self.submits);
+        let mut tells: Vec<(RequestId, EffectId)> = told.collect();
+        tells.shrink_to_fit();
+        let mut operations: Vec<Operation> =
+            self.operations.into_iter().map(Operation::named).collect();
+        let (submits, claims) = self.submits.flatten(&mut operations);
         let mut trace = Trace {
             run,
             end: self.end,
@@ -160,7 +169,7 @@ impl TraceBuilder {
             cut: None,
             missing: Vec::new(),
             names: self.names,
-            operations: self.operations.iter().copied().map(Operation::named).collect(),
+            operations,
             submits,
             claims,
             chain: vec![Neighbours::default(); self.requests.len()],
@@ -189,9 +198,6 @@ impl TraceBuilder {
             pieces: self.pieces,
             routes: self.routes.into_values().collect(),
         };
-        for (operation, range) in of_operation {
-            trace.operations[place(operation.0)].submits = range;
-        }
         trace.clients.sort_by_key(|client| client.at_us);
         trace.heard.sort_unstable();
         trace.webhooks.sort_by_key(|webhook| (webhook.operation, webhook.seq));
@@ -210,26 +216,26 @@ impl TraceBuilder {
 
     fn operation(&mut self, name: &str) -> OperationId {
         let name = self.names.intern(name);
-        *self.operation_by_name.entry(name).or_insert_with(|| {
+        let position = name.position();
+        if position >= self.operation_by_name.len() {
+            self.operation_by_name.resize(position + 1, None);
+        }
+        *self.operation_by_name[position].get_or_insert_with(|| {
             self.operations.push(name);
-            OperationId(number(self.operations.len() - 1))
+            OperationId(Place::new(number(self.operations.len() - 1)))
         })
     }
 
-    fn submit(&mut self, operation: OperationId, submit: u32) -> &mut SubmitSoFar {
-        self.submits.entry((operation, submit)).or_default()
-    }
-
     fn find(&self, provider: &str, request: u64) -> Option<RequestId> {
-        let provider = self.names.find(provider)?;
-        self.request_by_number.get(&(provider, request)).copied()
+        let requests = self.request_by_number.get(&self.names.find(provider)?)?;
+        requests.get(request).map(Place::new).map(RequestId)
     }
 
     /// The request of that number; the latest one where an event of an earlier version names no provider.
     fn told_of(&mut self, provider: &str, request: u64) -> Option<&mut Request> {
         let latest = || {
-            let numbered = |name: &Name| self.request_by_number.get(&(*name, request)).copied();
-            self.providers.iter().filter_map(numbered).max()
+            let each = self.request_by_number.values();
+            each.filter_map(|one| one.get(request)).max().map(Place::new).map(RequestId)
         };
         let id = if provider.is_empty() { latest() } else { self.find(provider, request) }?;
         self.requests.get_mut(place(id.0))
@@ -243,7 +249,7 @@ impl TraceBuilder {
         let operation = self.operation(&event.operation);
         let call = self.names.intern(&event.call);
         let tenant = event.tenant.as_ref().map(|tenant| self.names.intern(tenant));
-        self.submit(operation, event.submit).submitted = Some(Submitted {
+        self.submits.get(operation, event.submit).submitted = Some(Submitted {
             seq: stamp.seq,
             at_us: stamp.at_us,
             deadline_us: event.deadline_us,
@@ -254,18 +260,18 @@ impl TraceBuilder {
     }
 
     fn request(&mut self, stamp: Stamp, event: &RequestReceived) {
-        let id = RequestId(number(self.requests.len()));
-        let provider = self.names.intern(&event.provider);
-        let route = event.route.as_deref().map(|route| self.names.intern(route));
+        let at = number(self.requests.len());
+        let id = RequestId(Place::new(at));
         let operation = event.operation.as_deref().map(|operation| self.operation(operation));
         if let Some(operation) = operation {
-            self.submit(operation, event.submit);
+            self.submits.get(operation, event.submit);
         }
-        if let Some(route) = route {
+        let shape = self.shape(event);
+        let provider = shape.provider;
+        if let Some(route) = shape.route {
             let seen = RouteSeen { provider, route, effectful: false, reverses: false };
             self.routes.entry((provider, route)).or_insert(seen).effectful |= event.effectful;
         }
-        let auth = event.auth_digest.map(|digest| self.names.intern(&digest.to_string()));
         let sender = event.auth_digest.unwrap_or_default();
         let call = Digest16::of_parts([
             event.provider.as_bytes(),
@@ -278,59 +284,88 @@ impl TraceBuilder {
             let (rule, fault) = (self.names.intern(rule), self.names.intern(fault));
             self.drawn.push(Drawn { request: id, rule, fault });
         }
-        self.providers.insert(provider);
-        self.request_by_number.insert((provider, event.request), id);
-        let mut request = Request {
+        self.request_by_number.entry(provider).or_default().put(event.request, at);
+        self.requests.push(Request {
+            shape,
             seq: stamp.seq,
             number: u32::try_from(event.request).unwrap_or(u32::MAX),
             at_us: stamp.at_us,
-            provider,
-            route,
             operation,
             submit: event.submit,
             attempt: event.attempt,
-            recognized: event.recognized,
-            by: event.by,
-            method: self.names.intern(&event.method),
-            effectful: event.effectful,
             polls: false,
             removes: false,
-            keyed: event.keyed,
             names: event.names.as_deref().map(|value| self.names.intern(value)),
-            tenant: event.tenant.as_deref().map(|tenant| self.names.intern(tenant)),
             key: event.key.as_deref().map(|key| self.names.intern(key)),
-            auth,
             canonical: event.canonical_digest,
             body_bytes: u32::try_from(event.body_bytes).unwrap_or(u32::MAX),
             body_unread: event.body_unread,
             call,
             connection: u32::try_from(event.connection).unwrap_or(u32::MAX),
             reused: event.reused,
-            expects: event.headers.iter().any(|(name, _)| name == "expect"),
             same_bytes: false,
             key_state: None,
             limited: false,
             response: None,
             ended: None,
-        };
-        request.same_bytes = self.repeats_bytes(&request, event);
-        self.requests.push(request);
+        });
+        let sent = (&*event.method, &*event.path, event.body_digest.0);
+        self.bytes.push(FixedState::default().hash_one(sent));
     }
 
-    /// True when the attempt has method, target and body of the one before; remembers it as the latest.
-    fn repeats_bytes(&mut self, request: &Request, event: &RequestReceived) -> bool {
-        let (Some(operation), Some(route), true) =
-            (request.operation, request.route, request.by.is_client())
-        else {
-            return false;
+    /// What a request has in common with others, kept once for all of them.
+    fn shape(&mut self, event: &RequestReceived) -> Arc<Shape> {
+        let shape = Shape {
+            provider: self.names.intern(&event.provider),
+            route: event.route.as_deref().map(|route| self.names.intern(route)),
+            recognized: event.recognized,
+            by: event.by,
+            method: self.names.intern(&event.method),
+            effectful: event.effectful,
+            keyed: event.keyed,
+            tenant: event.tenant.as_deref().map(|tenant| self.names.intern(tenant)),
+            auth: event.auth_digest.map(|digest| self.auth(digest)),
+            expects: event.headers.iter().any(|(name, _)| name == "expect"),
         };
-        let bytes = Digest16::of_parts([
-            event.method.as_bytes(),
-            event.path.as_bytes(),
-            &event.body_digest.0,
-        ]);
-        let chain = (operation, request.submit, request.provider, route);
-        self.latest.insert(chain, bytes) == Some(bytes)
+        let latest = self.requests.last().map(|request| &request.shape);
+        if let Some(latest) = latest.filter(|latest| ***latest == shape) {
+            return Arc::clone(latest);
+        }
+        Arc::clone(self.shapes.entry(shape).or_insert_with(|| Arc::new(shape)))
+    }
+
+    /// The name of a credential's digest.
+    fn auth(&mut self, digest: Digest16) -> Name {
+        if let Some((_, name)) = self.auth.filter(|(latest, _)| *latest == digest) {
+            return name;
+        }
+        let name = self.names.intern(&digest.to_string());
+        self.auth = Some((digest, name));
+        name
+    }
+
+    /// Marks the attempts that have method, target and body of the one before.
+    fn compare_bytes(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut order: Vec<u32> = (0..number(self.requests.len())).collect();
+        order.sort_by_key(|at| self.requests[place(*at)].operation);
+        let mut latest = BTreeMap::<Chain, u64>::new();
+        let mut of = None;
+        for at in order {
+            let request = &mut self.requests[place(at)];
+            let (Some(_), Some(route), true) =
+                (request.operation, request.route, request.by.is_client())
+            else {
+                continue;
+            };
+            if of != request.operation {
+                of = request.operation;
+                latest.clear();
+            }
+            let bytes = bytes[place(at)];
+            let before = latest.insert((request.submit, request.provider, route), bytes);
+            request.same_bytes = before == Some(bytes);
+        }
     }
 
     fn fault(&mut self, stamp: Stamp, event: &FaultInjected) {
@@ -367,12 +402,12 @@ impl TraceBuilder {
     }
 
     fn committed(&mut self, stamp: Stamp, event: &EffectCommitted) {
-        let id = EffectId(number(self.effects.len()));
+        let at = number(self.effects.len());
         let request = self.find(&event.provider, event.request);
         let provider = self.names.intern(&event.provider);
         let operation = self.operation(&event.operation);
-        self.submit(operation, event.submit);
-        self.effect_by_number.insert((provider, event.effect), id);
+        self.submits.get(operation, event.submit);
+        self.effect_by_number.entry(provider).or_default().put(event.effect, at);
         let effect = Effect {
             seq: stamp.seq,
             at_us: stamp.at_us,
@@ -403,16 +438,18 @@ impl TraceBuilder {
             seen.reverses = true;
         }
         let provider = self.names.intern(&event.provider);
-        let Some(&id) = self.effect_by_number.get(&(provider, event.effect)) else {
+        let effects = self.effect_by_number.get(&provider);
+        let Some(at) = effects.and_then(|effects| effects.get(event.effect)) else {
             self.early.push((stamp, event.clone()));
             return;
         };
-        let Some(effect) = self.effects.get_mut(place(id.0)) else { return };
+        let Some(effect) = self.effects.get_mut(place(at)) else { return };
         let reversal = Reversal { seq: stamp.seq, at_us: stamp.at_us, operation };
         match event.amount.filter(|amount| *amount < effect.left()) {
             Some(amount) => {
                 effect.undone = effect.undone.saturating_add(amount);
-                self.parts_undone.push(PartUndone { effect: id, amount, reversal });
+                let effect = EffectId(Place::new(at));
+                self.parts_undone.push(PartUndone { effect, amount, reversal });
             }
             None => {
                 effect.reversed.get_or_insert(reversal);
@@ -447,7 +484,7 @@ impl TraceBuilder {
 
     fn webhook(&mut self, stamp: Stamp, event: &WebhookSent) {
         let operation = self.operation(&event.operation);
-        self.submit(operation, event.submit);
+        self.submits.get(operation, event.submit);
         self.webhooks.push(Webhook {
             seq: stamp.seq,
             at_us: stamp.at_us,
@@ -478,7 +515,7 @@ impl TraceBuilder {
 
     fn moved(&mut self, stamp: Stamp, event: &MessageMoved) {
         let operation = self.operation(&event.operation);
-        self.submit(operation, event.submit);
+        self.submits.get(operation, event.submit);
         let message = self.names.intern(&event.message);
         let MessageMoved { submit, receives, state, poisoned, .. } = *event;
         let Stamp { seq, at_us } = stamp;
@@ -551,7 +588,7 @@ impl TraceBuilder {
             provider: event.provider.as_deref().map(|provider| self.names.intern(provider)),
             degraded: event.degraded,
         };
-        self.submit(operation, event.submit).claims.push(claim);
+        self.submits.claim(operation, event.submit, claim);
     }
 
     fn output(&mut self, stamp: Stamp, event: &ClientOutput) {
@@ -613,37 +650,18 @@ struct Stamp {
     at_us: u64,
 }
 
-/// Where the submits of each operation stand: from (inclusive), to (exclusive).
-pub(super) type Ranges = BTreeMap<OperationId, (u32, u32)>;
-
-/// Submits and claims as flat lists, and where the submits of each operation stand.
-pub(super) fn flatten(
-    submits: BTreeMap<(OperationId, u32), SubmitSoFar>,
-) -> (Vec<Submit>, Vec<ClaimMade>, Ranges) {
-    let (mut flat, mut claims, mut ranges) = (Vec::new(), Vec::new(), Ranges::new());
-    for ((operation, submit), so_far) in submits {
-        let from = number(claims.len());
-        claims.extend(so_far.claims);
-        let at = number(flat.len());
-        ranges.entry(operation).or_insert((at, at)).1 = at + 1;
-        flat.push(Submit {
-            operation,
-            number: submit,
-            submitted: so_far.submitted,
-            claims: (from, number(claims.len())),
-        });
-    }
-    (flat, claims, ranges)
-}
-
 /// Works out everything that follows from the requests and effects: which belong to which operation,
 /// which attempt follows which, and which repeats were the transport's own.
 pub(super) fn index(trace: &mut Trace) {
-    let mut order: Vec<RequestId> = trace.requests().map(|(id, _)| id).collect();
-    order.retain(|id| trace.request(*id).operation.is_some());
-    order.sort_by_key(|id| {
+    let mut order: Vec<RequestId> = trace
+        .requests()
+        .filter(|(_, request)| request.operation.is_some())
+        .map(|(id, _)| id)
+        .collect();
+    order.shrink_to_fit();
+    order.sort_unstable_by_key(|id| {
         let request = trace.request(*id);
-        (request.operation, request.at_us, request.seq)
+        (request.operation, request.at_us, request.seq, *id)
     });
     let copies = trace.copies();
     let mut given = 0;
@@ -656,18 +674,21 @@ pub(super) fn index(trace: &mut Trace) {
         }
     }
     let mut effects: Vec<EffectId> = trace.effects().map(|(id, _)| id).collect();
-    effects.sort_by_key(|id| (trace.effect(*id).operation, trace.effect(*id).seq));
-    for number_of in 0..number(trace.operations.len()) {
-        let id = OperationId(number_of);
-        let requests = range(&order, |request| trace.request(*request).operation, Some(id));
-        let effects = range(&effects, |effect| trace.effect(*effect).operation, id);
-        let operation = &mut trace.operations[place(number_of)];
-        operation.requests = requests;
-        operation.effects = effects;
+    effects.sort_unstable_by_key(|id| (trace.effect(*id).operation, trace.effect(*id).seq, *id));
+    for operation in &mut trace.operations {
+        (operation.requests, operation.effects) = ((0, 0), (0, 0));
     }
-    trace.by_operation = order.clone();
+    for (at, id) in (0..).zip(&order) {
+        let Some(operation) = trace.requests[place(id.0)].operation else { continue };
+        extend(&mut trace.operations[place(operation.0)].requests, at);
+    }
+    for (at, id) in (0..).zip(&effects) {
+        let operation = trace.effects[place(id.0)].operation;
+        extend(&mut trace.operations[place(operation.0)].effects, at);
+    }
     trace.effects_by_operation = effects;
-    link(trace, &order);
+    trace.by_operation = order;
+    link(trace);
     let whole =
         trace.effects.iter().filter_map(|one| Some((one.reversed?.operation, one.operation)));
     let parts = trace.parts_undone.iter();
@@ -680,12 +701,13 @@ pub(super) fn index(trace: &mut Trace) {
 }
 
 /// Links each attempt with its neighbours of the same operation, submit, provider and route.
-fn link(trace: &mut Trace, order: &[RequestId]) {
+fn link(trace: &mut Trace) {
     let mut latest = BTreeMap::<Chain, RequestId>::new();
     trace.chain.fill(Neighbours::default());
     let mut unnamed = (None, false);
-    for id in order {
-        let request = trace.request(*id);
+    for at in 0..trace.by_operation.len() {
+        let id = trace.by_operation[at];
+        let request = trace.request(id);
         let (Some(operation), Some(route), true) =
             (request.operation, request.route, request.by.is_client())
         else {
@@ -693,9 +715,9 @@ fn link(trace: &mut Trace, order: &[RequestId]) {
         };
         if unnamed.0 != Some(operation) {
             unnamed = (Some(operation), trace.has_unnamed_submits(operation));
+            latest.clear();
         }
-        let chain = (operation, request.submit, request.provider, route);
-        let previous = latest.insert(chain, *id);
+        let previous = latest.insert((request.submit, request.provider, route), id);
         // Which of two submits at work a request is for nobody can say, nor does the next one go on with
         // what an earlier one began.
         let goes_on = |previous: &RequestId| {
@@ -705,17 +727,16 @@ fn link(trace: &mut Trace, order: &[RequestId]) {
                     && trace.submits_at_work(operation, request.at_us).nth(1).is_none())
         };
         if let Some(previous) = previous.filter(goes_on) {
-            trace.chain[place(previous.0)].next = Some(*id);
+            trace.chain[place(previous.0)].next = Some(id);
             trace.chain[place(id.0)].previous = Some(previous);
         }
     }
 }
 
-/// Where the elements with this key stand in a sorted list.
-fn range<T, K: Ord>(list: &[T], key: impl Fn(&T) -> K, wanted: K) -> (u32, u32) {
-    let from = list.partition_point(|one| key(one) < wanted);
-    let to = from + list[from..].partition_point(|one| key(one) == wanted);
-    (number(from), number(to))
+/// Makes a range end behind this place; an empty one begins there.
+pub(super) fn extend(range: &mut (u32, u32), at: u32) {
+    let from = if range.1 == 0 { at } else { range.0 };
+    *range = (from, at + 1);
 }
 
 pub(super) fn number(length: usize) -> u32 {

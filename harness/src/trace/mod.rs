@@ -12,6 +12,7 @@ pub mod claims;
 pub mod identity;
 pub mod money;
 pub mod names;
+mod numbered;
 pub mod outage;
 pub mod provider;
 pub mod read;
@@ -19,11 +20,14 @@ pub mod reading;
 mod records;
 pub mod regroup;
 pub mod retries;
+mod submits;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod work;
+
+use std::num::NonZeroU32;
 
 use brownout_provider::event::{ClockKind, Mode, RunStarted};
 
@@ -32,25 +36,47 @@ pub use names::{Name, Names};
 pub use records::{
     ClaimMade, ClientEnd, ClientRun, Delivered, Drawn, Effect, Ended, Hint, JobSeen, Message,
     Operation, Output, PartUndone, Pause, PieceSeen, Refusal, Refused, Request, Response, Reversal,
-    RunEnd, Stray, Strike, Submit, Submitted, Webhook,
+    RunEnd, Shape, Stray, Strike, Submit, Submitted, Webhook,
 };
 pub(crate) use records::{Neighbours, RouteSeen};
 
 /// The place of a request in [`Trace::requests`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RequestId(pub(crate) u32);
+pub struct RequestId(Place);
 
 /// The place of an operation in [`Trace::operations`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OperationId(pub(crate) u32);
+pub struct OperationId(Place);
 
 /// The place of a submit in [`Trace::submits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SubmitId(pub(crate) u32);
+pub struct SubmitId(Place);
 
 /// The place of an effect in [`Trace::effects`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EffectId(pub(crate) u32);
+pub struct EffectId(Place);
+
+/// A place in a list, from 0; four bytes also as an `Option`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(NonZeroU32);
+
+impl Place {
+    fn new(number: u32) -> Self {
+        let next = number.checked_add(1).and_then(NonZeroU32::new);
+        Self(next.expect("a trace has fewer than 2^32 of anything"))
+    }
+
+    /// All places, in order.
+    fn all() -> impl Iterator<Item = Self> {
+        (0..).map(Self::new)
+    }
+}
+
+impl From<Place> for u32 {
+    fn from(place: Place) -> Self {
+        place.0.get() - 1
+    }
+}
 
 /// A run, ready to be judged. Times are microseconds since the start of the run, and `seq` is always
 /// the number of an event, by which a violation names its evidence.
@@ -119,7 +145,7 @@ impl Trace {
 
     /// All operations, in the order in which they first appear.
     pub fn operations(&self) -> impl Iterator<Item = (OperationId, &Operation)> {
-        (0..).map(OperationId).zip(&self.operations)
+        Place::all().map(OperationId).zip(&self.operations)
     }
 
     /// One operation.
@@ -143,13 +169,13 @@ impl Trace {
 
     /// All submits, by operation and number.
     pub fn submits(&self) -> impl Iterator<Item = (SubmitId, &Submit)> {
-        (0..).map(SubmitId).zip(&self.submits)
+        Place::all().map(SubmitId).zip(&self.submits)
     }
 
     /// The submits of an operation.
     pub fn submits_of(&self, id: OperationId) -> impl Iterator<Item = (SubmitId, &Submit)> {
         let (from, to) = self.operation(id).submits;
-        (from..to).map(SubmitId).zip(&self.submits[place(from)..place(to)])
+        (from..to).map(Place::new).map(SubmitId).zip(&self.submits[place(from)..place(to)])
     }
 
     /// The claims about a submit, in order, the client's and the driver's.
@@ -160,7 +186,7 @@ impl Trace {
 
     /// All requests, in the order in which they arrived, those that a fault made included.
     pub fn requests(&self) -> impl Iterator<Item = (RequestId, &Request)> {
-        (0..).map(RequestId).zip(&self.requests)
+        Place::all().map(RequestId).zip(&self.requests)
     }
 
     /// One request.
@@ -267,7 +293,7 @@ impl Trace {
 
     /// All effects, in the order in which they were committed.
     pub fn effects(&self) -> impl Iterator<Item = (EffectId, &Effect)> {
-        (0..).map(EffectId).zip(&self.effects)
+        Place::all().map(EffectId).zip(&self.effects)
     }
 
     /// One effect.
@@ -427,8 +453,8 @@ impl Trace {
 }
 
 /// A stored place as an index; lists of a trace are shorter than 2^32.
-fn place(number: u32) -> usize {
-    usize::try_from(number).expect("32 bits fit into a usize on every supported machine")
+fn place(number: impl Into<u32>) -> usize {
+    usize::try_from(number.into()).expect("32 bits fit into a usize on every supported machine")
 }
 
 /// The part of a sorted list with this key.

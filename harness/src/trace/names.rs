@@ -3,11 +3,13 @@
 //! Knows nothing about what the texts mean.
 //! **Invariant:** within one trace two names are equal exactly if their texts are.
 
-use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 
 use foldhash::fast::FixedState;
+
+/// How many places the index has at first.
+const FEWEST: usize = 64;
 
 /// A text of a trace, in four bytes (also as an `Option`). Names of different traces do not compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,9 +22,9 @@ pub struct Names {
     texts: String,
     /// Where each of them ends.
     ends: Vec<usize>,
-    /// By eight bytes of hash, which take less room than the text. A second text under one number is
-    /// found by looking through all.
-    index: BTreeMap<u64, Name>,
+    /// Each of them, at the place that its hash says or the next free one behind it. As many places as a
+    /// power of two, and an eighth of them free at least.
+    index: Vec<Option<Name>>,
 }
 
 impl Names {
@@ -31,38 +33,61 @@ impl Names {
     /// # Panics
     /// When a trace holds more than 2^32 − 2 distinct texts.
     pub fn intern(&mut self, text: &str) -> Name {
-        let hash = hash(text);
-        if let Some(name) = self.find_hashed(hash, text) {
-            return name;
+        if (self.ends.len() + 1) * 8 > self.index.len() * 7 {
+            self.grow();
         }
+        let place = match self.seek(text) {
+            Ok(name) => return name,
+            Err(place) => place,
+        };
         self.texts.push_str(text);
         self.ends.push(self.texts.len());
-        let number = u32::try_from(self.ends.len()).expect("a trace has fewer than 2^32 texts");
-        let name = Name(NonZeroU32::new(number).expect("a length after a push is at least 1"));
-        self.index.entry(hash).or_insert(name);
+        let name = Name::at(self.ends.len() - 1).expect("a trace has fewer than 2^32 texts");
+        self.index[place] = Some(name);
         name
     }
 
     /// The name of `text`, if the trace holds it.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<Name> {
-        self.find_hashed(hash(text), text)
+        if self.index.is_empty() { None } else { self.seek(text).ok() }
     }
 
-    fn find_hashed(&self, hash: u64, text: &str) -> Option<Name> {
-        let first = *self.index.get(&hash)?;
-        if self.text(first) == text {
-            return Some(first);
+    /// The name of `text`, or else its place in the index, which has a free one.
+    fn seek(&self, text: &str) -> Result<Name, usize> {
+        let mut place = self.first_place(text);
+        while let Some(name) = self.index[place] {
+            if self.text(name) == text {
+                return Ok(name);
+            }
+            place = (place + 1) & (self.index.len() - 1);
         }
-        let position = (0..self.ends.len()).find(|position| self.at(*position) == Some(text))?;
-        NonZeroU32::new(u32::try_from(position + 1).ok()?).map(Name)
+        Err(place)
+    }
+
+    /// The place that the hash of a text says.
+    fn first_place(&self, text: &str) -> usize {
+        let most = u64::try_from(self.index.len() - 1).unwrap_or(u64::MAX);
+        usize::try_from(hash(text) & most).unwrap_or_default()
+    }
+
+    fn grow(&mut self) {
+        let places = (self.index.len() * 2).max(FEWEST);
+        self.index.clear();
+        self.index.resize(places, None);
+        for position in 0..self.ends.len() {
+            let mut place = self.at(position).map_or(0, |text| self.first_place(text));
+            while self.index[place].is_some() {
+                place = (place + 1) & (places - 1);
+            }
+            self.index[place] = Name::at(position);
+        }
     }
 
     /// The text of a name.
     #[must_use]
     pub fn text(&self, name: Name) -> &str {
-        let position = usize::try_from(name.0.get()).unwrap_or(usize::MAX) - 1;
-        self.at(position).unwrap_or_default()
+        self.at(name.position()).unwrap_or_default()
     }
 
     fn at(&self, position: usize) -> Option<&str> {
@@ -74,9 +99,19 @@ impl Names {
     /// Roughly the bytes it takes, for the promise about the size of a trace.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let texts = self.texts.len() + self.ends.len() * size_of::<usize>();
-        // A tree's nodes are two thirds full on average.
-        texts + self.index.len() * (size_of::<u64>() + size_of::<Name>()) * 3 / 2
+        self.texts.len() + size_of_val(&*self.ends) + size_of_val(&*self.index)
+    }
+}
+
+impl Name {
+    /// The name of the text at this position.
+    fn at(position: usize) -> Option<Self> {
+        NonZeroU32::new(u32::try_from(position.checked_add(1)?).ok()?).map(Self)
+    }
+
+    /// How many distinct texts its trace held when it was made.
+    pub(super) fn position(self) -> usize {
+        usize::try_from(self.0.get()).unwrap_or(usize::MAX) - 1
     }
 }
 
@@ -97,5 +132,19 @@ mod tests {
         assert_ne!(one, two);
         assert_eq!(names.text(two), "op-0002");
         assert_eq!(names.find("op-0003"), None);
+    }
+
+    #[test]
+    fn many_texts_are_all_found_again() {
+        let mut names = Names::default();
+        assert_eq!(names.find(""), None);
+        let all: Vec<Name> = (0..5_000).map(|n| names.intern(&format!("text {n}"))).collect();
+        for (n, name) in all.iter().enumerate() {
+            assert_eq!(names.find(&format!("text {n}")), Some(*name));
+            assert_eq!(names.text(*name), format!("text {n}"));
+        }
+        assert_eq!(names.find("text 5000"), None);
+        assert_ne!(names.intern(""), all[0]);
+        assert_eq!(names.find("").map(|name| names.text(name)), Some(""));
     }
 }

@@ -51,19 +51,19 @@ pub enum TraceError {
 /// # Errors
 /// When the bytes cannot be read, or are no trace of this version from the first line on.
 pub fn read(input: impl BufRead, mut seen: impl FnMut(&Event)) -> Result<Trace, TraceError> {
-    let mut lines = Lines { input, number: 0 };
+    let mut lines = Lines { input, number: 0, line: Vec::new() };
     let Some(first) = lines.next()? else { return Err(TraceError::Empty) };
     let mut builder = TraceBuilder::new();
     let mut take = |event: &Event| {
         builder.push(event);
         seen(event);
     };
-    let started = started(&first)?;
+    let started = started(first)?;
     take(&started);
     let (mut cut, mut missing) = (None, Vec::new());
     let mut latest = started.seq;
     while let Some(line) = lines.next()? {
-        match serde_json::from_slice::<Event>(&line) {
+        match Event::from_line(line) {
             Ok(mut event) => {
                 if event.seq == 0 {
                     event.seq = lines.number;
@@ -122,18 +122,19 @@ fn started(line: &[u8]) -> Result<Event, TraceError> {
 struct Lines<R> {
     input: R,
     number: u64,
+    line: Vec<u8>,
 }
 
 impl<R: BufRead> Lines<R> {
-    fn next(&mut self) -> Result<Option<Vec<u8>>, std::io::Error> {
+    fn next(&mut self) -> Result<Option<&[u8]>, std::io::Error> {
         loop {
-            let mut line = Vec::new();
-            if self.input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
+            self.line.clear();
+            if self.input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.line)? == 0 {
                 return Ok(None);
             }
             self.number += 1;
-            if !line.trim_ascii().is_empty() {
-                return Ok(Some(line));
+            if !self.line.trim_ascii().is_empty() {
+                return Ok(Some(&self.line));
             }
         }
     }

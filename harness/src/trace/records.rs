@@ -4,6 +4,9 @@
 //! **Invariant:** times are microseconds since the start of the run, and `seq` is always the number of
 //! an event, by which a violation names its evidence.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use brownout_provider::event::{
     Claim, ClaimBy, Class, DEADLINE, Digest16, JobState, JobStep, KeyState, MessageState,
     Recognized, Side,
@@ -116,47 +119,33 @@ impl ClaimMade {
 }
 
 /// One request: an attempt of the client, or a repeat that a fault made.
+///
+/// What it has in common with others is kept once for all of them, as its [`Shape`], whose fields are read as if
+/// they were its own.
 #[derive(Clone, Debug)]
 pub struct Request {
+    pub(super) shape: Arc<Shape>,
     /// The event of its arrival.
     pub seq: u32,
     /// The provider's own number for it.
     pub number: u32,
     /// When its head had been read.
     pub at_us: u64,
-    /// The provider.
-    pub provider: Name,
-    /// The route; `None` if it matches none.
-    pub route: Option<Name>,
     /// The operation; `None` only without a route.
     pub operation: Option<OperationId>,
     /// Which submit, from 1.
     pub submit: u32,
     /// Which attempt, as the provider counted it.
     pub attempt: u32,
-    /// How it was assigned to its operation.
-    pub recognized: Recognized,
-    /// `provider` for a repeat that a fault made, which is no attempt.
-    pub by: Side,
-    /// The method.
-    pub method: Name,
-    /// True when the route declares an effect: an *unsafe* request.
-    pub effectful: bool,
     /// True when it asks a queue for messages, whosever these are: it is no work of its own.
     pub polls: bool,
     /// True when its route removes what it names, as one does that deletes a message.
     pub removes: bool,
-    /// True when the API gives the route idempotency keys, whatever a fault does.
-    pub keyed: bool,
     /// The value by which it names an operation, where it was recognised by something stronger and no
     /// input has that value.
     pub names: Option<Name>,
-    /// The tenant whose key it shows, where the scenario has tenants.
-    pub tenant: Option<Name>,
     /// The idempotency key, unquoted.
     pub key: Option<Name>,
-    /// The digest of the credential, as a text that only compares.
-    pub auth: Option<Name>,
     /// The canonical body.
     pub canonical: Digest16,
     /// How large the body was.
@@ -170,8 +159,6 @@ pub struct Request {
     pub connection: u32,
     /// True when an earlier request was answered on the connection.
     pub reused: bool,
-    /// True when it carries `Expect`.
-    pub expects: bool,
     /// True when method, path, query and every byte of the body are those of the attempt before.
     pub same_bytes: bool,
     /// What the idempotency store did with it.
@@ -182,6 +169,39 @@ pub struct Request {
     pub response: Option<Response>,
     /// The end of its connection, if that ended under it.
     pub ended: Option<Ended>,
+}
+
+impl Deref for Request {
+    type Target = Shape;
+
+    fn deref(&self) -> &Shape {
+        &self.shape
+    }
+}
+
+/// What many requests of a run have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shape {
+    /// The provider.
+    pub provider: Name,
+    /// The route; `None` if it matches none.
+    pub route: Option<Name>,
+    /// How it was assigned to its operation.
+    pub recognized: Recognized,
+    /// `provider` for a repeat that a fault made, which is no attempt.
+    pub by: Side,
+    /// The method.
+    pub method: Name,
+    /// True when the route declares an effect: an *unsafe* request.
+    pub effectful: bool,
+    /// True when the API gives the route idempotency keys, whatever a fault does.
+    pub keyed: bool,
+    /// The tenant whose key it shows, where the scenario has tenants.
+    pub tenant: Option<Name>,
+    /// The digest of the credential, as a text that only compares.
+    pub auth: Option<Name>,
+    /// True when it carries `Expect`.
+    pub expects: bool,
 }
 
 /// An answer, whole or cut.

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 
 use brownout_provider::event::Recognized;
 
-use super::build::{SubmitSoFar, flatten, index, number};
-use super::{Name, Operation, OperationId, Trace, place};
+use super::build::{index, number};
+use super::submits::Submits;
+use super::{Name, Operation, OperationId, Place, Trace, place};
 
 /// Which operation each request and each operation's own events belong to in another reading.
 struct Assignment {
@@ -37,7 +38,7 @@ impl Trace {
             let mut current = id;
             for (position, (request, one)) in self.requests_of(id).enumerate() {
                 if position > 0 && one.recognized == Recognized::Guess && one.by.is_client() {
-                    current = OperationId(number(assignment.operations.len()));
+                    current = OperationId(Place::new(number(assignment.operations.len())));
                     let name = format!("{} (guess {})", self.text(operation.name), position + 1);
                     assignment.operations.push(names.intern(&name));
                 }
@@ -97,23 +98,26 @@ impl Trace {
     fn reassigned(&self, assignment: Assignment) -> Self {
         let mut reading = self.clone();
         let moved = |id: OperationId| assignment.of_operation[place(id.0)];
-        let mut submits = BTreeMap::<(OperationId, u32), SubmitSoFar>::new();
+        let mut submits = Submits::default();
         for (_, submit) in self.submits() {
-            let so_far = submits.entry((moved(submit.operation), submit.number)).or_default();
+            let operation = moved(submit.operation);
+            let so_far = submits.get(operation, submit.number);
             so_far.submitted = so_far.submitted.take().or_else(|| submit.submitted.clone());
-            so_far.claims.extend(self.claims(submit));
-            so_far.claims.sort_by_key(|claim| claim.seq);
+            for claim in self.claims(submit) {
+                submits.claim(operation, submit.number, *claim);
+            }
         }
+        submits.order_claims();
         for (request, operation) in reading.requests.iter_mut().zip(&assignment.of_request) {
             request.operation = *operation;
             if let Some(operation) = *operation {
-                submits.entry((operation, request.submit)).or_default();
+                submits.get(operation, request.submit);
             }
         }
         for effect in &mut reading.effects {
             let by_request = effect.request.and_then(|id| assignment.of_request[place(id.0)]);
             effect.operation = by_request.unwrap_or_else(|| moved(effect.operation));
-            submits.entry((effect.operation, effect.submit)).or_default();
+            submits.get(effect.operation, effect.submit);
             if let Some(reversal) = &mut effect.reversed {
                 reversal.operation = moved(reversal.operation);
             }
@@ -137,12 +141,7 @@ impl Trace {
             part.reversal.operation = moved(part.reversal.operation);
         }
         reading.operations = assignment.operations.into_iter().map(Operation::named).collect();
-        let (submits, claims, ranges) = flatten(submits);
-        reading.submits = submits;
-        reading.claims = claims;
-        for (operation, range) in ranges {
-            reading.operations[place(operation.0)].submits = range;
-        }
+        (reading.submits, reading.claims) = submits.flatten(&mut reading.operations);
         index(&mut reading);
         reading
     }

@@ -6,13 +6,13 @@ use super::build::TraceBuilder;
 use super::read::{TraceError, read};
 use super::reading::Fate;
 use super::testing::{trace, trace_with};
-use super::{RequestId, Trace};
+use super::{Place, RequestId, Trace};
 
 const STARTED: &str = r#"{"at_us":0,"event":"run_started","version":1,"brownout":"0","scenario":{},"apis":{},"file":"f","seed":1,"run":"main","mode":"stdio","clock":"real"}"#;
 const FINISHED: &str = r#"{"at_us":9,"event":"run_finished","reason":"completed"}"#;
 
 fn id(number: u32) -> RequestId {
-    RequestId(number)
+    RequestId(Place::new(number))
 }
 
 /// The readings of the second of two requests.
@@ -445,7 +445,7 @@ fn requests_that_do_not_name_their_submit_go_on_with_none_that_was_asked_for_lat
             {{"at_us":600,"event":"request_received","request":3,"attempt":3,"recognized":"{recognized}"}}"#
         );
         let trace = trace(&lines);
-        (0..3).map(|id| trace.is_retry(RequestId(id))).collect::<Vec<_>>()
+        (0..3).map(|number| trace.is_retry(id(number))).collect::<Vec<_>>()
     };
     assert_eq!(two(500, "extractor"), [false, true, false]);
     assert_eq!(two(50, "extractor"), [false, false, true], "both are at work until one is claimed");

@@ -70,15 +70,40 @@ impl<'de> Deserialize<'de> for Digest16 {
     /// Takes 32 hexadecimal digits; any other text stands for its own digest, so that a trace written
     /// by hand may say `"body_digest": "a"`.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok(Self::of(text.as_bytes()));
+        struct Digits;
+
+        impl serde::de::Visitor<'_> for Digits {
+            type Value = Digest16;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest16, E> {
+                Ok(decoded(text).unwrap_or_else(|| Digest16::of(text.as_bytes())))
+            }
         }
-        let mut bytes = [0_u8; 16];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16)
-                .map_err(serde::de::Error::custom)?;
-        }
-        Ok(Self(bytes))
+
+        deserializer.deserialize_str(Digits)
+    }
+}
+
+/// The bytes that 32 hexadecimal digits stand for.
+fn decoded(text: &str) -> Option<Digest16> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let pairs: &[[u8; 2]; 16] = pairs.try_into().ok()?;
+    let mut bytes = [0; 16];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(Digest16(bytes))
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
     }
 }

@@ -220,6 +220,9 @@ fn arrival(trace: &Trace, id: RequestId, which: &str) -> String {
         return format!("a gateway repeats {text}");
     }
     text.push_str(which);
+    if let Some(copy) = trace.named_copy(request) {
+        text = format!("{text} by copy {copy}");
+    }
     match request.key {
         Some(key) => text = format!("{text}, key `{}`", trace.text(key)),
         None if request.effectful && request.keyed => text = format!("{text}, no key"),
@@ -441,6 +444,14 @@ mod tests {
                 "   0.404 s    answered 201",
                 "   0.405 s  the client claims `succeeded`: ch_1",
             ],
+        );
+    }
+
+    #[test]
+    fn a_story_names_the_copy_that_asked_where_it_says_who_it_is() {
+        check(
+            r#"{"at_us":0,"event":"request_received","request":1,"client":2,"key":"k"}"#,
+            &["   0.000 s  attempt 1 of `create_charge` by copy 2, key `k`"],
         );
     }
 

@@ -311,6 +311,9 @@ pub struct RequestReceived {
     /// The tenant, where the scenario has tenants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Arc<str>>,
+    /// The copy of the client that sent it, from 1, where the address or the key that it used says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<u32>,
     /// The connection's number, from 1.
     #[serde(default)]
     pub connection: u64,

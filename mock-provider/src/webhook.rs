@@ -66,6 +66,8 @@ struct Delivery {
     /// `Some(None)` is half of the body.
     cut: Option<Option<usize>>,
     tries: u32,
+    /// The last answer says that the service does not want it, and would say so again.
+    is_refused: bool,
 }
 
 /// How old a timestamp may be that a service believes, in seconds; all the dialects recommend it.
@@ -120,6 +122,7 @@ impl Outbox {
             pace: None,
             cut: None,
             tries: 0,
+            is_refused: false,
         };
         let (mut at_us, mut repeats, mut is_dropped) = (now_us, (0, 0), false);
         for fault in faults {
@@ -196,6 +199,9 @@ impl Outbox {
             one.unheard -= 1;
             taken = false;
         }
+        let may_pass = |status: u16| matches!(status, 408 | 425 | 429);
+        one.is_refused =
+            status.is_some_and(|status| (400..500).contains(&status) && !may_pass(status));
         // 410 says that nobody listens there any more.
         let is_over = taken || status == Some(410);
         let tries = usize::try_from(one.tries).unwrap_or(usize::MAX);
@@ -219,6 +225,13 @@ impl Outbox {
     #[must_use]
     pub fn tells_of(&self, event: &str) -> bool {
         self.open.values().any(|one| *one.event.id == *event)
+    }
+
+    /// How many deliveries are still owed to the service: never sent, or to be sent again although it did not refuse
+    /// them. What it refused, as it should what is forged, is sent again by the schedule and tells it nothing new.
+    #[must_use]
+    pub fn owed(&self) -> usize {
+        self.open.values().filter(|one| !one.is_refused).count()
     }
 
     /// How many deliveries are not over.
@@ -295,6 +308,18 @@ mod tests {
         let _ = outbox.occurred(event(), &[], 0);
         let _ = outbox.send(3, &api(), 0);
         assert_eq!(outbox.answered(3, Some(410), &api(), 0), After::Over);
+    }
+
+    #[test]
+    fn what_a_service_refused_is_not_owed_to_it() {
+        for (status, owed) in [(Some(400), 0), (Some(429), 1), (Some(503), 1), (None, 1)] {
+            let mut outbox = Outbox::default();
+            let _ = outbox.occurred(event(), &[], 0);
+            assert_eq!(outbox.owed(), 1, "it was never sent");
+            let _ = outbox.send(1, &api(), 0);
+            let _ = outbox.answered(1, status, &api(), 0);
+            assert_eq!((outbox.pending(), outbox.owed()), (1, owed), "{status:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 Standard library only. With an argument it is a careless one:
 `receipt` makes its keys of the receipt, `swallow` deletes what failed, `block` tries one message for ever,
 `batch` does the same and receives ten at a time, `abort` receives ten at a time and drops the rest when one fails,
-`forget` never deletes. With `mortal` the second of several copies ends as soon as it was handed a message.
+`forget` never deletes. With `mortal` the second of several copies ends as soon as it was handed a message; with `second` the first
+never asks, and with `bare` neither does it, nor does the second say who it is.
 """
 
 import http.client
@@ -15,16 +16,19 @@ import urllib.parse
 
 BASE = urllib.parse.urlsplit(os.environ["BROWNOUT_URL"])
 BUG = sys.argv[1] if len(sys.argv) > 1 else ""
+PATH, KEY = BASE.path, os.environ["BROWNOUT_API_KEY"]
+if BUG == "bare":
+    PATH, KEY = "", KEY.split("~")[0]
 
 
 def ask(method, path, body=None, key=None):
     """The status and the answer; 0 where there was none."""
-    headers = {"Authorization": "Bearer " + os.environ["BROWNOUT_API_KEY"], "Content-Type": "application/json"}
+    headers = {"Authorization": "Bearer " + KEY, "Content-Type": "application/json"}
     if key:
         headers["Idempotency-Key"] = key
     connection = http.client.HTTPConnection(BASE.hostname, BASE.port, timeout=5)
     try:
-        connection.request(method, BASE.path + path, json.dumps(body) if body is not None else None, headers)
+        connection.request(method, PATH + path, json.dumps(body) if body is not None else None, headers)
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read() or b"null")
     except (OSError, ValueError, http.client.HTTPException):
@@ -53,6 +57,8 @@ def handle(message):
 
 
 def main():
+    if BUG in ("second", "bare") and os.environ["BROWNOUT_CLIENT"] == "1":
+        time.sleep(3600)
     while True:
         status, answer = ask("POST", "/v1/messages/receive", {"max": 10 if BUG in ("batch", "abort") else 1})
         messages = answer["messages"] if status == 200 else []

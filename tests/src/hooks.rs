@@ -107,3 +107,49 @@ fn a_service_that_is_killed_when_all_is_claimed_is_there_again_for_what_comes_la
     let violations = run.only()["invariants"][0]["violations"].as_array().expect("a list");
     assert!(violations.iter().any(|one| one["operation"] == "op-0001"), "{}", run.printed);
 }
+
+/// A shop of this kind, told of two payments, where what is not taken is told again after a minute.
+fn told_late(kind: &str, faults: &str) -> Run {
+    let scenario = format!(
+        "version: 1
+name: told-late
+drain: 1s
+provider: {{api: payments, webhooks: {{retry: [1m]}}}}
+faults: {faults}
+workload:
+  call: notify
+  operations: 2
+  concurrency: 2
+  input: {{amount: 1999, currency: usd, order: 'order-{{{{ n }}}}'}}
+  deadline: 2s
+  deliver: {{webhook: {{path: /hooks, event: charge.succeeded}}}}
+expect: [rejects_bad_signatures, no_phantom_success]
+"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("told-late.yaml");
+    std::fs::write(&path, scenario).expect("it is written");
+    let words = ["tests/clients/service/hooks.py", kind].map(OsString::from);
+    let command: Vec<OsString> = std::iter::once(python()).chain(words).collect();
+    run(&[&path.to_string_lossy(), "--no-control"], &command, &[])
+}
+
+#[test]
+fn a_run_that_ends_while_a_service_is_owed_an_event_is_not_whole() {
+    let owed = told_late(
+        "careful",
+        "[{name: busy, when: {route: notify, operation: 1}, inject: {status: {code: 503}}}]",
+    );
+    assert_eq!(owed.code, Some(2), "{}", owed.printed);
+    assert!(
+        owed.printed.contains("work was still pending when `drain` was over"),
+        "{}",
+        owed.printed
+    );
+    // What is forged is refused as often as it is told, and that is all that can be said of it.
+    let refused = told_late(
+        "careful",
+        "[{name: forged, when: {route: create_charge, operation: 1}, inject: {webhook: bad_signature}}]",
+    );
+    assert_eq!(refused.code, Some(0), "{}", refused.printed);
+}

@@ -2,6 +2,10 @@
 
 use std::ffi::OsString;
 
+use brownout::run::{Client, RunOptions, run_main};
+use brownout::scenario::{Apis, Overrides, read};
+use brownout_provider::event::Mode;
+
 use crate::brownout::{Run, effects, failed, program, python, root, run, verdict};
 
 fn worker(bug: &[&str]) -> Vec<OsString> {
@@ -120,6 +124,55 @@ fn what_a_copy_that_died_was_handed_goes_to_the_others() {
     let run = worked("mortal", "{visibility: 500ms}", &rest);
     assert_eq!(run.only()["operations"]["succeeded"], 6, "{}", run.printed);
     assert_eq!(effects(run.only()), 6, "{}", run.printed);
+}
+
+#[test]
+fn a_delete_that_the_queue_refused_excuses_nothing() {
+    let rest = format!(
+        "faults: [{{name: refused, when: {{route: delete_message, attempt: 1}}, inject: {{status: {{code: 410}}}}}}]
+{}
+expect: [message_handled_once, message_acknowledged]",
+        messages(2, "")
+    );
+    for (bug, code, verdict_of, work) in [("receipt", 1, "failed", 4), ("", 0, "passed", 2)] {
+        let run = worked(bug, "{visibility: 1s}", &rest);
+        assert_eq!(run.code, Some(code), "{}", run.printed);
+        assert_eq!(verdict(run.only(), "message_handled_once"), verdict_of, "{}", run.printed);
+        assert_eq!(verdict(run.only(), "message_acknowledged"), "passed", "{}", run.printed);
+        assert_eq!(effects(run.only()), work, "{}", run.printed);
+    }
+}
+
+#[test]
+fn the_copy_that_asked_is_killed_and_none_where_nobody_knows_who_asked() {
+    let text = format!(
+        "version: 1
+name: killed
+provider: {{api: queue, queue: {{visibility: 1s}}}}
+faults: [{{name: killed, when: {{route: do_work, operation: 1, attempt: 1}}, inject: {{kill_client: {{at: after_commit}}}}}}]
+{}
+expect: [no_double_charges]
+",
+        messages(3, ", concurrency: 3, clients: 2")
+    );
+    let checked = read("killed.yaml", text.as_bytes(), Apis::Beside(root()), &Overrides::default());
+    let scenario = checked.scenario.expect("a right scenario");
+    for (kind, second, struck_nobody) in [("second", 2, false), ("bare", 1, true)] {
+        let command = worker(&[kind]).into_iter().map(|word| word.to_string_lossy().into_owned());
+        let command = command.map(|word| match word.strip_prefix("tests/") {
+            Some(rest) => root().join("tests").join(rest).display().to_string(),
+            None => word,
+        });
+        let client = Client::Process { mode: Mode::Stdio, command: command.collect() };
+        let run = run_main(&scenario, scenario.seed, &client, &RunOptions::default());
+        let run = run.expect("it runs");
+        let starts =
+            |copy: u32| run.trace.clients().iter().filter(|one| one.client == copy).count();
+        assert_eq!((starts(1), starts(2)), (1, second), "{kind}");
+        let judged = run.judged(&scenario, None, String::new());
+        let told = judged.notes.iter().any(|note| note.contains("`killed` struck nobody once"));
+        assert_eq!(told, struck_nobody, "{kind}: {:?}", judged.notes);
+    }
 }
 
 /// What the hash of a schedule is in which nothing was drawn: SHA-256 of nothing.

@@ -231,6 +231,9 @@ impl<'a> Crew<'a> {
         for client in 1..=clients.max(1) {
             let name = Name { client, life: 1 };
             let gate = Rc::default();
+            if clients > 1 {
+                crew.record_start(client);
+            }
             let state = State::Alive(crew.begin(name, &gate));
             crew.copies.push(Copy { name, state, gate, still_us: None });
         }
@@ -417,6 +420,11 @@ impl<'a> Crew<'a> {
         Ok(())
     }
 
+    fn record_start(&self, client: u32) {
+        let started = ClientStarted { client, pid: 0, operation: None };
+        self.scene.record(EventKind::ClientStarted(started));
+    }
+
     fn record_end(&self, client: u32, code: Option<i32>) {
         self.scene.record(EventKind::ClientEnded(ClientEnded {
             client,
@@ -467,8 +475,7 @@ impl<'a> Crew<'a> {
         copy.name = name;
         copy.gate = Rc::default();
         let gate = Rc::clone(&copy.gate);
-        let started = ClientStarted { client, pid: 0, operation: None };
-        self.scene.record(EventKind::ClientStarted(started));
+        self.record_start(client);
         let life = self.begin(name, &gate);
         if let Some(copy) = self.copy(client) {
             copy.state = State::Alive(life);

@@ -9,7 +9,7 @@ use brownout_provider::fault::Group;
 
 use crate::amount::{plural, times};
 use crate::scenario::Scenario;
-use crate::trace::{Name, OperationId, Trace};
+use crate::trace::{Delivers, Name, OperationId, Trace};
 
 /// What is to be said where operations of one tenant were done under the key of another.
 pub(super) fn of_tenants(trace: &Trace) -> Option<String> {
@@ -65,13 +65,20 @@ pub(super) fn of_copies(trace: &Trace, scenario: &Scenario) -> Option<String> {
             let operation = request.operation?;
             let mut its =
                 trace.submits_of(operation).filter(|(_, one)| one.number == request.submit);
-            let is_handed = its.any(|(_, one)| one.submitted.is_some());
-            (!is_handed).then_some((strike.rule, operation))
+            let is_known = match trace.delivers() {
+                Delivers::Messages => trace.copies() == 1 || trace.named_copy(request).is_some(),
+                Delivers::Calls | Delivers::Events => its.any(|(_, one)| one.submitted.is_some()),
+            };
+            (!is_known).then_some((strike.rule, operation))
         });
     let (rule, operation) = missed.next()?;
+    let why = match trace.delivers() {
+        Delivers::Messages => "a message is no copy's own",
+        Delivers::Calls | Delivers::Events => "no copy of the client was handed it",
+    };
     Some(format!(
-        "`{}` struck nobody {}: no copy of the client was handed `{}`, so nobody knows which of them asked for it; \
-         a client that uses the URL or the key it is given says it",
+        "`{}` struck nobody {}: nobody knows which copy of the client asked for `{}`, because {why}; a client that \
+         uses the URL or the key it is given says it",
         trace.text(rule),
         times(1 + u64::try_from(missed.count()).unwrap_or(u64::MAX)),
         trace.operation_name(operation),
@@ -84,7 +91,7 @@ mod tests {
 
     use super::*;
     use crate::scenario::{Apis, Overrides, read};
-    use crate::trace::testing::trace;
+    use crate::trace::testing::{trace, trace_with};
 
     #[test]
     fn what_is_charged_to_another_tenant_is_told() {
@@ -117,6 +124,13 @@ mod tests {
         assert!(told.contains("`death` struck nobody once") && told.contains("`own-7`"), "{told}");
         let handed = lines.replace("own-7", "op-0001");
         assert_eq!(of_copies(&trace(&handed), &scenario), None);
+        let deliver = serde_json::json!({"scenario": {"workload": {"deliver": {"queue": "m"}}}});
+        let message = trace_with(&deliver, &handed);
+        let told = of_copies(&message, &scenario).expect("it is told");
+        assert!(told.contains("a message is no copy's own"), "{told}");
+        let named =
+            handed.replace(r#""request":1,"operation""#, r#""request":1,"client":2,"operation""#);
+        assert_eq!(of_copies(&trace_with(&deliver, &named), &scenario), None);
         let alone = lines.replace(r#""client":2"#, r#""client":1"#);
         assert_eq!(of_copies(&trace(&alone), &scenario), None, "the only client is the one");
     }

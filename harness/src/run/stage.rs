@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -94,6 +94,8 @@ struct Stage {
     servers: Arc<Vec<Server>>,
     /// Webhooks on their way to the driver of a service.
     post: Mutex<Option<UnboundedReceiver<Posted>>>,
+    /// True for a run that ended while a service was still owed something.
+    is_cut: AtomicBool,
 }
 
 /// A run that is over, and still to be read back.
@@ -246,9 +248,9 @@ impl Order<'_> {
         forward.abort();
         // Whoever drives a service has waited for what is pending while the service was there.
         let is_service = matches!(self.client, Client::Service(_));
-        let mut unfinished = false;
+        let mut unfinished = stage.is_cut.load(Ordering::Relaxed);
         if played.is_ok() && !stage.stop.is_stopped() && !is_service {
-            unfinished = !stage.drain(self.options.clock, self.scenario.drain).await;
+            unfinished |= !stage.drain(self.options.clock, self.scenario.drain).await;
         }
         let Stage { clock, recorder, path, sink, servers, .. } = stage;
         let servers = Arc::into_inner(servers).expect("all others hold them weakly");
@@ -339,7 +341,8 @@ impl Order<'_> {
         let strikes = Mutex::new(Some(strikes));
         let servers = Arc::new(servers);
         let post = Mutex::new(Some(post));
-        Ok(Stage { clock, recorder, path, sink, seen, stop, strikes, servers, post })
+        let is_cut = AtomicBool::new(false);
+        Ok(Stage { clock, recorder, path, sink, seen, stop, strikes, servers, post, is_cut })
     }
 
     /// What a provider of the run is made of.
@@ -456,7 +459,7 @@ impl Order<'_> {
     fn part<'s>(
         &'s self,
         stage: &'s Stage,
-        is_idle: &'s (dyn Fn() -> bool + Sync),
+        (is_idle, cut): (&'s (dyn Fn() -> bool + Sync), &'s (dyn Fn() + Sync)),
     ) -> Result<Part<'s>, RunError> {
         Ok(Part {
             http: self.scenario.workload.http.as_ref().ok_or(RunError::NotCalled)?,
@@ -464,6 +467,7 @@ impl Order<'_> {
             seen: stage.seen.as_deref().expect("whoever drives a service sees its requests"),
             post: lock(&stage.post).take().expect("a run has one driver"),
             is_idle,
+            cut,
             drain: self.scenario.drain,
             pending: match self.options.clock {
                 ClockKind::Real => self.scenario.drain,
@@ -480,8 +484,9 @@ impl Order<'_> {
     ) -> Result<(), RunError> {
         let scene = Arc::new(self.scene(stage, Vec::new())?);
         let schedule = || self.schedule(stage, notes);
-        let is_idle = || stage.is_idle();
-        let result = http::drive_target(&scene, self.part(stage, &is_idle)?, schedule, place).await;
+        let asked = (|| stage.is_idle(), || stage.cut());
+        let part = self.part(stage, (&asked.0, &asked.1))?;
+        let result = http::drive_target(&scene, part, schedule, place).await;
         scene.output_is_over();
         result
     }
@@ -495,8 +500,8 @@ impl Order<'_> {
         let scene = Arc::new(self.scene(stage, Vec::new())?);
         let way = (stage.servers.iter().map(Door::of).collect(), self.options.clock);
         let schedule = || self.schedule(stage, notes);
-        let is_idle = || stage.is_idle();
-        let part = self.part(stage, &is_idle)?;
+        let asked = (|| stage.is_idle(), || stage.cut());
+        let part = self.part(stage, (&asked.0, &asked.1))?;
         let result = http::drive_in_process(&scene, part, schedule, factory, way).await;
         scene.output_is_over();
         result
@@ -566,8 +571,9 @@ impl Order<'_> {
         let result = if let Client::Service(service) = self.client {
             let (mut launcher, mut heard) = program();
             let schedule = || self.schedule(stage, notes);
-            let is_idle = || stage.is_idle();
-            let (part, fixed) = (self.part(stage, &is_idle)?, service.target.clone());
+            let asked = (|| stage.is_idle(), || stage.cut());
+            let part = self.part(stage, (&asked.0, &asked.1))?;
+            let fixed = service.target.clone();
             http::drive_program(&scene, part, schedule, fixed, (&mut launcher, &mut heard)).await
         } else {
             self.drive_program(stage, &scene, &program, notes).await
@@ -804,6 +810,13 @@ impl Stage {
     /// True when no provider has anything more to do or to send.
     fn is_idle(&self) -> bool {
         self.servers.iter().all(Server::is_idle)
+    }
+
+    /// The driver of a service ends the run although something is pending. What is still owed to the service makes
+    /// it no whole run; what the service was told and refused does not.
+    fn cut(&self) {
+        let is_owed = self.servers.iter().any(|server| server.with(|one| one.webhooks_owed()) > 0);
+        self.is_cut.fetch_or(is_owed, Ordering::Relaxed);
     }
 
     /// Ends the run when nobody can reach a provider any more.

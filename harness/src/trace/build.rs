@@ -58,6 +58,7 @@ pub struct TraceBuilder {
     delivered: Vec<Delivered>,
     hints: Vec<Hint>,
     exhausted: Vec<(RequestId, u64)>,
+    asked_by: Vec<(u32, u32)>,
     drawn: Vec<Drawn>,
     parts_undone: Vec<PartUndone>,
     effects: Vec<Effect>,
@@ -179,6 +180,7 @@ impl TraceBuilder {
             delivered: self.delivered,
             hints: self.hints,
             exhausted: self.exhausted,
+            asked_by: self.asked_by,
             drawn: self.drawn,
             effects: self.effects,
             messages: self.messages,
@@ -206,6 +208,7 @@ impl TraceBuilder {
         trace.strikes.sort_by_key(|strike| (strike.request, strike.seq));
         trace.hints.sort_by_key(|hint| hint.request);
         trace.exhausted.sort_unstable();
+        trace.asked_by.sort_unstable();
         trace.drawn.sort_by_key(|drawn| drawn.request);
         trace.tells.sort_unstable();
         trace.tells.dedup();
@@ -284,6 +287,7 @@ impl TraceBuilder {
             let (rule, fault) = (self.names.intern(rule), self.names.intern(fault));
             self.drawn.push(Drawn { request: id, rule, fault });
         }
+        self.asked_by.extend(event.client.map(|client| (stamp.seq, client)));
         self.request_by_number.entry(provider).or_default().put(event.request, at);
         self.requests.push(Request {
             shape,

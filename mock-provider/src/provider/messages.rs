@@ -119,11 +119,10 @@ impl Provider {
     pub(super) fn receive(&mut self, open: &Open, place: &Place) -> Option<Value> {
         let (receives, policy) = (place.route.receives.as_ref()?, self.api.queue.clone()?);
         let most = receives.wanted(&open.call);
-        let mut received = Vec::new();
-        for ready in self.queue.as_ref()?.ready(open.now_us) {
-            if received.len() == most {
-                break;
-            }
+        let (mut received, mut behind) = (Vec::new(), None);
+        while received.len() < most {
+            let Some(ready) = self.queue.as_mut()?.next(open.now_us, behind) else { break };
+            behind = Some(ready.place);
             let Some(owner) = self.ledger.owner(&ready.id).cloned() else { continue };
             if ready.receives >= policy.max_receives {
                 let dead = (&*ready.id, ready.receives, None);

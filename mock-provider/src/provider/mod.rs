@@ -338,6 +338,12 @@ impl Provider {
         self.pending + self.uploads.len() + self.outbox.pending() + self.jobs.pending()
     }
 
+    /// How many webhooks are still owed to whoever listens: never sent, or to be sent again and not refused.
+    #[must_use]
+    pub fn webhooks_owed(&self) -> usize {
+        self.outbox.owed()
+    }
+
     /// How many idempotency keys take up memory.
     #[must_use]
     pub fn keys(&self) -> usize {

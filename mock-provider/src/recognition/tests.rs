@@ -142,6 +142,27 @@ fn the_token_is_taken_off_the_target_however_it_ends() {
 }
 
 #[test]
+fn the_token_of_a_copy_names_the_copy_and_no_operation() {
+    for (token, copy) in [
+        (".2", Some(2)),
+        (".10", Some(10)),
+        (".0", None),
+        (".02", None),
+        (".", None),
+        (".+1", None),
+        (".99999999999", None),
+        ("2", None),
+        ("op-0001.2", None),
+    ] {
+        assert_eq!(read_copy(token), copy, "{token}");
+    }
+    let mut all = recognizer(&[]);
+    submit(&mut all, 1, 1, Value::Null);
+    let (_, _, how) = Sent { token: Some(".1"), ..Sent::to("/~.1/make") }.seen(&mut all, 1);
+    assert_eq!(how, Recognized::New);
+}
+
+#[test]
 fn a_token_that_is_no_plain_name_or_no_submit_of_its_operation_names_nothing() {
     let mut all = recognizer(&[]);
     submit(&mut all, 1, 1, Value::Null);

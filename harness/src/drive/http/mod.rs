@@ -79,6 +79,8 @@ pub struct Part<'a> {
     pub post: UnboundedReceiver<Posted>,
     /// Whether the provider has nothing more to do or to send.
     pub is_idle: &'a (dyn Fn() -> bool + Sync),
+    /// Told when the run ends although the service is there and is still owed something.
+    pub cut: &'a (dyn Fn() + Sync),
     /// How long the service may go on after its last answer.
     pub drain: Duration,
     /// How long the provider may have something to do or to send after that.
@@ -155,7 +157,7 @@ async fn drive(
     host: Host<'_>,
     mut heeded: Heeded<'_>,
 ) -> Result<(), RunError> {
-    let Part { http, mut strikes, seen, post, is_idle, drain, pending } = part;
+    let Part { http, mut strikes, seen, post, is_idle, cut, drain, pending } = part;
     let mut driver = Driver {
         scene,
         http,
@@ -179,6 +181,9 @@ async fn drive(
     let mut result = driver.run(schedule, &mut heeded).await;
     if result.is_ok() && !scene.stop.is_stopped() {
         result = driver.settle((seen, is_idle), (drain, pending), &mut heeded).await;
+        if !matches!(driver.state, State::Gone(_)) && !is_idle() {
+            cut();
+        }
     }
     driver.end(&mut heeded).await;
     result

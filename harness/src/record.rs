@@ -123,7 +123,10 @@ impl Recorder {
                 let (mut store, error) =
                     lock(writer).take()?.join().expect("the writer's thread does not panic");
                 let read = match store.read_back() {
-                    Ok(written) => read::read(BufReader::with_capacity(BUFFER, written), |_| ()),
+                    Ok((written, bytes)) => {
+                        let written = BufReader::with_capacity(BUFFER, written);
+                        read::read_sized(written, bytes, |_| ())
+                    }
                     Err(error) => Err(TraceError::Io(error)),
                 };
                 Some(match read {
@@ -184,15 +187,15 @@ impl Keeper {
 
 /// Where text goes, and whence it is read back.
 trait Store: Write + Send {
-    /// All that was written, from the beginning.
-    fn read_back(&mut self) -> io::Result<Box<dyn Read + '_>>;
+    /// All that was written, from the beginning, and how many bytes that is, where it is known.
+    fn read_back(&mut self) -> io::Result<(Box<dyn Read + '_>, u64)>;
 }
 
 impl Store for File {
-    fn read_back(&mut self) -> io::Result<Box<dyn Read + '_>> {
+    fn read_back(&mut self) -> io::Result<(Box<dyn Read + '_>, u64)> {
         let written = self.stream_position()?;
         self.seek(SeekFrom::Start(0))?;
-        Ok(Box::new(self.take(written)))
+        Ok((Box::new(self.take(written)), written))
     }
 }
 
@@ -354,8 +357,8 @@ mod tests {
     }
 
     impl Store for FullDisk {
-        fn read_back(&mut self) -> io::Result<Box<dyn Read + '_>> {
-            Ok(Box::new(io::Cursor::new(lock(&self.written).clone())))
+        fn read_back(&mut self) -> io::Result<(Box<dyn Read + '_>, u64)> {
+            Ok((Box::new(io::Cursor::new(lock(&self.written).clone())), 0))
         }
     }
 
@@ -432,8 +435,8 @@ mod tests {
     }
 
     impl Store for Told {
-        fn read_back(&mut self) -> io::Result<Box<dyn Read + '_>> {
-            Ok(Box::new(io::empty()))
+        fn read_back(&mut self) -> io::Result<(Box<dyn Read + '_>, u64)> {
+            Ok((Box::new(io::empty()), 0))
         }
     }
 

@@ -16,6 +16,9 @@ use crate::scenario::shipped::Shipped;
 use crate::scenario::{Apis, Checked, Overrides, Scenario, from_value, read};
 use crate::trace::{self, Trace};
 
+/// Bytes that are read at once.
+const BUFFER: usize = 256 * 1024;
+
 /// A scenario that can run, and where it came from.
 #[derive(Debug)]
 pub struct Loaded {
@@ -85,7 +88,9 @@ pub fn trace(file: &Path) -> Result<(Trace, Scenario), Refusal> {
     let shown = file.display().to_string();
     let wrong = |why: String| Refusal::usage(format!("`{shown}`: {why}"));
     let open = File::open(file).map_err(|error| wrong(format!("{error}; check the path")))?;
-    let trace = trace::read::read(BufReader::new(open), |_| {}).map_err(|it| wrong(chain(&it)))?;
+    let bytes = open.metadata().map_or(0, |it| it.len());
+    let trace = trace::read::read_sized(BufReader::with_capacity(BUFFER, open), bytes, |_| {})
+        .map_err(|it| wrong(chain(&it)))?;
     let (scenario, problems) =
         from_value(&trace.run.scenario, Apis::Kept(&trace.run.apis), &Overrides::default());
     let Some(scenario) = scenario else {

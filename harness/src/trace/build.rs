@@ -32,6 +32,9 @@ const OUTPUT_CHARACTERS: usize = 400;
 /// So many lines of output are kept; after that only those with a secret in them.
 const OUTPUT_LINES: usize = 100_000;
 
+/// How long the lines are at least that tell of a request, in most files.
+const BYTES_OF_REQUEST: usize = 1_000;
+
 /// A trace that is being built.
 #[derive(Debug, Default)]
 pub struct TraceBuilder {
@@ -93,6 +96,14 @@ impl TraceBuilder {
         Self::default()
     }
 
+    /// An empty trace with room for what a file of so many bytes holds: room that is made at once is not made by
+    /// copying what was there before, and room that is not needed costs nothing.
+    #[must_use]
+    pub(crate) fn for_bytes(bytes: usize) -> Self {
+        let requests = Vec::with_capacity(bytes / BYTES_OF_REQUEST);
+        Self { requests, ..Self::default() }
+    }
+
     /// Takes the next event. One without a number takes the number of its line, counted from 1.
     pub fn push(&mut self, event: &Event) {
         self.lines += 1;
@@ -152,7 +163,10 @@ impl TraceBuilder {
             self.reversed(stamp, &event);
         }
         self.compare_bytes();
-        let effects = &self.effect_by_number;
+        // What was only there to gather makes room for what is worked out.
+        drop(std::mem::take(&mut self.request_by_number));
+        drop(std::mem::take(&mut self.operation_by_name));
+        let effects = std::mem::take(&mut self.effect_by_number);
         let told = self.tells.into_iter().filter_map(|(request, provider, effect)| {
             Some((request, EffectId(Place::new(effects.get(&provider)?.get(effect)?))))
         });
@@ -292,7 +306,6 @@ impl TraceBuilder {
         self.requests.push(Request {
             shape,
             seq: stamp.seq,
-            number: u32::try_from(event.request).unwrap_or(u32::MAX),
             at_us: stamp.at_us,
             operation,
             submit: event.submit,
@@ -308,6 +321,7 @@ impl TraceBuilder {
             connection: u32::try_from(event.connection).unwrap_or(u32::MAX),
             reused: event.reused,
             same_bytes: false,
+            transport_repeat: false,
             key_state: None,
             limited: false,
             response: None,

@@ -3,14 +3,14 @@
 //! **Invariant:** of the live billed effects of one operation, kind and subject one is delivered at most:
 //! the first of which a usable answer, replay or confirming read told the client.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::reading::Fate;
-use super::{Effect, EffectId, Name, OperationId, Trace};
+use super::{Effect, EffectId, Name, Trace, place};
 use crate::verdict::Money;
 
-/// Operation, kind and subject: what is paid for once.
-type Group = (OperationId, Name, Option<Name>);
+/// Kind and subject: what an operation pays for once.
+type Group = (Name, Option<Name>);
 
 impl Trace {
     /// Money by unit.
@@ -18,8 +18,8 @@ impl Trace {
     pub fn money(&self) -> BTreeMap<String, Money> {
         let told = self.told_effects();
         let mut sums = BTreeMap::<String, Money>::new();
-        for live in self.billed().values() {
-            let delivered = delivered(live, &told);
+        for live in self.billed() {
+            let delivered = delivered(&live, &told);
             for (position, (id, effect)) in live.iter().enumerate() {
                 let unit = effect.unit.map_or("", |unit| self.text(unit));
                 let sum = sums.entry(unit.to_owned()).or_default();
@@ -43,8 +43,8 @@ impl Trace {
     pub fn wasted(&self) -> Vec<EffectId> {
         let told = self.told_effects();
         let mut wasted: Vec<EffectId> = Vec::new();
-        for live in self.billed().values() {
-            let delivered = delivered(live, &told);
+        for live in self.billed() {
+            let delivered = delivered(&live, &told);
             wasted.extend(live.iter().map(|(id, _)| *id).filter(|id| delivered != Some(*id)));
         }
         wasted.sort_unstable();
@@ -52,24 +52,31 @@ impl Trace {
     }
 
     /// The live billed effects, by operation, kind and subject.
-    fn billed(&self) -> BTreeMap<Group, Vec<(EffectId, &Effect)>> {
-        let mut groups = BTreeMap::<Group, Vec<(EffectId, &Effect)>>::new();
-        for (id, effect) in self.effects().filter(|(_, effect)| effect.billed && effect.is_live()) {
-            let group = (effect.operation, effect.kind, effect.subject);
-            groups.entry(group).or_default().push((id, effect));
-        }
-        groups
+    fn billed(&self) -> impl Iterator<Item = Vec<(EffectId, &Effect)>> {
+        self.operations().flat_map(|(operation, _)| {
+            let mut groups = BTreeMap::<Group, Vec<(EffectId, &Effect)>>::new();
+            let its = self.effects_of(operation);
+            for (id, effect) in its.filter(|(_, effect)| effect.billed && effect.is_live()) {
+                groups.entry((effect.kind, effect.subject)).or_default().push((id, effect));
+            }
+            groups.values_mut().for_each(|live| live.sort_unstable_by_key(|(id, _)| *id));
+            groups.into_values()
+        })
     }
 
-    /// The effects of which a usable answer told the client.
-    fn told_effects(&self) -> BTreeSet<EffectId> {
-        self.requests()
-            .filter(|(id, request)| request.by.is_client() && self.fate(*id) == Fate::Usable)
-            .flat_map(|(id, _)| self.told_by(id))
-            .collect()
+    /// Of which effects a usable answer told the client, by their places.
+    fn told_effects(&self) -> Vec<bool> {
+        let mut told = vec![false; self.effects.len()];
+        let usable = self
+            .requests()
+            .filter(|(id, request)| request.by.is_client() && self.fate(*id) == Fate::Usable);
+        for effect in usable.flat_map(|(id, _)| self.told_by(id)) {
+            told[place(effect.0)] = true;
+        }
+        told
     }
 }
 
-fn delivered(live: &[(EffectId, &Effect)], told: &BTreeSet<EffectId>) -> Option<EffectId> {
-    live.iter().map(|(id, _)| *id).find(|id| told.contains(id))
+fn delivered(live: &[(EffectId, &Effect)], told: &[bool]) -> Option<EffectId> {
+    live.iter().map(|(id, _)| *id).find(|id| told[place(id.0)])
 }

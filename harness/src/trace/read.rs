@@ -14,6 +14,9 @@ use super::build::TraceBuilder;
 /// A line longer than this is no line of a trace: a body of a request never stands in one.
 const LONGEST_LINE: u64 = 64 * 1024 * 1024;
 
+/// For so many bytes room is made beforehand at most.
+const MOST_EXPECTED: u64 = 4 * 1024 * 1024 * 1024;
+
 /// Why something is no trace that can be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
@@ -50,10 +53,23 @@ pub enum TraceError {
 ///
 /// # Errors
 /// When the bytes cannot be read, or are no trace of this version from the first line on.
-pub fn read(input: impl BufRead, mut seen: impl FnMut(&Event)) -> Result<Trace, TraceError> {
+pub fn read(input: impl BufRead, seen: impl FnMut(&Event)) -> Result<Trace, TraceError> {
+    read_sized(input, 0, seen)
+}
+
+/// As [`read`], for so many bytes, as far as that is known: a long trace then needs less room.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_sized(
+    input: impl BufRead,
+    bytes: u64,
+    mut seen: impl FnMut(&Event),
+) -> Result<Trace, TraceError> {
     let mut lines = Lines { input, number: 0, line: Vec::new() };
     let Some(first) = lines.next()? else { return Err(TraceError::Empty) };
-    let mut builder = TraceBuilder::new();
+    let expected = usize::try_from(bytes.min(MOST_EXPECTED)).unwrap_or(0);
+    let mut builder = TraceBuilder::for_bytes(expected);
     let mut take = |event: &Event| {
         builder.push(event);
         seen(event);

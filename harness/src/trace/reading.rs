@@ -250,7 +250,7 @@ impl Trace {
     /// True for a repeat that the client's transport made on its own.
     #[must_use]
     pub fn is_transport_repeat(&self, id: RequestId) -> bool {
-        self.chain[place(id.0)].transport_repeat
+        self.request(id).transport_repeat
     }
 
     /// How long the client waited between an attempt that ended without a hint and a later one.
@@ -534,8 +534,11 @@ pub(super) fn mark_transport_repeats(trace: &mut Trace) {
                 .find(|id| repeats_lost_request(trace, *id))
         })
         .collect();
+    for request in &mut trace.requests {
+        request.transport_repeat = false;
+    }
     for id in repeats {
-        trace.chain[place(id.0)].transport_repeat = true;
+        trace.requests[place(id.0)].transport_repeat = true;
     }
 }
 

@@ -127,8 +127,6 @@ pub struct Request {
     pub(super) shape: Arc<Shape>,
     /// The event of its arrival.
     pub seq: u32,
-    /// The provider's own number for it.
-    pub number: u32,
     /// When its head had been read.
     pub at_us: u64,
     /// The operation; `None` only without a route.
@@ -161,6 +159,8 @@ pub struct Request {
     pub reused: bool,
     /// True when method, path, query and every byte of the body are those of the attempt before.
     pub same_bytes: bool,
+    /// See [`super::reading`]: a repeat that the client's transport made on its own.
+    pub(crate) transport_repeat: bool,
     /// What the idempotency store did with it.
     pub key_state: Option<KeyState>,
     /// True when the provider's own limiter refused it.
@@ -249,8 +249,6 @@ pub struct Ended {
 pub(crate) struct Neighbours {
     pub(crate) previous: Option<RequestId>,
     pub(crate) next: Option<RequestId>,
-    /// See [`super::reading`]: a repeat that the client's transport made on its own.
-    pub(crate) transport_repeat: bool,
 }
 
 /// A rule injected its fault.

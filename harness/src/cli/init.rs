@@ -297,7 +297,7 @@ fn receipt(route: &Route) -> String {
         let value = match need {
             Need::In(values) if values.len() == 1 => values[0].clone(),
             Need::Equals(value) => value.clone(),
-            Need::Present | Need::Kind(_) | Need::In(_) => Value::Null,
+            Need::Present | Need::Kind(_) | Need::In(_) | Need::Least(_) => Value::Null,
         };
         fields.insert(field.clone(), value);
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::client::keeper::Keeps;
 use super::client::listener::Listens;
+use super::client::pages::Shows;
 use super::habits::{
     Breaker, CAREFUL, Habits, Hints, Jitter, Key, Pace, Reads, Restraint, Retries, Steps, Sweep,
     Tells, UNRESTRAINED, Wait,
@@ -326,5 +327,28 @@ pub(super) static STORIES: &[Incident] = &[
         also: &[],
         flawed: Some(Habit::Keeps(Keeps { compares: false })),
         fixed: Habit::Keeps(Keeps { compares: true }),
+    },
+    Incident {
+        name: "no-fallback-answer",
+        family: Family::Backends,
+        happened: "the partner was down and the page showed an error",
+        story: "A page showed what had been paid for an order, and asked the partner for it. When the partner was \
+                down the page was an error, although nobody would have minded what it had shown a \
+                minute before. Its cache was there for speed alone, and knew of no payments: for a while \
+                after each of them the page said that nothing was paid.",
+        mistake: "no answer for bad times, and a cache that is never told of a change",
+        remedy: "a cache with a time to live that outlives the partner, and is dropped by each write",
+        caught_by: &["degrades_gracefully", "reads_cached"],
+        also: &[],
+        flawed: Some(Habit::Shows(Shows {
+            keeps: Some(Duration::from_secs(10)),
+            drops: false,
+            stands_in: false,
+        })),
+        fixed: Habit::Shows(Shows {
+            keeps: Some(Duration::from_secs(10)),
+            drops: true,
+            stands_in: true,
+        }),
     },
 ];

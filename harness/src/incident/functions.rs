@@ -300,4 +300,24 @@ pub(super) static STORIES: &[Incident] = &[
         flawed: Some(Habit::Receives(Receives { keeps_ids: true, gives_back: false })),
         fixed: Habit::Receives(Receives { keeps_ids: true, gives_back: true }),
     },
+    Incident {
+        name: "no-bulkhead",
+        family: Family::Functions,
+        happened: "slow reports used up the pool, and payments waited",
+        story: "Payments and reports went through one pool of connections, because that was simpler. One \
+                afternoon the reports hung, each of them until its time-out, until all connections \
+                were theirs. The payments, with which nothing was wrong, never left the house.",
+        mistake: "one pool for what matters and for what does not",
+        remedy: "a pool for each, so that what hangs fills its own",
+        caught_by: &["isolates"],
+        also: &[],
+        flawed: Some(Habit::Calls(Habits {
+            restraint: Restraint { in_flight: Some(4), shared: true, ..UNRESTRAINED },
+            ..CAREFUL
+        })),
+        fixed: Habit::Calls(Habits {
+            restraint: Restraint { in_flight: Some(4), ..UNRESTRAINED },
+            ..CAREFUL
+        }),
+    },
 ];

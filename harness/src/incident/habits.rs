@@ -130,7 +130,9 @@ pub enum Hints {
 pub enum Belief {
     /// A status of 2xx.
     Status,
-    /// A body that says that this very work is done.
+    /// A body of the right shape: it says that this very work is done.
+    Shape,
+    /// The same, and the result in it is good enough to be used.
     Body,
 }
 
@@ -184,6 +186,10 @@ pub struct Restraint {
     pub in_flight: Option<u32>,
     /// True: a refusal with a hint, and an answer that says that nothing is left, hold all operations back.
     pub holds: bool,
+    /// True: all tenants share this; false: each of them has its own.
+    pub shared: bool,
+    /// True: who waits for the next attempt keeps its place among those that are under way.
+    pub keeps_place: bool,
 }
 
 /// A circuit breaker.
@@ -250,8 +256,15 @@ pub enum Sweep {
 }
 
 /// No restraint at all.
-pub const UNRESTRAINED: Restraint =
-    Restraint { breaker: None, pace: Pace::Free, budget: None, in_flight: None, holds: false };
+pub const UNRESTRAINED: Restraint = Restraint {
+    breaker: None,
+    pace: Pace::Free,
+    budget: None,
+    in_flight: None,
+    holds: false,
+    shared: false,
+    keeps_place: false,
+};
 
 /// Waits of 0.5, 1, 2, … seconds up to 30, and as much again by chance.
 pub const GROWING: Wait = Wait::Growing {

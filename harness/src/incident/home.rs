@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use super::client::pages::Shows;
 use super::client::taker::Takes;
-use super::habits::{CAREFUL, Habits, Jitter, Key, Logs, Retries, Tells, Wait};
+use super::habits::{
+    CAREFUL, Habits, Jitter, Key, Logs, Restraint, Retries, Tells, UNRESTRAINED, Wait,
+};
 use super::{Family, Habit, Incident};
 
 /// The stories of this family.
@@ -108,4 +111,47 @@ pub(super) static STORIES: &[Incident] = &[
         flawed: Some(Habit::Takes(Takes { durable: false })),
         fixed: Habit::Takes(Takes { durable: true }),
     },
+    Incident {
+        name: "blocked-thread",
+        family: Family::Home,
+        happened: "retries slept on the request threads until none was left",
+        story: "The retries of the first version slept on the thread that had taken the request. When a \
+                partner was slow to refuse, each of its orders kept a thread for many seconds, most \
+                of them asleep, and soon four sleepers were all that the shop did.",
+        mistake: "waiting on the thread that others need",
+        remedy: "a queue: who waits gives the thread back",
+        caught_by: &["deadline", "isolates"],
+        also: &[],
+        flawed: Some(Habit::Calls(Habits {
+            timeout: Some(Duration::from_secs(1)),
+            restraint: Restraint { keeps_place: true, ..THREADS },
+            ..CAREFUL
+        })),
+        fixed: Habit::Calls(Habits {
+            timeout: Some(Duration::from_secs(1)),
+            restraint: THREADS,
+            ..CAREFUL
+        }),
+    },
+    Incident {
+        name: "asked-twice",
+        family: Family::Home,
+        happened: "two people asked the same, and both answers were paid for",
+        story: "Everybody asks the same on a Monday morning. Each question went to the model, as if \
+                nobody had asked before; the second one within five minutes was paid for again, and \
+                whoever asked it waited as long as the first.",
+        mistake: "no cache",
+        remedy: "a cache with a time to live, under the question",
+        caught_by: &["reads_cached"],
+        also: &[],
+        flawed: Some(Habit::Shows(Shows { keeps: None, drops: false, stands_in: false })),
+        fixed: Habit::Shows(Shows {
+            keeps: Some(Duration::from_secs(300)),
+            drops: false,
+            stands_in: false,
+        }),
+    },
 ];
+
+/// Four threads for all that there is to do.
+const THREADS: Restraint = Restraint { in_flight: Some(4), shared: true, ..UNRESTRAINED };

@@ -24,6 +24,7 @@ use self::client::caller::Caller;
 use self::client::jobs::{self, Waits};
 use self::client::keeper::{Keepers, Keeps};
 use self::client::listener::{Listeners, Listens};
+use self::client::pages::{Pages, Shows};
 use self::client::stream::{self, Reads};
 use self::client::taker::{Takers, Takes};
 use self::client::uploads::{self, Uploads};
@@ -115,6 +116,8 @@ pub enum Habit {
     Receives(Receives),
     /// It begins jobs and waits for them.
     Waits(Waits),
+    /// It shows pages of what a provider knows.
+    Shows(Shows),
     /// It reads streams.
     Reads(Reads),
     /// It takes work with a promise.
@@ -172,6 +175,7 @@ impl Habit {
             Self::Receives(habits) => alone(Client::WorkerInProcess(Arc::new(move |connection| {
                 worker::work(habits, connection)
             }))),
+            Self::Shows(habits) => alone(Client::ServiceInProcess(Arc::new(Pages(habits)))),
             Self::Waits(habits) => alone(Client::in_process(move |operation, connection| {
                 jobs::serve(habits, operation, connection)
             })),

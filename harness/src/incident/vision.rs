@@ -258,4 +258,18 @@ pub(super) static STORIES: &[Incident] = &[
         flawed: Some(Habit::Batches(Batches { by_item: false, rounds: 2 })),
         fixed: Habit::Batches(Batches { by_item: true, rounds: 8 }),
     },
+    Incident {
+        name: "low-confidence",
+        family: Family::Vision,
+        happened: "a guess at two percent was taken for a result, for weeks",
+        story: "Some pictures were blurred. The service answered as it always does, with a label and a \
+                confidence of 0.02, and the client, which looked for the right fields, stored the label. \
+                It took weeks until somebody looked at what had been stored.",
+        mistake: "looking at the shape of an answer and not at what it says",
+        remedy: "take a result only if it is good enough, and say so if it is not",
+        caught_by: &["rejects_malformed_responses"],
+        also: &[],
+        flawed: Some(Habit::Calls(Habits { belief: Belief::Shape, ..CAREFUL })),
+        fixed: Habit::Calls(CAREFUL),
+    },
 ];

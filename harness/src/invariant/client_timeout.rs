@@ -7,14 +7,14 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use brownout_provider::document::{At, decode};
-use brownout_provider::event::{ClaimBy, Side};
+use brownout_provider::event::ClaimBy;
 use brownout_provider::units::Period;
 use brownout_provider::units::{in_words, in_words_exactly};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{NO_UPPER_BOUND, cannot, events_of, means, schema};
+use super::support::{NO_UPPER_BOUND, cannot, events_of, hung, means, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, Request, RequestId, Trace};
@@ -130,12 +130,6 @@ impl ClientTimeout {
         );
         Violation::new(trace, operation, message, events_of(trace, id))
     }
-}
-
-/// True when the answer never came whole, and it was not the provider that ended the matter.
-fn hung(request: &Request) -> bool {
-    let whole = request.response.is_some_and(|response| response.complete);
-    !whole && request.ended.is_none_or(|ended| ended.by == Side::Client)
 }
 
 /// When the client no longer waited for this attempt; the end of the trace, if it never stopped.

@@ -127,7 +127,10 @@ const NOT_MODELLED: &[&str] = &[
     "all_or_nothing",
     "no_truncated_stream_accepted",
     "max_waste",
+    "degrades_gracefully",
     "eases_off_during_outage",
+    "isolates",
+    "reads_cached",
     "recovers_after_outage",
     "stays_within_rate_limit",
     "waits_for_reset",
@@ -510,6 +513,7 @@ impl World<'_> {
             json!({
                 "event": "request_received", "request": request, "operation": work.name,
                 "route": "list_charges", "method": "GET", "unsafe": false, "keyed": false,
+                "path": format!("/v1/charges?order={}", work.name),
             }),
         );
         let told: Vec<u64> = effect.into_iter().collect();
@@ -576,6 +580,7 @@ impl World<'_> {
                 json!({
                     "event": "request_received", "request": request, "operation": work.name,
                     "route": "list_charges", "method": "GET", "unsafe": false, "keyed": false,
+                "path": format!("/v1/charges?order={}", work.name),
                 }),
             ),
             (
@@ -692,15 +697,19 @@ fn all() -> Vec<(&'static str, Value)> {
                 }
                 "client_timeout" => json!({"max": "1100ms"}),
                 "deadline" => json!({"max": "15s"}),
+                "isolates" => json!({"critical": "create_charge", "from": "list_charges"}),
                 "max_in_flight" => json!({"n": 4}),
                 "spreads_retries" => json!({"window": "100ms"}),
                 "key_retry_window" => json!({"retention": "20s"}),
+                "reads_cached" => json!({"ttl": "1s", "invalidated_by": "create_charge"}),
                 "reconciled" => json!({"within": "30s"}),
                 "tolerates_reordering" => json!({"effect": "order_status"}),
                 "all_or_nothing" => json!({"steps": ["authorize", "capture"]}),
                 "max_waste" => json!({"ratio": "100%"}),
                 "eases_off_during_outage" => json!({"requests": 9, "per": "1s"}),
-                "recovers_after_outage" | "adapts_to_tightened_limit" => json!({"within": "1s"}),
+                "recovers_after_outage" | "adapts_to_tightened_limit" | "degrades_gracefully" => {
+                    json!({"within": "1s"})
+                }
                 "stays_within_rate_limit" => json!({"max_rejected": 0}),
                 "spares_other_tenants" => json!({"own": "1/s"}),
                 _ => Value::Null,

@@ -15,7 +15,7 @@ use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::outage::Outage;
 use crate::trace::reading::Fate;
-use crate::trace::{Request, RequestId, Submit, Trace};
+use crate::trace::{RequestId, Submit, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -101,7 +101,7 @@ impl RecoversAfterOutage {
             .min();
         let work_us = trace
             .submits()
-            .filter(|(_, submit)| is_about(trace, outage, submit))
+            .filter(|(_, submit)| outage.concerns(trace, submit))
             .filter_map(|(_, submit)| self.work_from_us(trace, submit, free_us))
             .min();
         let due_us = work_us?.saturating_add(self.within_us).saturating_add(trace.upper_slack_us());
@@ -148,20 +148,6 @@ impl RecoversAfterOutage {
         let has_time = trace.gives_up_at_us(submit).is_none_or(|gives_up| gives_up > until_us);
         (has_time && (waits || asked_us >= free_us)).then_some(from_us)
     }
-}
-
-/// True for a submit that has to do with what the outage was about: it asked there, or will have to.
-fn is_about(trace: &Trace, outage: &Outage, submit: &Submit) -> bool {
-    let its = |request: &Request| request.submit == submit.number && outage.is_about(request);
-    if trace.attempts_of(submit.operation).any(|(_, request)| its(request)) {
-        return true;
-    }
-    // A request says for whom it is, and whether a backup is in use; of the first provider alone, and where
-    // there are no tenants, it is known before.
-    let of_route = submit.submitted.as_ref().map(|submitted| submitted.call);
-    outage.tenant.is_none()
-        && outage.provider.is_none_or(|one| trace.is_first_provider(one))
-        && outage.route.is_none_or(|route| of_route == Some(route))
 }
 
 /// True for an answer that says nothing about the outage.

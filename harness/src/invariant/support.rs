@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use brownout_provider::coordinates::Coordinates;
 use brownout_provider::document::{At, decode};
-use brownout_provider::event::{Claim, Class, Mode};
+use brownout_provider::event::{Claim, Class, Mode, Side};
 use brownout_provider::exchange::{ClientFault, End};
 use brownout_provider::fault::{
     Action, Ending, Group, HintSpec, JobFault, KeyFault, LimitFault, MessageFault, OrderFault,
@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use super::{Invariant, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{ClaimMade, OperationId, RequestId, Submit, Trace};
+use crate::trace::{ClaimMade, OperationId, Request, RequestId, Submit, Trace};
 
 /// The parameters of an invariant that has none.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -88,6 +88,12 @@ pub(super) fn events_of(trace: &Trace, id: RequestId) -> impl Iterator<Item = u3
     let response = request.response.map(|response| response.seq);
     let ended = request.ended.map(|ended| ended.seq);
     [Some(request.seq), response, ended].into_iter().flatten()
+}
+
+/// True when the answer never came whole, and it was not the provider that ended the matter.
+pub(super) fn hung(request: &Request) -> bool {
+    let whole = request.response.is_some_and(|response| response.complete);
+    !whole && request.ended.is_none_or(|ended| ended.by == Side::Client)
 }
 
 /// At most so many events prove something about a whole run.

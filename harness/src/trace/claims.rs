@@ -44,8 +44,14 @@ impl Trace {
     /// what was to be read.
     #[must_use]
     pub fn stood_in(&self, id: OperationId, claim: &ClaimMade) -> bool {
-        let from_cache = || self.mode() == Mode::Http && self.attempts_of(id).next().is_none();
+        let from_cache = || self.is_service() && self.attempts_of(id).next().is_none();
         (claim.degraded || from_cache()) && self.only_reads(id)
+    }
+
+    /// True where the client is a service that is called, as a process or within this one.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        self.mode() == Mode::Http || self.of_workload("http").is_some_and(Value::is_object)
     }
 
     /// True when a webhook about an operation, which the client heard, had been sent by then.

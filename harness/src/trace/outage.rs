@@ -8,7 +8,7 @@
 use brownout_provider::fault::{Group, registry};
 use serde_json::Value;
 
-use super::{Name, Request, RequestId, Trace};
+use super::{Name, Request, RequestId, Submit, Trace};
 
 /// What makes a rule strike some requests of a route and spare others, so that it is no outage.
 const NARROWING: [&str; 5] = ["attempt", "submit", "method", "header", "body"];
@@ -38,6 +38,21 @@ impl Outage {
             && self.provider.is_none_or(|provider| provider == request.provider)
             && self.tenant.is_none_or(|tenant| Some(tenant) == request.tenant)
             && self.route.is_none_or(|route| Some(route) == request.route)
+    }
+
+    /// True for a submit that has to do with what the outage is about: it asked there, or will have to.
+    #[must_use]
+    pub fn concerns(&self, trace: &Trace, submit: &Submit) -> bool {
+        let its = |request: &Request| request.submit == submit.number && self.is_about(request);
+        if trace.attempts_of(submit.operation).any(|(_, request)| its(request)) {
+            return true;
+        }
+        // A request says for whom it is, and whether a backup is in use; of the first provider alone, and
+        // where there are no tenants, it is known before.
+        let of_route = submit.submitted.as_ref().map(|submitted| submitted.call);
+        self.tenant.is_none()
+            && self.provider.is_none_or(|one| trace.is_first_provider(one))
+            && self.route.is_none_or(|route| of_route == Some(route))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Knows nothing of routes. **Invariant:** a check says what is wrong in words that need no context but
 //! the field's name.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// What must hold of one field of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub enum Need {
     In(Vec<Value>),
     /// Exactly this.
     Equals(Value),
+    /// A number that is at least so large.
+    Least(Number),
 }
 
 /// The type of a field.
@@ -78,9 +80,7 @@ impl Kind {
                 .map(Value::from)
                 .or_else(|_| text.parse::<u64>().map(Value::from))
                 .ok(),
-            Self::Number => {
-                serde_json::from_str::<serde_json::Number>(text).map(Value::Number).ok()
-            }
+            Self::Number => serde_json::from_str::<Number>(text).map(Value::Number).ok(),
             Self::Boolean => text.parse::<bool>().map(Value::Bool).ok(),
             Self::String | Self::Text | Self::List | Self::Object => None,
         }
@@ -99,6 +99,7 @@ impl Need {
                 format!("one of {}", values.join(", "))
             }
             Self::Equals(value) => brief(value),
+            Self::Least(least) => format!("at least {least}"),
         }
     }
 
@@ -123,8 +124,23 @@ impl Need {
             }
             Self::Equals(value) if same(value, found) => Ok(()),
             Self::Equals(value) => Err(format!("is {}, not {}", brief(found), brief(value))),
+            Self::Least(least) if reaches(found, least) => Ok(()),
+            Self::Least(least) => Err(format!("is {}, not at least {least}", brief(found))),
         }
     }
+}
+
+/// True for a number, perhaps written as text, that is not below another.
+fn reaches(found: &Value, least: &Number) -> bool {
+    let number = match found {
+        Value::Number(number) => Some(number.clone()),
+        Value::String(text) => serde_json::from_str(text).ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    number.is_some_and(|number| match (number.as_i64(), least.as_i64()) {
+        (Some(number), Some(least)) => number >= least,
+        (_, _) => number.as_f64() >= least.as_f64(),
+    })
 }
 
 fn article(kind: Kind) -> &'static str {

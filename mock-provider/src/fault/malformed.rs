@@ -42,7 +42,7 @@ pub(super) static MALFORMED: FaultKind = FaultKind {
             "a JSON pointer, for `missing_field`, `null_field`, `wrong_type` and `renamed_field` (default: \
              `/id`, else the first field that the route needs), `unknown_enum` (default: the first field \
              that only takes listed values) and `wrong_amount` (default: the first number that the route \
-             echoes)",
+             echoes, else the first that it needs to be of a certain size, which is then too small)",
         ),
         ("size", "for `huge_body` and `gzip_bomb`, unpacked: `2B` to `64MiB`; default `1MiB`"),
         ("at", "`after_commit` (default; the work is done) or `before_commit` (nothing is done)"),
@@ -179,10 +179,10 @@ impl MalformedAnswer {
         match (self.kind, self.field.as_deref()) {
             (kind, _) if kind.stays_usable() => "what it says is right".to_owned(),
             (Kind::WrongAmount, Some(field)) => {
-                format!("`{field}` repeats nothing that the request said")
+                format!("`{field}` repeats nothing that the request said, and may be of any size")
             }
             (Kind::WrongAmount, None) => {
-                "no number in the answer repeats what the request said".to_owned()
+                "no number in the answer repeats what the request said, or needs to be of a certain size".to_owned()
             }
             (Kind::SomeoneElsesAnswer, _) => {
                 "nothing in the answer that tells operations apart repeats what the request said"

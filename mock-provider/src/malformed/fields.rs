@@ -56,13 +56,31 @@ pub(super) fn broken(how: &Malformed, flaw: Flaw, own: &Own<'_>) -> Bytes {
     broken.unwrap_or_else(|| Bytes::from_static(b"{}"))
 }
 
-/// The first echoed number is another one.
+/// The first echoed number is another one, or the first that needs to be of a certain size is too small.
 pub(super) fn wrong_amount(how: &Malformed, own: &Own<'_>) -> Bytes {
-    let fields = how.field.as_deref().map_or_else(|| own.echoes.to_vec(), |one| vec![one]);
-    let wrong = fields
-        .iter()
-        .find_map(|field| at(own.body, field, |place| replaced(place, other(place, how.bits)?)));
+    let usual = || own.echoes.iter().copied().chain(own.least.iter().map(|(field, _)| *field));
+    let fields = how.field.as_deref().map_or_else(|| usual().collect(), |one| vec![one]);
+    let wrong = fields.iter().find_map(|field| {
+        let least = own.least.iter().find(|(one, _)| one == field);
+        at(own.body, field, |place| match least {
+            Some((_, least)) => replaced(place, Value::Number(a_tenth(least)?)),
+            None => replaced(place, other(place, how.bits)?),
+        })
+    });
     wrong.unwrap_or_else(|| own.body.clone())
+}
+
+/// A tenth of a number above zero, a whole one rounded down.
+fn a_tenth(number: &Number) -> Option<Number> {
+    if let Some(whole) = number.as_u64() {
+        return Some((whole / 10).into());
+    }
+    // A decimal: the point moves one digit to the left.
+    let text = number.to_string();
+    let (whole, decimals) = text.split_once('.')?;
+    let (whole, last) = whole.split_at_checked(whole.len().checked_sub(1)?)?;
+    let whole = if whole.is_empty() { "0" } else { whole };
+    serde_json::from_str(&format!("{whole}.{last}{decimals}")).ok()
 }
 
 /// The body with another value in the field: a number of about the same size, or a text of the same length
@@ -313,6 +331,19 @@ mod tests {
         assert_eq!(other_digits("usd", 1), None);
         let id = other_id("ch_Ab3", 12_345);
         assert!(id.starts_with("ch_") && id.len() == 6 && id != "ch_Ab3", "{id}");
+    }
+
+    #[test]
+    fn a_tenth_is_smaller_and_plausible() {
+        let tenth = |text: &str| {
+            let number: Number = serde_json::from_str(text).expect("a number");
+            a_tenth(&number).map(|tenth| tenth.to_string())
+        };
+        for (number, expected) in
+            [("0.2", "0.02"), ("12.5", "1.25"), ("50", "5"), ("5", "0"), ("0.05", "0.005")]
+        {
+            assert_eq!(tenth(number).as_deref(), Some(expected), "{number}");
+        }
     }
 
     proptest! {

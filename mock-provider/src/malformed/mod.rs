@@ -20,6 +20,7 @@ use bytes::Bytes;
 use fields::Flaw;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Number;
 
 use crate::fault::Malformed;
 
@@ -84,7 +85,8 @@ pub enum Kind {
     SomeoneElsesAnswer,
     /// An earlier state of the object.
     StaleAnswer,
-    /// A plausible but different number in an echoed field.
+    /// A plausible but different number in an echoed field; or one that is too small for a field that needs
+    /// more.
     WrongAmount,
 }
 
@@ -229,6 +231,8 @@ pub struct Own<'a> {
     pub needs: &'a [&'a str],
     /// Those of them that only take values from a list.
     pub enums: &'a [&'a str],
+    /// Those of them that must be numbers of a certain size, and the least of each.
+    pub least: &'a [(&'a str, &'a Number)],
     /// JSON pointers of the fields that repeat what the request said, in the API's order.
     pub echoes: &'a [&'a str],
     /// The API's error body, for [`Kind::ErrorIn200`].
@@ -272,6 +276,7 @@ const JSON: &str = "application/json";
 ///     body: &body,
 ///     needs: &["/amount", "/id"],
 ///     enums: &[],
+///     least: &[],
 ///     echoes: &["/amount"],
 ///     error: &body,
 ///     earlier: None,

@@ -4,7 +4,7 @@
 //! **Invariant:** a sample is usable by the route's own rules, or there is none.
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::{Own, mangle};
 use crate::api::{Api, Call, ErrorContext, Kind as FieldKind, Need, Pointer, Route, Source, Which};
@@ -45,6 +45,7 @@ pub fn is_undetectable(how: &Malformed, api: &Api, route: &Route) -> bool {
 pub struct Shape<'r> {
     needs: Vec<&'r str>,
     enums: Vec<&'r str>,
+    least: Vec<(&'r str, &'r Number)>,
     echoes: Vec<&'r str>,
 }
 
@@ -54,7 +55,12 @@ impl<'r> Shape<'r> {
     pub fn of(route: &'r Route) -> Self {
         let needs = || route.needs.iter();
         let listed = needs().filter(|(_, need)| matches!(need, Need::In(_) | Need::Equals(_)));
+        let least = needs().filter_map(|(pointer, need)| match need {
+            Need::Least(least) => Some((pointer.as_str(), least)),
+            Need::Present | Need::Kind(_) | Need::In(_) | Need::Equals(_) => None,
+        });
         Self {
+            least: least.collect(),
             needs: needs().map(|(pointer, _)| pointer.as_str()).collect(),
             enums: listed.map(|(pointer, _)| pointer.as_str()).collect(),
             echoes: route.echoes.iter().map(|(pointer, _)| pointer.as_str()).collect(),
@@ -64,7 +70,7 @@ impl<'r> Shape<'r> {
     /// No route, so that nothing is needed.
     #[must_use]
     pub const fn none() -> Self {
-        Self { needs: Vec::new(), enums: Vec::new(), echoes: Vec::new() }
+        Self { needs: Vec::new(), enums: Vec::new(), least: Vec::new(), echoes: Vec::new() }
     }
 
     /// True when some field of an answer must have a certain value, so that another one there is seen.
@@ -76,8 +82,8 @@ impl<'r> Shape<'r> {
     /// An answer of this shape.
     #[must_use]
     pub fn own<'a>(&'a self, body: &'a Bytes, error: &'a Bytes) -> Own<'a> {
-        let Self { needs, enums, echoes } = self;
-        Own { body, needs, enums, echoes, error, earlier: None }
+        let Self { needs, enums, least, echoes } = self;
+        Own { body, needs, enums, least, echoes, error, earlier: None }
     }
 }
 
@@ -136,6 +142,7 @@ fn fitting(need: &Need) -> Value {
         Need::Kind(FieldKind::Object) => Value::Object(Map::new()),
         Need::In(values) => values.first().cloned().unwrap_or_default(),
         Need::Equals(value) => value.clone(),
+        Need::Least(least) => Value::Number(least.clone()),
     }
 }
 

@@ -18,7 +18,7 @@ const ECHOES: [&str; 2] = ["/order", "/amount"];
 fn mangled(kind: Kind, field: Option<&str>, body: &Bytes) -> Mangled {
     let error = Bytes::from_static(br#"{"error":{"code":"internal"}}"#);
     let (needs, enums, echoes) = (&NEEDS, &ENUMS, &ECHOES);
-    let own = Own { body, needs, enums, echoes, error: &error, earlier: None };
+    let own = Own { body, needs, enums, least: &[], echoes, error: &error, earlier: None };
     mangle(&Malformed { kind, field: field.map(str::to_owned), size: 100, bits: 7 }, &own)
 }
 
@@ -146,7 +146,15 @@ fn a_stale_answer_is_the_earlier_one_or_one_that_is_not_done() {
     assert_eq!(json_of(Kind::StaleAnswer, None)["status"], "pending");
     let (body, earlier) = (charge(), Bytes::from_static(b"{\"status\":\"authorized\"}"));
     let (needs, enums) = (&NEEDS, &ENUMS);
-    let own = Own { body: &body, needs, enums, echoes: &[], error: &body, earlier: Some(&earlier) };
+    let own = Own {
+        body: &body,
+        needs,
+        enums,
+        least: &[],
+        echoes: &[],
+        error: &body,
+        earlier: Some(&earlier),
+    };
     let how = Malformed { kind: Kind::StaleAnswer, field: None, size: 0, bits: 0 };
     assert_eq!(mangle(&how, &own).body, earlier);
 }
@@ -189,11 +197,34 @@ proptest! {
             let how = Malformed { kind, field: Some(field.clone()), size: 10, bits };
             let (needs, echoes) = (&[&*field, "/a"], &["/a", "/b/0/c"]);
             let own =
-                Own { body: &body, needs, enums: &["/a"], echoes, error: &body, earlier: None };
+                Own { body: &body, needs, enums: &["/a"], least: &[], echoes, error: &body, earlier: None };
             let mangled = mangle(&how, &own).body;
             if kind == Kind::TruncatedJson {
                 prop_assert!(serde_json::from_slice::<Value>(&mangled).is_err());
             }
         }
+    }
+}
+
+#[test]
+fn what_needs_to_be_of_a_certain_size_is_too_small() {
+    let body = Bytes::from_static(br#"{"label":"cat","confidence":0.94}"#);
+    let least = serde_json::Number::from_f64(0.2).expect("a number");
+    let own = Own {
+        body: &body,
+        needs: &["/confidence"],
+        enums: &[],
+        least: &[("/confidence", &least)],
+        echoes: &[],
+        error: &body,
+        earlier: None,
+    };
+    let wrong = |field: Option<&str>| {
+        let field = field.map(str::to_owned);
+        let how = Malformed { kind: Kind::WrongAmount, field, size: 0, bits: 7 };
+        String::from_utf8_lossy(&mangle(&how, &own).body).into_owned()
+    };
+    for field in [None, Some("/confidence")] {
+        assert_eq!(wrong(field), r#"{"label":"cat","confidence":0.02}"#);
     }
 }

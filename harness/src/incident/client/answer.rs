@@ -66,7 +66,12 @@ pub(super) fn judge(habits: &Habits, asked: &Value, answer: Result<Reply, CallEr
     match answer.status {
         200..=299 if habits.belief == Belief::Status => End::Done(id(body.as_ref())),
         200..=299 => match body {
-            Some(body) if is_done(&body, asked) => End::Done(id(Some(&body))),
+            Some(body) if is_done(&body, asked) => {
+                if habits.belief == Belief::Shape || is_sure(&body) {
+                    return End::Done(id(Some(&body)));
+                }
+                End::Doubt(format!("{said}, but nothing to build on"), hint)
+            }
             _ => End::Doubt(format!("{said}, but not the answer to this"), hint),
         },
         400..=499 if habits.reads_codes && USED_UP.contains(&code) => {
@@ -106,6 +111,12 @@ fn is_done(body: &Value, asked: &Value) -> bool {
     body.get("id").is_some_and(Value::is_string)
         && body.get("status").and_then(Value::as_str).is_some_and(|it| finished.contains(&it))
         && fields.iter().all(|field| agrees(field))
+}
+
+/// False for a result that its provider itself hardly believes.
+fn is_sure(body: &Value) -> bool {
+    let confidence = body.get("confidence").and_then(Value::as_f64);
+    confidence.is_none_or(|confidence| confidence >= 0.2)
 }
 
 /// The wait that an answer asks for, as far as the client reads it.
@@ -159,6 +170,19 @@ mod tests {
         assert!(matches!(of(&CAREFUL, &charge), End::Doubt(..)));
         let trusting = Habits { belief: Belief::Status, ..CAREFUL };
         assert_eq!(of(&trusting, &charge), End::Done("ch_1".to_owned()));
+    }
+
+    #[test]
+    fn a_result_that_is_a_guess_is_taken_by_who_looks_at_its_shape_alone() {
+        let asked = json!({"image": "a.png", "reference": "a"});
+        let mut seen = json!({"id": "cls_1", "object": "classification", "status": "succeeded",
+            "image": "a.png", "reference": "a", "label": "cat", "confidence": 0.94});
+        let shape = Habits { belief: Belief::Shape, ..CAREFUL };
+        let of = |habits: &Habits, seen: &Value| judge(habits, &asked, Ok(reply(201, seen)));
+        assert_eq!(of(&CAREFUL, &seen), End::Done("cls_1".to_owned()));
+        seen["confidence"] = json!(0.02);
+        assert!(matches!(of(&CAREFUL, &seen), End::Doubt(..)));
+        assert_eq!(of(&shape, &seen), End::Done("cls_1".to_owned()));
     }
 
     #[test]

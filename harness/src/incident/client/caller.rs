@@ -82,6 +82,7 @@ impl Caller {
 
     /// The same client at work for a tenant.
     fn of_tenant(&self, tenant: Option<&Arc<str>>) -> Self {
+        let tenant = tenant.filter(|_| !self.habits.restraint.shared);
         let mut memories = self.memories.borrow_mut();
         let memory = memories
             .entry(tenant.cloned())
@@ -251,6 +252,7 @@ impl Caller {
         let most = self.habits.attempts.saturating_mul(self.habits.layers);
         let mut open: Option<End> = None;
         let mut end = End::Held("it was not sent".to_owned());
+        let _place = self.memory.place().await;
         self.memory.begins();
         for attempt in 1..=most {
             if open.is_some() && self.habits.reads != Reads::Never {

@@ -85,11 +85,21 @@ impl Memory {
             sleep(Duration::from_micros(wait_us)).await;
         }
         self.take();
-        let permit = match self.restraint.in_flight {
+        let permit = if self.restraint.keeps_place { None } else { self.permit().await };
+        Some(Turn { _permit: permit })
+    }
+
+    /// A place that is kept from the first attempt to the last, where the client does that.
+    pub(super) async fn place(&self) -> Turn<'_> {
+        let permit = if self.restraint.keeps_place { self.permit().await } else { None };
+        Turn { _permit: permit }
+    }
+
+    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        match self.restraint.in_flight {
             Some(_) => self.permits.acquire().await.ok(),
             None => None,
-        };
-        Some(Turn { _permit: permit })
+        }
     }
 
     /// How long nobody may send.

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod keeper;
 pub mod listener;
 mod memory;
+pub mod pages;
 mod routes;
 pub mod stream;
 pub mod taker;

@@ -594,4 +594,6 @@ pub struct RawNeed {
     pub one_of: Option<Vec<Value>>,
     /// Exactly this.
     pub equals: Option<Value>,
+    /// A number above zero: what stands there is at least so large.
+    pub min: Option<serde_json::Number>,
 }

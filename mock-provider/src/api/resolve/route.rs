@@ -296,11 +296,20 @@ fn need(raw: &ScalarOr<String, RawNeed>, at: &At<'_>) -> Option<Need> {
             }
             found.map(|(_, kind)| Need::Kind(*kind))
         }
-        ScalarOr::Map(raw) => match (&raw.one_of, &raw.equals) {
-            (Some(values), None) if !values.is_empty() => Some(Need::In(values.clone())),
-            (None, Some(value)) => Some(Need::Equals(value.clone())),
-            (_, _) => {
-                at.error("a need says exactly one of `in: […]` and `equals: …`", |d| d);
+        ScalarOr::Map(raw) => match (&raw.one_of, &raw.equals, &raw.min) {
+            (Some(values), None, None) if !values.is_empty() => Some(Need::In(values.clone())),
+            (None, Some(value), None) => Some(Need::Equals(value.clone())),
+            (None, None, Some(least)) if least.as_f64().is_some_and(|it| it > 0.0) => {
+                Some(Need::Least(least.clone()))
+            }
+            (None, None, Some(least)) => {
+                at.key("min").error(format!("`{least}` is not above zero"), |d| {
+                    d.cure("say `number` where any number will do")
+                });
+                None
+            }
+            (_, _, _) => {
+                at.error("a need says exactly one of `in: […]`, `equals: …` and `min: …`", |d| d);
                 None
             }
         },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::client::keeper::Keeps;
 use super::client::listener::Listens;
-use super::client::pages::Shows;
+use super::client::pages::{InBadTimes, Shows};
 use super::habits::{
     Breaker, CAREFUL, Habits, Hints, Jitter, Key, Pace, Reads, Restraint, Retries, Steps, Sweep,
     Tells, UNRESTRAINED, Wait,
@@ -343,12 +343,12 @@ pub(super) static STORIES: &[Incident] = &[
         flawed: Some(Habit::Shows(Shows {
             keeps: Some(Duration::from_secs(10)),
             drops: false,
-            stands_in: false,
+            in_bad_times: InBadTimes::Error,
         })),
         fixed: Habit::Shows(Shows {
             keeps: Some(Duration::from_secs(10)),
             drops: true,
-            stands_in: true,
+            in_bad_times: InBadTimes::Admits,
         }),
     },
 ];

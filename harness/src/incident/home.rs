@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::client::pages::Shows;
+use super::client::pages::{InBadTimes, Shows};
 use super::client::taker::Takes;
 use super::habits::{
     CAREFUL, Habits, Jitter, Key, Logs, Restraint, Retries, Tells, UNRESTRAINED, Wait,
@@ -144,11 +144,15 @@ pub(super) static STORIES: &[Incident] = &[
         remedy: "a cache with a time to live, under the question",
         caught_by: &["reads_cached"],
         also: &[],
-        flawed: Some(Habit::Shows(Shows { keeps: None, drops: false, stands_in: false })),
+        flawed: Some(Habit::Shows(Shows {
+            keeps: None,
+            drops: false,
+            in_bad_times: InBadTimes::Error,
+        })),
         fixed: Habit::Shows(Shows {
             keeps: Some(Duration::from_secs(300)),
             drops: false,
-            stands_in: false,
+            in_bad_times: InBadTimes::Error,
         }),
     },
 ];

@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(check_with(&stdio, &lines(&claim(5_500_000, "failed"))), "not exercised");
         assert_eq!(check_with(&stdio, &lines(&degraded(5_500_000))), "passed");
         let mut router = json!({"mode": "in_process"});
-        router["scenario"] = run(&json!({}), "").run.scenario.clone();
+        router["scenario"] = Value::clone(&run(&json!({}), "").run.scenario);
         router["scenario"]["workload"] = json!({"http": {"request": {"path": "/show"}}});
         let failed = lines(&claim(5_500_000, "failed"));
         assert_eq!(check_with(&router, &failed), "failed op-0001", "a service in this process");

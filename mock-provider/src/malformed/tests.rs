@@ -209,7 +209,7 @@ proptest! {
 #[test]
 fn what_needs_to_be_of_a_certain_size_is_too_small() {
     let body = Bytes::from_static(br#"{"label":"cat","confidence":0.94}"#);
-    let least = serde_json::Number::from_f64(0.2).expect("a number");
+    let least = Number::from_f64(0.2).expect("a number");
     let own = Own {
         body: &body,
         needs: &["/confidence"],

@@ -115,6 +115,14 @@ pub(crate) const BROKEN: &[Broken] = &[
             ..CAREFUL
         },
     ),
+    broken(
+        "one pool for all",
+        &["isolates"],
+        Habits {
+            restraint: Restraint { in_flight: Some(4), shared: true, ..UNRESTRAINED },
+            ..CAREFUL
+        },
+    ),
 ];
 
 const fn right(name: &'static str, forgoes: &'static [&'static str], habits: Habits) -> Right {

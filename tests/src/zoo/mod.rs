@@ -5,6 +5,7 @@
 //! **Invariant:** a broken client differs from a right one in one habit, and a right one is never accused.
 
 pub(crate) mod animals;
+mod pages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -32,6 +33,9 @@ const OUTAGE: &str = include_str!("outage.yaml");
 
 /// Refusals that say when to come back, and refusals for good.
 const REFUSALS: &str = include_str!("refusals.yaml");
+
+/// Two kinds of work, one of which hangs.
+const ROOMS: &str = include_str!("rooms.yaml");
 
 /// How many seeds each right client is run with, each in one of the scenarios by turns, unless `BROWNOUT_TEST_SEEDS` says another
 /// number: `tests/run` asks for 1,000, and `tests/run --full` for 10,000.
@@ -83,7 +87,7 @@ fn run(scenario: &Scenario, habits: Habits, seed: u64) -> ScenarioResult {
 
 /// The invariants that a client breaks over all scenarios and a few seeds.
 fn broken_by(habits: Habits) -> BTreeSet<&'static str> {
-    let results = [STORM, OUTAGE, REFUSALS]
+    let results = [STORM, OUTAGE, REFUSALS, ROOMS]
         .into_iter()
         .map(scenario)
         .flat_map(|scenario| (1..=3).map(move |seed| run(&scenario, habits, seed)));
@@ -113,6 +117,13 @@ fn each_broken_client_breaks_what_its_bug_is_about() {
     insta::assert_snapshot!("matrix", matrix);
 }
 
+/// How many seeds each right client is run with this time.
+fn seeds() -> u64 {
+    let said = std::env::var_os("BROWNOUT_TEST_SEEDS")
+        .and_then(|text| text.into_string().ok()?.parse().ok());
+    said.unwrap_or(SEEDS)
+}
+
 /// A right client in a scenario, with the seeds whose turn it is there.
 type Turn<'a> = (&'a Right, &'a Scenario, Vec<u64>);
 
@@ -138,14 +149,12 @@ fn accusations(next: &AtomicUsize, work: &[Turn<'_>]) -> Accused {
 
 #[test]
 fn right_clients_are_not_accused() {
-    let seeds = std::env::var_os("BROWNOUT_TEST_SEEDS")
-        .and_then(|text| text.into_string().ok()?.parse().ok());
-    let seeds: u64 = seeds.unwrap_or(SEEDS);
+    let seeds = seeds();
     let few = Overrides { operations: Some(FEW), ..Overrides::default() };
-    let scenarios = [STORM, OUTAGE, REFUSALS].map(|text| scenario_with(text, &few));
+    let scenarios = [STORM, OUTAGE, REFUSALS, ROOMS].map(|text| scenario_with(text, &few));
     let turns = |right| {
         (1..).zip(&scenarios).map(move |(first, scenario)| {
-            (right, scenario, (first..=seeds).step_by(3).collect::<Vec<u64>>())
+            (right, scenario, (first..=seeds).step_by(scenarios.len()).collect::<Vec<u64>>())
         })
     };
     let work: Vec<Turn<'_>> = RIGHT.iter().flat_map(turns).collect();

@@ -30,8 +30,19 @@ pub struct Shows {
     pub keeps: Option<Duration>,
     /// True: it drops from its cache what a payment changes.
     pub drops: bool,
-    /// True: where the provider gives no answer it shows an old one, or a default, and says so.
-    pub stands_in: bool,
+    /// What it shows when the provider gives no answer.
+    pub in_bad_times: InBadTimes,
+}
+
+/// What a client shows when a provider gives no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InBadTimes {
+    /// An error.
+    Error,
+    /// What it was told before, or a default, as if nothing were the matter.
+    Pretends,
+    /// The same, and it says so.
+    Admits,
 }
 
 /// Builds clients with these habits.
@@ -148,10 +159,14 @@ impl Server {
                 }
                 (200, page)
             }
-            None if !self.habits.stands_in => (502, json!({"error": "try later"}).to_string()),
             None => {
                 let nothing = || json!({"note": "this is shown again soon"}).to_string();
-                (LESSER, kept.map_or_else(nothing, |kept| kept.page))
+                let page = || kept.map_or_else(nothing, |kept| kept.page);
+                match self.habits.in_bad_times {
+                    InBadTimes::Error => (502, json!({"error": "try later"}).to_string()),
+                    InBadTimes::Pretends => (200, page()),
+                    InBadTimes::Admits => (LESSER, page()),
+                }
             }
         }
     }

@@ -15,21 +15,9 @@ const FAULTS: &[(&str, &str)] = &[
     ("finish_reason", "use `stream: length`"),
 ];
 
-/// Invariants of the catalogue, by name.
-const INVARIANTS: &[(&str, &str)] = &[
-    ("degrades_gracefully", "expect `failures_surface`"),
-    ("isolates", "expect `client_timeout`"),
-    ("reads_cached", "leave it out"),
-];
-
 /// What to do instead of a fault that a later version brings.
 pub(super) fn fault(name: &str) -> Option<&'static str> {
     find(FAULTS, name)
-}
-
-/// What to do instead of an invariant that a later version brings.
-pub(super) fn invariant(name: &str) -> Option<&'static str> {
-    find(INVARIANTS, name)
 }
 
 fn find(table: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
@@ -41,7 +29,6 @@ mod tests {
     use brownout_provider::fault;
 
     use super::*;
-    use crate::invariant;
 
     #[test]
     fn what_has_arrived_is_not_put_off() {
@@ -50,6 +37,5 @@ mod tests {
         };
         let none: [&str; 0] = [];
         assert_eq!(arrived(FAULTS, &|name| fault::registry::find(name).is_some()), none);
-        assert_eq!(arrived(INVARIANTS, &|name| invariant::registry::find(name).is_some()), none);
     }
 }

@@ -152,9 +152,10 @@ fn right_clients_are_not_accused() {
     let seeds = seeds();
     let few = Overrides { operations: Some(FEW), ..Overrides::default() };
     let scenarios = [STORM, OUTAGE, REFUSALS, ROOMS].map(|text| scenario_with(text, &few));
+    let every = scenarios.len();
     let turns = |right| {
         (1..).zip(&scenarios).map(move |(first, scenario)| {
-            (right, scenario, (first..=seeds).step_by(scenarios.len()).collect::<Vec<u64>>())
+            (right, scenario, (first..=seeds).step_by(every).collect::<Vec<u64>>())
         })
     };
     let work: Vec<Turn<'_>> = RIGHT.iter().flat_map(turns).collect();

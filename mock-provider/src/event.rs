@@ -16,7 +16,8 @@ use serde_json::Value;
 use crate::exchange::{ClientStrike, Settled};
 
 pub use client::{
-    Claim, ClaimBy, ClientEnded, ClientOutput, ClientPaused, ClientStarted, OperationFinished,
+    Claim, ClaimBy, ClientEnded, ClientOutput, ClientPaused, ClientStarted, HARNESS,
+    OperationFinished,
 };
 pub use digest::Digest16;
 
@@ -178,6 +179,9 @@ pub struct OperationSubmitted {
     pub submit: u32,
     /// The operation's number, from 1.
     pub n: u64,
+    /// Which copy of the client it is for, from 1; 0 where whichever of them is free takes it.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub client: u32,
     /// The route that the operation calls.
     pub call: Arc<str>,
     /// The tenant whose operation it is, where the scenario has tenants.

@@ -2,6 +2,7 @@
 mod brownout;
 mod ci;
 mod cli;
+mod client_page;
 mod clients;
 mod control;
 mod drive;

@@ -5,19 +5,19 @@
 //!
 //! **Invariant:** a program that is late, or dies of a signal, makes no claim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brownout_provider::event::DEADLINE;
+use brownout_provider::event::{Claim, DEADLINE};
 use brownout_provider::exchange::{ClientFault, ClientStrike};
 use brownout_provider::units::micros;
 use tokio::sync::mpsc::Receiver;
 
 use super::claims::{ExitWord, Statement, exit_word};
 use super::fleet::copy_for;
-use super::process::{End, Input, Launcher, Notice, Process};
+use super::process::{End, Input, Launcher, Notice, Process, waiting};
 use super::scene::Scene;
 use super::schedule::{Due, Schedule, Slot};
 use super::seen::Seen;
@@ -53,6 +53,7 @@ pub async fn drive(
         clients,
         running: BTreeMap::new(),
         fallen: Vec::new(),
+        doubts: VecDeque::new(),
         supervisor: Supervisor::default(),
     };
     let result = driver.run((launcher, strikes), notices).await;
@@ -69,12 +70,24 @@ struct Driver<'a> {
     running: BTreeMap<u64, Running>,
     /// What is to be started again, and when.
     fallen: Vec<(u64, Running)>,
+    /// What was called unknown, and is asked for again when all else is said.
+    doubts: VecDeque<(Slot, Operation)>,
     supervisor: Supervisor,
+}
+
+/// What a program is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// To do the work.
+    Work,
+    /// To find out what became of it.
+    Reconcile,
 }
 
 /// A program that works on one submit.
 struct Running {
     process: Process,
+    phase: Phase,
     slot: Slot,
     operation: Operation,
     started_us: u64,
@@ -112,9 +125,12 @@ enum Step {
 }
 
 /// When a program is late: a deadline after its first request, and as long as it has made none, at the
-/// end of the time that it has for its start.
+/// end of the time that it has for its start; where it clears up, when the time for that is over.
 fn late_us(scene: &Scene, seen: &Seen, running: &Running) -> u64 {
     let started_us = running.started_us;
+    if let (Phase::Reconcile, Some(within_us)) = (running.phase, scene.reconciles_within_us) {
+        return started_us.saturating_add(within_us).saturating_add(running.paused_us);
+    }
     let late_us = match seen.first_request_us(&running.operation.id, running.slot.submit) {
         Some(first_us) => scene.late_us(first_us.max(started_us)),
         None => {
@@ -133,8 +149,16 @@ impl Driver<'_> {
         (launcher, mut strikes): (&mut Launcher, Strikes),
         notices: &mut Receiver<Notice>,
     ) -> Result<(), RunError> {
-        while !self.schedule.is_over() {
+        while !self.is_over() {
+            self.look_again(launcher)?;
             let now_us = self.scene.clock.now_us();
+            if self.next_us() <= now_us {
+                // What was said in time is heard before anybody is late.
+                waiting(notices).for_each(|notice| self.notice(notice));
+                self.go_on();
+                self.end_late();
+                self.rise(launcher)?;
+            }
             let mut wake = now_us.saturating_add(3_600_000_000);
             match self.schedule.due(now_us) {
                 Due::Now(slot) => {
@@ -156,12 +180,31 @@ impl Driver<'_> {
                 Step::Stopped | Step::Notice(None) => return Ok(()),
                 Step::Notice(Some(notice)) => self.notice(notice),
                 Step::Strike(strike) => self.strike(&strike),
-                Step::Time => {
-                    self.go_on();
-                    self.end_late();
-                    self.rise(launcher)?;
-                }
+                Step::Time => {}
             }
+        }
+        Ok(())
+    }
+
+    /// True when all is said, and whatever was to be cleared up has had its time.
+    fn is_over(&self) -> bool {
+        self.schedule.is_over() && self.doubts.is_empty() && self.reconcilers() == 0
+    }
+
+    /// How many programs are there to clear up.
+    fn reconcilers(&self) -> usize {
+        let there = self.running.values().chain(self.fallen.iter().map(|(_, one)| one));
+        there.filter(|one| one.phase == Phase::Reconcile).count()
+    }
+
+    /// When all else is said, starts programs that clear up what was called unknown, as many at a time as there
+    /// are operations at a time.
+    fn look_again(&mut self, launcher: &mut Launcher) -> Result<(), RunError> {
+        while self.schedule.is_over() && self.reconcilers() < self.schedule.concurrency() {
+            let Some((slot, operation)) = self.doubts.pop_front() else { return Ok(()) };
+            let process = self.launch((slot, Phase::Reconcile), &operation, launcher)?;
+            self.scene.started(&process, Some(&operation.id));
+            self.run_on(Phase::Reconcile, slot, operation, process);
         }
         Ok(())
     }
@@ -185,13 +228,20 @@ impl Driver<'_> {
         let now_us = self.scene.clock.now_us();
         // The program cannot call the mock before this thread is free again, so the record comes first
         // whichever order the two stand in; this one leaves no submit on record that never started.
-        let process = self.launch(slot, &operation, launcher)?;
+        let process = self.launch((slot, Phase::Work), &operation, launcher)?;
         self.scene.submitted(&operation, now_us);
         self.schedule.submitted(slot, now_us);
         self.scene.started(&process, Some(&operation.id));
+        self.run_on(Phase::Work, slot, operation, process);
+        Ok(())
+    }
+
+    /// Waits for a program that was started at this moment.
+    fn run_on(&mut self, phase: Phase, slot: Slot, operation: Operation, process: Process) {
         let running = Running {
+            phase,
             slot,
-            started_us: now_us,
+            started_us: self.scene.clock.now_us(),
             is_late: false,
             paused_us: 0,
             pause: None,
@@ -202,17 +252,16 @@ impl Driver<'_> {
             process,
         };
         self.running.insert(running.process.number, running);
-        Ok(())
     }
 
     /// Starts a program for an operation.
     fn launch(
         &self,
-        slot: Slot,
+        (slot, phase): (Slot, Phase),
         operation: &Operation,
         launcher: &mut Launcher,
     ) -> Result<Process, RunError> {
-        let client = copy_for(slot, self.clients);
+        let client = copy_for(slot.index, self.clients);
         let mut environment = self.scene.environment(client, Some(operation))?;
         let text = serde_json::to_string(operation).map_err(|error| RunError::System {
             what: "write an operation as JSON",
@@ -220,6 +269,9 @@ impl Driver<'_> {
         })?;
         environment.push(("BROWNOUT_OPERATION".to_owned(), text));
         environment.push(("BROWNOUT_OPERATION_ID".to_owned(), operation.id.as_ref().to_owned()));
+        if phase == Phase::Reconcile {
+            environment.push(("BROWNOUT_PHASE".to_owned(), "reconcile".to_owned()));
+        }
         launcher.start(client, &environment, Input::Empty)
     }
 
@@ -268,9 +320,10 @@ impl Driver<'_> {
             if late_us(self.scene, self.seen, &running) <= now_us {
                 let (id, submit) = (&running.operation.id, running.slot.submit);
                 self.scene.silent(id, submit, &format!("{DEADLINE}; the client was killed"));
-                self.schedule.finished(running.slot);
+                self.finished(&running);
             } else if rises_us <= now_us {
-                running.process = self.launch(running.slot, &running.operation, launcher)?;
+                let what = (running.slot, running.phase);
+                running.process = self.launch(what, &running.operation, launcher)?;
                 running.again_after = None;
                 self.scene.started(&running.process, Some(&running.operation.id));
                 self.running.insert(running.process.number, running);
@@ -313,6 +366,13 @@ impl Driver<'_> {
         }
     }
 
+    /// Nothing more comes of a program.
+    fn finished(&mut self, running: &Running) {
+        if running.phase == Phase::Work {
+            self.schedule.finished(running.slot);
+        }
+    }
+
     fn ended(&mut self, running: Running, end: End) {
         let id = &running.operation.id;
         let submit = running.slot.submit;
@@ -322,7 +382,7 @@ impl Driver<'_> {
             self.fallen.push((rises_us, running));
             return;
         }
-        self.schedule.finished(running.slot);
+        self.finished(&running);
         match (exit_word(end.code, end.signal), running.outcome) {
             (ExitWord::Claim(claim), outcome) if !end.killed => {
                 let exit = end.code.map_or(String::new(), |code| format!("exit code {code}"));
@@ -339,6 +399,10 @@ impl Driver<'_> {
                 );
                 statement.submit = submit;
                 self.scene.claimed(id, &statement);
+                let is_asked = self.scene.reconciles_within_us.is_some();
+                if is_asked && running.phase == Phase::Work && statement.claim == Claim::Unknown {
+                    self.doubts.push_back((running.slot, running.operation));
+                }
             }
             (word, outcome) => {
                 if let Some((line, _)) = outcome {

@@ -12,10 +12,11 @@ use tokio::sync::{Notify, futures::Notified};
 use super::schedule::{Due, Schedule, Slot};
 use super::strikes::{Router, Strikes};
 
-/// Which copy of a client, of so many, serves an operation: its number, from 1.
+/// Which copy of a client, of so many, serves the operation with that place in the workload: its number,
+/// from 1.
 #[must_use]
-pub fn copy_for(slot: Slot, clients: u32) -> u32 {
-    let place = slot.index.saturating_sub(1) % u64::from(clients.max(1));
+pub fn copy_for(index: u64, clients: u32) -> u32 {
+    let place = index.saturating_sub(1) % u64::from(clients.max(1));
     u32::try_from(place).map_or(u32::MAX, |place| place + 1)
 }
 
@@ -54,7 +55,7 @@ impl Fleet {
     #[must_use]
     pub fn due(&self, client: u32, now_us: u64) -> Due {
         match self.schedule.borrow().due(now_us) {
-            Due::Now(slot) if copy_for(slot, self.clients) != client => Due::Blocked,
+            Due::Now(slot) if copy_for(slot.index, self.clients) != client => Due::Blocked,
             due @ (Due::Now(_) | Due::At(_) | Due::Blocked | Due::Done) => due,
         }
     }
@@ -126,7 +127,7 @@ impl Fleet {
                 let handed = self.slot(&strike.operation, strike.submit).filter(|_| !delivers);
                 let place = match (strike.client, handed) {
                     (Some(client), _) => client.saturating_sub(1),
-                    (None, Some(slot)) => copy_for(slot, self.clients) - 1,
+                    (None, Some(slot)) => copy_for(slot.index, self.clients) - 1,
                     (None, None) if self.clients == 1 => 0,
                     // Nobody knows which copy asked, so none is struck for it; the judge says so.
                     (None, None) => continue,

@@ -24,6 +24,7 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_local};
 use super::address::Address;
 use super::claims::Statement;
 use super::connection::{Door, Link, hidden_in, sites};
+use super::fleet::copy_for;
 use super::listen::Ear;
 use super::scene::Scene;
 use super::schedule::{Due, Schedule, Slot};
@@ -113,8 +114,6 @@ impl fmt::Debug for Reconciler {
 pub struct Cast<'a> {
     /// Builds each copy of the client.
     pub factory: &'a dyn Factory,
-    /// How many copies share the operations, at least 1.
-    pub clients: u32,
     /// Asked what became of each submit that is `unknown`.
     pub reconciler: Option<&'a Reconciler>,
     /// What befalls the client.
@@ -127,10 +126,7 @@ pub struct Cast<'a> {
 
 impl fmt::Debug for Cast<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cast")
-            .field("clients", &self.clients)
-            .field("doors", &self.doors)
-            .finish_non_exhaustive()
+        f.debug_struct("Cast").field("doors", &self.doors).finish_non_exhaustive()
     }
 }
 
@@ -289,7 +285,7 @@ impl<'a> Crew<'a> {
             unknown: Vec::new(),
             cast,
         };
-        crew.copies = (1..=crew.cast.clients.max(1)).map(|client| crew.build(client)).collect();
+        crew.copies = (1..=crew.scene.clients).map(|client| crew.build(client)).collect();
         crew.gates = crew.copies.iter().map(|_| Rc::default()).collect();
         (crew, crashed)
     }
@@ -314,9 +310,8 @@ impl<'a> Crew<'a> {
 
     /// Which copy of the client serves a submit.
     fn place(&self, slot: Slot) -> usize {
-        let copies = u64::try_from(self.copies.len()).unwrap_or(u64::MAX);
-        let place = (slot.index.saturating_sub(1)) % copies;
-        usize::try_from(place).expect("it is less than a length")
+        let client = copy_for(slot.index, self.scene.clients);
+        usize::try_from(client - 1).expect("it is the number of a copy")
     }
 
     /// Starts the work of a submit, in the copy of the client whose turn it is.

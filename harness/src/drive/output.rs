@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
-use brownout_provider::event::{ClientOutput, EventKind};
+use brownout_provider::event::{ClientOutput, EventKind, HARNESS};
 
 use crate::redact::Redactor;
 
 /// A line longer than this many bytes is cut.
 pub const LONGEST_LINE: usize = 64 * 1024;
 
-/// How many bytes of output are kept per copy of the client.
+/// How many bytes of output are kept of a run.
 pub const KEPT_BYTES: usize = 1024 * 1024;
 
-/// How many lines of output are kept per copy of the client.
+/// How many lines of output are kept of a run.
 pub const KEPT_LINES: u64 = 10_000;
 
 /// How many lines with a secret in them are kept beyond the bounds.
@@ -124,6 +124,7 @@ impl Output {
             operation: operation.map(Arc::clone),
             text,
             secrets: redacted.marks,
+            not_kept: 0,
         }))
     }
 
@@ -138,13 +139,14 @@ impl Output {
     pub fn remainder(&self) -> Option<EventKind> {
         (self.dropped_lines > 0).then(|| {
             EventKind::ClientOutput(ClientOutput {
-                stream: Arc::from("brownout"),
+                stream: Arc::from(HARNESS),
                 operation: None,
                 text: format!(
                     "{} more lines of output ({} bytes) were not kept",
                     self.dropped_lines, self.dropped_bytes
                 ),
                 secrets: Vec::new(),
+                not_kept: self.dropped_lines,
             })
         })
     }

@@ -60,6 +60,12 @@ pub enum Notice {
     },
 }
 
+/// What waits to be heard at this moment, and no more than the queue holds: a program that writes without end
+/// keeps nothing else waiting.
+pub fn waiting(notices: &mut mpsc::Receiver<Notice>) -> impl Iterator<Item = Notice> {
+    std::iter::from_fn(|| notices.try_recv().ok()).take(QUEUE)
+}
+
 /// How a program ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End {

@@ -7,7 +7,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use brownout_provider::event::{Digest16, Event, EventKind, RequestReceived, Sink};
-use brownout_provider::exchange::ClientStrike;
 
 use crate::redact::Redactor;
 
@@ -75,10 +74,6 @@ impl Sink for Redacting {
             }
         }
         self.sink.record(events);
-    }
-
-    fn strike_client(&self, strike: ClientStrike) {
-        self.sink.strike_client(strike);
     }
 }
 

@@ -18,6 +18,7 @@ use brownout_provider::units::micros;
 
 use super::address::{Address, Addresses, tenant_variables, variables};
 use super::claims::{Effect, Ledger, Statement};
+use super::fleet::copy_for;
 use super::output::Output;
 use super::plan::Plan;
 use super::process::{End, Process};
@@ -51,10 +52,10 @@ pub struct Scene {
     pub variables: Vec<(String, String)>,
     /// The operations; `None` in suite mode.
     pub plan: Option<Plan>,
+    /// How many copies of the client share the operations, at least 1.
+    pub clients: u32,
     /// True when operations reach the client as messages of a queue, or as events.
     pub delivers: bool,
-    /// How many copies of the client there are.
-    pub clients: u32,
     /// Told of each submit before it is on record.
     pub on_submit: Box<dyn Fn(&Operation) + Send + Sync>,
     /// Until when somebody may be handed, or be at work on, a message whose fate is settled already, in
@@ -129,12 +130,18 @@ impl Scene {
             operation: Arc::clone(&operation.id),
             submit: operation.submit,
             n: operation.n,
+            client: self.client_for(operation.n),
             call: Arc::clone(&operation.call),
             tenant: operation.tenant.clone(),
             input: operation.input.clone(),
             deadline_us: self.plan.as_ref().map_or(u64::MAX, Plan::deadline_us),
         });
         self.sink.record(vec![Event::new(at_us, kind)]);
+    }
+
+    /// Which copy of the client an operation is for; 0 where whichever is free takes it.
+    fn client_for(&self, n: u64) -> u32 {
+        if self.delivers && self.clients > 1 { 0 } else { copy_for(n, self.clients) }
     }
 
     /// Takes a claim of the client. It is put on record unless it changes nothing.

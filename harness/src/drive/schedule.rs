@@ -71,6 +71,12 @@ impl Schedule {
         Self { operations, concurrency, arrival, submits, began_us, next: 1, open: BTreeMap::new() }
     }
 
+    /// How many operations may be open at a time, at least 1.
+    #[must_use]
+    pub fn concurrency(&self) -> usize {
+        usize::try_from(self.concurrency).unwrap_or(usize::MAX)
+    }
+
     /// How many submits there are in all.
     #[must_use]
     pub fn submits(&self) -> usize {

@@ -21,7 +21,7 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 
 use super::claims::{Effect, Statement};
 use super::fleet::{Fleet, copy_for};
-use super::process::{End, Input, Launcher, Notice, Process};
+use super::process::{End, Input, Launcher, Notice, Process, waiting};
 use super::scene::{Scene, end_in_words};
 use super::schedule::{Due, Schedule, Slot};
 use super::strikes::{Strikes, Supervisor};
@@ -209,6 +209,13 @@ impl Driver<'_> {
     /// Hands out operations and takes claims until all is said, the program ends, or the run is stopped.
     async fn run(&mut self, notices: &mut Receiver<Notice>) -> Result<(), RunError> {
         loop {
+            if self.wake_us() <= self.scene.clock.now_us() {
+                // What was said in time is heard before anybody is late.
+                waiting(notices).for_each(|notice| self.notice(notice));
+                if self.time_passes()? {
+                    return Ok(());
+                }
+            }
             if let Some(why) = self.ended.clone().filter(|_| self.is_nobody_left()) {
                 self.give_up(&why)?;
                 // What comes to its turn later finds nobody either.
@@ -231,30 +238,31 @@ impl Driver<'_> {
             };
             match step {
                 Step::Stopped | Step::Notice(None) => return Ok(()),
-                Step::Notice(Some(Notice::Line { stream, text, .. })) => self.line(stream, &text),
-                Step::Notice(Some(Notice::Ended { end, .. })) => {
-                    self.scene.ended(&self.process, end, None);
-                    if let Some(down) = &mut self.down {
-                        let now_us = self.scene.clock.now_us();
-                        down.rises_us = Some(now_us.saturating_add(micros(down.wait)));
-                        continue;
-                    }
-                    self.ended = Some(end_in_words(end));
-                    self.stdin = None;
-                    self.fleet.ended();
-                }
+                Step::Notice(Some(notice)) => self.notice(notice),
                 // Another copy has begun or ended something: it may be this one's turn.
-                Step::Changed => {}
+                Step::Changed | Step::Time => {}
                 Step::Strike(strike) => self.strike(&strike),
                 Step::Settled(settled) => self.settle(&settled),
                 Step::Writable => self.write()?,
-                Step::Time => {
-                    if self.time_passes()? {
-                        return Ok(());
-                    }
-                }
             }
         }
+    }
+
+    /// The program said something, or is gone.
+    fn notice(&mut self, notice: Notice) {
+        let end = match notice {
+            Notice::Line { stream, text, .. } => return self.line(stream, &text),
+            Notice::Ended { end, .. } => end,
+        };
+        self.scene.ended(&self.process, end, None);
+        if let Some(down) = &mut self.down {
+            let now_us = self.scene.clock.now_us();
+            down.rises_us = Some(now_us.saturating_add(micros(down.wait)));
+            return;
+        }
+        self.ended = Some(end_in_words(end));
+        self.stdin = None;
+        self.fleet.ended();
     }
 
     /// True when nobody works any more on what is this copy's own: its program ended, and where work reaches
@@ -583,7 +591,7 @@ impl Driver<'_> {
         let open = self.scene.still_open().into_iter();
         open.filter_map(|(operation, submit)| {
             let slot = self.fleet.slot(&operation, submit)?;
-            let is_own = copy_for(slot, self.fleet.clients()) == self.client;
+            let is_own = copy_for(slot.index, self.fleet.clients()) == self.client;
             is_own.then_some((operation, submit, slot))
         })
         .collect()

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use brownout_provider::event::Claim;
+use brownout_provider::event::{Claim, HARNESS};
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::units::micros;
 use tokio::sync::mpsc::Receiver;
@@ -128,10 +128,19 @@ async fn run(
     let mut heard_us = scene.clock.now_us();
     let last_us = heard_us.saturating_add(micros(scene.clock.of_machine(LONGEST)));
     let mut ending = false;
+    let give_up = |why: &str| {
+        scene.said(HARNESS, None, &format!("the command {why}, and was ended"));
+        process.end();
+    };
     loop {
+        let now_us = scene.clock.now_us();
+        if !ending && last_us <= now_us {
+            ending = true;
+            give_up("ran for longer than an hour");
+        }
         // Requests come and go unheard here, so it looks again from time to time.
-        let look_us = scene.clock.now_us().saturating_add(micros(scene.clock.of_machine(LOOK)));
-        let wake = look_us.min(last_us).min(too_long_us(seen, heard_us, patience));
+        let look_us = now_us.saturating_add(micros(scene.clock.of_machine(LOOK)));
+        let wake_us = look_us.min(last_us).min(too_long_us(seen, heard_us, patience));
         tokio::select! {
             biased;
             () = scene.stop.stopped(), if !ending => {
@@ -146,11 +155,10 @@ async fn run(
                 Some(Notice::Ended { end, .. }) => return end,
                 None => return End::default(),
             },
-            () = scene.clock.sleep_until_us(wake), if !ending => {
-                if scene.clock.now_us() >= last_us.min(too_long_us(seen, heard_us, patience)) {
+            () = scene.clock.sleep_until_us(wake_us), if !ending => {
+                if too_long_us(seen, heard_us, patience) <= scene.clock.now_us() {
                     ending = true;
-                    scene.said("brownout", None, "the command made no request and wrote nothing for too long, and was ended");
-                    process.end();
+                    give_up("made no request and wrote nothing for too long");
                 }
             }
         }

@@ -364,18 +364,15 @@ mod tests {
     fn each_copy_of_a_client_has_a_breaker_of_its_own() {
         let copies = |copies: u32, arrivals_ms: &[u64]| {
             let asked: String = (0..arrivals_ms.len())
-                .map(|n| {
+                .zip((1..=copies).cycle())
+                .map(|(n, client)| {
                     format!(
-                        r#"{{"at_us":0,"event":"operation_submitted","operation":"op-{n}"}}
+                        r#"{{"at_us":0,"event":"operation_submitted","operation":"op-{n}","client":{client}}}
                         "#
                     )
                 })
                 .collect();
-            let lines = format!(
-                r#"{{"at_us":0,"event":"client_started","client":{copies}}}
-                {asked}{}"#,
-                lines(arrivals_ms)
-            );
+            let lines = format!("{asked}{}", lines(arrivals_ms));
             let parameters = json!({"requests": 2, "per": "5s"});
             in_short(&invariant(NAME, &parameters).check(&trace_with(&run("virtual"), &lines)))
         };

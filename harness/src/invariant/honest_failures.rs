@@ -18,8 +18,9 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     headline: "were reported failed and were done",
     rule: "A claim of `failed` after an attempt that ended ambiguously (no answer, a cut one, an unusable \
            success, 408, 409 in progress, 425, 5xx) implies that no effect of the submit is live at the \
-           end of the run. `unknown` is always honest.",
-    exercised_by: "An effect whose success answer never arrived whole.",
+           end of the run; and no claim of `failed` follows a whole success that told of the effect, where the \
+           operation has no further steps and all of it was done. `unknown` is always honest.",
+    exercised_by: "An effect whose success answer never arrived whole, or that was told and is claimed `failed`.",
     parameters: &[],
     tolerates: "The last complete answer was a definite rejection, or a read that showed no effect; the \
                 effect came from a gateway's repeat of the request; the client undid the effect; the \
@@ -59,6 +60,11 @@ impl Invariant for HonestFailures {
             if trace.has_unnamed_submits(submit.operation) {
                 continue;
             }
+            if let Some(told) = told(trace, submit, claim) {
+                exercised += usize::from(unheard.is_empty());
+                violations.push(told);
+                continue;
+            }
             let live =
                 unheard.iter().find(|(_, one)| one.is_live() && trace.is_settled(one.operation));
             violations.extend(live.and_then(|(_, one)| lie(trace, submit, claim, one)));
@@ -83,6 +89,29 @@ fn is_of_the_dead(trace: &Trace, submit: &Submit, claim: &ClaimMade) -> bool {
     trace.messages_of(submit.operation).iter().any(|one| {
         (one.submit, one.state) == (submit.number, MessageState::Dead) && one.seq <= claim.seq
     })
+}
+
+/// The client said `failed` right after it had been told that all of it was done, and it is.
+fn told(trace: &Trace, submit: &Submit, claim: &ClaimMade) -> Option<Violation> {
+    let is_part = trace.steps().next().is_some() || trace.submits_of(submit.operation).count() > 1;
+    if is_part || !trace.is_settled(submit.operation) || !trace.is_done(submit.operation) {
+        return None;
+    }
+    let (last, request) =
+        trace.attempts_of(submit.operation).rfind(|(_, one)| one.at_us <= claim.at_us)?;
+    let is_told = request.effectful && trace.fate_at(last, claim.at_us) == Some(Fate::Usable);
+    let (_, effect) = trace
+        .effects_of(submit.operation)
+        .find(|(_, one)| one.by.is_client() && one.told && one.is_live())?;
+    let message = format!(
+        "the client claimed `failed` although {} was answered with a whole {}, and a `{}` of it is live at the end \
+         of the run",
+        trace.request_in_words(request),
+        request.response.filter(|_| is_told)?.status,
+        trace.text(effect.kind)
+    );
+    let evidence = events_of(trace, last).chain([effect.seq, claim.seq]);
+    Some(Violation::new(trace, submit.operation, message, evidence))
 }
 
 /// The client said `failed`, could not know it, and an effect is live.
@@ -157,9 +186,23 @@ mod tests {
         let heard = LOST
             .replace("connection_ended", "response_sent")
             .replace(r#""by":"provider","how":"rst""#, r#""effects":[1]"#);
-        assert_eq!(check(&format!("{heard}\n{FAILED}")), "not exercised");
+        let succeeded = FAILED.replace("failed", "succeeded");
+        assert_eq!(check(&format!("{heard}\n{succeeded}")), "not exercised");
         let nothing = LOST.replace("effect_committed", "rate_limited");
         assert_eq!(check(&format!("{nothing}\n{FAILED}")), "not exercised");
+    }
+
+    #[test]
+    fn what_was_told_to_be_done_has_not_failed() {
+        let heard = LOST
+            .replace("connection_ended", "response_sent")
+            .replace(r#""by":"provider","how":"rst""#, r#""effects":[1]"#);
+        assert_eq!(check(&format!("{heard}\n{FAILED}")), "failed op-0001");
+        let undone = r#"{"at_us":80,"event":"effect_reversed","request":1}"#;
+        assert_eq!(check(&format!("{heard}\n{undone}\n{FAILED}")), "not exercised");
+        let refused = r#"{"at_us":8,"event":"request_received","request":2,"attempt":2}
+            {"at_us":9,"event":"response_sent","request":2,"status":402}"#;
+        assert_eq!(check(&format!("{heard}\n{refused}\n{FAILED}")), "not exercised");
     }
 
     #[test]

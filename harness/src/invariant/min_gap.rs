@@ -29,7 +29,9 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     rule: "No retry arrives sooner than `gap` after the failure before it (of the same operation, submit, \
            provider and route). The wait counts from the moment before the head was written, from the \
            client's own close, or from the failed attempt's arrival where nothing was answered; 2 ms are \
-           forgiven on the real clock.",
+           forgiven on the real clock. It is a promise of clients whose shortest wait is not zero: full \
+           jitter draws from zero and breaks it now and then by design, so expect `backs_off` and \
+           `bounded_retries` of such a client instead.",
     exercised_by: "A failed attempt.",
     parameters: &[("gap", "the shortest wait, such as `50ms`; default `50ms`")],
     tolerates: "Repeats that the HTTP stack makes by itself on a connection that was closed under it; \

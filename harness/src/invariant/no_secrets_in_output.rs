@@ -9,7 +9,7 @@ use brownout_provider::event::{ClaimBy, Mode};
 
 use super::support::{NoParameters, bare, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
-use crate::trace::{OperationId, Trace};
+use crate::trace::{OperationId, Trace, in_short};
 
 /// How a mark in a text begins.
 const MARK: &str = "⟦secret:";
@@ -63,7 +63,7 @@ impl Invariant for NoSecretsInOutput {
             }
         }
         let violations = leaks.iter().map(|(leak, lines)| violation(trace, leak, lines)).collect();
-        let lines = trace.outputs().iter().filter(|one| trace.text(one.stream) != HARNESS).count();
+        let lines = trace.client_outputs().count();
         Judgement::new(lines + claims, violations, "the client wrote nothing")
     }
 }
@@ -87,9 +87,6 @@ type Leak<'a> = (Option<OperationId>, &'a str, &'a str);
 
 /// The lines of a leak: their events, and the text of the first.
 type Lines<'a> = (Vec<u32>, &'a str);
-
-/// The stream of what the harness itself has to say.
-const HARNESS: &str = "brownout";
 
 /// The stream of what a client claims.
 const CLAIM: &str = "its claim";
@@ -119,7 +116,7 @@ fn violation(trace: &Trace, leak: &Leak<'_>, lines: &Lines<'_>) -> Violation {
         1 => String::new(),
         many => format!(" {many} times, first"),
     };
-    let message = format!("the client wrote {what} to {stream}{often}: `{}`", first.trim());
+    let message = format!("the client wrote {what} to {stream}{often}: `{}`", in_short(first));
     match operation {
         Some(operation) => Violation::new(trace, operation, message, seqs.iter().copied()),
         None => Violation::of_run(message, seqs.iter().copied()),

@@ -22,20 +22,22 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     summary: "Every `unknown` is cleared up in time, and rightly.",
     headline: "were left open, or cleared up wrongly",
     rule: "Every submit that the client claimed `unknown` gets a final claim by the client at most `within` \
-           after the latest of that claim, the last strike of a fault, and the end of an outage; `succeeded` implies that the \
+           after the latest of that claim, the last strike of a fault, the end of an outage, and where the \
+           client is a program for each operation its start for clearing up; `succeeded` implies that the \
            operation was done, `failed` that no effect of it is live at the end. One second is forgiven on \
            the real clock.",
     exercised_by: "A claim of `unknown`, in a mode in which the client can take it back.",
     parameters: &[("within", "how long clearing up may take, such as `30s`; required")],
-    tolerates: "A client of a test in this process that nobody asked again; any number of further \
-                `unknown` before the time is over.",
+    tolerates: "A client that nobody asked again: one of a test in this process without a `reconcile`, or a \
+                service without a `poll` that did not take anything back by itself; any number of further \
+                `unknown` before the time is over (a program for each operation is asked once).",
     cure: "Keep what is unknown on a list that survives a restart, and ask the provider for each (by order, \
            by key) until it says what became of it; then tell your caller.",
     example: "reconciled: {within: 1m}",
     bare: false,
     needs_identity: true,
     needs_separation: true,
-    needs_one_client: true,
+    needs_one_client: false,
     schema: schema::<Raw>,
     parse,
 };
@@ -73,6 +75,10 @@ impl Invariant for Reconciled {
         let ended = trace.outages().into_iter().filter_map(|outage| outage.to_us);
         let struck_us = ended.max().unwrap_or(0).max(trace.last_strike_at_us());
         let are_asked = are_asked(trace);
+        let started = |submit: &Submit, first: &ClaimMade| {
+            let runs = trace.clients().iter().filter(|run| run.operation == Some(submit.operation));
+            runs.map(|run| run.at_us).filter(|at_us| *at_us >= first.at_us).max()
+        };
         let (mut exercised, mut violations) = (0, Vec::new());
         for (_, submit) in trace.submits() {
             let claims = trace.claims(submit);
@@ -80,11 +86,13 @@ impl Invariant for Reconciled {
             let Some(first) = by_client.next().filter(|one| one.claim == Claim::Unknown) else {
                 continue;
             };
-            if !are_asked && !went_on(trace, submit, first) {
+            let again_us = started(submit, first);
+            if !are_asked && again_us.is_none() && !went_on(trace, submit, first) {
                 continue;
             }
             exercised += 1;
-            let due_us = first.at_us.max(struck_us).saturating_add(self.within_us);
+            let from_us = first.at_us.max(struck_us).max(again_us.unwrap_or(0));
+            let due_us = from_us.saturating_add(self.within_us);
             violations.extend(self.judge(trace, submit, first, due_us));
         }
         let why_not = match trace.mode() {
@@ -107,13 +115,19 @@ impl Invariant for Reconciled {
     }
 }
 
-/// True where a client can take an `unknown` back: a program always can, a client in this process only when
-/// the test asks it again, and then it has taken back one.
+/// True where a client can take an `unknown` back: a program that lives on always can, a service where its
+/// answer leads to one that can be asked for. Any other can only when it is asked again, and then it has taken
+/// back one.
 fn are_asked(trace: &Trace) -> bool {
     let again = |submit: &Submit| {
         trace.claims(submit).iter().filter(|claim| claim.by == ClaimBy::Client).count() > 1
     };
-    trace.mode() != Mode::InProcess || trace.submits().any(|(_, submit)| again(submit))
+    match trace.mode() {
+        Mode::Stdio | Mode::Suite | Mode::Serve => true,
+        Mode::Http if trace.run.scenario.pointer("/workload/http/poll").is_some() => true,
+        Mode::Http | Mode::InProcess => trace.submits().any(|(_, submit)| again(submit)),
+        Mode::Exec => false,
+    }
 }
 
 /// True when a client went on with a submit after it had called it unknown.
@@ -136,6 +150,9 @@ impl Reconciled {
             .find(|(_, one)| one.submit == submit.number && one.is_live());
         let wrong = match last.claim {
             Claim::Unknown if !trace.is_whole() => return None,
+            Claim::Unknown if trace.mode() == Mode::Exec => {
+                "a final claim from the program that was started to clear it up, found none".to_owned()
+            }
             Claim::Unknown => {
                 format!("a final claim within {}, found none", in_words(self.within_us))
             }
@@ -235,6 +252,24 @@ mod tests {
         assert_eq!(in_process(asked), "failed op-0001");
         let cut = r#"{"at_us":9000000,"event":"run_finished","reason":"interrupted"}"#;
         assert_eq!(check(cut), "passed", "it may still come");
+    }
+
+    #[test]
+    fn a_service_without_a_poll_and_a_program_that_is_over_are_not_asked() {
+        let check = |run: &Value, end: &str| {
+            let trace = trace_with(run, &lines(end));
+            in_short(&invariant(NAME, &json!({"within": "10s"})).check(&trace))
+        };
+        assert_eq!(check(&json!({"mode": "http"}), ""), "not exercised");
+        let poll = json!({"workload": {"http": {"poll": {"path": "/"}}}});
+        assert_eq!(check(&json!({"mode": "http", "scenario": poll}), ""), "failed op-0001");
+        let exec = |end: &str| check(&json!({"mode": "exec"}), end);
+        assert_eq!(exec(""), "not exercised");
+        let started = r#"{"at_us":20000000,"event":"client_started","operation":"op-0001"}"#;
+        assert_eq!(exec(started), "failed op-0001");
+        let cleared = |at_us: u64| format!("{started}\n{}", claim(at_us, "succeeded"));
+        assert_eq!(exec(&cleared(30_000_000)), "passed", "its time begins with its start");
+        assert_eq!(exec(&cleared(32_000_000)), "failed op-0001");
     }
 
     #[test]

@@ -14,9 +14,6 @@ use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, Output, RequestId, Trace};
 
-/// So many lines of output are kept in a trace; with more nothing can be said.
-const KEPT: usize = 100_000;
-
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
     name: "retries_logged",
@@ -89,14 +86,14 @@ impl Invariant for RetriesLogged {
 
 /// Why nothing can be said: what the client writes does not reach the harness.
 fn unheard(trace: &Trace) -> Option<&'static str> {
-    let is_silent = trace.outputs().is_empty();
+    let is_silent = trace.client_outputs().next().is_none();
     match trace.mode() {
         Mode::Serve => Some("nobody's output is seen where only the provider runs"),
         Mode::InProcess if is_silent => Some(
             "the client said nothing by `connection.log` or `tracing`, which is all that is heard here",
         ),
         Mode::Http if is_silent => Some("no output of the service was seen"),
-        _ if trace.outputs().len() >= KEPT => Some("there was more output than a trace keeps"),
+        _ if trace.lines_not_kept() > 0 => Some("there was more output than a trace keeps"),
         Mode::Stdio | Mode::Exec | Mode::Suite | Mode::Http | Mode::InProcess => None,
     }
 }
@@ -139,7 +136,7 @@ fn read(trace: &Trace, failures: &[(OperationId, Vec<RequestId>)]) -> Lines {
         .filter_map(|id| trace.request(*id).response.map(|response| response.status))
         .collect();
     let mut lines = Lines::default();
-    for output in trace.outputs() {
+    for output in trace.client_outputs() {
         lines.take(output, &owners, &statuses);
     }
     lines

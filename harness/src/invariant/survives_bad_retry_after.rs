@@ -30,7 +30,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
               ever.",
     headline: "were led astray by a senseless retry hint",
     rule: "After a malformed, negative, zero, past or absurd hint (above a day) the client neither ends \
-           without a claim, nor tries again within `min_gap`, nor waits past its deadline.",
+           without a claim, nor tries again within `min_gap`, nor waits past its deadline. A client with \
+           full jitter draws its own waits from zero, and needs a `min_gap` of `0ms`.",
     exercised_by: "Such a hint in an answer that is no success.",
     parameters: &[("min_gap", "the shortest sensible wait, such as `50ms`; default `50ms`")],
     tolerates: "Any wait of its own choice; giving up at once.",

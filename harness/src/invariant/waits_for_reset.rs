@@ -254,10 +254,9 @@ mod tests {
         );
         assert_eq!(verdict(NAME, &Value::Null, &restart), "passed");
         let asked = r#"{"at_us":0,"event":"operation_submitted"}
-            {"at_us":0,"event":"operation_submitted","operation":"op-0002"}"#;
+            {"at_us":0,"event":"operation_submitted","operation":"op-0002""#;
         let copies = |client: u32| {
-            let clients = format!(r#"{{"at_us":0,"event":"client_started","client":{client}}}"#);
-            verdict(NAME, &Value::Null, &format!("{clients}\n{asked}\n{told}"))
+            verdict(NAME, &Value::Null, &format!("{asked},\"client\":{client}}}\n{told}"))
         };
         assert_eq!(copies(1), "failed run");
         assert_eq!(copies(2), "passed", "the second operation is for the second copy");

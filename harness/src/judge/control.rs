@@ -11,7 +11,7 @@ use brownout_provider::event::{Claim, ClaimBy, Mode};
 use super::{counts, suite};
 use crate::amount::plural;
 use crate::scenario::Scenario;
-use crate::trace::{ClientEnd, Refusal, Trace};
+use crate::trace::{ClientEnd, Refusal, Trace, in_short};
 use crate::verdict::ControlResult;
 
 /// A stand-in that shows which variables hold the mock's address.
@@ -236,7 +236,7 @@ fn last_words(trace: &Trace, end: ClientEnd) -> String {
     });
     match last {
         Some(output) => {
-            format!(", and the last it wrote to standard error was `{}`", output.text.trim())
+            format!(", and the last it wrote to standard error was `{}`", in_short(&output.text))
         }
         None => ", and it wrote nothing to standard error".to_owned(),
     }

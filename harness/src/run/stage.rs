@@ -1,7 +1,7 @@
 //! The stage of one run: sets everything up, lets a driver play, and clears everything away.
 //!
-//! **Invariant:** `run_started` is the first event and `run_finished` the last, and whatever the way out,
-//! the client's processes, the servers and the state folder are gone.
+//! **Invariant:** `run_started` is the first event, `run_finished` the last of every run whose servers could be
+//! set up, and whatever the way out, the client's processes, the servers and the state folder are gone.
 
 use std::io;
 use std::path::PathBuf;
@@ -518,7 +518,6 @@ impl Order<'_> {
             factory,
             reconciler: self.options.reconciler.as_ref(),
             strikes: strikes::taken(&stage.strikes),
-            clients: self.clients(),
             doors: stage.servers.iter().map(Door::of).collect(),
             neutral: self.options.clock == ClockKind::Virtual,
         };

@@ -155,7 +155,7 @@ impl Schedule {
             }
             match &one.route {
                 None => text.push_str(
-                    "In suite mode the client decides what is called, so the schedule shows when it runs.\n",
+                    "Here the client decides what is called, so the schedule shows when it runs.\n",
                 ),
                 Some(route) => one.write_table(route, &mut text),
             }

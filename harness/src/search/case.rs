@@ -26,6 +26,8 @@ struct Base {
     source: Value,
     providers: Providers,
     load: Load,
+    /// The expectations that a driver goes by as well: a run without them is another run.
+    awaited: Vec<&'static str>,
 }
 
 /// How much the client is asked to do, and how much of it at the same time.
@@ -92,7 +94,9 @@ impl Case {
                 expect.extend(brought.filter_map(|one| one.policy?.entry(one.name).cloned()));
             }
         }
-        let base = Arc::new(Base { source, providers: scenario.providers.clone(), load });
+        let awaits = scenario.expect.iter().filter(|one| one.invariant.reconciles_within_us().is_some());
+        let awaited = awaits.map(|one| one.name).collect();
+        let base = Arc::new(Base { source, providers: scenario.providers.clone(), load, awaited });
         Self {
             base,
             script: Vec::new(),
@@ -138,7 +142,9 @@ impl Case {
         if let (Some(only), Some(Value::Array(expect))) =
             (self.only_in_file(), file.get_mut("expect"))
         {
-            expect.retain(|one| name_of(one) == Some(only));
+            expect.retain(|one| {
+                name_of(one).is_some_and(|name| name == only || self.base.awaited.contains(&name))
+            });
         }
         value
     }

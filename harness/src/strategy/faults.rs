@@ -323,23 +323,12 @@ impl Promises {
 /// True when a fault does the same whatever is drawn, as far as time is concerned.
 fn is_steady(variant: &Variant) -> bool {
     let delays: BTreeSet<u64> = (0..LOOKS)
-        .filter_map(|seed| match looked_at(variant, seed) {
-            Action::Delay { at: DelayPoint::BeforeCommit, micros } => Some(micros),
-            Action::Delay { .. }
-            | Action::Drip { .. }
-            | Action::Key(_)
-            | Action::Limit(_)
-            | Action::Order(_)
-            | Action::Webhook(_)
-            | Action::Job(_)
-            | Action::Upload(_)
-            | Action::Batch(_)
-            | Action::Deprecated(_)
-            | Action::Message(_)
-            | Action::Duplicate { .. }
-            | Action::Client { .. }
-            | Action::End { .. }
-            | Action::Door(_) => None,
+        .filter_map(|seed| {
+            let Action::Delay { at: DelayPoint::BeforeCommit, micros } = looked_at(variant, seed)
+            else {
+                return None;
+            };
+            Some(micros)
         })
         .collect();
     delays.len() <= 1

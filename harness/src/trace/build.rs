@@ -26,12 +26,6 @@ use super::{
     Stray, Strike, Submitted, Trace, Webhook, place, reading,
 };
 
-/// A line of output is kept up to so many characters; its marks are all kept.
-const OUTPUT_CHARACTERS: usize = 400;
-
-/// So many lines of output are kept; after that only those with a secret in them.
-const OUTPUT_LINES: usize = 100_000;
-
 /// How long the lines are at least that tell of a request, in most files.
 const BYTES_OF_REQUEST: usize = 1_000;
 
@@ -74,6 +68,7 @@ pub struct TraceBuilder {
     /// Reversals of effects that come later.
     early: Vec<(Stamp, EffectReversed)>,
     outputs: Vec<Output>,
+    lines_not_kept: u64,
     strays: Vec<Stray>,
     clients: Vec<ClientRun>,
     client_ends: Vec<ClientEnd>,
@@ -204,6 +199,7 @@ impl TraceBuilder {
             parts_undone: self.parts_undone,
             reversals: Vec::new(),
             outputs: self.outputs,
+            lines_not_kept: self.lines_not_kept,
             strays: self.strays,
             clients: self.clients,
             client_ends: self.client_ends,
@@ -269,6 +265,7 @@ impl TraceBuilder {
         self.submits.get(operation, event.submit).submitted = Some(Submitted {
             seq: stamp.seq,
             at_us: stamp.at_us,
+            client: event.client,
             deadline_us: event.deadline_us,
             call,
             tenant,
@@ -610,14 +607,12 @@ impl TraceBuilder {
     }
 
     fn output(&mut self, stamp: Stamp, event: &ClientOutput) {
-        if self.outputs.len() >= OUTPUT_LINES && event.secrets.is_empty() {
-            return;
-        }
+        self.lines_not_kept += event.not_kept;
         let output = Output {
             seq: stamp.seq,
             stream: self.names.intern(&event.stream),
             operation: event.operation.as_deref().map(|operation| self.operation(operation)),
-            text: event.text.chars().take(OUTPUT_CHARACTERS).collect::<String>().into(),
+            text: event.text.as_str().into(),
             secrets: event.secrets.iter().map(|mark| self.names.intern(mark)).collect(),
         };
         self.outputs.push(output);
@@ -681,14 +676,11 @@ pub(super) fn index(trace: &mut Trace) {
         let request = trace.request(*id);
         (request.operation, request.at_us, request.seq, *id)
     });
-    let copies = trace.copies();
-    let mut given = 0;
-    for operation in 0..trace.operations.len() {
-        let (from, to) = trace.operations[operation].submits;
-        // Copies take turns, in the order in which operations are asked for.
-        if trace.submits[place(from)..place(to)].iter().any(|one| one.submitted.is_some()) {
-            trace.operations[operation].copy = given % copies + 1;
-            given += 1;
+    for operation in &mut trace.operations {
+        let (from, to) = operation.submits;
+        let mut given = trace.submits[place(from)..place(to)].iter();
+        if let Some(submitted) = given.find_map(|one| one.submitted.as_ref()) {
+            operation.copy = submitted.client;
         }
     }
     let mut effects: Vec<EffectId> = trace.effects().map(|(id, _)| id).collect();

@@ -29,7 +29,7 @@ pub mod work;
 
 use std::num::NonZeroU32;
 
-use brownout_provider::event::{ClockKind, Mode, RunStarted};
+use brownout_provider::event::{ClockKind, HARNESS, Mode, RunStarted};
 
 pub use claims::Delivers;
 pub use names::{Name, Names};
@@ -38,7 +38,7 @@ pub use records::{
     Operation, Output, PartUndone, Pause, PieceSeen, Refusal, Refused, Request, Response, Reversal,
     RunEnd, Shape, Stray, Strike, Submit, Submitted, Webhook,
 };
-pub(crate) use records::{Neighbours, RouteSeen};
+pub(crate) use records::{Neighbours, RouteSeen, in_short};
 
 /// The place of a request in [`Trace::requests`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +120,7 @@ pub struct Trace {
     /// Which operation undid an effect, or a part of one, of which: (who undid, whose effect), sorted.
     pub(crate) reversals: Vec<(OperationId, OperationId)>,
     pub(crate) outputs: Vec<Output>,
+    pub(crate) lines_not_kept: u64,
     pub(crate) strays: Vec<Stray>,
     pub(crate) clients: Vec<ClientRun>,
     pub(crate) client_ends: Vec<ClientEnd>,
@@ -345,6 +346,17 @@ impl Trace {
         &self.outputs
     }
 
+    /// The client's output without what the harness itself said beside it.
+    pub(crate) fn client_outputs(&self) -> impl Iterator<Item = &Output> {
+        self.outputs.iter().filter(|output| self.text(output.stream) != HARNESS)
+    }
+
+    /// How many lines more the client wrote than the trace keeps.
+    #[must_use]
+    pub fn lines_not_kept(&self) -> u64 {
+        self.lines_not_kept
+    }
+
     /// What the client sent elsewhere.
     #[must_use]
     pub fn strays(&self) -> &[Stray] {
@@ -354,7 +366,8 @@ impl Trace {
     /// How many copies of the client share the work, at least 1.
     #[must_use]
     pub fn copies(&self) -> u32 {
-        self.clients.iter().map(|run| run.client).max().unwrap_or(1).max(1)
+        let started = self.clients.iter().map(|run| run.client);
+        started.chain(self.operations.iter().map(|one| one.copy)).max().unwrap_or(1).max(1)
     }
 
     /// Which copy of the client sent a request, from 1; 0 where nobody can say which of several it was. What is a

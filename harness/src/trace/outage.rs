@@ -6,6 +6,8 @@
 //! **Invariant:** reads the rules as the first event has them, and counts an outage only if it struck.
 
 use brownout_provider::fault::{Group, registry};
+use brownout_provider::units::Chance;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{Name, Request, RequestId, Submit, Trace};
@@ -70,8 +72,8 @@ impl Trace {
             return None;
         }
         let when = rule.get("when")?;
-        let chance = when.get("chance").and_then(Value::as_str);
-        if chance.is_some_and(|chance| chance != "100%")
+        let chance = when.get("chance").map(Chance::deserialize).transpose().ok()?;
+        if chance.is_some_and(|chance| chance.parts_per_million() != 1_000_000)
             || NARROWING.iter().any(|key| when.get(key).is_some())
         {
             return None;
@@ -174,6 +176,10 @@ mod tests {
     #[test]
     fn chance_and_delays_make_no_outage() {
         let status = json!({"status": {"code": 503}});
+        for certain in ["100%", "100.0%", "1/1"] {
+            let always = json!({"during": {"from": "5s", "to": "20s"}, "chance": certain});
+            assert_eq!(windows(&always, &status, &json!({})).len(), 1, "{certain}");
+        }
         let chance = json!({"during": {"from": "5s", "to": "20s"}, "chance": "50%"});
         assert_eq!(windows(&chance, &status, &json!({})), []);
         let during = json!({"during": {"from": "5s", "to": "20s"}});

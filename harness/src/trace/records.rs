@@ -35,7 +35,7 @@ pub struct RunEnd {
 pub struct Operation {
     /// Its name, such as `op-0003`.
     pub name: Name,
-    /// Which copy of the client it was given to, from 1.
+    /// Which copy of the client it was given to first, from 1; 0 where nobody can say.
     pub copy: u32,
     pub(crate) submits: (u32, u32),
     pub(crate) requests: (u32, u32),
@@ -67,6 +67,8 @@ pub struct Submitted {
     pub seq: u32,
     /// When.
     pub at_us: u64,
+    /// Which copy of the client it was given to, from 1; 0 where whichever of them was free took it.
+    pub client: u32,
     /// How long after `at_us` the caller gives up.
     pub deadline_us: u64,
     /// The route that it calls.
@@ -437,7 +439,10 @@ pub struct Reversal {
     pub operation: OperationId,
 }
 
-/// A line of the client's output, cut to a length that people read.
+/// So many characters of a line are shown.
+const SHOWN: usize = 400;
+
+/// A line of the client's output.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// The event.
@@ -450,6 +455,12 @@ pub struct Output {
     pub text: Box<str>,
     /// The marks in it: `api_key:plain`, `api_key:base64`, …
     pub secrets: Vec<Name>,
+}
+
+/// What the client wrote, as it is shown to people: without blanks around it, cut to a length that they read.
+#[must_use]
+pub(crate) fn in_short(text: &str) -> String {
+    text.trim().chars().take(SHOWN).collect()
 }
 
 /// The client tried to reach something other than the mock.

@@ -65,6 +65,9 @@ pub struct OperationFinished {
     pub provider: Option<Arc<str>>,
 }
 
+/// The stream of what the harness itself says beside the client.
+pub const HARNESS: &str = "brownout";
+
 /// A line of the client's output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClientOutput {
@@ -78,6 +81,9 @@ pub struct ClientOutput {
     /// The marks in it: `api_key:plain`, `api_key:base64`, …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// In the harness's own last word on it: how many lines more there were, which are not on record.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub not_kept: u64,
 }
 
 /// A process of the client under test started.

@@ -490,23 +490,8 @@ fn met_inside(door: Door) -> Option<Action> {
 
 /// What struck, in a few words: a drawn delay, else the fault's own parameters.
 fn detail(fault: &dyn Fault, action: &Action) -> String {
-    match action {
-        Action::Delay { micros, .. } => format!("+{}", in_words_exactly(*micros)),
-        Action::Drip { .. }
-        | Action::Door(_)
-        | Action::Key(_)
-        | Action::Limit(_)
-        | Action::Order(_)
-        | Action::Webhook(_)
-        | Action::Job(_)
-        | Action::Upload(_)
-        | Action::Batch(_)
-        | Action::Deprecated(_)
-        | Action::Message(_)
-        | Action::Duplicate { .. }
-        | Action::Client { .. }
-        | Action::End { .. } => fault.detail(),
-    }
+    let Action::Delay { micros, .. } = action else { return fault.detail() };
+    format!("+{}", in_words_exactly(*micros))
 }
 
 /// Where a field of a body stands: a JSON pointer, or the name of a form field (or top-level field).

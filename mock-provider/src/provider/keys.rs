@@ -28,22 +28,9 @@ impl Alias {
     pub(super) fn wanted(plan: &FaultPlan) -> Vec<Self> {
         let mut wanted: Vec<Self> = plan
             .actions()
-            .filter_map(|action| match action {
-                Action::Key(fault) => Self::of(&fault),
-                Action::Delay { .. }
-                | Action::Drip { .. }
-                | Action::Limit(_)
-                | Action::Order(_)
-                | Action::Webhook(_)
-                | Action::Job(_)
-                | Action::Upload(_)
-                | Action::Batch(_)
-                | Action::Deprecated(_)
-                | Action::Message(_)
-                | Action::Duplicate { .. }
-                | Action::Client { .. }
-                | Action::End { .. }
-                | Action::Door(_) => None,
+            .filter_map(|action| {
+                let Action::Key(fault) = action else { return None };
+                Self::of(&fault)
             })
             .collect();
         wanted.sort_unstable();

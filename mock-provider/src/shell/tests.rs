@@ -74,8 +74,13 @@ impl Script {
 
     fn say(&mut self, said: Said) {
         let text = format!("{said:?}");
-        let output =
-            ClientOutput { stream: "said".into(), operation: None, text, secrets: Vec::new() };
+        let output = ClientOutput {
+            stream: "said".into(),
+            operation: None,
+            text,
+            secrets: Vec::new(),
+            not_kept: 0,
+        };
         self.events.push(Event::new(0, EventKind::ClientOutput(output)));
         self.said.push(said);
     }

@@ -104,3 +104,31 @@ fn a_double_click_is_two_programs_with_tokens_of_their_own() {
     assert_eq!(tokens, ["~op-0001.1", "~op-0001.2"]);
     assert_eq!(driven.claims().len(), 2);
 }
+
+#[test]
+fn what_is_unknown_is_asked_for_once_more_where_that_is_expected() {
+    let script = r#"case "$BROWNOUT_PHASE-$BROWNOUT_OPERATION_ID" in
+        reconcile-op-0001) echo 'BROWNOUT_OUTCOME {"outcome":"failed","detail":"it never arrived"}';;
+        reconcile-*) exit 75;;
+        -op-0003) exit 0;;
+        *) exit 75;;
+    esac"#;
+    let unasked = drive(&scenario(3), Mode::Exec, shell(script)).expect("it runs");
+    assert_eq!(unasked.claims().len(), 3);
+    let scenario = crate::several::scenario(
+        "version: 1\nname: doubts\nprovider: {api: payments}\n\
+         workload: {call: create_charge, operations: 3}\nexpect: [{reconciled: {within: 20s}}]\n",
+    );
+    let driven = drive(&scenario, Mode::Exec, shell(script)).expect("it runs");
+    assert_eq!(
+        driven.claims(),
+        [
+            "op-0001.1 unknown client: exit code 75",
+            "op-0002.1 unknown client: exit code 75",
+            "op-0003.1 succeeded client: exit code 0",
+            "op-0001.1 failed client: it never arrived",
+        ]
+    );
+    let judgement = scenario.expect[0].invariant.check(&driven.run.trace);
+    assert_eq!(judgement.violations.len(), 1, "op-0002 stays unknown");
+}

@@ -61,6 +61,16 @@ fn a_flood_is_bounded_and_does_not_drown_the_claim() {
 }
 
 #[test]
+fn who_writes_without_end_is_late_like_anybody_else() {
+    let mut scenario = scenario(1);
+    scenario.workload.deadline = Duration::from_millis(300);
+    let driven = drive(&scenario, Mode::Exec, shell("exec yes")).expect("it runs");
+    assert_eq!(driven.claims(), ["op-0001.1 unknown driver: deadline; no outcome line"]);
+    let driven = drive(&scenario, Mode::Stdio, shell("read line; exec yes")).expect("it runs");
+    assert_eq!(driven.claims(), ["op-0001.1 unknown driver: deadline"]);
+}
+
+#[test]
 fn garbage_is_kept_as_output_and_claims_are_final() {
     let mut scenario = scenario(2);
     scenario.workload.concurrency = 2;

@@ -110,3 +110,19 @@ fn the_copies_of_a_closure_are_as_many_as_the_scenario_says() {
     assert_eq!(said(harness())[..4], ["by copy 1", "by copy 2", "by copy 3", "by copy 1"]);
     assert_eq!(said(harness().fleet(2))[..3], ["by copy 1", "by copy 2", "by copy 1"]);
 }
+
+#[test]
+fn whose_an_operation_is_stands_on_record_in_every_mode() {
+    let text = SCENARIO.replace("{kill_client: {at: after_commit}}", "{status: {code: 503}}");
+    let harness = Harness::from_yaml(&text).expect("a right scenario").virtual_time();
+    let client = |_: &Connection| |_: Operation, _: Connection| async { Outcome::failed("no") };
+    let judged = harness.run_with(client).expect("it runs");
+    let whose = |trace: &brownout::Trace| -> Vec<u32> {
+        trace.operations().map(|(_, operation)| operation.copy).collect()
+    };
+    let turns = [1, 2, 3, 1, 2, 3, 1, 2, 3];
+    assert_eq!((whose(&judged.trace), judged.trace.copies()), (turns.to_vec(), 3));
+    for mode in [Mode::Stdio, Mode::Exec] {
+        assert_eq!(whose(&run(mode, "steady").trace), turns, "{mode:?}");
+    }
+}

@@ -13,7 +13,7 @@ use std::path::Path;
 use brownout::scenario::{Apis, Overrides, Scenario, read};
 
 /// The scenario of this text, which must be right.
-fn scenario(text: &str) -> Scenario {
+pub(crate) fn scenario(text: &str) -> Scenario {
     let apis = Apis::Beside(Path::new("."));
     let checked = read("several.yaml", text.as_bytes(), apis, &Overrides::default());
     checked.scenario.unwrap_or_else(|| panic!("{:#?}", checked.diagnostics))

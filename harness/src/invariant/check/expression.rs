@@ -27,7 +27,8 @@ pub(super) enum Answer {
     Silent(String),
 }
 
-/// What was selected: for each time a whole table was narrowed, what was left at last.
+/// What was selected: for each time a whole table was narrowed, what was left at last. Rows know which
+/// selection they are what was left of, so that an expression may narrow as many as it likes.
 type Selections = Arc<Mutex<Vec<Selection>>>;
 
 /// What a selection left over.
@@ -194,8 +195,8 @@ macro_rules! note {
             stringify!($name),
             move |state: &mut State<'_, '_>, rows: Value, $($parameter: $type,)*
                   test: Option<Cow<'_, str>>, others: Rest<ValueOrKwargs>| {
-                let from = rows.clone();
-                noted(&log, &from, filters::$name(state, rows, $($parameter,)* test, others))
+                let narrowed = selection_of(&rows);
+                noted(&log, narrowed, filters::$name(state, rows, $($parameter,)* test, others))
             },
         );
     };
@@ -226,6 +227,20 @@ fn environment(selections: &Selections) -> Environment<'static> {
             });
         }
     }
+    environment.add_filter("list", |state: &State<'_, '_>, rows: Value| {
+        if rows.downcast_object_ref::<Table>().is_some() {
+            Ok(rows)
+        } else {
+            filters::list(state, rows)
+        }
+    });
+    environment.add_filter(
+        "map",
+        |state: &mut State<'_, '_>, rows: Value, arguments: Rest<ValueOrKwargs>| {
+            let selection = selection_of(&rows);
+            filters::map(state, rows, arguments).map(|values| Table::new(values, selection))
+        },
+    );
     note!(environment, selections, select());
     note!(environment, selections, reject());
     note!(environment, selections, selectattr(column: Cow<'_, str>));
@@ -233,19 +248,25 @@ fn environment(selections: &Selections) -> Environment<'static> {
     environment
 }
 
-/// Notes what was left of `from`: a new selection where that is a whole table, else the rest of the last.
+/// Notes what was left: of the selection that was narrowed further, or of a new one.
 fn noted(
     log: &Selections,
-    from: &Value,
+    narrowed: Option<usize>,
     left: Result<Vec<Value>, Error>,
-) -> Result<Vec<Value>, Error> {
+) -> Result<Value, Error> {
     let left = left?;
     let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-    if from.downcast_object_ref::<Table>().is_none() {
-        log.pop();
+    let selected = Selection::of(&left);
+    let number = narrowed.unwrap_or(log.len());
+    match log.get_mut(number) {
+        Some(known) => *known = selected,
+        None => log.push(selected),
     }
-    log.push(Selection::of(&left));
-    Ok(left)
+    Ok(Table::new(left, Some(number)))
+}
+
+fn selection_of(rows: &Value) -> Option<usize> {
+    rows.downcast_object_ref::<Table>()?.selection()
 }
 
 fn rows_of(table: &Value) -> &[Value] {

@@ -60,6 +60,8 @@ pub(super) type Missed = Arc<Mutex<Vec<(&'static str, String)>>>;
 #[derive(Debug)]
 pub(super) struct Table {
     rows: Vec<Value>,
+    /// Which selection it is what was left of; none for a whole table.
+    selection: Option<usize>,
 }
 
 impl Object for Table {
@@ -77,6 +79,16 @@ impl Object for Table {
 }
 
 impl Table {
+    /// Rows, or what was taken out of them.
+    pub(super) fn new(rows: Vec<Value>, selection: Option<usize>) -> Value {
+        Value::from_object(Self { rows, selection })
+    }
+
+    /// Which selection it is what was left of.
+    pub(super) fn selection(&self) -> Option<usize> {
+        self.selection
+    }
+
     /// Its rows.
     pub(super) fn rows(&self) -> &[Value] {
         &self.rows
@@ -116,7 +128,7 @@ pub(super) fn table(trace: &Trace, name: &str, missed: &Missed) -> Option<Value>
         _ => trace.effects().map(|(id, _)| effect(trace, id)).collect(),
     };
     let rows = rows.into_iter().map(|cells| row((table, columns), cells, missed)).collect();
-    Some(Value::from_object(Table { rows }))
+    Some(Table::new(rows, None))
 }
 
 /// Columns that may hold `none`.
@@ -150,7 +162,7 @@ pub(super) fn sample(name: &str, missed: &Missed) -> Option<Value> {
     let least = |column: &str| {
         if OPTIONAL.contains(&column) { Value::from(()) } else { likely(column) }
     };
-    Some(Value::from_object(Table { rows: vec![all(&likely), all(&least)] }))
+    Some(Table::new(vec![all(&likely), all(&least)], None))
 }
 
 fn row(

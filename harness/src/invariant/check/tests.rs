@@ -54,6 +54,21 @@ fn an_empty_selection_says_nothing_whatever_the_answer_is() {
 }
 
 #[test]
+fn one_selection_is_not_taken_for_the_rest_of_another() {
+    let refused =
+        |rows: &str| format!("({rows} | selectattr('status', 'ge', 400) | list | length)");
+    let strange =
+        |rows: &str| format!("({rows} | selectattr('status', 'eq', 418) | list | length)");
+    for rows in ["requests", "requests | list", "requests | sort(attribute='status')"] {
+        let sum = format!("{} + {}", refused(rows), strange(rows));
+        assert_eq!(says(&format!("{sum} <= 1")), "failed run", "{rows}");
+        assert_eq!(says(&format!("{sum} <= 2")), "passed", "{rows}");
+    }
+    let values = "requests | map(attribute='status') | select('eq', 418) | list | length";
+    assert_eq!(says(&format!("{} + ({values}) <= 1", refused("requests"))), "failed run");
+}
+
+#[test]
 fn values_of_rows_are_selected_like_rows() {
     let three = "requests | map(attribute='status') | select('ge', 400) | list | length == 3";
     assert_eq!(says(three), "failed run");

@@ -223,23 +223,13 @@ enum Fate {
 }
 
 fn fate(fault: &dyn Fault, api: &Api) -> Option<Fate> {
-    let (at, ending) = match fault.looked_at(Seed::default()) {
-        Action::End { at, ending } => (at, ending),
-        Action::Client { at, does: ClientFault::Kill } => (at, Ending::Hang),
-        Action::Client { does: ClientFault::Pause { .. }, .. }
-        | Action::Delay { .. }
-        | Action::Drip { .. }
-        | Action::Key(_)
-        | Action::Limit(_)
-        | Action::Order(_)
-        | Action::Webhook(_)
-        | Action::Job(_)
-        | Action::Upload(_)
-        | Action::Batch(_)
-        | Action::Deprecated(_)
-        | Action::Message(_)
-        | Action::Duplicate { .. }
-        | Action::Door(_) => return None,
+    let action = fault.looked_at(Seed::default());
+    let (at, ending) = if let Action::End { at, ending } = action {
+        (at, ending)
+    } else if let Action::Client { at, does: ClientFault::Kill } = action {
+        (at, Ending::Hang)
+    } else {
+        return None;
     };
     if matches!(ending, Ending::CloseIdle) {
         // On a new connection it does not strike.

@@ -26,7 +26,8 @@ pub fn listen(stop: &Stop) -> Result<(), Refusal> {
         let too_large = SignalKind::from_raw(nix::libc::SIGXFSZ);
         signal(SignalKind::interrupt())
             .and_then(|one| {
-                let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup())).transpose()?;
+                let hangup =
+                    (!ignores_hangup()).then(|| signal(SignalKind::hangup())).transpose()?;
                 Ok((one, signal(SignalKind::terminate())?, hangup, signal(too_large)?))
             })
             .map_err(|error| Refusal::because(&error))?

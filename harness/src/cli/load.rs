@@ -7,7 +7,6 @@ use std::io::BufReader;
 use std::path::Path;
 
 use brownout_provider::document::{Diagnostic, Severity};
-
 use serde_json::Value;
 
 use super::refusal::{Refusal, chain};

@@ -158,6 +158,9 @@ impl Driver<'_> {
                 self.go_on();
                 self.end_late();
                 self.rise(launcher)?;
+                if self.is_over() {
+                    break;
+                }
             }
             let mut wake = now_us.saturating_add(3_600_000_000);
             match self.schedule.due(now_us) {

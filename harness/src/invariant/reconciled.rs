@@ -151,7 +151,8 @@ impl Reconciled {
         let wrong = match last.claim {
             Claim::Unknown if !trace.is_whole() => return None,
             Claim::Unknown if trace.mode() == Mode::Exec => {
-                "a final claim from the program that was started to clear it up, found none".to_owned()
+                "a final claim from the program that was started to clear it up, found none"
+                    .to_owned()
             }
             Claim::Unknown => {
                 format!("a final claim within {}, found none", in_words(self.within_us))

@@ -94,7 +94,8 @@ impl Case {
                 expect.extend(brought.filter_map(|one| one.policy?.entry(one.name).cloned()));
             }
         }
-        let awaits = scenario.expect.iter().filter(|one| one.invariant.reconciles_within_us().is_some());
+        let awaits =
+            scenario.expect.iter().filter(|one| one.invariant.reconciles_within_us().is_some());
         let awaited = awaits.map(|one| one.name).collect();
         let base = Arc::new(Base { source, providers: scenario.providers.clone(), load, awaited });
         Self {

@@ -210,18 +210,7 @@ impl TraceBuilder {
             pieces: self.pieces,
             routes: self.routes.into_values().collect(),
         };
-        trace.clients.sort_by_key(|client| client.at_us);
-        trace.heard.sort_unstable();
-        trace.webhooks.sort_by_key(|webhook| (webhook.operation, webhook.seq));
-        trace.messages.sort_by_key(|message| (message.operation, message.seq));
-        trace.pauses.sort_by_key(|pause| pause.from_us);
-        trace.strikes.sort_by_key(|strike| (strike.request, strike.seq));
-        trace.hints.sort_by_key(|hint| hint.request);
-        trace.exhausted.sort_unstable();
-        trace.asked_by.sort_unstable();
-        trace.drawn.sort_by_key(|drawn| drawn.request);
-        trace.tells.sort_unstable();
-        trace.tells.dedup();
+        sort(&mut trace);
         trace.know_queues();
         index(&mut trace);
         Some(trace)
@@ -661,6 +650,22 @@ impl TraceBuilder {
 struct Stamp {
     seq: u32,
     at_us: u64,
+}
+
+/// Puts everything in the order in which it is looked up.
+fn sort(trace: &mut Trace) {
+    trace.clients.sort_by_key(|client| client.at_us);
+    trace.heard.sort_unstable();
+    trace.webhooks.sort_by_key(|webhook| (webhook.operation, webhook.seq));
+    trace.messages.sort_by_key(|message| (message.operation, message.seq));
+    trace.pauses.sort_by_key(|pause| pause.from_us);
+    trace.strikes.sort_by_key(|strike| (strike.request, strike.seq));
+    trace.hints.sort_by_key(|hint| hint.request);
+    trace.exhausted.sort_unstable();
+    trace.asked_by.sort_unstable();
+    trace.drawn.sort_by_key(|drawn| drawn.request);
+    trace.tells.sort_unstable();
+    trace.tells.dedup();
 }
 
 /// Works out everything that follows from the requests and effects: which belong to which operation,

@@ -238,7 +238,7 @@ fn environment(selections: &Selections) -> Environment<'static> {
         "map",
         |state: &mut State<'_, '_>, rows: Value, arguments: Rest<ValueOrKwargs>| {
             let selection = selection_of(&rows);
-            filters::map(state, rows, arguments).map(|values| Table::new(values, selection))
+            filters::map(state, rows, arguments).map(|values| Table::of(values, selection))
         },
     );
     note!(environment, selections, select());
@@ -262,7 +262,7 @@ fn noted(
         Some(known) => *known = selected,
         None => log.push(selected),
     }
-    Ok(Table::new(left, Some(number)))
+    Ok(Table::of(left, Some(number)))
 }
 
 fn selection_of(rows: &Value) -> Option<usize> {

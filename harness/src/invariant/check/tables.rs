@@ -80,7 +80,7 @@ impl Object for Table {
 
 impl Table {
     /// Rows, or what was taken out of them.
-    pub(super) fn new(rows: Vec<Value>, selection: Option<usize>) -> Value {
+    pub(super) fn of(rows: Vec<Value>, selection: Option<usize>) -> Value {
         Value::from_object(Self { rows, selection })
     }
 
@@ -128,7 +128,7 @@ pub(super) fn table(trace: &Trace, name: &str, missed: &Missed) -> Option<Value>
         _ => trace.effects().map(|(id, _)| effect(trace, id)).collect(),
     };
     let rows = rows.into_iter().map(|cells| row((table, columns), cells, missed)).collect();
-    Some(Table::new(rows, None))
+    Some(Table::of(rows, None))
 }
 
 /// Columns that may hold `none`.
@@ -162,7 +162,7 @@ pub(super) fn sample(name: &str, missed: &Missed) -> Option<Value> {
     let least = |column: &str| {
         if OPTIONAL.contains(&column) { Value::from(()) } else { likely(column) }
     };
-    Some(Table::new(vec![all(&likely), all(&least)], None))
+    Some(Table::of(vec![all(&likely), all(&least)], None))
 }
 
 fn row(

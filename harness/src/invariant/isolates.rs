@@ -417,7 +417,8 @@ mod tests {
 
     #[test]
     fn other_copies_of_the_client_have_pools_of_their_own() {
-        let fleet = lines("").replace(r#""tenant":"reports"}"#, r#""tenant":"reports","client":2}"#);
+        let fleet =
+            lines("").replace(r#""tenant":"reports"}"#, r#""tenant":"reports","client":2}"#);
         assert_eq!(check_with(&json!({}), &fleet), "not exercised");
     }
 }

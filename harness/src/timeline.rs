@@ -220,7 +220,7 @@ fn arrival(trace: &Trace, id: RequestId, which: &str) -> String {
         return format!("a gateway repeats {text}");
     }
     text.push_str(which);
-    if let Some(copy) = trace.named_copy(request) {
+    if let Some(copy) = request.client {
         text = format!("{text} by copy {copy}");
     }
     match request.key {

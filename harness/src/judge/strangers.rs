@@ -66,7 +66,7 @@ pub(super) fn of_copies(trace: &Trace, scenario: &Scenario) -> Option<String> {
             let mut its =
                 trace.submits_of(operation).filter(|(_, one)| one.number == request.submit);
             let is_known = match trace.delivers() {
-                Delivers::Messages => trace.copies() == 1 || trace.named_copy(request).is_some(),
+                Delivers::Messages => trace.copies() == 1 || request.client.is_some(),
                 Delivers::Calls | Delivers::Events => its.any(|(_, one)| one.submitted.is_some()),
             };
             (!is_known).then_some((strike.rule, operation))

@@ -55,7 +55,6 @@ pub struct TraceBuilder {
     delivered: Vec<Delivered>,
     hints: Vec<Hint>,
     exhausted: Vec<(RequestId, u64)>,
-    asked_by: Vec<(u32, u32)>,
     drawn: Vec<Drawn>,
     parts_undone: Vec<PartUndone>,
     effects: Vec<Effect>,
@@ -189,7 +188,6 @@ impl TraceBuilder {
             delivered: self.delivered,
             hints: self.hints,
             exhausted: self.exhausted,
-            asked_by: self.asked_by,
             drawn: self.drawn,
             effects: self.effects,
             messages: self.messages,
@@ -202,6 +200,7 @@ impl TraceBuilder {
             lines_not_kept: self.lines_not_kept,
             strays: self.strays,
             clients: self.clients,
+            copies: 1,
             client_ends: self.client_ends,
             heard: self.heard,
             pauses: self.pauses,
@@ -287,7 +286,6 @@ impl TraceBuilder {
             let (rule, fault) = (self.names.intern(rule), self.names.intern(fault));
             self.drawn.push(Drawn { request: id, rule, fault });
         }
-        self.asked_by.extend(event.client.map(|client| (stamp.seq, client)));
         self.request_by_number.entry(provider).or_default().put(event.request, at);
         self.requests.push(Request {
             shape,
@@ -329,6 +327,7 @@ impl TraceBuilder {
             keyed: event.keyed,
             tenant: event.tenant.as_deref().map(|tenant| self.names.intern(tenant)),
             auth: event.auth_digest.map(|digest| self.auth(digest)),
+            client: event.client,
             expects: event.headers.iter().any(|(name, _)| name == "expect"),
         };
         let latest = self.requests.last().map(|request| &request.shape);
@@ -662,7 +661,6 @@ fn sort(trace: &mut Trace) {
     trace.strikes.sort_by_key(|strike| (strike.request, strike.seq));
     trace.hints.sort_by_key(|hint| hint.request);
     trace.exhausted.sort_unstable();
-    trace.asked_by.sort_unstable();
     trace.drawn.sort_by_key(|drawn| drawn.request);
     trace.tells.sort_unstable();
     trace.tells.dedup();
@@ -688,6 +686,9 @@ pub(super) fn index(trace: &mut Trace) {
             operation.copy = submitted.client;
         }
     }
+    let started = trace.clients.iter().map(|run| run.client);
+    let given = trace.operations.iter().map(|one| one.copy);
+    trace.copies = started.chain(given).max().unwrap_or(1).max(1);
     let mut effects: Vec<EffectId> = trace.effects().map(|(id, _)| id).collect();
     effects.sort_unstable_by_key(|id| (trace.effect(*id).operation, trace.effect(*id).seq, *id));
     for operation in &mut trace.operations {

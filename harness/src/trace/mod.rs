@@ -108,8 +108,6 @@ pub struct Trace {
     pub(crate) hints: Vec<Hint>,
     /// Where an answer said that nothing was left of a limit: until when, by request.
     pub(crate) exhausted: Vec<(RequestId, u64)>,
-    /// Which copy of the client sent a request, where the request says so: (its event, the copy), sorted.
-    pub(crate) asked_by: Vec<(u32, u32)>,
     pub(crate) drawn: Vec<Drawn>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) messages: Vec<Message>,
@@ -123,6 +121,7 @@ pub struct Trace {
     pub(crate) lines_not_kept: u64,
     pub(crate) strays: Vec<Stray>,
     pub(crate) clients: Vec<ClientRun>,
+    pub(crate) copies: u32,
     pub(crate) client_ends: Vec<ClientEnd>,
     /// Of which operations a webhook told the client that heard it, and when: (operation, when), sorted.
     pub(crate) heard: Vec<(OperationId, u64)>,
@@ -366,28 +365,20 @@ impl Trace {
     /// How many copies of the client share the work, at least 1.
     #[must_use]
     pub fn copies(&self) -> u32 {
-        let started = self.clients.iter().map(|run| run.client);
-        started.chain(self.operations.iter().map(|one| one.copy)).max().unwrap_or(1).max(1)
+        self.copies
     }
 
     /// Which copy of the client sent a request, from 1; 0 where nobody can say which of several it was. What is a
     /// message is no copy's own, so only the request itself says who asked.
     #[must_use]
     pub fn copy_of(&self, request: &Request) -> u32 {
-        match (self.named_copy(request), request.operation) {
+        match (request.client, request.operation) {
             (Some(copy), _) => copy,
             (None, Some(id)) if self.copies() == 1 || self.delivers() != Delivers::Messages => {
                 self.operation(id).copy
             }
             (None, _) => u32::from(self.copies() == 1),
         }
-    }
-
-    /// Which copy of the client sent a request, from 1, where the request itself says so.
-    #[must_use]
-    pub fn named_copy(&self, request: &Request) -> Option<u32> {
-        let at = self.asked_by.binary_search_by_key(&request.seq, |(seq, _)| *seq).ok()?;
-        Some(self.asked_by[at].1)
     }
 
     /// Processes of the client, in the order in which they started.
@@ -468,7 +459,6 @@ impl Trace {
             + of(&self.delivered)
             + of(&self.hints)
             + of(&self.exhausted)
-            + of(&self.asked_by)
             + of(&self.drawn)
             + of(&self.effects)
             + of(&self.effects_by_operation)

@@ -202,6 +202,8 @@ pub struct Shape {
     pub tenant: Option<Name>,
     /// The digest of the credential, as a text that only compares.
     pub auth: Option<Name>,
+    /// Which copy of the client sent it, from 1, where the request itself says so.
+    pub client: Option<u32>,
     /// True when it carries `Expect`.
     pub expects: bool,
 }

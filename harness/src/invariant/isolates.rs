@@ -18,7 +18,7 @@ use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
-use crate::trace::{ClaimMade, Name, Request, RequestId, Submit, Submitted, Trace};
+use crate::trace::{ClaimMade, Name, Request, RequestId, Strike, Submit, Submitted, Trace};
 
 /// An answer that takes longer hangs, even if it comes.
 const SLOW_US: u64 = 1_000_000;
@@ -237,8 +237,11 @@ fn is_hindered(trace: &Trace, submit: &Submit, submitted: &Submitted, end_us: u6
     let met = |id: RequestId, request: &Request| {
         request.limited || !trace.strikes_at(id).is_empty() || trace.fate(id) != Fate::Usable
     };
-    let at_door = trace.strikes().iter().any(|strike| strike.request.is_none());
-    at_door
+    // A door that closed later, when all was said, hindered nobody.
+    let said = trace.claims(submit).iter().find(|claim| claim.by == ClaimBy::Client);
+    let until = said.map_or(u32::MAX, |claim| claim.seq);
+    let at_door = |strike: &Strike| strike.request.is_none() && strike.seq < until;
+    trace.strikes().iter().any(at_door)
         || trace.restarted_between(submit.operation, submitted.at_us, end_us)
         || its(trace, submit).any(|(id, request)| met(id, request))
 }
@@ -373,6 +376,11 @@ mod tests {
         assert_eq!(check(&format!("{struck}\n{failed}")), "not exercised");
         let at_door = r#"{"at_us":2600000,"event":"fault_injected","request":0,"fault":"refuse"}"#;
         assert_eq!(check(&format!("{at_door}\n{failed}")), "not exercised");
+        assert_eq!(
+            check(&format!("{failed}\n{at_door}")),
+            "failed op-0001",
+            "it closed afterwards"
+        );
         let restarted = r#"{"at_us":3000000,"event":"client_started","client":1,"pid":1}"#;
         assert_eq!(check(&format!("{restarted}\n{failed}")), "not exercised");
     }

@@ -98,12 +98,14 @@ impl Invariant for ReadsCached {
         let seen = Seen::of(trace, self);
         let mut found = self.asked_twice(trace, &seen);
         for asked in seen.by_input.values() {
-            for (later, one) in asked.iter().enumerate().skip(1) {
-                let Some(verdict) = self.answered(trace, &seen, &asked[..later], one) else {
-                    continue;
-                };
-                found.exercised += 1;
-                found.violations.extend(verdict);
+            let mut told_us = None;
+            for (later, one) in asked.iter().enumerate() {
+                let earlier = Earlier { asked: &asked[..later], told_us };
+                if let Some(verdict) = self.answered(trace, &seen, &earlier, one) {
+                    found.exercised += 1;
+                    found.violations.extend(verdict);
+                }
+                told_us = told_us.into_iter().chain(one.claim.map(|claim| claim.at_us)).min();
             }
         }
         let why_not =
@@ -140,6 +142,13 @@ struct Asked<'a> {
     submit: &'a Submit,
     submitted: &'a Submitted,
     claim: Option<&'a ClaimMade>,
+}
+
+/// What was asked for before, with the same input.
+struct Earlier<'a> {
+    asked: &'a [Asked<'a>],
+    /// When the first of them was told something.
+    told_us: Option<u64>,
 }
 
 /// What a run shows of questions and changes.
@@ -268,11 +277,11 @@ impl ReadsCached {
         &self,
         trace: &Trace,
         seen: &Seen<'_>,
-        earlier: &[Asked<'_>],
+        earlier: &Earlier<'_>,
         one: &Asked<'_>,
     ) -> Option<Option<Violation>> {
         let claim = one.claim.filter(|claim| claim.claim == Claim::Succeeded && !claim.degraded)?;
-        if let Some(change) = self.known_change(trace, seen, earlier, one) {
+        if let Some(change) = self.known_change(trace, seen, earlier.told_us, one) {
             let (at_us, change) = change;
             let asked_since = |asked: &Vec<u64>| {
                 let first = asked.partition_point(|when| *when < at_us);
@@ -283,7 +292,7 @@ impl ReadsCached {
                 return Some(None);
             }
             let old =
-                earlier.iter().rev().filter_map(|one| one.claim).find(|old| {
+                earlier.asked.iter().rev().filter_map(|one| one.claim).find(|old| {
                     old.at_us <= at_us && old.claim == Claim::Succeeded && !old.degraded
                 })?;
             let words = |claim: &ClaimMade| claim.detail.map(|detail| trace.text(detail));
@@ -292,7 +301,7 @@ impl ReadsCached {
             let is_old = words(old) == Some(said);
             return Some(is_old.then(|| stale(trace, change, old, (one.submit, claim))));
         }
-        self.came_from_cache(trace, seen, earlier, one).then_some(None)
+        self.came_from_cache(trace, seen, earlier.asked, one).then_some(None)
     }
 
     /// True when an operation needed no request for what an earlier one had been answered shortly before.
@@ -327,10 +336,10 @@ impl ReadsCached {
         &self,
         trace: &Trace,
         seen: &Seen<'_>,
-        earlier: &[Asked<'_>],
+        told_us: Option<u64>,
         one: &Asked<'_>,
     ) -> Option<(u64, RequestId)> {
-        let told_us = earlier.iter().filter_map(|one| one.claim).map(|claim| claim.at_us).min()?;
+        let told_us = told_us?;
         let until_us = one.submitted.at_us.saturating_sub(trace.reaction_us());
         let copy = trace.operation(one.submit.operation).copy;
         let is_known = |(_, at_us, id): &&(u64, u64, RequestId)| {

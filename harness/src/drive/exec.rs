@@ -15,7 +15,7 @@ use brownout_provider::exchange::{ClientFault, ClientStrike};
 use brownout_provider::units::micros;
 use tokio::sync::mpsc::Receiver;
 
-use super::claims::{ExitWord, Statement, exit_word};
+use super::claims::{Effect, ExitWord, Statement, exit_word};
 use super::fleet::copy_for;
 use super::process::{End, Input, Launcher, Notice, Process, waiting};
 use super::scene::Scene;
@@ -158,9 +158,8 @@ impl Driver<'_> {
                 self.go_on();
                 self.end_late();
                 self.rise(launcher)?;
-                if self.is_over() {
-                    break;
-                }
+                // What has come to an end may be asked for again, or was the last.
+                continue;
             }
             let mut wake = now_us.saturating_add(3_600_000_000);
             match self.schedule.due(now_us) {
@@ -401,8 +400,8 @@ impl Driver<'_> {
                     |(_, statement)| statement,
                 );
                 statement.submit = submit;
-                self.scene.claimed(id, &statement);
-                let is_asked = self.scene.reconciles_within_us.is_some();
+                let is_heard = self.scene.claimed(id, &statement) != Effect::Nothing;
+                let is_asked = self.scene.reconciles_within_us.is_some() && is_heard;
                 if is_asked && running.phase == Phase::Work && statement.claim == Claim::Unknown {
                     self.doubts.push_back((running.slot, running.operation));
                 }

@@ -194,11 +194,11 @@ impl Scene {
     }
 
     /// Until when the run waits for the client to clear up what it called unknown, if all else was said at
-    /// `since_us`; `None` where it does not.
+    /// `since_us`; `None` where it does not, or no longer.
     #[must_use]
     pub fn reconciles_until_us(&self, since_us: u64) -> Option<u64> {
-        let within_us = self.reconciles_within_us?;
-        lock(&self.claims).has_unknown().then(|| since_us.saturating_add(within_us))
+        let until_us = since_us.saturating_add(self.reconciles_within_us?);
+        (until_us > self.clock.now_us() && lock(&self.claims).has_unknown()).then_some(until_us)
     }
 
     /// Every submit that has neither a claim nor was found silent.

@@ -347,7 +347,7 @@ impl Driver<'_> {
             let said_us = *self.said_us.get_or_insert(now_us);
             // Who is expected to clear up what it does not know yet is left the time for it, and so is who may
             // be handed a message once more, or is at work on it although another has deleted it.
-            if self.scene.reconciles_until_us(said_us).is_none_or(|until_us| until_us <= now_us)
+            if self.scene.reconciles_until_us(said_us).is_none()
                 && self.scene.hears_out_until_us(said_us).is_none()
             {
                 self.stdin = None;

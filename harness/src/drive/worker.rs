@@ -180,6 +180,8 @@ struct Crew<'a> {
     supervisor: Supervisor,
     vain: Vain,
     copies: Vec<Copy>,
+    /// Until when some copy stands still, for which operations are given more time.
+    stands_still_until_us: u64,
     lives: JoinSet<(Name, End)>,
     schedule: Schedule,
     slots: BTreeMap<(Arc<str>, u32), Slot>,
@@ -221,6 +223,7 @@ impl<'a> Crew<'a> {
             supervisor: Supervisor::default(),
             vain: Vain::default(),
             copies: Vec::new(),
+            stands_still_until_us: 0,
             lives: JoinSet::new(),
             schedule,
             slots: BTreeMap::new(),
@@ -488,11 +491,13 @@ impl<'a> Crew<'a> {
         if !matches!(copy.state, State::Alive(_)) {
             return;
         }
-        let before_us = copy.gate.get().max(now_us);
-        let until_us = before_us.max(now_us.saturating_add(for_us));
+        let until_us = copy.gate.get().max(now_us.saturating_add(for_us));
         copy.gate.set(until_us);
         copy.still_us.get_or_insert(now_us);
+        // While two stand still at once, that time is forgiven once.
+        let before_us = self.stands_still_until_us.max(now_us);
         let more_us = until_us.saturating_sub(before_us);
+        self.stands_still_until_us = until_us.max(before_us);
         let late = std::mem::take(&mut self.late);
         let later = |(us, slot, id): (u64, Slot, Arc<str>)| (us.saturating_add(more_us), slot, id);
         self.late.extend(late.into_iter().map(later));

@@ -7,7 +7,6 @@ use std::io::BufReader;
 use std::path::Path;
 
 use brownout_provider::document::{Diagnostic, Severity};
-use serde_json::Value;
 
 use super::refusal::{Refusal, chain};
 use super::sources::Source;
@@ -92,11 +91,8 @@ pub fn trace(file: &Path) -> Result<(Trace, Scenario), Refusal> {
     let bytes = open.metadata().map_or(0, |it| it.len());
     let trace = trace::read::read_sized(BufReader::with_capacity(BUFFER, open), bytes, |_| {})
         .map_err(|it| wrong(chain(&it)))?;
-    // What a rule says of operations that the run was told to leave out was no mistake then.
-    let operations = trace.run.scenario.pointer("/workload/operations").and_then(Value::as_u64);
-    let as_run = Overrides { operations, ..Overrides::default() };
-    let (scenario, problems) =
-        from_value(&trace.run.scenario, Apis::Kept(&trace.run.apis), &as_run);
+    let kept = Apis::Kept(&trace.run.apis);
+    let (scenario, problems) = from_value(&trace.run.scenario, kept, &Overrides::default());
     let Some(scenario) = scenario else {
         let first = problems.iter().find(|one| one.severity == Severity::Error);
         return Err(wrong(format!(

@@ -144,9 +144,8 @@ pub fn from_value(
 pub fn rules_from_value(value: &Value, api: &Api, root: &At<'_>) -> Option<Vec<Rule>> {
     let RawPlan { faults, script } = decode(value, root)?;
     let raw = RawScenario { faults, script, ..RawScenario::default() };
-    let overrides = Overrides::default();
     let places = when::Places::of_api(api);
-    let context = when::Context { places: &places, workload: None, overrides: &overrides };
+    let context = when::Context { places: &places, workload: None, is_cut: false };
     let (rules, is_whole) = rules::resolve(&raw, &context, root);
     if is_whole && !root.key("faults").is_wrong() && !root.key("script").is_wrong() {
         strike::check(&rules, root);
@@ -173,11 +172,12 @@ fn resolve(
             d.key().cure("leave `--api` out, and change the file")
         });
     }
+    let is_cut = overrides.operations.is_some() || matches!(apis, Apis::Kept(_));
     let providers = provider::resolve(&raw, &source, apis, &root);
     let places = when::Places::of(&providers);
     let workload =
         workload::resolve(raw.workload.as_ref(), &source, &places, &root.key("workload"));
-    let context = when::Context { places: &places, workload: workload.as_ref(), overrides };
+    let context = when::Context { places: &places, workload: workload.as_ref(), is_cut };
     let (rules, rules_are_whole) = rules::resolve(&raw, &context, &root);
     let expect = expect::resolve(raw.expect.as_deref(), &root.key("expect"));
     let rules_are_right =

@@ -246,6 +246,17 @@ fn the_command_line_changes_the_scenario_and_its_source() {
 }
 
 #[test]
+fn what_a_shorter_run_had_no_turn_for_is_no_mistake_of_its_trace() {
+    let yaml = scenario("", "", "{name: late, when: {operation: 9}, inject: hang}");
+    let shorter = Overrides { operations: Some(2), ..Overrides::default() };
+    let run = read("test.yaml", yaml.as_bytes(), here(), &shorter).scenario.expect("a right one");
+    let provider = run.providers.first().1;
+    let kept = BTreeMap::from([(provider.api_name.clone(), provider.api_source.clone())]);
+    let (again, problems) = from_value(&run.source, Apis::Kept(&kept), &Overrides::default());
+    assert_eq!(again.unwrap_or_else(|| panic!("{problems:?}")).workload.operations, 2);
+}
+
+#[test]
 fn what_stands_outside_the_drawn_schedule_is_noted() {
     for (when, inject, noted) in [
         ("max_times: 3", "hang", "faults[0].when.max_times"),

@@ -8,9 +8,9 @@ use brownout_provider::rule::{Selector, When};
 use brownout_provider::units::Chance;
 use http::{HeaderName, Method};
 
+use super::PROVIDER;
 use super::provider::Place;
 use super::workload::check_route;
-use super::{Overrides, PROVIDER};
 use crate::scenario::Workload;
 use crate::scenario::raw::{RawDuring, RawSelection, RawSelector, RawWhen};
 
@@ -18,7 +18,8 @@ use crate::scenario::raw::{RawDuring, RawSelection, RawSelector, RawWhen};
 pub(super) struct Context<'a> {
     pub(super) places: &'a Places<'a>,
     pub(super) workload: Option<&'a Workload>,
-    pub(super) overrides: &'a Overrides,
+    /// True when the run has another number of operations than the file, by which a rule may go beyond the last.
+    pub(super) is_cut: bool,
 }
 
 /// The providers by name, each with its API, which is missing where something is wrong with it, and what it
@@ -98,7 +99,7 @@ impl Context<'_> {
         Count {
             noun: "operation",
             highest: self.counted().map(|workload| workload.operations),
-            is_changed: self.overrides.operations.is_some(),
+            is_changed: self.is_cut,
         }
     }
 

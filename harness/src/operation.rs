@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::by_name::ByName;
 
+/// The word in front of an outcome line in exec and suite mode.
+pub const OUTCOME_WORD: &str = "BROWNOUT_OUTCOME";
+
 /// One submit of one operation, as a client receives it: a line of JSON in stdio and exec mode.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Operation {

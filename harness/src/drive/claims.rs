@@ -10,8 +10,7 @@ use brownout_provider::event::Claim;
 use brownout_provider::exchange::Settled;
 use serde_json::Value;
 
-/// The word in front of an outcome line in exec and suite mode.
-pub const OUTCOME_WORD: &str = "BROWNOUT_OUTCOME";
+use crate::operation::OUTCOME_WORD;
 
 /// The exit code by which a command says that it does not know (EX_TEMPFAIL).
 pub const EXIT_UNKNOWN: i32 = 75;

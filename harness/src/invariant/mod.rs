@@ -86,6 +86,8 @@ mod waits_for_reset;
 mod webhook_acknowledged;
 mod webhook_handled_once;
 
+pub(crate) use support::too_busy;
+
 /// An invariant with its parameters, ready to judge.
 pub trait Invariant: fmt::Debug + Send + Sync {
     /// Which entry of the registry it is.

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{events_of, is_driven, is_only_slow, means, schema, unlikely};
+use super::support::{events_of, is_driven, is_only_slow, means, schema, too_busy, unlikely};
 use super::{Demand, Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{Delivers, OperationId, Submit, Trace};
@@ -90,7 +90,7 @@ impl Invariant for NoLostOperations {
         // What strikes at the door meets whoever comes.
         let at_door = trace.strikes().iter().filter(|strike| strike.request.is_none()).count();
         let struck_number = struck.len() + at_door;
-        let mut violations = Vec::new();
+        let (mut violations, mut given_up) = (Vec::new(), false);
         // Whether a client works in fair weather is the question of the control run.
         for (id, _) in trace.operations().filter(|_| struck_number > 0) {
             let silent = trace.submits_of(id).filter_map(|(_, submit)| silence(trace, submit));
@@ -99,8 +99,14 @@ impl Invariant for NoLostOperations {
             violations.extend(empty_claim(trace, id));
             let slow = trace.submits_of(id).any(|(_, submit)| is_only_slow(trace, submit));
             if self.all && !slow && violations.len() == before {
-                violations.extend(undone(trace, id));
+                let undone = undone(trace, id);
+                given_up |= undone.is_some();
+                violations.extend(undone.filter(|_| !trace.was_too_busy()));
             }
+        }
+        if given_up && violations.is_empty() {
+            let why = too_busy(trace, "an operation was given up");
+            return Judgement::new(0, violations, &why);
         }
         Judgement::new(struck_number, violations, "no fault struck")
     }
@@ -212,6 +218,22 @@ mod tests {
         let failed = r#"{"at_us":9,"event":"operation_finished","claim":"failed"}"#;
         assert_eq!(check(&format!("{STRUCK}\n{failed}")), "passed");
         assert_eq!(check_all(&format!("{STRUCK}\n{failed}")), "failed op-0001", "all must be done");
+    }
+
+    #[test]
+    fn what_was_given_up_on_a_machine_too_busy_for_its_speed_proves_nothing() {
+        let judged = |late_us: u64, claim: &str| {
+            let lines = format!(
+                r#"{STRUCK}
+                {{"at_us":9,"event":"operation_finished","claim":"{claim}"}}
+                {{"at_us":10,"event":"run_finished","reason":"completed","late_us":{late_us}}}"#
+            );
+            let trace = trace_with(&json!({"clock": "real", "speed": 20}), &lines);
+            in_short(&invariant("no_lost_operations", &json!({"all": true})).check(&trace))
+        };
+        assert_eq!(judged(10_001, "failed"), "not exercised");
+        assert_eq!(judged(10_000, "failed"), "failed op-0001");
+        assert_eq!(judged(10_001, "succeeded"), "failed op-0001", "a lie is one on any machine");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use brownout_provider::hint::{self, Wall};
 use brownout_provider::rule::{Rule, Selector};
 use brownout_provider::seed::RuleKey;
 use brownout_provider::stream;
+use brownout_provider::units::in_words;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -80,6 +81,16 @@ impl Violation {
         evidence.dedup();
         Self { operation: None, message: message.into(), evidence }
     }
+}
+
+/// Why `what` is not held against a client whose own time-outs ran out on a machine that was too busy.
+pub(crate) fn too_busy(trace: &Trace, what: &str) -> String {
+    format!(
+        "{what}, and the machine was too busy for `--speed {}` (a timer of brownout's own came {} late), so that \
+         the client's own time-outs may be the reason; use a lower speed or `--jobs 1`",
+        trace.run.speed,
+        in_words(trace.end.map_or(0, |end| end.late_us))
+    )
 }
 
 /// The events of an attempt: its arrival, and its answer or the end of its connection.

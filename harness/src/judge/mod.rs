@@ -10,19 +10,19 @@ mod counts;
 mod each;
 mod given_key;
 mod guess;
+mod misread;
 mod no_strike;
 mod strangers;
 mod suite;
 mod twice;
 
 use brownout_provider::event::{ClockKind, Mode, Recognized};
-use brownout_provider::units::in_words;
 
 pub use control::judge_control;
 pub use twice::{Comparison, compare};
 
 use crate::amount::times;
-use crate::invariant::Judgement;
+use crate::invariant::{Judgement, too_busy};
 use crate::scenario::{Expectation, Scenario};
 use crate::trace::reading::Fate;
 use crate::trace::{ClaimMade, Request, RequestId, Trace};
@@ -49,6 +49,7 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
     let mut notes = notes(trace, scenario, &invariants);
     notes.extend(suite::notes(trace, control.as_ref()));
     notes.extend(suite::misnamed(trace));
+    notes.extend(misread::note(trace));
     notes.extend(given_key::note(trace, scenario));
     notes.extend(strangers::of_tenants(trace));
     notes.extend(strangers::of_copies(trace, scenario));
@@ -109,7 +110,10 @@ fn judge_one(
         readings.clear(invariant, &mut judgement);
     }
     if TIMED.contains(&kind.name) && trace.was_too_busy() && !judgement.violations.is_empty() {
-        judgement = Judgement { reason: Some(too_busy(trace)), ..Judgement::default() };
+        judgement = Judgement {
+            reason: Some(too_busy(trace, "something came too early")),
+            ..Judgement::default()
+        };
     }
     let verdict = if !judgement.violations.is_empty() {
         InvariantVerdict::Failed
@@ -137,16 +141,6 @@ const TIMED: [&str; 6] = [
     "spreads_retries",
     "waits_for_reset",
 ];
-
-/// Why what came too early is not held against the client.
-fn too_busy(trace: &Trace) -> String {
-    format!(
-        "something came too early, and the machine was too busy for `--speed {}` (a timer of brownout's own \
-         came {} late), so that the client's own time-outs may be the reason; use a lower speed or `--jobs 1`",
-        trace.run.speed,
-        in_words(trace.end.map_or(0, |end| end.late_us))
-    )
-}
 
 /// Takes back what rests on which requests belong together, where that cannot be told.
 fn leave_unjudged(scenario: &Scenario, invariants: &mut [InvariantResult]) {

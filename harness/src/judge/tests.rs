@@ -102,6 +102,42 @@ fn requests_that_do_not_name_their_submit_are_noted_where_there_are_several() {
 }
 
 #[test]
+fn lines_that_were_meant_as_claims_and_are_none_are_told_of() {
+    let noted = |mode: &str, text: &str| {
+        let line = json!({"at_us": 5, "event": "client_output", "stream": "stdout", "text": text});
+        let run = trace_with(&json!({"mode": mode}), &format!("{STRUCK}\n{line}\n{UNKNOWN}"));
+        let notes = judge(&run, &scenario("payments", "[no_double_charges]"), None).notes;
+        notes.into_iter().find(|note| note.contains("like a claim"))
+    };
+    let stdio = |text| noted("stdio", text);
+    assert_eq!(
+        stdio(r#"{"id":"op-0001","outcome":"suceeded"}"#).as_deref(),
+        Some(
+            "1 line that looks like a claim was taken for output and is none (first \
+             `{\"id\":\"op-0001\",\"outcome\":\"suceeded\"}`: `outcome` is `succeeded`, `failed` or `unknown`)"
+        )
+    );
+    assert!(stdio(r#"{"id":"op-0001","outcome":7}"#).is_some());
+    for other in [
+        r#"{"outcome":"odd"}"#,
+        r#"{"id":"op-0001","msg":"again"}"#,
+        r#"{"id":"job-7","outcome":"odd"}"#,
+        "{",
+        "all is well",
+    ] {
+        assert_eq!(stdio(other), None, "{other} is the program's own log");
+    }
+    for (text, is_noted) in [
+        (r#"BROWNOUT_OUTCOME {"outcome":"ok"}"#, true),
+        ("BROWNOUT_OUTCOME succeeded", true),
+        (r#"BROWNOUT_OUTCOME {"outcome":"failed"}"#, false),
+        (r#"{"outcome":"ok"}"#, false),
+    ] {
+        assert_eq!(noted("exec", text).is_some(), is_noted, "{text}");
+    }
+}
+
+#[test]
 fn what_was_exercised_and_held_passes() {
     let result = judged("[no_double_charges, min_gap]", &format!("{STRUCK}\n{UNKNOWN}"));
     assert_eq!((result.verdict, result.reason), (Verdict::Passed, None));

@@ -53,7 +53,8 @@ pub(super) fn refuse(message: String, place: Place, cure: Option<&str>) -> Diagn
 pub(super) fn text(bytes: &[u8]) -> Result<String, Box<(String, Diagnostic)>> {
     if bytes.len() > MAX_BYTES {
         let head = &bytes[..bytes.iter().position(|b| *b == b'\n').unwrap_or(0).min(200)];
-        let message = format!("the file has {} bytes; at most {MAX_BYTES} are read", bytes.len());
+        // Of a file no more is read than shows that it is too long, so nobody knows how long it is.
+        let message = format!("the file has too many bytes; at most {MAX_BYTES} are read");
         let cure = "split it into several files, or leave out what is not a scenario";
         let text = String::from_utf8_lossy(head).into_owned();
         return Err(Box::new((text, refuse(message, Place::default(), Some(cure)))));

@@ -1,5 +1,7 @@
 """The processor takes the key and does not look at it."""
 
+from http.client import HTTPException
+
 from story import Lost, ask, careful, persist, play, send
 
 
@@ -7,7 +9,7 @@ def charged(order, operation):
     """The charge of an order, if there is one."""
     try:
         listed = send(operation, f"/v1/charges?order={order}", method="GET").document().get("data")
-    except OSError as problem:
+    except (OSError, HTTPException) as problem:
         raise Lost("the list of charges is not to be had") from problem
     if not isinstance(listed, list):
         raise Lost("the list of charges is not to be had")

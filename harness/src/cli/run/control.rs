@@ -23,9 +23,10 @@ pub fn run(context: &Context, planned: &Planned) -> Result<ControlResult, Refusa
 
 /// The line of progress for it.
 #[must_use]
-pub fn line(planned: &Planned, result: Option<&ControlResult>) -> String {
+pub fn line(planned: &Planned, result: Option<&ControlResult>, interrupted: bool) -> String {
     let said = match result {
         Some(result) if result.passed => "passed",
+        Some(_) if interrupted => "interrupted",
         Some(_) => "failed",
         None => "could not run",
     };

@@ -131,7 +131,8 @@ impl Context {
             |planned| control::run(self, planned),
             |news| match news {
                 News::Done(planned, result) => {
-                    progress.finished(&control::line(planned, result.as_ref().ok()));
+                    let interrupted = self.stop.is_stopped();
+                    progress.finished(&control::line(planned, result.as_ref().ok(), interrupted));
                 }
                 News::Still(running, quiet) => {
                     let runs = running.into_iter().map(|planned| (planned, None)).collect();

@@ -99,8 +99,12 @@ impl Keeper {
         self.kept.borrow_mut().insert(order.clone(), rank);
         let kept = self.put(&json!({"order": order, "status": STATES[place].1})).await;
         if kept.is_none() {
-            // It is told of again.
-            self.kept.borrow_mut().remove(&order);
+            // It is told of again, and what stood there before stands again.
+            let mut kept = self.kept.borrow_mut();
+            match before {
+                Some(rank) => kept.insert(order, rank),
+                None => kept.remove(&order),
+            };
         }
         kept
     }

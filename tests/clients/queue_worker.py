@@ -3,7 +3,7 @@
 Standard library only. With an argument it is a careless one:
 `receipt` makes its keys of the receipt, `swallow` deletes what failed, `block` tries one message for ever,
 `batch` does the same and receives ten at a time, `abort` receives ten at a time and drops the rest when one fails,
-`forget` never deletes. With `mortal` the second of several copies ends as soon as it was handed a message; with `second` the first
+`forget` never deletes, `eager` deletes before it works. With `mortal` the second of several copies ends as soon as it was handed a message; with `second` the first
 never asks, and with `bare` neither does it, nor does the second say who it is.
 """
 
@@ -56,6 +56,11 @@ def handle(message):
     return False
 
 
+def delete(message):
+    receipt = urllib.parse.quote(message["receipt"])
+    ask("DELETE", f"/v1/messages/{message['id']}?receipt={receipt}")
+
+
 def main():
     if BUG in ("second", "bare") and os.environ["BROWNOUT_CLIENT"] == "1":
         time.sleep(3600)
@@ -67,15 +72,16 @@ def main():
         if not messages:
             time.sleep(0.05)
         for message in messages:
+            if BUG == "eager":
+                delete(message)
             done = handle(message)
             while BUG in ("block", "batch") and not done:
                 time.sleep(0.2)
                 done = handle(message)
             if BUG == "abort" and not done:
                 break
-            if (done or BUG == "swallow") and BUG != "forget":
-                receipt = urllib.parse.quote(message["receipt"])
-                ask("DELETE", f"/v1/messages/{message['id']}?receipt={receipt}")
+            if (done or BUG == "swallow") and BUG not in ("forget", "eager"):
+                delete(message)
 
 
 main()

@@ -33,6 +33,7 @@ fn a_careful_worker_holds_in_every_scenario() {
 fn each_careless_worker_is_caught() {
     for (bug, scenario, caught) in [
         ("receipt", "at-least-once", "message_handled_once"),
+        ("eager", "at-least-once", "no_lost_operations"),
         ("swallow", "poison-message", "poison_message_parked"),
         ("block", "poison-message", "poison_message_parked"),
         ("batch", "poison-message", "poison_message_parked"),

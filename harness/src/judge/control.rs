@@ -11,7 +11,7 @@ use brownout_provider::event::{Claim, ClaimBy, Mode};
 use super::{counts, suite};
 use crate::amount::plural;
 use crate::scenario::Scenario;
-use crate::trace::{ClientEnd, Refusal, Trace, in_short};
+use crate::trace::{ClientEnd, Refusal, Trace, Webhook, in_short};
 use crate::verdict::ControlResult;
 
 /// A stand-in that shows which variables hold the mock's address.
@@ -163,7 +163,17 @@ pub(super) fn no_request(trace: &Trace, scenario: &Scenario) -> String {
              it a longer `deadline` if it takes long to start"
         );
     }
-    format!("your client sent no request to the mock{elsewhere}; {point}")
+    let is_success = |status: u16| (200..300).contains(&status);
+    let taken =
+        |one: &&Webhook| one.answer.and_then(|(_, _, status)| status).is_some_and(is_success);
+    match trace.webhooks().iter().filter(taken).count() {
+        0 => format!("your client sent no request to the mock{elsewhere}; {point}"),
+        events => format!(
+            "your client answered {} with success and sent no request to the mock{elsewhere}; let it do the work that \
+             it says is done, or, if it does, {point}",
+            plural(events, "event")
+        ),
+    }
 }
 
 /// What is to be said of a service that ended by itself in the middle of its work.

@@ -243,6 +243,12 @@ fn why_a_client_never_came_is_told_as_far_as_the_trace_knows() {
     assert!(early.contains("exit code 0 before it answered") && !early.contains("URL"), "{early}");
     let well = reason(r#"{"at_us":5,"event":"client_ended","code":0}"#);
     assert!(well.starts_with("your client sent no request to the mock; set "), "{well}");
+    let heard = r#"{"at_us":0,"event":"operation_submitted"}
+        {"at_us":2,"event":"webhook_sent","provider":"provider","delivery":1,"webhook":"m","kind":"a","operation":"op-0001"}
+        {"at_us":3,"event":"webhook_answered","provider":"provider","delivery":1,"status":200}"#;
+    let idle =
+        judge(&trace(heard), &scenario("openai", "[no_double_charges]"), None).reason.unwrap();
+    assert!(idle.starts_with("your client answered 1 event with success and sent no"), "{idle}");
     let ended = reason(r#"{"at_us":5,"event":"client_ended","signal":15,"killed":true}"#);
     assert!(
         ended.contains("in the time that it had; set its base URL")

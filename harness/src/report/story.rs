@@ -3,7 +3,7 @@
 //! **Invariant:** a cure comes from the API's file where that has one, because it knows the SDK.
 
 use super::{Entry, Story};
-use crate::invariant::registry;
+use crate::invariant::{Demand, registry};
 use crate::run::Run;
 use crate::scenario::Scenario;
 use crate::timeline::Timeline;
@@ -56,21 +56,22 @@ fn story(scenario: &Scenario, trace: &Trace, invariant: &InvariantResult) -> Sto
         invariant: invariant.name,
         timeline,
         expected: expected.unwrap_or_default().to_owned(),
-        cure: match demand {
-            // The API's words are for what the invariant asks of everybody.
-            Some(demand) => demand.cure.to_owned(),
-            None => cure(scenario, invariant.name),
-        },
+        cure: cure(scenario, invariant.name, demand),
     }
 }
 
-/// What to change in the client: the API's own words first, else the invariant's.
-fn cure(scenario: &Scenario, invariant: &str) -> String {
-    scenario
+/// What to change in the client, in the API's own words where it has any, because it knows the SDK. They are for
+/// what the invariant asks of everybody; where parameters ask for more, that comes first.
+fn cure(scenario: &Scenario, invariant: &str, demand: Option<Demand>) -> String {
+    let of_api = scenario
         .providers
         .values()
         .find_map(|provider| provider.api.cure(invariant))
-        .or_else(|| Some(registry::find(invariant)?.cure))
-        .unwrap_or_default()
-        .to_owned()
+        .map(str::to_owned);
+    match (demand, of_api) {
+        (Some(demand), Some(of_api)) => format!("{} Here: {of_api}", demand.cure),
+        (Some(demand), None) => demand.cure.to_owned(),
+        (None, Some(of_api)) => of_api,
+        (None, None) => registry::find(invariant).map_or("", |kind| kind.cure).to_owned(),
+    }
 }

@@ -140,6 +140,16 @@ pub(super) fn too_many(
     id: OperationId,
     effects: &[(EffectId, &Effect)],
 ) -> Vec<Violation> {
+    too_many_of(trace, id, effects, 1)
+}
+
+/// The same for effects that so many causes may bring about once each.
+pub(super) fn too_many_of(
+    trace: &Trace,
+    id: OperationId,
+    effects: &[(EffectId, &Effect)],
+    causes: usize,
+) -> Vec<Violation> {
     let mut by_subject = BTreeMap::<(Name, Option<Name>), Vec<&Effect>>::new();
     let mut by_kind = BTreeMap::<Name, Vec<&Effect>>::new();
     // What is not the file that was to be kept is worth nothing: who uploads it again has done so once.
@@ -154,7 +164,7 @@ pub(super) fn too_many(
     }
     let mut violations = Vec::new();
     for ((kind, subject), live) in &by_subject {
-        let allowed = in_one_request(live).max(steps_of(trace, live));
+        let allowed = in_one_request(live).max(steps_of(trace, live)).saturating_mul(causes);
         if live.len() > allowed && !only_restate(trace, live) {
             let about = subject.map_or(String::new(), |one| format!(" for `{}`", trace.text(one)));
             violations.push(violation(trace, id, *kind, live, &format!("{allowed}{about}")));
@@ -162,7 +172,8 @@ pub(super) fn too_many(
     }
     for (kind, live) in &by_kind {
         let Some(items) = trace.items(id) else { continue };
-        let allowed = items.max(in_one_request(live)).max(steps_of(trace, live));
+        let each = items.max(in_one_request(live)).max(steps_of(trace, live));
+        let allowed = each.saturating_mul(causes);
         if live.len() > allowed && violations.is_empty() {
             let items = format!("{allowed}, the number of items in the input");
             violations.push(violation(trace, id, *kind, live, &items));

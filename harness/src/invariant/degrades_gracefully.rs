@@ -83,18 +83,24 @@ impl Invariant for DegradesGracefully {
         }
         let outages = trace.outages();
         let rules: BTreeSet<Name> = outages.iter().map(|outage| outage.rule).collect();
+        let needed: Vec<BTreeSet<Name>> =
+            outages.iter().map(|outage| calls_that_need(trace, outage)).collect();
         let (mut exercised, mut violations) = (0, Vec::new());
         for (_, submit) in trace.submits() {
             let Some(submitted) = &submit.submitted else { continue };
-            let fell = |one: &&Outage| falls_into(trace, one, submit, submitted);
-            let Some(outage) = outages.iter().find(fell) else { continue };
+            let fell = |(one, calls): &(&Outage, &BTreeSet<Name>)| {
+                lasts_at(trace, one, submitted)
+                    && (calls.contains(&submitted.call) || one.concerns(trace, submit))
+            };
+            let Some((outage, _)) = outages.iter().zip(&needed).find(fell) else { continue };
             let Some(found) = self.judge(trace, (submit, submitted), &rules) else { continue };
             exercised += 1;
             violations.extend(
                 found.err().map(|found| self.violation(trace, (submit, submitted), outage, &found)),
             );
         }
-        Judgement::new(exercised, violations, "nobody asked for anything while an outage lasted")
+        let why_not = "nobody asked for what an outage was about while it lasted";
+        Judgement::new(exercised, violations, why_not)
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
@@ -112,12 +118,21 @@ fn says_degraded(trace: &Trace) -> bool {
     trace.submits().any(|(_, submit)| trace.claims(submit).iter().any(|claim| claim.degraded))
 }
 
-/// True for a submit that was asked for while an outage lasted that it has to do with.
-fn falls_into(trace: &Trace, outage: &Outage, submit: &Submit, submitted: &Submitted) -> bool {
+/// True for a submit that was asked for while an outage lasted.
+fn lasts_at(trace: &Trace, outage: &Outage, submitted: &Submitted) -> bool {
     let from_us = outage.from_us.saturating_add(trace.reaction_us());
-    submitted.at_us >= from_us
-        && outage.to_us.is_none_or(|to_us| submitted.at_us < to_us)
-        && outage.concerns(trace, submit)
+    submitted.at_us >= from_us && outage.to_us.is_none_or(|to_us| submitted.at_us < to_us)
+}
+
+/// What a service is asked for that needs what the outage is about, as those show that were asked for it at any
+/// time: behind an open breaker no request shows it.
+fn calls_that_need(trace: &Trace, outage: &Outage) -> BTreeSet<Name> {
+    if !trace.is_service() {
+        return BTreeSet::new();
+    }
+    let asking = trace.requests().filter(|(_, request)| outage.is_about(request));
+    let submits = asking.filter_map(|(_, one)| one.operation).flat_map(|id| trace.submits_of(id));
+    submits.filter_map(|(_, submit)| Some(submit.submitted.as_ref()?.call)).collect()
 }
 
 /// The requests of a submit.
@@ -270,6 +285,28 @@ mod tests {
             ),
             "expected an answer within 2 s during the outage `outage`, from a cache or by default, found that \
              it `failed`"
+        );
+    }
+
+    #[test]
+    fn an_open_breaker_asks_nobody_and_owes_an_answer_all_the_same() {
+        let other = |call: &str| {
+            format!(
+                r#"{}
+                {{"at_us":8000000,"event":"operation_submitted","operation":"op-0002","call":"{call}"}}
+                {{"at_us":8000001,"event":"operation_finished","operation":"op-0002","claim":"failed"}}"#,
+                lines(&degraded(6_000_000))
+            )
+        };
+        let routed = json!({"scenario": {"faults": [{
+            "name": "outage", "when": {"route": "list_charges", "during": {"from": "1s", "to": "10s"}},
+            "inject": {"status": {"code": 503}},
+        }]}});
+        assert_eq!(check_with(&routed, &other("POST /show")), "failed op-0002");
+        assert_eq!(
+            check_with(&routed, &other("POST /other")),
+            "passed",
+            "it may need something else"
         );
     }
 

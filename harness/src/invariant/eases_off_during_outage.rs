@@ -145,7 +145,10 @@ fn is_its(trace: &Trace, outage: &Outage, copy: u32, request: &Request) -> bool 
 /// has breakers of its own.
 fn row(trace: &Trace, outage: &Outage, copy: u32) -> Vec<RequestId> {
     let is_there = |request: &Request| {
-        request.by.is_client() && outage.provider.is_none_or(|one| one == request.provider)
+        // What failed before may have been another outage's, which is over for this one.
+        request.at_us >= outage.from_us
+            && request.by.is_client()
+            && outage.provider.is_none_or(|one| one == request.provider)
     };
     trace
         .requests()
@@ -288,6 +291,26 @@ mod tests {
             message(NAME, &json!({"requests": 2, "per": "5s"}), &trace),
             "after 5 failures in a row expected at most 2 requests in any 5 s while nothing works, found 3"
         );
+    }
+
+    #[test]
+    fn failures_before_an_outage_leave_it_its_own_row() {
+        let early = |more: &[u64]| {
+            let arrivals: Vec<u64> = (1_000..1_010).chain(more.iter().copied()).collect();
+            let before: Vec<String> = (0..9)
+                .map(|n| {
+                    format!(
+                        r#"{{"at_us":{n},"event":"request_received","request":{0},"operation":"op-{0}"}}
+                        {{"at_us":{n},"event":"response_sent","request":{0},"status":503}}"#,
+                        n + 900
+                    )
+                })
+                .collect();
+            let text = format!("{}\n{}", before.join("\n"), lines(&arrivals));
+            let parameters = json!({"requests": 2, "per": "5s"});
+            in_short(&invariant(NAME, &parameters).check(&trace_with(&run("virtual"), &text)))
+        };
+        assert_eq!(early(&[]), "failed run", "it goes on after five");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::support::{NoParameters, bare, events_of, means, schema, unclaimed, un
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
-use crate::trace::{ClaimMade, Effect, EffectId, RequestId, Submit, Trace};
+use crate::trace::{ClaimMade, Effect, EffectId, Request, RequestId, Submit, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -22,8 +22,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
            operation has no further steps and all of it was done. `unknown` is always honest.",
     exercised_by: "An effect whose success answer never arrived whole, or that was told and is claimed `failed`.",
     parameters: &[],
-    tolerates: "The last complete answer was a definite rejection, or a read that showed no effect; the \
-                effect came from a gateway's repeat of the request; the client undid the effect; the \
+    tolerates: "The last complete answer of the same route was a definite rejection, or a later read of what that \
+                route makes showed no effect; the effect came from a gateway's repeat of the request; the client undid the effect; the \
                 operation was a message that the queue put with the dead letters.",
     cure: "After a time-out, a lost connection or a 5xx say `unknown`, not `failed`; or find out first, by \
            reading back or by repeating the request with its idempotency key.",
@@ -97,12 +97,15 @@ fn told(trace: &Trace, submit: &Submit, claim: &ClaimMade) -> Option<Violation> 
     if is_part || !trace.is_settled(submit.operation) || !trace.is_done(submit.operation) {
         return None;
     }
-    let (last, request) =
-        trace.attempts_of(submit.operation).rfind(|(_, one)| one.at_us <= claim.at_us)?;
-    let is_told = request.effectful && trace.fate_at(last, claim.at_us) == Some(Fate::Usable);
-    let (_, effect) = trace
+    let says = |(id, one): &(RequestId, &Request)| {
+        one.at_us <= claim.at_us && (one.effectful || trace.told_by(*id).next().is_some())
+    };
+    let (last, request) = trace.attempts_of(submit.operation).rfind(says)?;
+    let (effect_id, effect) = trace
         .effects_of(submit.operation)
         .find(|(_, one)| one.by.is_client() && one.told && one.is_live())?;
+    let is_told = trace.fate_at(last, claim.at_us) == Some(Fate::Usable)
+        && (request.effectful || trace.told_by(last).any(|told| told == effect_id));
     let message = format!(
         "the client claimed `failed` although {} was answered with a whole {}, and a `{}` of it is live at the end \
          of the run",
@@ -116,9 +119,12 @@ fn told(trace: &Trace, submit: &Submit, claim: &ClaimMade) -> Option<Violation> 
 
 /// The client said `failed`, could not know it, and an effect is live.
 fn lie(trace: &Trace, submit: &Submit, claim: &ClaimMade, effect: &Effect) -> Option<Violation> {
-    let (last, _) = trace
-        .attempts_of(submit.operation)
-        .rfind(|(_, one)| one.submit == submit.number && one.at_us <= claim.at_us)?;
+    let speaks = |(id, one): &(RequestId, &Request)| {
+        one.submit == submit.number
+            && one.at_us <= claim.at_us
+            && (effect.request == Some(*id) || trace.speaks_of(*id, effect))
+    };
+    let (last, _) = trace.attempts_of(submit.operation).rfind(speaks)?;
     if !is_doubtful(trace, last, claim) {
         return None;
     }
@@ -153,9 +159,10 @@ fn end_in_words(trace: &Trace, id: RequestId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
-    use crate::invariant::testing::verdict;
+    use crate::invariant::testing::{in_short, invariant, verdict};
+    use crate::trace::testing::trace_with;
 
     fn check(lines: &str) -> String {
         verdict("honest_failures", &Value::Null, lines)
@@ -219,6 +226,44 @@ mod tests {
         let read = r#"{"at_us":8,"event":"request_received","request":2,"route":"list_charges","unsafe":false}
             {"at_us":9,"event":"response_sent","request":2,"status":200}"#;
         assert_eq!(check(&format!("{LOST}\n{read}\n{FAILED}")), "passed");
+    }
+
+    #[test]
+    fn what_cannot_know_of_the_effect_clears_nobody() {
+        let routes = json!([
+            {"name": "create_charge", "creates": {"collection": "charges", "id": {"random": 24}}},
+            {"name": "list_charges", "lists": {"collection": "charges"}},
+            {"name": "get_charge", "reads": {"collection": "charges"}},
+            {"name": "list_orders", "lists": {"collection": "orders"}},
+        ]);
+        let judged = |route: &str, status: u16, more: &str| {
+            let lines = format!(
+                r#"{LOST}
+                {{"at_us":8,"event":"request_received","request":2,"route":"{route}","unsafe":{}{more}}}
+                {{"at_us":9,"event":"response_sent","request":2,"status":{status}}}
+                {FAILED}"#,
+                route == "refuse_charge" || route == "create_charge"
+            );
+            let run = json!({"apis": {"payments": {"routes": routes}}});
+            in_short(&invariant("honest_failures", &Value::Null).check(&trace_with(&run, &lines)))
+        };
+        assert_eq!(judged("list_charges", 200, ""), "passed");
+        assert_eq!(judged("list_charges", 503, ""), "failed op-0001", "it told nothing");
+        assert_eq!(judged("get_charge", 200, ""), "passed");
+        assert_eq!(judged("get_charge", 404, ""), "failed op-0001", "nobody was told an id");
+        assert_eq!(judged("list_orders", 200, ""), "failed op-0001");
+        assert_eq!(judged("get_limits", 200, ""), "failed op-0001");
+        assert_eq!(judged("create_charge", 402, ""), "passed");
+        assert_eq!(judged("refuse_charge", 402, ""), "failed op-0001");
+        let backup = r#","provider":"backup""#;
+        assert_eq!(judged("create_charge", 402, backup), "failed op-0001", "the backup refused");
+    }
+
+    #[test]
+    fn who_read_that_it_was_done_has_not_failed() {
+        let read = r#"{"at_us":8,"event":"request_received","request":2,"route":"list_charges","unsafe":false}
+            {"at_us":9,"event":"response_sent","request":2,"status":200,"effects":[1]}"#;
+        assert_eq!(check(&format!("{LOST}\n{read}\n{FAILED}")), "failed op-0001");
     }
 
     #[test]

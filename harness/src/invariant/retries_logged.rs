@@ -120,17 +120,7 @@ fn to_be_logged(trace: &Trace, id: OperationId) -> Vec<RequestId> {
 
 /// What each line of the output names.
 fn read(trace: &Trace, failures: &[(OperationId, Vec<RequestId>)]) -> Lines {
-    let mut owners: BTreeMap<&str, Owner> =
-        trace.outputs().iter().flat_map(words).map(|word| (word, Owner::Nobody)).collect();
-    for (id, _) in trace.operations() {
-        for word in trace.identities_of(id) {
-            if let Some(owner) = owners.get_mut(&*word) {
-                // A value that two operations share names none.
-                let is_its = matches!(*owner, Owner::Nobody) || *owner == Owner::One(id);
-                *owner = if is_its { Owner::One(id) } else { Owner::Several };
-            }
-        }
-    }
+    let owners = Owners::of(trace);
     let statuses: BTreeSet<u16> = failures
         .iter()
         .flat_map(|(_, list)| list)
@@ -143,32 +133,76 @@ fn read(trace: &Trace, failures: &[(OperationId, Vec<RequestId>)]) -> Lines {
     lines
 }
 
-/// Whose word it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
-    Nobody,
-    One(OperationId),
-    Several,
+/// The values that name an operation and occur in the output, by the rarest word of each.
+struct Owners(BTreeMap<String, Vec<(String, OperationId)>>);
+
+impl Owners {
+    fn of(trace: &Trace) -> Self {
+        let said: BTreeSet<&str> =
+            trace.outputs().iter().flat_map(|output| words(&output.text)).collect();
+        let mut owners = BTreeMap::<String, Option<OperationId>>::new();
+        for (id, _) in trace.operations() {
+            for value in trace.identities_of(id) {
+                if words(&value).next().is_some() && words(&value).all(|word| said.contains(word)) {
+                    // A value that two operations share names none.
+                    let owner = owners.entry(value).or_insert(Some(id));
+                    *owner = owner.filter(|one| *one == id);
+                }
+            }
+        }
+        let mut number = BTreeMap::<String, usize>::new();
+        for word in owners.keys().flat_map(|value| words(value)) {
+            *number.entry(word.to_owned()).or_default() += 1;
+        }
+        let mut by_word = BTreeMap::<String, Vec<(String, OperationId)>>::new();
+        for (value, owner) in owners {
+            let rarest = words(&value).min_by_key(|word| number.get(*word)).map(str::to_owned);
+            let (Some(owner), Some(word)) = (owner, rarest) else { continue };
+            by_word.entry(word).or_default().push((value, owner));
+        }
+        Self(by_word)
+    }
+
+    /// The operations that a line names, of which these are the words.
+    fn named_in(&self, line: &str, words: &BTreeSet<&str>) -> BTreeSet<OperationId> {
+        let values = words.iter().filter_map(|word| self.0.get(*word)).flatten();
+        values.filter(|(value, _)| holds(line, value)).map(|(_, owner)| *owner).collect()
+    }
+}
+
+/// True for what words are made of.
+fn is_of_word(one: char) -> bool {
+    one.is_ascii_alphanumeric() || matches!(one, '-' | '_')
 }
 
 /// The words of a line.
-fn words(output: &Output) -> impl Iterator<Item = &str> {
-    let words =
-        output.text.split(|one: char| !one.is_ascii_alphanumeric() && !matches!(one, '-' | '_'));
-    words.filter(|word| !word.is_empty())
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|one: char| !is_of_word(one)).filter(|word| !word.is_empty())
+}
+
+/// True for a line in which a value stands by itself.
+fn holds(line: &str, value: &str) -> bool {
+    line.match_indices(value).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + value.len()..].chars().next();
+        !before.is_some_and(is_of_word) && !after.is_some_and(is_of_word)
+    })
+}
+
+/// True for a word that looks like the id of a request, such as `req_a1b2`.
+fn is_request_id(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    let id = ["req_", "req-"].iter().find_map(|prefix| word.strip_prefix(prefix));
+    id.is_some_and(|id| id.len() >= 4 && id.bytes().any(|byte| byte.is_ascii_digit()))
 }
 
 impl Lines {
-    fn take(&mut self, output: &Output, owners: &BTreeMap<&str, Owner>, statuses: &BTreeSet<u16>) {
-        let words: BTreeSet<&str> = words(output).collect();
-        let owner = |word: &&str| match owners.get(word) {
-            Some(Owner::One(id)) => Some(*id),
-            Some(Owner::Nobody | Owner::Several) | None => None,
-        };
-        let mut named: BTreeSet<OperationId> = words.iter().filter_map(owner).collect();
+    fn take(&mut self, output: &Output, owners: &Owners, statuses: &BTreeSet<u16>) {
+        let words: BTreeSet<&str> = words(&output.text).collect();
+        let mut named = owners.named_in(&output.text, &words);
         let status =
             words.iter().find_map(|word| word.parse().ok().filter(|one| statuses.contains(one)));
-        let has_request = words.iter().any(|word| word.to_ascii_lowercase().starts_with("req"));
+        let has_request = words.iter().any(|word| is_request_id(word));
         // What a program says that has one operation is about that one.
         named.extend(output.operation.filter(|_| status.is_some() || has_request));
         if !named.is_empty() {
@@ -266,6 +300,34 @@ mod tests {
             "expected a line in the client's output for each of 1 failure, found 0 that can be about them; \
              nothing tells of the failure of attempt 1 of `create_charge`"
         );
+    }
+
+    #[test]
+    fn only_what_looks_like_the_id_of_a_request_is_one() {
+        for idle in
+            ["requires python 3", "required settings loaded", "requests 2.34", "req_settings"]
+        {
+            assert_eq!(check(&[idle]), "failed op-0001", "{idle}");
+        }
+        for told in ["req_a1b2 failed", "lost REQ-00000017", "(req_011CTnA)"] {
+            assert_eq!(check(&[told]), "passed", "{told}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_several_words_names_its_operation_where_it_stands_by_itself() {
+        let apis = json!({"apis": {"payments": {"operation_id": ["json:/order"]}}});
+        let judged = |order: &str, line: &str| {
+            let input =
+                json!({"at_us": 0, "event": "operation_submitted", "input": {"order": order}});
+            let text = format!("{input}\n{RETRIED}\n{}", said(line));
+            in_short(&invariant(NAME, &Value::Null).check(&trace_with(&apis, &text)))
+        };
+        for order in ["shop.eu/3", "3@shop", "the third one", "a:b-3"] {
+            assert_eq!(judged(order, &format!("again: {order}")), "passed");
+            assert_eq!(judged(order, &format!("again: {order}0")), "failed op-0001");
+            assert_eq!(judged(order, "again: shop 3 third"), "failed op-0001");
+        }
     }
 
     #[test]

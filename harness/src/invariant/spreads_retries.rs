@@ -41,9 +41,9 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     summary: "Operations that failed together do not all try again at the same moment.",
     headline: "came back in a herd",
     rule: "Of at least 20 operations whose failures were delivered within one `window`, at most `share` make \
-           their next attempt within one `window`. The window is a twentieth of the median wait, on the \
-           real clock at least 50 ms, unless the scenario says otherwise; there a median wait below 250 ms is not \
-           judged without one.",
+           their next attempt within one `window`. The window is a twentieth of the median wait of the run, and of \
+           these failures if that is shorter, on the real clock at least 50 ms, unless the scenario says otherwise; \
+           there a median wait below 250 ms is not judged without one.",
     exercised_by: "Failures of 20 operations within one window, without a hint.",
     parameters: &[
         ("window", "what counts as one moment; default a twentieth of the median wait"),
@@ -113,13 +113,17 @@ impl Invariant for SpreadsRetries {
                 "the waits are too short to be told apart on the real clock; use a longer backoff";
             return Judgement::new(0, Vec::new(), why);
         };
-        let groups = groups(&failures, window_us);
-        let violations: Vec<Violation> = groups
-            .iter()
-            .filter_map(|group| self.herd(trace, &failures[group.clone()], window_us))
-            .collect();
+        let (mut exercised, mut violations) = (0, Vec::new());
+        for group in groups(&failures, window_us) {
+            let group = &failures[group];
+            // Later waits that are longer say nothing of how close together these came back.
+            let own_us = self.window_us.or_else(|| usual_window_us(trace, group));
+            let Some(own_us) = own_us else { continue };
+            exercised += 1;
+            violations.extend(self.herd(trace, group, own_us.min(window_us)));
+        }
         let why_not = "no 20 operations failed at the same moment without a hint";
-        Judgement::new(groups.len(), violations, why_not)
+        Judgement::new(exercised, violations, why_not)
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
@@ -282,6 +286,31 @@ mod tests {
         assert_eq!(
             verdict(NAME, &Value::Null, &lines(19, |_| Some(1_000_000), BUSY)),
             "not exercised"
+        );
+    }
+
+    #[test]
+    fn long_waits_later_on_do_not_widen_the_moment_of_the_first() {
+        let first = lines(20, |n| Some(n * 5_000), BUSY);
+        let later = |n: u64| {
+            let (at, next, request) =
+                (1_000_000 + n * 500_000, 1_000_000 + n * 500_000 + 8_000_000, n + 20_000);
+            format!(
+                r#"{{"at_us":{at},"event":"request_received","request":{request},"operation":"op-1{n:03}"}}
+                {{"at_us":{at},"event":"response_sent","request":{request},{BUSY}}}
+                {{"at_us":{next},"event":"request_received","request":{},"attempt":2,"operation":"op-1{n:03}"}}"#,
+                request + 10_000
+            )
+        };
+        let later: Vec<String> = (0..60).map(later).collect();
+        assert_eq!(
+            verdict(NAME, &Value::Null, &format!("{first}\n{}", later.join("\n"))),
+            "passed"
+        );
+        let herd = lines(20, |_| Some(50_000), BUSY);
+        assert_eq!(
+            verdict(NAME, &Value::Null, &format!("{herd}\n{}", later.join("\n"))),
+            "failed run"
         );
     }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{Name, Request, RequestId, Submit, Trace};
 
 /// What makes a rule strike some requests of a route and spare others, so that it is no outage.
-const NARROWING: [&str; 5] = ["attempt", "submit", "method", "header", "body"];
+const NARROWING: [&str; 6] = ["attempt", "submit", "method", "header", "body", "max_times"];
 
 /// A time in which a rule ended every request that it was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +198,7 @@ mod tests {
             json!({"body": {"/amount": 1999}}),
             json!({"operation": [1, 2]}),
             json!({"submit": 1}),
+            json!({"max_times": 2}),
         ] {
             let mut when = json!({"during": {"from": "5s", "to": "20s"}});
             when.as_object_mut().unwrap().extend(narrow.as_object().unwrap().clone());

@@ -6,7 +6,8 @@
 use brownout_provider::units::{Period, Scale};
 use serde_json::Value;
 
-use super::{Name, Trace};
+use super::reading::Fate;
+use super::{Effect, Name, RequestId, Trace};
 
 impl Trace {
     /// A policy of a provider by its JSON pointer: as the scenario has it, else as its API does.
@@ -43,19 +44,69 @@ impl Trace {
     /// True where the API of a provider has a route of this name; `None` where its API is not known.
     #[must_use]
     pub fn has_route(&self, provider: Name, route: Name) -> Option<bool> {
-        let routes = self.api_source(provider)?.get("routes")?.as_array()?;
-        let route = self.text(route);
-        Some(routes.iter().any(|one| one.get("name").and_then(Value::as_str) == Some(route)))
+        self.api_source(provider)?.get("routes")?.as_array()?;
+        Some(self.route_source(provider, route).is_some())
     }
 
     /// True for a route whose repeats do no harm by their nature, as the provider's API says.
     #[must_use]
     pub fn is_natural(&self, provider: Name, route: Name) -> bool {
-        let routes = self.api_source(provider).and_then(|api| api.get("routes")?.as_array());
-        let route = self.text(route);
-        let of_name = |one: &&Value| one.get("name").and_then(Value::as_str) == Some(route);
-        let found = routes.and_then(|routes| routes.iter().find(of_name));
+        let found = self.route_source(provider, route);
         found.and_then(|one| one.get("idempotent")?.as_str()) == Some("natural")
+    }
+
+    /// True for a request whose answer can say whether an effect came about: it asks for the same, or undoes it, or
+    /// it is a read of what the effect's route makes. A read by an id that is not there says nothing where the
+    /// provider chooses the ids, for who was told of no effect knows none of it.
+    #[must_use]
+    pub fn speaks_of(&self, id: RequestId, effect: &Effect) -> bool {
+        let request = self.request(id);
+        let cause = effect.request.map(|id| self.request(id));
+        let (Some(route), Some(made_by)) = (request.route, cause.and_then(|one| one.route)) else {
+            return true;
+        };
+        if request.provider != effect.provider {
+            return false;
+        }
+        if request.effectful || self.is_reversal(request) {
+            return route == made_by || self.is_reversal(request);
+        }
+        let Some(makes) = self.collection(request.provider, made_by, "creates") else {
+            return true;
+        };
+        let of = |key| self.collection(request.provider, route, key);
+        let events = self
+            .api_source(request.provider)
+            .and_then(|api| api.pointer("/webhooks/collection")?.as_str());
+        let is_its = |one: &str| one == makes || Some(one) == events;
+        of("lists").is_some_and(is_its)
+            || (of("reads").is_some_and(is_its)
+                && (self.fate(id) != Fate::Rejected || self.is_named_by_client(effect, made_by)))
+    }
+
+    /// True for a route that tells what is left of a limit, which is another thing each time.
+    #[must_use]
+    pub fn tells_limits(&self, provider: Name, route: Name) -> bool {
+        let success = self.route_source(provider, route).and_then(|one| one.get("success"));
+        success.is_some_and(|success| success.to_string().contains("rate_limit."))
+    }
+
+    /// True for an effect whose id the client chose itself.
+    fn is_named_by_client(&self, effect: &Effect, made_by: Name) -> bool {
+        let route = self.route_source(effect.provider, made_by);
+        route.is_some_and(|route| route.pointer("/creates/id/value").is_some())
+    }
+
+    /// The collection that a route makes things in, reads or lists, as the provider's API says.
+    fn collection(&self, provider: Name, route: Name, key: &str) -> Option<&str> {
+        self.route_source(provider, route)?.get(key)?.get("collection")?.as_str()
+    }
+
+    /// What the API of a provider says of a route.
+    fn route_source(&self, provider: Name, route: Name) -> Option<&Value> {
+        let routes = self.api_source(provider)?.get("routes")?.as_array()?;
+        let route = self.text(route);
+        routes.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(route))
     }
 
     /// The routes that each operation calls by the scenario's own wish, one after the other, as far as the

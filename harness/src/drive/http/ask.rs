@@ -148,12 +148,17 @@ pub(super) fn undecided(taken: Option<&Taken>, why: &str) -> Heard {
     })
 }
 
-/// An answer in a few words.
+/// An answer in a few words, which differ where the answers do.
 fn told(answer: &Answer) -> String {
     let body = String::from_utf8_lossy(&answer.body);
-    let body: String = body.trim().chars().take(TOLD).collect();
-    match body.is_empty() {
-        true => answer.status.as_u16().to_string(),
-        false => format!("{}: {body}", answer.status.as_u16()),
+    let (body, status) = (body.trim(), answer.status.as_u16());
+    let told: String = body.chars().take(TOLD).collect();
+    match (told.is_empty(), told.len() < body.len()) {
+        (true, _) => status.to_string(),
+        (false, false) => format!("{status}: {told}"),
+        (false, true) => {
+            let digest = Digest16::of(body.as_bytes());
+            format!("{status}: {told}… ({} bytes, digest {digest})", body.len())
+        }
     }
 }

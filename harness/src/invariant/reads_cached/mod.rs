@@ -39,7 +39,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
         ("invalidated_by", "the route or routes that change what is read; none unless said"),
         (
             "route",
-            "the route or routes that are questions; unless said, all that are asked by GET and have no effect",
+            "the route or routes that are questions; unless said, all that are asked by GET, have no effect and do \
+             not tell what is left of a limit",
         ),
     ],
     tolerates: "Questions that are under way at the same time; an operation that asks for the same thing again \
@@ -169,10 +170,16 @@ impl<'a> Seen<'a> {
         let named = |names: &[String], request: &Request| {
             request.route.is_some_and(|route| names.iter().any(|name| trace.text(route) == name))
         };
-        let is_question = |request: &Request| match rule.routes.is_empty() {
+        let mut limits = BTreeMap::<(Name, Name), bool>::new();
+        let mut is_question = |request: &Request| match rule.routes.is_empty() {
             true => {
                 let is_get = matches!(trace.text(request.method), "GET" | "HEAD");
-                is_get && !request.effectful && !request.polls && request.route.is_some()
+                let is_read = is_get && !request.effectful && !request.polls;
+                let Some(route) = request.route.filter(|_| is_read) else { return false };
+                let (provider, tells) = (request.provider, &mut limits);
+                !*tells
+                    .entry((provider, route))
+                    .or_insert_with(|| trace.tells_limits(provider, route))
             }
             false => named(&rule.routes, request),
         };
@@ -299,7 +306,8 @@ impl ReadsCached {
             // A status alone says nothing of what was told.
             let said = words(claim).filter(|said| said.parse::<u16>().is_err())?;
             let is_old = words(old) == Some(said);
-            return Some(is_old.then(|| stale(trace, change, old, (one.submit, claim))));
+            // Other words prove nothing: a page may be old and tell the time.
+            return is_old.then(|| Some(stale(trace, change, old, (one.submit, claim))));
         }
         self.came_from_cache(trace, seen, earlier.asked, one).then_some(None)
     }

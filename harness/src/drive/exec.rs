@@ -199,10 +199,13 @@ impl Driver<'_> {
         there.filter(|one| one.phase == Phase::Reconcile).count()
     }
 
-    /// When all else is said, starts programs that clear up what was called unknown, as many at a time as there
-    /// are operations at a time.
+    /// When all else is said and the providers are there again, starts programs that clear up what was called
+    /// unknown, as many at a time as there are operations at a time.
     fn look_again(&mut self, launcher: &mut Launcher) -> Result<(), RunError> {
-        while self.schedule.is_over() && self.reconcilers() < self.schedule.concurrency() {
+        while self.schedule.is_over()
+            && self.reconcilers() < self.schedule.concurrency()
+            && self.scene.clock.now_us() >= (self.scene.storm_until_us)()
+        {
             let Some((slot, operation)) = self.doubts.pop_front() else { return Ok(()) };
             let process = self.launch((slot, Phase::Reconcile), &operation, launcher)?;
             self.scene.started(&process, Some(&operation.id));
@@ -222,7 +225,10 @@ impl Driver<'_> {
             .map(|one| late_us(self.scene, self.seen, one));
         let rises = fallen.map(|(rises_us, _)| *rises_us);
         let pauses = self.running.values().filter_map(|one| Some(one.pause?.1));
-        late.chain(rises).chain(pauses).min().unwrap_or(u64::MAX)
+        let calm =
+            self.doubts.front().filter(|_| self.schedule.is_over() && self.reconcilers() == 0);
+        let calm = calm.map(|_| (self.scene.storm_until_us)());
+        late.chain(rises).chain(pauses).chain(calm).min().unwrap_or(u64::MAX)
     }
 
     fn start(&mut self, slot: Slot, launcher: &mut Launcher) -> Result<(), RunError> {

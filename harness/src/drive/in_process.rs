@@ -347,11 +347,14 @@ impl<'a> Crew<'a> {
         spawn_local(awake(work, gate, clock))
     }
 
-    /// Asks for each submit that is `unknown` what became of it, one after the other; each has as long as
-    /// an operation has.
+    /// Asks for each submit that is `unknown` what became of it, when the providers are there again, one after the
+    /// other; each has as long as an operation has.
     async fn reconcile(&mut self) -> Result<(), RunError> {
         let Some(reconciler) = self.cast.reconciler else { return Ok(()) };
         let scene = self.scene;
+        if !self.unknown.is_empty() {
+            scene.clock.sleep_until_us((scene.storm_until_us)()).await;
+        }
         for slot in std::mem::take(&mut self.unknown) {
             let operation = scene.operation(slot)?;
             let id = Arc::clone(&operation.id);

@@ -61,6 +61,8 @@ pub struct Scene {
     /// Until when somebody may be handed, or be at work on, a message whose fate is settled already, in
     /// microseconds since the start of the run; `None` where nothing of the sort is to come.
     pub busy_until_us: Box<dyn Fn() -> Option<u64> + Send + Sync>,
+    /// Until when rules strike by the clock alone, in microseconds since the start of the run; 0 where none does.
+    pub storm_until_us: Box<dyn Fn() -> u64 + Send + Sync>,
     /// How long it is waited at the end of a run for what is still to come.
     pub drain: Duration,
     /// How long a client has to clear up what it called unknown when all else is said, where the scenario
@@ -194,10 +196,12 @@ impl Scene {
     }
 
     /// Until when the run waits for the client to clear up what it called unknown, if all else was said at
-    /// `since_us`; `None` where it does not, or no longer.
+    /// `since_us`; `None` where it does not, or no longer. While a provider is down nobody can clear up anything,
+    /// so the time for it begins when that is over.
     #[must_use]
     pub fn reconciles_until_us(&self, since_us: u64) -> Option<u64> {
-        let until_us = since_us.saturating_add(self.reconciles_within_us?);
+        let until_us =
+            since_us.max((self.storm_until_us)()).saturating_add(self.reconciles_within_us?);
         (until_us > self.clock.now_us() && lock(&self.claims).has_unknown()).then_some(until_us)
     }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::support::{means, schema, unclaimed, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{ClaimMade, Request, Submit, Trace};
+use crate::trace::{ClaimMade, Request, RequestId, Submit, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -88,6 +88,19 @@ impl Invariant for Reconciled {
             };
             let again_us = started(submit, first);
             if !are_asked && again_us.is_none() && !went_on(trace, submit, first) {
+                continue;
+            }
+            // Nobody can clear up anything before the storm is over, and a program that met it once more is not
+            // asked again.
+            let is_struck = |(id, request): (RequestId, &Request)| {
+                again_us.is_some_and(|again_us| request.at_us >= again_us)
+                    && !trace.strikes_at(id).is_empty()
+            };
+            let is_unknown =
+                trace.final_claim(submit).is_some_and(|last| last.claim == Claim::Unknown);
+            let is_hindered = trace.last_at_us < struck_us
+                || trace.mode() == Mode::Exec && trace.attempts_of(submit.operation).any(is_struck);
+            if is_unknown && is_hindered {
                 continue;
             }
             exercised += 1;
@@ -271,6 +284,27 @@ mod tests {
         let cleared = |at_us: u64| format!("{started}\n{}", claim(at_us, "succeeded"));
         assert_eq!(exec(&cleared(30_000_000)), "passed", "its time begins with its start");
         assert_eq!(exec(&cleared(32_000_000)), "failed op-0001");
+        let again = r#"{"at_us":20000001,"event":"request_received","request":2,"attempt":2}
+            {"at_us":20000001,"event":"fault_injected","request":2}"#;
+        let unknown = claim(21_000_000, "unknown");
+        assert_eq!(exec(&format!("{started}\n{unknown}")), "failed op-0001");
+        assert_eq!(
+            exec(&format!("{started}\n{again}\n{unknown}")),
+            "not exercised",
+            "it was struck"
+        );
+    }
+
+    #[test]
+    fn a_run_that_ends_in_the_storm_asks_nobody() {
+        let judged = |to: &str| {
+            let rule = json!({"name": "rule", "when": {"during": {"from": "0s", "to": to}}, "inject": "hang"});
+            let run = json!({"scenario": {"faults": [rule]}});
+            let trace = trace_with(&run, &lines(&claim(9_000_000, "unknown")));
+            in_short(&invariant(NAME, &json!({"within": "10s"})).check(&trace))
+        };
+        assert_eq!(judged("8s"), "failed op-0001");
+        assert_eq!(judged("60s"), "not exercised");
     }
 
     #[test]

@@ -657,6 +657,7 @@ impl Order<'_> {
         let traced = workload.http.is_some().then_some(self.seed);
         let clock = stage.clock;
         let (weak, stop) = (Weak::clone(&servers), stage.stop.clone());
+        let (asked, storm_us) = (Weak::clone(&servers), self.scenario.storm_us());
         let mut scene = Scene {
             clock: stage.clock,
             sink: Arc::clone(&stage.sink),
@@ -682,13 +683,15 @@ impl Order<'_> {
                 let each = servers.iter();
                 each.filter_map(|server| server.with(|one| one.busy_until_us(clock.now_us()))).max()
             }),
+            storm_until_us: Box::new(move || {
+                let first_us = || {
+                    let servers = asked.upgrade()?;
+                    servers.iter().find_map(|server| server.with(|one| one.first_request_us()))
+                };
+                storm_us.map_or(0, |storm_us| first_us().unwrap_or(0).saturating_add(storm_us))
+            }),
             drain: self.scenario.drain,
-            reconciles_within_us: self
-                .scenario
-                .expect
-                .iter()
-                .filter_map(|one| one.invariant.reconciles_within_us())
-                .max(),
+            reconciles_within_us: self.scenario.reconciles_within_us(),
             claims: Mutex::new(Ledger::default()),
             output: Mutex::new(Output::new(Arc::new(Redactor::default()))),
         };

@@ -39,6 +39,10 @@ use self::tenants::Tenants;
 use crate::invariant::Invariant;
 use crate::operation::Step;
 
+/// How long after the first request an outage may end so that it is waited for with what is to be cleared up, in
+/// microseconds.
+const LONGEST_STORM_US: u64 = 600_000_000;
+
 /// A scenario that can run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -68,6 +72,21 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// How long after the first request rules strike by the clock alone, in microseconds, where some do and that is
+    /// not too long to wait for.
+    #[must_use]
+    pub fn storm_us(&self) -> Option<u64> {
+        let ends = self.rules.iter().filter_map(|rule| rule.when.during_us);
+        ends.map(|(_, to_us)| to_us).filter(|to_us| *to_us <= LONGEST_STORM_US).max()
+    }
+
+    /// How long after the storm a client has to clear up what it does not know, in microseconds, where that is
+    /// expected of it.
+    #[must_use]
+    pub fn reconciles_within_us(&self) -> Option<u64> {
+        self.expect.iter().filter_map(|one| one.invariant.reconciles_within_us()).max()
+    }
+
     /// Where the client's work leads: a provider and a route, each pair once, in the order of the steps. A
     /// route that several providers have leads to each of them, unless a step names one.
     #[must_use]

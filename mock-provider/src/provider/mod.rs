@@ -375,6 +375,13 @@ impl Provider {
         self.queue.as_ref()?.busy_until_us(now_us)
     }
 
+    /// When the first request of the run came to any of its providers, in microseconds since its start, if one has
+    /// come: `during` counts from there.
+    #[must_use]
+    pub fn first_request_us(&self) -> Option<u64> {
+        self.common.first_us()
+    }
+
     /// Why an operation could not be sent as a message or an event, if one could not.
     #[must_use]
     pub fn unsent(&self) -> Option<&str> {

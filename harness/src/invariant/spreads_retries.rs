@@ -35,6 +35,13 @@ const SHARPNESS: u64 = 5;
 /// The default window is the median wait divided by this.
 const PARTS: u64 = 20;
 
+/// Why nothing is said of operations that come back within milliseconds.
+const BLURRED: &str =
+    "the waits are too short to be told apart on the real clock; use a longer backoff";
+
+/// Why nothing is said where no herd could come back.
+const NO_HERD: &str = "no 20 operations failed at the same moment without a hint";
+
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
     name: "spreads_retries",
@@ -109,20 +116,20 @@ impl Invariant for SpreadsRetries {
             trace.requests().filter_map(|(id, _)| self.failure(trace, id)).collect();
         failures.sort_by_key(|one| (one.at_us, one.operation));
         let Some(window_us) = self.window_us.or_else(|| usual_window_us(trace, &failures)) else {
-            let why =
-                "the waits are too short to be told apart on the real clock; use a longer backoff";
-            return Judgement::new(0, Vec::new(), why);
+            return Judgement::new(0, Vec::new(), BLURRED);
         };
-        let (mut exercised, mut violations) = (0, Vec::new());
+        let (mut exercised, mut violations, mut why_not) = (0, Vec::new(), NO_HERD);
         for group in groups(&failures, window_us) {
             let group = &failures[group];
             // Later waits that are longer say nothing of how close together these came back.
             let own_us = self.window_us.or_else(|| usual_window_us(trace, group));
-            let Some(own_us) = own_us else { continue };
+            let Some(own_us) = own_us else {
+                why_not = BLURRED;
+                continue;
+            };
             exercised += 1;
             violations.extend(self.herd(trace, group, own_us.min(window_us)));
         }
-        let why_not = "no 20 operations failed at the same moment without a hint";
         Judgement::new(exercised, violations, why_not)
     }
 

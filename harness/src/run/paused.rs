@@ -76,8 +76,10 @@ impl Paused {
             .on_thread_park(move || pulse.stands_at(Clock::virtual_now_us()))
             .build_local(LocalOptions::default())
             .map_err(|source| RunError::System { what: "start a runtime", source })?;
-        // A task is woken by a place in a queue, and what stands outside of all tasks through the kernel.
-        let ended = runtime.block_on(runtime.spawn_local(self.performed(watch)));
+        // A task is woken by a place in a queue, and what stands outside of all tasks through the kernel. What it
+        // does takes kilobytes, which a runtime would move about several times.
+        let performed = Box::pin(self.performed(watch));
+        let ended = runtime.block_on(runtime.spawn_local(performed));
         // A thread that the client blocks is nothing to wait for.
         runtime.shutdown_background();
         ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))

@@ -387,18 +387,20 @@ impl Trace {
     /// is, some API of the run.
     pub(super) fn declared(&self, provider: Option<Name>, route: Name, keys: &[&str]) -> bool {
         let route = self.text(route);
-        let its = provider.and_then(|provider| self.api_of(provider));
-        self.run.apis.iter().filter(|(name, _)| its.is_none_or(|its| its == *name)).any(
-            |(_, api)| {
-                let routes = api.get("routes").and_then(Value::as_array);
-                let named = |one: &&Value| one.get("name").and_then(Value::as_str) == Some(route);
-                routes.and_then(|routes| routes.iter().find(named)).is_some_and(|one| {
-                    let is_said =
-                        |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
-                    keys.iter().any(|key| one.get(key).is_some_and(is_said))
-                })
-            },
-        )
+        // Most routes declare nothing of the sort, whatever their API: that is asked before whose it is.
+        let is_its = |api: &str| {
+            let its = provider.and_then(|provider| self.api_of(provider));
+            its.is_none_or(|its| its == api)
+        };
+        self.run.apis.iter().any(|(name, api)| {
+            let routes = api.get("routes").and_then(Value::as_array);
+            let named = |one: &&Value| one.get("name").and_then(Value::as_str) == Some(route);
+            let says = routes.and_then(|routes| routes.iter().find(named)).is_some_and(|one| {
+                let is_said = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
+                keys.iter().any(|key| one.get(key).is_some_and(is_said))
+            });
+            says && is_its(name)
+        })
     }
 
     /// True when this answer entitles the client to believe that the operation is done: usable, and for

@@ -14,23 +14,27 @@ use super::{JobSeen, OperationId, Trace};
 impl Trace {
     /// True unless the operation calls a route whose items are done one by one, and some of them have no effect.
     pub(super) fn all_items_are_done(&self, id: OperationId) -> bool {
-        let is_batch = self.submits_of(id).any(|(_, submit)| {
-            submit.submitted.as_ref().is_some_and(|it| self.declared(None, it.call, &["batch"]))
-        }) || self.requests_of(id).any(|(_, request)| {
-            // A service is asked for something of its own, and calls what it likes.
-            let its = |route| self.declared(Some(request.provider), route, &["batch"]);
-            request.by.is_client() && request.route.is_some_and(its)
-        });
         let live = self.effects_of(id).filter(|(_, effect)| effect.is_live());
         let subjects: BTreeSet<&str> =
             live.filter_map(|(_, effect)| effect.subject).map(|name| self.text(name)).collect();
-        // Without names nobody can say which of the items were done.
-        if !is_batch || subjects.is_empty() {
+        // Without names nobody can say which of the items were done; most effects have none, so that is asked first.
+        if subjects.is_empty() || !self.is_batch(id) {
             return true;
         }
         let lists = self.lists_that_hold(id, &subjects);
         let is_one = |item: &BTreeSet<String>| item.iter().any(|text| subjects.contains(&**text));
         lists.is_empty() || lists.iter().any(|items| items.iter().all(is_one))
+    }
+
+    /// True when the operation calls a route whose items are done one by one.
+    fn is_batch(&self, id: OperationId) -> bool {
+        self.submits_of(id).any(|(_, submit)| {
+            submit.submitted.as_ref().is_some_and(|it| self.declared(None, it.call, &["batch"]))
+        }) || self.requests_of(id).any(|(_, request)| {
+            // A service is asked for something of its own, and calls what it likes.
+            let its = |route| self.declared(Some(request.provider), route, &["batch"]);
+            request.by.is_client() && request.route.is_some_and(its)
+        })
     }
 
     /// The lists in the inputs of an operation that hold all these items, each item as the texts by which it

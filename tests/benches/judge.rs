@@ -80,6 +80,8 @@ expect:
   - idempotency_key_strength: {min_bits: 1}
   - key_retry_window: {retention: 24h}
   - retry_body_stable
+  - waits_for_reset
+  - reads_cached: {ttl: 1s, invalidated_by: create_charge}
   - rejects_malformed_responses
   - retries_logged
   - no_secrets_in_output
@@ -144,7 +146,7 @@ fn judge(file: &Path) {
     let bytes = input.metadata().expect("it is a file").len();
     let input = BufReader::with_capacity(BUFFER, input);
     let trace = brownout::trace::read::read_sized(input, bytes, |_| {}).expect("a trace");
-    let read_us = clock.now_us();
+    let (read_us, read_bytes) = (clock.now_us(), most_bytes() - before);
     let apis = Apis::Kept(&trace.run.apis);
     let (scenario, _) = from_value(&trace.run.scenario, apis, &Overrides::default());
     let scenario = scenario.expect("a right scenario");
@@ -153,7 +155,8 @@ fn judge(file: &Path) {
     assert_eq!(result.verdict, Verdict::Passed, "{:?}", result.invariants);
     println!("{judged_us} {}", most_bytes() - before);
     if std::env::args().any(|word| word == "--loud") {
-        println!("read in {} ms, {} bytes of trace", read_us / 1_000, trace.bytes());
+        let kept = trace.bytes();
+        println!("read in {} ms, with {read_bytes} bytes, of which {kept} stay", read_us / 1_000);
         for one in &result.invariants {
             let clock = Clock::real();
             let expected = scenario.expect.iter().find(|expected| expected.name == one.name);

@@ -133,40 +133,76 @@ fn read(trace: &Trace, failures: &[(OperationId, Vec<RequestId>)]) -> Lines {
     lines
 }
 
-/// The values that name an operation and occur in the output, by the rarest word of each.
-struct Owners(BTreeMap<String, Vec<(String, OperationId)>>);
+/// The values that name an operation and occur in the output.
+struct Owners<'a> {
+    /// Every word of the output, and whose value it is.
+    words: BTreeMap<&'a str, Owner>,
+    /// The values of several words, by the rarest word of each.
+    longer: BTreeMap<&'a str, Vec<(String, OperationId)>>,
+}
 
-impl Owners {
-    fn of(trace: &Trace) -> Self {
-        let said: BTreeSet<&str> =
-            trace.outputs().iter().flat_map(|output| words(&output.text)).collect();
-        let mut owners = BTreeMap::<String, Option<OperationId>>::new();
+/// Whose value it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Nobody,
+    One(OperationId),
+    Several,
+}
+
+impl Owner {
+    /// A value that two operations share names none.
+    fn and(self, id: OperationId) -> Self {
+        if matches!(self, Self::Nobody) || self == Self::One(id) {
+            Self::One(id)
+        } else {
+            Self::Several
+        }
+    }
+}
+
+impl<'a> Owners<'a> {
+    fn of(trace: &'a Trace) -> Self {
+        let said = trace.outputs().iter().flat_map(|output| words(&output.text));
+        let mut own: BTreeMap<&str, Owner> = said.map(|word| (word, Owner::Nobody)).collect();
+        let mut longer = BTreeMap::<String, Owner>::new();
         for (id, _) in trace.operations() {
             for value in trace.identities_of(id) {
-                if words(&value).next().is_some() && words(&value).all(|word| said.contains(word)) {
-                    // A value that two operations share names none.
-                    let owner = owners.entry(value).or_insert(Some(id));
-                    *owner = owner.filter(|one| *one == id);
+                if let Some(owner) = own.get_mut(&*value) {
+                    *owner = owner.and(id);
+                } else if words(&value).next().is_some()
+                    && words(&value).all(|word| own.contains_key(word))
+                {
+                    let owner = longer.entry(value).or_insert(Owner::Nobody);
+                    *owner = owner.and(id);
                 }
             }
         }
-        let mut number = BTreeMap::<String, usize>::new();
-        for word in owners.keys().flat_map(|value| words(value)) {
-            *number.entry(word.to_owned()).or_default() += 1;
+        let mut number = BTreeMap::<&str, usize>::new();
+        for word in longer.keys().flat_map(|value| words(value)) {
+            let Some((word, _)) = own.get_key_value(word) else { continue };
+            *number.entry(word).or_default() += 1;
         }
-        let mut by_word = BTreeMap::<String, Vec<(String, OperationId)>>::new();
-        for (value, owner) in owners {
-            let rarest = words(&value).min_by_key(|word| number.get(*word)).map(str::to_owned);
-            let (Some(owner), Some(word)) = (owner, rarest) else { continue };
-            by_word.entry(word).or_default().push((value, owner));
+        let mut by_word = BTreeMap::<&str, Vec<(String, OperationId)>>::new();
+        for (value, owner) in &longer {
+            let its = words(value).filter_map(|word| number.get_key_value(word));
+            let (Some((rarest, _)), Owner::One(owner)) = (its.min_by_key(|(_, one)| **one), *owner)
+            else {
+                continue;
+            };
+            by_word.entry(rarest).or_default().push((value.clone(), owner));
         }
-        Self(by_word)
+        Self { words: own, longer: by_word }
     }
 
     /// The operations that a line names, of which these are the words.
     fn named_in(&self, line: &str, words: &BTreeSet<&str>) -> BTreeSet<OperationId> {
-        let values = words.iter().filter_map(|word| self.0.get(*word)).flatten();
-        values.filter(|(value, _)| holds(line, value)).map(|(_, owner)| *owner).collect()
+        let owner = |word: &&str| match self.words.get(word) {
+            Some(Owner::One(id)) => Some(*id),
+            Some(Owner::Nobody | Owner::Several) | None => None,
+        };
+        let longer = words.iter().filter_map(|word| self.longer.get(*word)).flatten();
+        let longer = longer.filter(|(value, _)| holds(line, value)).map(|(_, owner)| *owner);
+        words.iter().filter_map(owner).chain(longer).collect()
     }
 }
 
@@ -197,7 +233,7 @@ fn is_request_id(word: &str) -> bool {
 }
 
 impl Lines {
-    fn take(&mut self, output: &Output, owners: &Owners, statuses: &BTreeSet<u16>) {
+    fn take(&mut self, output: &Output, owners: &Owners<'_>, statuses: &BTreeSet<u16>) {
         let words: BTreeSet<&str> = words(&output.text).collect();
         let mut named = owners.named_in(&output.text, &words);
         let status =

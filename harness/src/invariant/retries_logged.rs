@@ -162,8 +162,11 @@ impl Owner {
 
 impl<'a> Owners<'a> {
     fn of(trace: &'a Trace) -> Self {
-        let said = trace.outputs().iter().flat_map(|output| words(&output.text));
-        let mut own: BTreeMap<&str, Owner> = said.map(|word| (word, Owner::Nobody)).collect();
+        // One by one: to collect them would keep each as often as it was said.
+        let mut own = BTreeMap::<&str, Owner>::new();
+        for word in trace.outputs().iter().flat_map(|output| words(&output.text)) {
+            own.entry(word).or_insert(Owner::Nobody);
+        }
         let mut longer = BTreeMap::<String, Owner>::new();
         for (id, _) in trace.operations() {
             for value in trace.identities_of(id) {

@@ -62,6 +62,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 makes by itself.",
     cure: "Multiply the wait by two after each failure, up to a cap, and draw the actual wait at random \
            from zero to that (full jitter).",
+    why: "At a steady rate the same load comes back for as long as the outage lasts, and leaves no room to \
+          recover in.",
+    faults: &["status", "reset", "close", "malformed"],
+    without_a_fault: "",
+    modes: &[],
     example: "backs_off: {factor: 1.5, waits: 4, cap: 20s}",
     bare: true,
     needs_identity: true,

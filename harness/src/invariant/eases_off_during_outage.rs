@@ -43,6 +43,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 to other providers, of other tenants, and to other routes where the rule names one.",
     cure: "Put a circuit breaker in front of the provider, shared by all operations: after some failures in \
            a row it refuses at once, and lets a single probe through after a while.",
+    why: "A provider that is down cannot come up under full load, and each request to it is waited for in \
+          vain.",
+    faults: &["status", "reset", "close", "hang", "ban"],
+    without_a_fault: "",
+    modes: &[],
     example: "eases_off_during_outage: {requests: 2, per: 5s, trip: 5}",
     bare: false,
     needs_identity: false,

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{NO_UPPER_BOUND, cannot, events_of, hung, means, schema};
+use super::support::{BOUNDS_TIME, NO_UPPER_BOUND, cannot, events_of, hung, means, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
@@ -49,6 +49,14 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 of the client.",
     cure: "Give each kind of work a pool of its own (connections, threads, permits of a semaphore), and a short \
            time-out to what may hang, so that it fills its own pool and no other.",
+    why: "One slow partner that nobody depends on takes all threads and connections, and what matters \
+          stands still although nothing is wrong with it.",
+    faults: &["hang", "drip", "latency", "slow_read"],
+    without_a_fault: "",
+    modes: &[
+        "It goes by operations that a driver submits: a suite submits none, nor does `brownout serve`.",
+        BOUNDS_TIME,
+    ],
     example: "isolates: {critical: checkout, from: reports}",
     bare: false,
     needs_identity: true,

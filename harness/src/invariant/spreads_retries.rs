@@ -54,6 +54,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 stack makes by itself; a restart in between.",
     cure: "Draw each wait at random, from zero (or a half) to the full backoff: a fixed schedule brings all \
            that failed together back together, and the provider down again.",
+    why: "Clients that failed together and come back together are the next peak, and bring the provider \
+          down again.",
+    faults: &["status", "reset", "close"],
+    without_a_fault: "",
+    modes: &[],
     example: "spreads_retries: {share: 60%, window: 100ms}",
     bare: true,
     needs_identity: true,

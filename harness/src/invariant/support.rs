@@ -124,6 +124,21 @@ pub(super) fn is_driven(trace: &Trace) -> bool {
     }
 }
 
+/// What the modes mean to an invariant that reads claims.
+pub(super) const READS_CLAIMS: &str = "It goes by what the client tells its caller. A suite tells it in `BROWNOUT_OUTCOME` lines (or by `suite: \
+     {exit_0: all_succeeded}`), and under `brownout serve` the control API is told (`POST /v1/outcomes`); where \
+     nobody says it, no claim is judged.";
+
+/// What the modes mean to an invariant that bounds a time from above.
+pub(super) const BOUNDS_TIME: &str =
+    "With `--speed` it is not judged: the clock goes faster, and the client's work does not.";
+
+/// The mode of an invariant about webhooks.
+pub(super) const NEEDS_SERVICE: &str = "The client is a service that listens to webhooks: `--mode http`, or `Harness::service` in a test.";
+
+/// The mode of an invariant about messages of a queue.
+pub(super) const NEEDS_WORKER: &str = "The client is a worker that receives messages by itself: `--mode stdio`, or `Harness::worker` in a test.";
+
 /// Why an upper bound on time is not judged.
 pub(super) const NO_UPPER_BOUND: &str = "with `--speed` the clock goes faster and the client's work does not, \
     so no upper bound on time is judged; run it without `--speed`";

@@ -6,9 +6,11 @@ use std::path::Path;
 use brownout_provider::document::{Diagnostics, Severity};
 use serde_json::Value;
 
+use super::InvariantKind;
 use super::registry::{INVARIANTS, find};
 use super::testing::in_short;
-use crate::scenario::{Apis, Overrides, read};
+use crate::scenario::shipped::{SCENARIOS, Shipped};
+use crate::scenario::{Apis, Overrides, policy, read};
 use crate::trace::testing::trace;
 
 /// The name and parameters of an example as it stands under `expect:`.
@@ -66,6 +68,60 @@ fn names_are_unique_and_every_entry_is_documented() {
         }
         assert!(!kind.headline.is_empty() && !kind.headline.ends_with('.'));
         assert_eq!(find(kind.name).map(|found| found.name), Some(kind.name));
+    }
+}
+
+#[test]
+fn every_entry_says_why_it_matters_and_what_exercises_it() {
+    for kind in INVARIANTS {
+        let InvariantKind { name, why, faults, without_a_fault, modes, .. } = kind;
+        assert!(why.ends_with('.') && why.len() > 40, "{name}: {why}");
+        assert!(!faults.is_empty() || !without_a_fault.is_empty(), "{name}: exercised by nothing");
+        assert!(!without_a_fault.ends_with('.'), "{name}: {without_a_fault}");
+        assert!(modes.iter().all(|text| text.ends_with('.')), "{name}: {modes:?}");
+        let once: BTreeSet<&&str> = faults.iter().collect();
+        assert_eq!(once.len(), faults.len(), "{name}: {faults:?}");
+        for fault in *faults {
+            assert!(brownout_provider::fault::registry::find(fault).is_some(), "{name}: {fault}");
+        }
+    }
+}
+
+/// The names of what a shipped scenario expects, by itself or for the policies that it puts to the test, and of
+/// what it injects.
+fn of_scenario(shipped: &Shipped) -> (Vec<String>, Vec<&'static str>) {
+    let path = Path::new("../scenarios").join(shipped.path);
+    let beside = path.parent().expect("it stands in a folder");
+    let checked = read(
+        &path.display().to_string(),
+        shipped.text.as_bytes(),
+        Apis::Beside(beside),
+        &Overrides::default(),
+    );
+    let scenario = checked.scenario.expect(shipped.path);
+    let policies = policy::all().iter();
+    let its = policies.filter(|policy| policy.scenarios().any(|one| one.path == shipped.path));
+    let of_policies = its.flat_map(|policy| policy.expect().map(|(name, _)| name.to_string()));
+    let expected = scenario.expect.iter().map(|one| one.name.to_string()).chain(of_policies);
+    let faults = scenario.rules.iter().flat_map(|rule| &rule.faults);
+    (expected.collect(), faults.map(|fault| fault.kind().name).collect())
+}
+
+#[test]
+fn a_shipped_scenario_exercises_each_invariant_by_what_its_entry_names() {
+    let shipped: Vec<_> = SCENARIOS.iter().map(of_scenario).collect();
+    for kind in INVARIANTS {
+        let mut its =
+            shipped.iter().filter(|(expected, _)| expected.iter().any(|name| name == kind.name));
+        let exercises = |faults: &[&str]| {
+            !kind.without_a_fault.is_empty() || kind.faults.iter().any(|one| faults.contains(one))
+        };
+        assert!(
+            kind.name == "check" || its.any(|(_, faults)| exercises(faults)),
+            "{}: no shipped scenario that expects it injects any of {:?}",
+            kind.name,
+            kind.faults
+        );
     }
 }
 

@@ -57,6 +57,7 @@ mod not_banned;
 mod nothing_after_claim;
 mod poison_message_parked;
 mod polls_politely;
+mod reach;
 mod reads_cached;
 mod reconciled;
 mod recoverable;

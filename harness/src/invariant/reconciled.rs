@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::reach::leaves_no_doubt;
 use super::support::{READS_CLAIMS, means, schema, unclaimed, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
@@ -118,7 +119,8 @@ impl Invariant for Reconciled {
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
         let means = means(scenario);
-        if !means.lost_answer && !means.hang && !means.unusable && !means.failure {
+        let is_certain = leaves_no_doubt(scenario);
+        if is_certain || !means.lost_answer && !means.hang && !means.unusable && !means.failure {
             let why = "no rule of this scenario leaves a client in doubt";
             unlikely(at, KIND.name, why, "inject: {reset: {at: after_commit}}");
         }

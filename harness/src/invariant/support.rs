@@ -211,15 +211,7 @@ pub(super) struct Means {
 pub(super) fn means(scenario: &Scenario) -> Means {
     let mut means = Means::default();
     for rule in scenario.rules.iter().filter(|rule| rule.when.chance_ppm != Some(0)) {
-        let draw = RuleKey::new(scenario.seed, &rule.name).draw(&Coordinates::NOWHERE);
-        for fault in &rule.faults {
-            means.strikes = true;
-            means.failure |= fault.kind().group == Group::Ending;
-            let action = fault.strike(&mut draw.clone());
-            means.permanent |= matches!(action, Action::Order(OrderFault::Stale { .. }))
-                && hides_one(scenario, rule);
-            means.add(scenario, &action);
-        }
+        means.add_rule(scenario, rule);
     }
     if scenario.providers.values().any(|provider| provider.api.rate_limit.is_some()) {
         means.failure = true;
@@ -276,6 +268,25 @@ fn hides_one(scenario: &Scenario, rule: &Rule) -> bool {
 }
 
 impl Means {
+    /// What one rule can bring about by itself.
+    pub(super) fn of(scenario: &Scenario, rule: &Rule) -> Self {
+        let mut means = Self::default();
+        means.add_rule(scenario, rule);
+        means
+    }
+
+    fn add_rule(&mut self, scenario: &Scenario, rule: &Rule) {
+        let draw = RuleKey::new(scenario.seed, &rule.name).draw(&Coordinates::NOWHERE);
+        for fault in &rule.faults {
+            self.strikes = true;
+            self.failure |= fault.kind().group == Group::Ending;
+            let action = fault.strike(&mut draw.clone());
+            self.permanent |= matches!(action, Action::Order(OrderFault::Stale { .. }))
+                && hides_one(scenario, rule);
+            self.add(scenario, &action);
+        }
+    }
+
     fn add(&mut self, scenario: &Scenario, action: &Action) {
         match action {
             Action::Delay { micros, .. } => self.delay_us = self.delay_us.max(*micros),

@@ -13,6 +13,7 @@ use brownout_provider::fault::registry::FAULTS;
 use brownout_provider::fault::{FaultKind, Group};
 use serde_json::Value;
 
+use crate::incident::{Incident, registry as incidents};
 use crate::invariant::InvariantKind;
 use crate::invariant::registry::INVARIANTS;
 use crate::scenario::policy::{self, Policy};
@@ -116,16 +117,61 @@ pub fn fault(kind: &FaultKind) -> String {
 #[must_use]
 pub fn invariant(kind: &InvariantKind) -> String {
     let mut text = format!("## {}\n\n{}\n\n", kind.name, sentence(kind.summary));
+    fact(&mut text, "Why it matters", kind.why);
+    fact(&mut text, "It happened to others", &happened(kind.name));
     fact(&mut text, "Rule", kind.rule);
     fact(&mut text, "Exercised by", kind.exercised_by);
+    fact(&mut text, "Faults that do", &exercising(kind));
     fact(&mut text, "Never accused", kind.tolerates);
     parameters(&mut text, kind.parameters);
-    if kind.needs_one_client {
-        fact(&mut text, "Modes", "needs one living client, so exec mode cannot exercise it");
-    }
+    fact(&mut text, "Modes", &modes(kind));
     fact(&mut text, "Cure", kind.cure);
     example(&mut text, "expect", kind.example);
     text
+}
+
+/// At most so many incidents are told of under an invariant.
+const INCIDENTS: usize = 3;
+
+/// The incidents that an invariant catches, the first few in a line each.
+fn happened(invariant: &str) -> String {
+    let caught: Vec<&Incident> =
+        incidents::all().filter(|one| one.caught_by.contains(&invariant)).collect();
+    let told: Vec<String> = caught
+        .iter()
+        .take(INCIDENTS)
+        .map(|one| format!("`{}` ({})", one.name, one.happened))
+        .collect();
+    let others: Vec<String> =
+        caught.iter().skip(INCIDENTS).map(|one| format!("`{}`", one.name)).collect();
+    let told = told.join("; ");
+    if others.is_empty() { told } else { format!("{told}; also {}", others.join(", ")) }
+}
+
+/// The faults that exercise an invariant, and what does so without one.
+fn exercising(kind: &InvariantKind) -> String {
+    let faults: Vec<String> = kind.faults.iter().map(|name| format!("`{name}`")).collect();
+    let faults = faults.join(", ");
+    match (faults.as_str(), kind.without_a_fault) {
+        ("", without) => format!("none is needed: {without}"),
+        (_, "") => faults,
+        (_, without) => format!("{faults}; without a fault, {without}"),
+    }
+}
+
+/// In which modes an invariant can be judged.
+fn modes(kind: &InvariantKind) -> String {
+    let living = "All but exec mode, where the client lives for one operation only.";
+    let all = "All.";
+    // What names its own mode does not say "all" before it.
+    let is_bound = kind.modes.iter().any(|text| text.starts_with("The client is"));
+    let first = match (kind.needs_one_client, is_bound) {
+        (true, _) => Some(living),
+        (false, false) => Some(all),
+        (false, true) => None,
+    };
+    let sentences: Vec<&str> = first.into_iter().chain(kind.modes.iter().copied()).collect();
+    sentences.join(" ")
 }
 
 /// The APIs that come with brownout.
@@ -225,4 +271,31 @@ fn example(text: &mut String, key: &str, yaml: &str) {
 fn sentence(text: &str) -> String {
     let text = text.trim();
     if text.ends_with(['.', '!', '?', ':']) { text.to_owned() } else { format!("{text}.") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_an_invariant_is_complete() {
+        for kind in INVARIANTS {
+            let text = invariant(kind);
+            for fact in
+                ["Why it matters", "Rule", "Exercised by", "Faults that do", "Modes", "Cure"]
+            {
+                assert!(text.contains(&format!("- **{fact}:** ")), "{}: no {fact}", kind.name);
+            }
+        }
+    }
+
+    #[test]
+    fn each_incident_is_told_of_by_what_catches_it() {
+        for incident in incidents::all() {
+            for name in incident.caught_by {
+                let told = happened(name);
+                assert!(told.contains(&format!("`{}`", incident.name)), "{name}: {told}");
+            }
+        }
+    }
 }

@@ -126,6 +126,10 @@ static KIND: InvariantKind = InvariantKind {
     parameters: &[],
     tolerates: "what the test says",
     cure: "",
+    why: "",
+    faults: &[],
+    without_a_fault: "",
+    modes: &[],
     example: "",
     bare: true,
     // The closure reads the trace as it is; whoever writes it weighs the guesses.

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{NO_UPPER_BOUND, few_of, has_fault, schema};
+use super::support::{BOUNDS_TIME, NO_UPPER_BOUND, few_of, has_fault, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
@@ -41,6 +41,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "Refusals before; a refusal now and then, by which a client finds out how far it may go.",
     cure: "Take the limit from the answers and not from a constant: slow down by half at each refusal, and \
            speed up little by little (additive increase, multiplicative decrease).",
+    why: "Limits are lowered without a call; who keeps the old pace is refused for every request above the \
+          new one.",
+    faults: &["tighten"],
+    without_a_fault: "",
+    modes: &[BOUNDS_TIME],
     example: "adapts_to_tightened_limit: {within: 10s}",
     bare: false,
     needs_identity: false,

@@ -32,6 +32,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 failed.",
     cure: "For each step write down how it is undone before you take it; when a later one fails for good, \
            undo the earlier ones, with retries of their own and keys of their own.",
+    why: "Half of an order is worse than none: money is held for a parcel that never leaves, and no single \
+          log shows it.",
+    faults: &["permanent_error", "status", "reset", "hang", "kill_client"],
+    without_a_fault: "",
+    modes: &[],
     example: "all_or_nothing: {steps: [authorize, capture, notify]}",
     bare: false,
     needs_identity: true,

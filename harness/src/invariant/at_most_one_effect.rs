@@ -34,6 +34,23 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 because what was kept of it is spoilt.",
     cure: "Send one idempotency key per operation and repeat it with every attempt, also after a restart; \
            without keys, read back whether the work was done before you try again.",
+    why: "What is done twice goes out twice: two parcels, two messages, two records, and nobody knows which \
+          one counts.",
+    faults: &[
+        "reset",
+        "hang",
+        "truncate",
+        "close",
+        "status",
+        "duplicate_request",
+        "delayed_duplicate",
+        "ignore_key",
+        "forget_key",
+        "kill_client",
+        "stale_read",
+    ],
+    without_a_fault: "two submits of one operation (`submits: 2`)",
+    modes: &[],
     example: "at_most_one_effect: {kind: notification}",
     bare: false,
     needs_identity: true,

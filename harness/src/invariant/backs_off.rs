@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::{Number, Value};
 
 use super::binomial::{Odds, fewest_trials, is_rarer};
-use super::support::{few_of, needs_failure, schema};
+use super::reach::fails_no_two_in_a_row;
+use super::support::{few_of, needs_failure, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
@@ -62,6 +63,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 makes by itself.",
     cure: "Multiply the wait by two after each failure, up to a cap, and draw the actual wait at random \
            from zero to that (full jitter).",
+    why: "At a steady rate the same load comes back for as long as the outage lasts, and leaves no room to \
+          recover in.",
+    faults: &["status", "reset", "close", "malformed"],
+    without_a_fault: "",
+    modes: &[],
     example: "backs_off: {factor: 1.5, waits: 4, cap: 20s}",
     bare: true,
     needs_identity: true,
@@ -163,7 +169,14 @@ impl Invariant for BacksOff {
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
         let most = scenario.workload.operations.saturating_mul(length(self.waits - 1));
         let needed = fewest_trials(self.chance(), ONE_IN);
-        if needs_failure(scenario, at, KIND.name) && most < needed {
+        if !needs_failure(scenario, at, KIND.name) {
+            return;
+        }
+        if fails_no_two_in_a_row(scenario) {
+            let why = "no rule of this scenario strikes two attempts in a row, so no operation waits twice";
+            let fault = "when: {attempt: {to: 3}}, inject: {status: {code: 503}}";
+            unlikely(at, KIND.name, why, fault);
+        } else if most < needed {
             at.note(
                 format!(
                     "`backs_off` needs {needed} pairs of waits, and so few operations give {most}"

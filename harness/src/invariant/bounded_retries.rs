@@ -38,6 +38,12 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 after a claim of `unknown`: a sweep counts for itself.",
     cure: "Give the retry loop a number of attempts and a total time, and count the attempts of every \
            layer: three attempts of an SDK inside three of your own are nine.",
+    why: "Retries without an end turn a short outage into a long one, and the client's own bill into the \
+          largest of it.",
+    faults: &["status", "rate_limited", "reset", "close", "malformed", "ban"],
+    without_a_fault: "a limit of the provider (`provider: {rate_limit: {limit: 10, per: 1s}}`) that the \
+                      workload exceeds",
+    modes: &[],
     example: "bounded_retries: {max_attempts: 5, max_elapsed: 30s}",
     bare: false,
     needs_identity: true,

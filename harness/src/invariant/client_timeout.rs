@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{NO_UPPER_BOUND, cannot, events_of, hung, means, schema};
+use super::support::{BOUNDS_TIME, NO_UPPER_BOUND, cannot, events_of, hung, means, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, Request, RequestId, Trace};
@@ -32,6 +32,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "Any time within `max`.",
     cure: "Set a time-out on every request, for the connection and for the whole answer: a limit on the \
            pause between two bytes never ends an answer that drips.",
+    why: "Without a time-out one hung call holds its thread and connection for ever; a few dozen of them \
+          are an outage.",
+    faults: &["hang", "drip", "stream", "slow_tokens", "throttle_bandwidth", "slow_commit"],
+    without_a_fault: "",
+    modes: &[BOUNDS_TIME],
     example: "client_timeout: {max: 10s}",
     bare: false,
     needs_identity: false,

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{NO_UPPER_BOUND, events_of, schema};
+use super::support::{BOUNDS_TIME, NO_UPPER_BOUND, events_of, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{RequestId, Submit, Trace};
@@ -32,6 +32,14 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 the client stood still.",
     cure: "Give the whole operation one deadline, and each attempt and each wait what is left of it: a \
            time-out per request is no deadline, five of 30 s are two and a half minutes.",
+    why: "Whoever asked has long gone when the answer comes: retries that go on past the deadline are work \
+          for nobody.",
+    faults: &["hang", "drip", "latency", "status", "rate_limited"],
+    without_a_fault: "any operation",
+    modes: &[
+        BOUNDS_TIME,
+        "In exec mode the time counts from the first request, since it takes a while to start a program.",
+    ],
     example: "deadline: {max: 20s}",
     bare: false,
     needs_identity: true,

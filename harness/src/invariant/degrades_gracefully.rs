@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{NO_UPPER_BOUND, events_of, needs_outage, schema};
+use super::support::{BOUNDS_TIME, NO_UPPER_BOUND, READS_CLAIMS, events_of, needs_outage, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::outage::Outage;
@@ -39,6 +39,15 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 in which the outage began.",
     cure: "Keep the last good answer beyond its time, give the provider a short time-out with a breaker, and \
            answer with what was kept, or with a default, under a mark of its own (a header, a status, a field).",
+    why: "A page that shows an error because one partner is down loses the visit, although yesterday's \
+          answer would have done.",
+    faults: &["status", "hang", "reset", "close"],
+    without_a_fault: "",
+    modes: &[
+        "Best in http mode: elsewhere only if some claim says `degraded`.",
+        READS_CLAIMS,
+        BOUNDS_TIME,
+    ],
     example: "degrades_gracefully: {within: 2s}",
     bare: false,
     needs_identity: true,

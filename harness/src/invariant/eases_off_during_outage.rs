@@ -11,7 +11,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{events_of, few_of, needs_outage, schema};
+use super::reach::only_refuses_for_good;
+use super::support::{events_of, few_of, needs_outage, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
@@ -43,6 +44,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 to other providers, of other tenants, and to other routes where the rule names one.",
     cure: "Put a circuit breaker in front of the provider, shared by all operations: after some failures in \
            a row it refuses at once, and lets a single probe through after a while.",
+    why: "A provider that is down cannot come up under full load, and each request to it is waited for in \
+          vain.",
+    faults: &["status", "reset", "close", "hang", "ban"],
+    without_a_fault: "",
+    modes: &[],
     example: "eases_off_during_outage: {requests: 2, per: 5s, trip: 5}",
     bare: false,
     needs_identity: false,
@@ -132,6 +138,12 @@ impl Invariant for EasesOffDuringOutage {
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
         needs_outage(scenario, at, KIND.name);
+        if only_refuses_for_good(scenario) {
+            let why = "it goes by requests that fail at the provider, and where connections are refused there are \
+                       none, while a permanent answer ends a row of failures";
+            let fault = "when: {during: {from: 5s, to: 20s}}, inject: {status: {code: 503}}";
+            unlikely(at, KIND.name, why, fault);
+        }
     }
 }
 

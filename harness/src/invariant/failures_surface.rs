@@ -7,7 +7,8 @@ use brownout_provider::event::{Claim, ClaimBy};
 use brownout_provider::units::in_words;
 
 use super::support::{
-    NoParameters, bare, events_of, is_driven, is_only_slow, means, schema, unclaimed, unlikely,
+    NoParameters, READS_CLAIMS, bare, events_of, is_driven, is_only_slow, means, schema, unclaimed,
+    unlikely,
 };
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
@@ -26,6 +27,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 than success, which is a report.",
     cure: "Let every way out of the retry loop end in an error that reaches the caller, and give the \
            whole operation, waits included, less time than the caller has.",
+    why: "A failure that is swallowed looks like an empty result: the user sees nothing, and nobody is \
+          called.",
+    faults: &["permanent_error", "status", "rate_limited", "malformed", "deprecated"],
+    without_a_fault: "",
+    modes: &[READS_CLAIMS],
     example: "failures_surface",
     bare: true,
     needs_identity: true,

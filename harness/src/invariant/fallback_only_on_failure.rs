@@ -36,6 +36,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 effect at the first provider that was undone; runs in which nobody made a claim.",
     cure: "Turn to the backup when the first provider has failed for certain: ask it whether the work stands \
            before doing it elsewhere, and say in the claim which provider did it.",
+    why: "A backup that steps in while the first provider is still at work does everything twice, at two \
+          providers and on two bills.",
+    faults: &["status", "hang", "reset", "close"],
+    without_a_fault: "",
+    modes: &[],
     example: "fallback_only_on_failure",
     bare: true,
     needs_identity: true,

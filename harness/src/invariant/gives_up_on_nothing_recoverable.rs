@@ -10,7 +10,7 @@ use brownout_provider::units::in_words;
 use serde_json::Value;
 
 use super::recoverable::{Excuses, RawTenacity, Tenacity, Tries, reaches, tries};
-use super::support::{events_of, needs_failure, schema, unclaimed};
+use super::support::{READS_CLAIMS, events_of, needs_failure, schema, unclaimed};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
@@ -37,6 +37,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 too little time left; an operation whose last attempt was answered.",
     cure: "Try again after 429, 503 and lost answers while there is time, under one idempotency key; keep \
            `failed` for what was refused for good, or was tried often enough.",
+    why: "What a second attempt would have done is given up, and somebody has to do it by hand.",
+    faults: &["rate_limited", "status", "refuse", "reset"],
+    without_a_fault: "a limit of the provider (`provider: {rate_limit: {limit: 10, per: 1s}}`) that the \
+                      workload exceeds",
+    modes: &[READS_CLAIMS],
     example: "gives_up_on_nothing_recoverable: {attempts: 3, share: 90%, trip: 5}",
     bare: true,
     needs_identity: true,

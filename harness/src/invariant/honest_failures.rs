@@ -5,7 +5,9 @@
 use brownout_provider::document::At;
 use brownout_provider::event::{Claim, Class, MessageState};
 
-use super::support::{NoParameters, bare, events_of, means, schema, unclaimed, unlikely};
+use super::support::{
+    NoParameters, READS_CLAIMS, bare, events_of, means, schema, unclaimed, unlikely,
+};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
@@ -27,6 +29,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 operation was a message that the queue put with the dead letters.",
     cure: "After a time-out, a lost connection or a 5xx say `unknown`, not `failed`; or find out first, by \
            reading back or by repeating the request with its idempotency key.",
+    why: "Whoever hears that it failed does it again by another way, and then it is done twice; a parcel \
+          that is on its way is reported as lost.",
+    faults: &["reset", "hang", "drip", "truncate", "status", "slow_commit"],
+    without_a_fault: "",
+    modes: &[READS_CLAIMS],
     example: "honest_failures",
     bare: true,
     needs_identity: true,

@@ -43,6 +43,12 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 that did not come whole; timers that fire up to 2 ms early.",
     cure: "Read `Retry-After` in both its forms (seconds and a date) and the spellings of your API, and \
            wait at least that long before the next attempt, or give up and say so.",
+    why: "A provider that says when to come back counts those who come sooner: they are refused again, and \
+          in the end banned.",
+    faults: &["rate_limited", "status", "conflict", "job"],
+    without_a_fault: "a limit of the provider (`provider: {rate_limit: {limit: 10, per: 1s}}`) that the \
+                      workload exceeds",
+    modes: &["With `scope: provider` it needs one living client, so exec mode cannot exercise it."],
     example: "honors_retry_after: {max_wait: 2m}",
     bare: true,
     needs_identity: true,

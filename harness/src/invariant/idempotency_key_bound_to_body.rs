@@ -23,6 +23,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "Fields that the API calls volatile; another order of keys, other white space.",
     cure: "Build the body once, with the key, and repeat both as they are; take timestamps and request \
            ids out of the body or make them part of the operation.",
+    why: "A provider answers a known key with what it did before: the new wish is refused, or silently \
+          dropped.",
+    faults: &["reset", "status", "mismatch_accepted", "mismatch_rejected"],
+    without_a_fault: "",
+    modes: &[],
     example: "idempotency_key_bound_to_body",
     bare: true,
     needs_identity: false,

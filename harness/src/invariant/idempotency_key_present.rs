@@ -23,6 +23,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 own id.",
     cure: "Make one key when the operation begins, keep it with the operation, and send it with every \
            attempt.",
+    why: "Without a key the provider cannot tell a repeat from a new order, so the first answer that is \
+          lost is done twice.",
+    faults: &["reset", "hang", "status", "key_required_late"],
+    without_a_fault: "any request that takes effect",
+    modes: &[],
     example: "idempotency_key_present",
     bare: true,
     needs_identity: false,

@@ -35,6 +35,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 error, a refused reuse of the key, or a read that showed no effect.",
     cure: "Make the key outside the retry loop, once per operation, and store it with the operation, so \
            that a second click and a restart find it again.",
+    why: "A key that changes with the attempt protects from nothing: to the provider each repeat is a new \
+          order.",
+    faults: &["reset", "hang", "truncate", "close", "status", "kill_client"],
+    without_a_fault: "two submits of one operation (`submits: 2`)",
+    modes: &[],
     example: "idempotency_key_stable: {per: submit}",
     bare: true,
     needs_identity: true,

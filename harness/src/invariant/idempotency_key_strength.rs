@@ -41,6 +41,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 keys that are a digest of one, of whatever kind.",
     cure: "Use a random UUID (version 4), or derive the key from the order's own number; a counter or a \
            time begins again with the next process, and then means another order.",
+    why: "Keys that are short or made from a clock collide once there are enough of them, and then one \
+          customer gets another one's answer.",
+    faults: &["truncated_key"],
+    without_a_fault: "20 operations with keys",
+    modes: &[],
     example: "idempotency_key_strength: {min_bits: 64}",
     bare: true,
     needs_identity: false,

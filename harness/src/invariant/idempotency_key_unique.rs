@@ -24,6 +24,10 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "One key over all attempts, submits and restarts of an operation.",
     cure: "Make the key of what identifies the operation (an order number), never of what two operations \
            can have in common (an amount, a customer, the second they were made in).",
+    why: "Where two operations share a key, the second gets the first one's answer and is never done.",
+    faults: &["reset", "status", "latency"],
+    without_a_fault: "two operations",
+    modes: &[],
     example: "idempotency_key_unique",
     bare: true,
     needs_identity: true,

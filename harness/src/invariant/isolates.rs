@@ -8,12 +8,16 @@ use std::sync::Arc;
 
 use brownout_provider::document::{At, decode};
 use brownout_provider::event::{Claim, ClaimBy};
+use brownout_provider::rule::Rule;
 use brownout_provider::units::{Period, in_words};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{NO_UPPER_BOUND, cannot, events_of, hung, means, schema};
+use super::reach::rules;
+use super::support::{
+    BOUNDS_TIME, Means, NO_UPPER_BOUND, cannot, events_of, hung, means, schema, unlikely,
+};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
@@ -49,6 +53,14 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 of the client.",
     cure: "Give each kind of work a pool of its own (connections, threads, permits of a semaphore), and a short \
            time-out to what may hang, so that it fills its own pool and no other.",
+    why: "One slow partner that nobody depends on takes all threads and connections, and what matters \
+          stands still although nothing is wrong with it.",
+    faults: &["hang", "drip", "latency", "slow_read"],
+    without_a_fault: "",
+    modes: &[
+        "It goes by operations that a driver submits: a suite submits none, nor does `brownout serve`.",
+        BOUNDS_TIME,
+    ],
     example: "isolates: {critical: checkout, from: reports}",
     bare: false,
     needs_identity: true,
@@ -87,6 +99,25 @@ struct Isolates {
     critical: String,
     from: String,
     within_us: Option<u64>,
+}
+
+/// What can hang.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Tenant,
+    Provider,
+    Route,
+}
+
+impl Place {
+    /// How a rule names it.
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant",
+            Self::Provider => "provider",
+            Self::Route => "route",
+        }
+    }
 }
 
 /// A time in which requests hung, and the first of them.
@@ -149,9 +180,14 @@ impl Invariant for Isolates {
             }
         }
         let means = means(scenario);
-        if !means.hang && means.delay_us <= SLOW_US {
-            let why = format!("no rule of this scenario makes `{}` hang", self.from);
-            cannot(at, KIND.name, &why, &format!("when: {{tenant: {}}}, inject: hang", self.from));
+        let hangs = means.hang || means.delay_us > SLOW_US;
+        let why = format!("no rule of this scenario makes `{}` hang", self.from);
+        let key = self.places(scenario).next().unwrap_or(Place::Tenant).key();
+        let fault = format!("when: {{{key}: {}}}, inject: hang", self.from);
+        if !hangs {
+            cannot(at, KIND.name, &why, &fault);
+        } else if known.contains(&self.from.as_str()) && !self.can_hang(scenario) {
+            unlikely(at, KIND.name, &why, &fault);
         }
         if scenario.workload.concurrency < 2 {
             at.note(
@@ -207,6 +243,35 @@ fn beside(hangs: &[Hang], from_us: u64, to_us: u64) -> Option<Hang> {
 }
 
 impl Isolates {
+    /// What `from` is: a tenant, a provider or a route, or several of them that share the name.
+    fn places(&self, scenario: &Scenario) -> impl Iterator<Item = Place> {
+        let is_it = |name: &Arc<str>| **name == *self.from;
+        let tenant = scenario.workload.tenants.names().iter().any(is_it);
+        let provider = scenario.providers.names().any(is_it);
+        let mut routes = scenario.providers.apis().flat_map(|api| &api.routes);
+        let route = routes.any(|route| is_it(&route.name));
+        let all = [(tenant, Place::Tenant), (provider, Place::Provider), (route, Place::Route)];
+        all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, place)| place)
+    }
+
+    /// True unless all that hangs is about others: each rule says of whom it is.
+    fn can_hang(&self, scenario: &Scenario) -> bool {
+        let strikes = |rule: &&Rule| {
+            let spares =
+                |name: &Option<Arc<str>>| name.as_ref().is_some_and(|it| **it != *self.from);
+            self.places(scenario).any(|place| match place {
+                Place::Tenant => !spares(&rule.when.tenant),
+                Place::Provider => !spares(&rule.when.provider),
+                Place::Route => !spares(&rule.when.route),
+            })
+        };
+        let striking: Vec<Means> =
+            rules(scenario).filter(strikes).map(|rule| Means::of(scenario, rule)).collect();
+        // Delays of several rules add up.
+        let delay_us = striking.iter().map(|means| means.delay_us).fold(0, u64::saturating_add);
+        striking.iter().any(|means| means.hang) || delay_us > SLOW_US
+    }
+
     /// When a submit is to be done.
     fn due_us(&self, trace: &Trace, submit: &Submit, submitted: &Submitted) -> u64 {
         let gives_up_us = trace.gives_up_at_us(submit).unwrap_or(submitted.at_us);

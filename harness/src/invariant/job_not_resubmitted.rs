@@ -26,6 +26,10 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "A repeat with the same key, which begins no job; a second job after an acceptance that was lost.",
     cure: "Keep the id of the job as soon as it is accepted, where it outlives a crash, and go on asking for it; \
            a slow job is not a lost one.",
+    why: "A job that takes long is no job that failed: who begins it again pays for both, and waits longer.",
+    faults: &["job", "hang", "reset", "status"],
+    without_a_fault: "",
+    modes: &[],
     example: "job_not_resubmitted",
     bare: true,
     needs_identity: true,

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{NO_UPPER_BOUND, events_of, keys_are_known, schema};
+use super::support::{BOUNDS_TIME, NO_UPPER_BOUND, events_of, keys_are_known, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
@@ -30,6 +30,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "A repeat after definite refusals alone; time in which the client stood still.",
     cure: "Store with each key when it was first sent; once it is older than the provider keeps it, look up \
            whether the work was done before you send it again.",
+    why: "A provider forgets its keys after a time; a repeat that comes later is a new order, and the \
+          second charge.",
+    faults: &["reset", "hang", "status", "forget_key"],
+    without_a_fault: "",
+    modes: &[BOUNDS_TIME],
     example: "key_retry_window: {retention: 24h}",
     bare: false,
     needs_identity: true,

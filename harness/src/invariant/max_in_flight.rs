@@ -33,6 +33,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     cure: "Take a permit of one semaphore before each request, retries and hedges included, and give it \
            back when the answer is read or the connection closed; a limit on operations is none on \
            requests.",
+    why: "Requests that pile up while a provider is slow use up memory, connections and the provider's \
+          patience.",
+    faults: &["hang", "latency", "drip"],
+    without_a_fault: "more operations at once than `n`",
+    modes: &[],
     example: "max_in_flight: {n: 10}",
     bare: false,
     needs_identity: false,

@@ -30,6 +30,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "What a gateway's repeat was billed for; what was paid back.",
     cure: "Repeat a lost answer under the same idempotency key (or read it back) instead of ordering anew; \
            abort a stream that nobody reads any more; give expensive calls time enough to finish.",
+    why: "Each repeat of work that is billed costs again; what nobody receives shows on the bill at the end \
+          of the month.",
+    faults: &["reset", "hang", "truncate", "drip", "stream"],
+    without_a_fault: "",
+    modes: &[],
     example: "max_waste: {ratio: 10%}",
     bare: false,
     needs_identity: true,

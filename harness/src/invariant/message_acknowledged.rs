@@ -8,7 +8,7 @@ use brownout_provider::event::MessageState;
 use brownout_provider::units::in_words;
 
 use super::message_handled_once::needs_queue;
-use super::support::{NoParameters, bare, schema};
+use super::support::{NEEDS_WORKER, NoParameters, bare, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, RequestId, Trace};
@@ -26,6 +26,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 ask; a message that came back at once.",
     cure: "Delete a message when its work is done, with the receipt of the time that it was handed out: what \
            is not deleted is handed out again and again, and ends among the dead letters.",
+    why: "A message that is done and not deleted comes back for ever; one that is deleted before it is done \
+          is lost with the worker.",
+    faults: &["message", "kill_client", "reset"],
+    without_a_fault: "any message",
+    modes: &[NEEDS_WORKER],
     example: "message_acknowledged",
     bare: true,
     needs_identity: true,

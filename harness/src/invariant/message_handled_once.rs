@@ -8,7 +8,7 @@ use brownout_provider::document::At;
 use brownout_provider::event::MessageState;
 
 use super::at_most_one_effect::too_many;
-use super::support::{NoParameters, bare, schema, unlikely};
+use super::support::{NEEDS_WORKER, NoParameters, bare, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement};
 use crate::scenario::Scenario;
 use crate::trace::{Effect, EffectId, Message, OperationId, Trace};
@@ -26,6 +26,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 message that is never handled.",
     cure: "Make the idempotency key of the message's id or of what it says, which are the same each time; \
            its receipt and the time are not. Without keys, look the work up before you do it.",
+    why: "A queue promises to deliver at least once; a worker that takes this for once charges again on \
+          each redelivery.",
+    faults: &["message", "kill_client", "latency", "reset"],
+    without_a_fault: "",
+    modes: &[NEEDS_WORKER],
     example: "message_handled_once",
     bare: true,
     needs_identity: true,

@@ -39,6 +39,12 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 later to what it had called unknown.",
     cure: "Wait between attempts, longer each time and with some randomness; also after connection \
            errors, which many retry libraries repeat at once.",
+    why: "A tight loop makes hundreds of requests a second from one failure: it spends the limit, fills the \
+          logs, and gets the client banned.",
+    faults: &["status", "reset", "close", "rate_limited", "tighten"],
+    without_a_fault: "a limit of the provider (`provider: {rate_limit: {limit: 10, per: 1s}}`) that the \
+                      workload exceeds",
+    modes: &[],
     example: "min_gap: {gap: 100ms}",
     bare: true,
     needs_identity: true,

@@ -57,6 +57,7 @@ mod not_banned;
 mod nothing_after_claim;
 mod poison_message_parked;
 mod polls_politely;
+mod reach;
 mod reads_cached;
 mod reconciled;
 mod recoverable;
@@ -134,6 +135,14 @@ pub struct InvariantKind {
     pub tolerates: &'static str,
     /// What to change in a client, in general; an API file may say it better for its SDK.
     pub cure: &'static str,
+    /// What it costs when a client gets this wrong, in a sentence or two.
+    pub why: &'static str,
+    /// The faults that exercise it best, by their names in the registry of faults; none where it takes no fault.
+    pub faults: &'static [&'static str],
+    /// What exercises it without a fault, as the rest of a sentence; empty where it takes a fault.
+    pub without_a_fault: &'static str,
+    /// What else the modes of driving mean to it, beside what follows from `needs_one_client`: whole sentences.
+    pub modes: &'static [&'static str],
     /// A piece of YAML that stands under `expect:` and is a test.
     pub example: &'static str,
     /// True when nothing is required and the bare word is legal.

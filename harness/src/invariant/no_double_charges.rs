@@ -25,6 +25,23 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     cure: "Send one idempotency key per operation and repeat it with every attempt, also after a restart; \
            where the API has no keys, do not repeat a request whose answer was lost before you have read \
            back whether it was done.",
+    why: "A customer who pays twice complains to the bank, and every charge too many has to be found and \
+          paid back by hand.",
+    faults: &[
+        "reset",
+        "hang",
+        "truncate",
+        "close",
+        "status",
+        "duplicate_request",
+        "delayed_duplicate",
+        "ignore_key",
+        "forget_key",
+        "kill_client",
+        "stale_read",
+    ],
+    without_a_fault: "two submits of one operation (`submits: 2`)",
+    modes: &[],
     example: "no_double_charges",
     bare: true,
     needs_identity: true,

@@ -11,7 +11,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{events_of, is_driven, is_only_slow, means, schema, too_busy, unlikely};
+use super::support::{
+    READS_CLAIMS, events_of, is_driven, is_only_slow, means, schema, too_busy, unlikely,
+};
 use super::{Demand, Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{Delivers, OperationId, Submit, Trace};
@@ -34,6 +36,20 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     cure: "Catch every way in which a call can end (an error status, a lost connection, a body that \
            cannot be read, your own deadline) and report each; to lose no work, try again what may be \
            tried again, with one idempotency key.",
+    why: "Work that is lost without a word is missed by the customer first, weeks later, when nothing is \
+          left from which to do it again.",
+    faults: &[
+        "status",
+        "rate_limited",
+        "reset",
+        "hang",
+        "malformed",
+        "kill_client",
+        "partial_batch",
+    ],
+    without_a_fault: "a limit of the provider (`provider: {rate_limit: {limit: 10, per: 1s}}`) that the \
+                      workload exceeds",
+    modes: &[READS_CLAIMS],
     example: "no_lost_operations: {all: true}",
     bare: true,
     needs_identity: true,

@@ -27,6 +27,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "Operations that failed and are reported so; operations that are not alike.",
     cure: "Derive the idempotency key, and whatever else removes duplicates, from the identity of the order \
            and not from its content: two people buy the same thing for the same price.",
+    why: "Two equal orders are two orders: a client that takes the second for a repeat swallows what \
+          somebody wanted and paid for.",
+    faults: &[],
+    without_a_fault: "two operations with equal inputs, apart from the field that identifies them",
+    modes: &[],
     example: "no_over_deduplication",
     bare: true,
     needs_identity: true,

@@ -26,6 +26,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 knew by its head, though the body was still on its way.",
     cure: "Abort an attempt before you start the next (close its connection; a promise that nobody waits \
            for goes on), run one layer of retries, and give hedged requests one idempotency key.",
+    why: "Two attempts at once race each other: without a key both may take effect, and with one the second \
+          is refused.",
+    faults: &["hang", "latency", "drip", "reset", "status"],
+    without_a_fault: "",
+    modes: &[],
     example: "no_overlapping_attempts",
     bare: true,
     needs_identity: true,

@@ -6,7 +6,9 @@
 use brownout_provider::document::At;
 use brownout_provider::event::Claim;
 
-use super::support::{NoParameters, bare, events_of, means, schema, unclaimed, unlikely};
+use super::support::{
+    NoParameters, READS_CLAIMS, bare, events_of, means, schema, unclaimed, unlikely,
+};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::amount::plural;
 use crate::scenario::Scenario;
@@ -26,6 +28,10 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 stood in for.",
     cure: "Take nothing for success but an answer that says so: check the status, read the body, and look \
            for the fields that prove it. An exception that was caught is no success.",
+    why: "Whoever was told that it is done never asks again, so what was never done stays undone.",
+    faults: &["status", "malformed", "accept_then_drop", "reset", "partial_batch"],
+    without_a_fault: "",
+    modes: &[READS_CLAIMS],
     example: "no_phantom_success",
     bare: true,
     needs_identity: true,

@@ -24,6 +24,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 refused one; asking again by a read whether an earlier request has taken effect.",
     cure: "Retry by an allow-list: connection errors, 408, 409, 425, 429 and 5xx; give every other 4xx to \
            the caller at once.",
+    why: "What was refused for good is refused each time: the repeats cost time and limit, and hide the \
+          mistake from whoever could mend it.",
+    faults: &["permanent_error", "status", "deprecated", "replay_error"],
+    without_a_fault: "",
+    modes: &[],
     example: "no_retry_on_permanent_errors",
     bare: true,
     needs_identity: true,

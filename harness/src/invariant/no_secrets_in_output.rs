@@ -28,6 +28,14 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "Everything else that a client writes.",
     cure: "Log the request's method, path and id, never its headers, and keep whole request objects out of \
            error messages.",
+    why: "Logs are copied, shipped and read by many: a key in one of them has to be changed everywhere, and \
+          a customer's words have left the house.",
+    faults: &["status", "rate_limited", "reset", "malformed"],
+    without_a_fault: "any output of the client",
+    modes: &[
+        "It sees what the client writes and the words of its claims; under `brownout serve` there are only \
+         the words.",
+    ],
     example: "no_secrets_in_output",
     bare: true,
     needs_identity: false,

@@ -7,7 +7,8 @@ use brownout_provider::fault::Ending;
 use brownout_provider::stream::Kind;
 
 use super::support::{
-    NoParameters, bare, cannot, endings, events_of, schema, unclaimed, unproven_success,
+    NoParameters, READS_CLAIMS, bare, cannot, endings, events_of, schema, unclaimed,
+    unproven_success,
 };
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
@@ -25,6 +26,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "Success through a later good attempt; a stream that is whole and was closed rudely.",
     cure: "Count a stream as done only when its last event came; the end of the connection looks the same \
            to most loops over events, so ask for the finish reason when the loop is over.",
+    why: "Half a text looks like a whole one: nothing says that the end is missing, and it is stored and \
+          shown as complete.",
+    faults: &["stream"],
+    without_a_fault: "",
+    modes: &[READS_CLAIMS],
     example: "no_truncated_stream_accepted",
     bare: true,
     needs_identity: true,

@@ -23,6 +23,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "Refusals that lead to no ban.",
     cure: "After a refusal hold everything back that uses the same key until the limit is reset: refusals of \
            requests that were sent all the same are what bans are made of.",
+    why: "A ban hits everything that the account does, also what had nothing to do with the flood.",
+    faults: &["ban"],
+    without_a_fault: "a limit of the provider (`provider: {rate_limit: {limit: 10, per: 1s}}`) that the \
+                      workload exceeds",
+    modes: &[],
     example: "not_banned",
     bare: true,
     needs_identity: false,

@@ -7,7 +7,7 @@ use brownout_provider::document::At;
 use brownout_provider::event::Claim;
 use brownout_provider::units::in_words;
 
-use super::support::{NoParameters, bare, means, schema, unclaimed, unlikely};
+use super::support::{NoParameters, READS_CLAIMS, bare, means, schema, unclaimed, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{Request, RequestId, Submit, Trace};
@@ -26,6 +26,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 follows an `unknown`, which may still be cleared up.",
     cure: "Cancel what is in flight and every scheduled retry before you report an outcome: a time-out \
            around a retry loop must end the loop, not only the wait for it.",
+    why: "A request that goes out after the caller heard \"failed\" takes effect behind everybody's back, \
+          while the caller already does it another way.",
+    faults: &["hang", "drip", "latency", "status", "reset"],
+    without_a_fault: "",
+    modes: &[READS_CLAIMS],
     example: "nothing_after_claim",
     bare: true,
     needs_identity: true,

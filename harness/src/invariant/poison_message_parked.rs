@@ -7,7 +7,7 @@ use brownout_provider::document::At;
 use brownout_provider::event::MessageState;
 
 use super::message_handled_once::needs_queue;
-use super::support::{NoParameters, bare, schema, unlikely};
+use super::support::{NEEDS_WORKER, NoParameters, bare, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::reading::Fate;
@@ -28,6 +28,10 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 message was handed out as often as the queue allows.",
     cure: "Give up on a message that fails by not deleting it, and receive the next one: the queue hands \
            it out again later, and parks it after its last time.",
+    why: "One message that nobody can handle keeps a worker busy for ever, and what lies behind it waits.",
+    faults: &["message", "permanent_error", "status"],
+    without_a_fault: "",
+    modes: &[NEEDS_WORKER],
     example: "poison_message_parked",
     bare: true,
     needs_identity: true,

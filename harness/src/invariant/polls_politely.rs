@@ -36,6 +36,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 by a list or an event that the job has ended.",
     cure: "Sleep for the `Retry-After` of each answer before the next look, or for an interval that grows; \
            stop at your own deadline, and say then that the outcome is unknown.",
+    why: "A tight loop of looks uses up the limit that the work itself needs, and the job is done no \
+          sooner.",
+    faults: &["job"],
+    without_a_fault: "any job that takes a while",
+    modes: &[],
     example: "polls_politely: {min_interval: 500ms, max_polls: 20}",
     bare: true,
     needs_identity: false,

@@ -11,7 +11,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{means, schema, unclaimed, unlikely};
+use super::reach::leaves_no_doubt;
+use super::support::{READS_CLAIMS, means, schema, unclaimed, unlikely};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{ClaimMade, Request, RequestId, Submit, Trace};
@@ -33,6 +34,16 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 `unknown` before the time is over (a program for each operation is asked once).",
     cure: "Keep what is unknown on a list that survives a restart, and ask the provider for each (by order, \
            by key) until it says what became of it; then tell your caller.",
+    why: "An `unknown` that nobody clears up is a payment in limbo: the customer waits, and the books do \
+          not agree with the provider's.",
+    faults: &["reset", "hang", "truncate", "status", "kill_client"],
+    without_a_fault: "",
+    modes: &[
+        READS_CLAIMS,
+        "In exec mode the program is started once more for each `unknown`, with `BROWNOUT_PHASE=reconcile`. \
+         In stdio mode a later line takes an `unknown` back; in http mode the service is asked again where \
+         `http` has a `poll`; a test in this process gives the harness a `.reconcile(..)`.",
+    ],
     example: "reconciled: {within: 1m}",
     bare: false,
     needs_identity: true,
@@ -121,7 +132,8 @@ impl Invariant for Reconciled {
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
         let means = means(scenario);
-        if !means.lost_answer && !means.hang && !means.unusable && !means.failure {
+        let is_certain = leaves_no_doubt(scenario);
+        if is_certain || !means.lost_answer && !means.hang && !means.unusable && !means.failure {
             let why = "no rule of this scenario leaves a client in doubt";
             unlikely(at, KIND.name, why, "inject: {reset: {at: after_commit}}");
         }

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{NO_UPPER_BOUND, events_of, few_of, needs_outage, schema};
+use super::support::{BOUNDS_TIME, NO_UPPER_BOUND, events_of, few_of, needs_outage, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::outage::Outage;
@@ -33,6 +33,10 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 outage; a run that ended before the time was over.",
     cure: "Let an open breaker try again by itself after a while (half open), cap the backoff at some \
            seconds, and make connections anew that were lost.",
+    why: "A client that does not notice that the outage is over makes a longer one of its own.",
+    faults: &["status", "reset", "close", "hang", "refuse"],
+    without_a_fault: "",
+    modes: &[BOUNDS_TIME],
     example: "recovers_after_outage: {within: 10s}",
     bare: false,
     needs_identity: false,

@@ -4,7 +4,7 @@
 
 use brownout_provider::document::At;
 
-use super::support::{NoParameters, bare, schema, unlikely};
+use super::support::{NEEDS_SERVICE, NoParameters, bare, schema, unlikely};
 use super::webhook_handled_once::needs_listener;
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
@@ -22,6 +22,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "No answer; 503; an effect after a genuine delivery of the same event.",
     cure: "Check the signature over the raw body, before you parse it, with the secret of the endpoint; compare \
            in constant time; refuse a timestamp that is more than 5 minutes off; answer 400 and do nothing.",
+    why: "The address of a listener is no secret: who takes events without a look at the signature ships \
+          for whoever asks.",
+    faults: &["webhook"],
+    without_a_fault: "",
+    modes: &[NEEDS_SERVICE],
     example: "rejects_bad_signatures",
     bare: true,
     needs_identity: true,

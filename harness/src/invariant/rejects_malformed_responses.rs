@@ -6,7 +6,9 @@
 use brownout_provider::document::At;
 use brownout_provider::event::Class;
 
-use super::support::{NoParameters, bare, cannot, events_of, means, schema, unproven_success};
+use super::support::{
+    NoParameters, READS_CLAIMS, bare, cannot, events_of, means, schema, unproven_success,
+};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{OperationId, RequestId, Trace};
@@ -26,6 +28,19 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 webhook told.",
     cure: "Parse the body and check the fields that prove the work was done (an id, a status, the amount \
            you asked for) before you report success; treat everything else as unknown.",
+    why: "An error page or half an answer that counts as a result is stored, shown and billed like a good \
+          one.",
+    faults: &[
+        "malformed",
+        "truncate",
+        "clean_cut",
+        "wrong_content_length",
+        "accept_then_drop",
+        "replay_altered",
+        "stream",
+    ],
+    without_a_fault: "",
+    modes: &[READS_CLAIMS],
     example: "rejects_malformed_responses",
     bare: true,
     needs_identity: true,

@@ -34,6 +34,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "Pieces that are sent again because the provider kept nothing of them, and questions how much is \
                 there.",
     cure: "Ask how much is there (`Content-Range: bytes */SIZE`, or the API's own way), and send what is missing.",
+    why: "An upload that starts from the beginning each time never ends on a bad line, and all that traffic \
+          is paid for.",
+    faults: &["upload", "reset", "status"],
+    without_a_fault: "",
+    modes: &[],
     example: "resumes_upload: {max_resent: 150}",
     bare: true,
     needs_identity: true,

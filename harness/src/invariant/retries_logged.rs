@@ -28,6 +28,15 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 operation; repeats that the HTTP stack makes by itself.",
     cure: "Log each failed attempt where the decision to try again is made, with the operation's id, the \
            status or the error, and the wait; most libraries have a hook for it and are silent by default.",
+    why: "Retries that nobody sees hide a problem that grows, until they no longer suffice.",
+    faults: &["status", "rate_limited", "reset", "close"],
+    without_a_fault: "a limit of the provider (`provider: {rate_limit: {limit: 10, per: 1s}}`) that the \
+                      workload exceeds",
+    modes: &[
+        "It needs the client's output, of which `brownout serve` sees nothing; in http mode that is what a \
+         service writes which brownout itself has started; a test in this process is heard by \
+         `connection.log` and `tracing`.",
+    ],
     example: "retries_logged",
     bare: true,
     needs_identity: true,

@@ -34,6 +34,12 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 deadline; too little time left.",
     cure: "Put 429, 503 and, under an idempotency key, lost answers and other 5xx on the list of what is \
            retried, also where the request is a POST: most libraries retry only GET unless they are told.",
+    why: "One failure in twenty calls is everyday weather; a client that never tries again passes each of \
+          them on to its users.",
+    faults: &["status", "rate_limited", "refuse", "reset"],
+    without_a_fault: "a limit of the provider (`provider: {rate_limit: {limit: 10, per: 1s}}`) that the \
+                      workload exceeds",
+    modes: &[],
     example: "retries_transient_errors: {attempts: 3, share: 90%}",
     bare: true,
     needs_identity: true,

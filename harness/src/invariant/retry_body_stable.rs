@@ -30,6 +30,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 file.",
     cure: "Render the body once, before the first attempt, and send the same bytes again: times, counters \
            and random ids that are made in the loop turn a repeat into another request.",
+    why: "A repeat with another body is another request: the provider refuses the key, or does something \
+          else than was asked for.",
+    faults: &["reset", "hang", "truncate", "close", "status"],
+    without_a_fault: "two submits of one operation (`submits: 2`)",
+    modes: &[],
     example: "retry_body_stable",
     bare: true,
     needs_identity: true,

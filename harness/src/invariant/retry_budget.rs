@@ -44,6 +44,12 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     cure: "Let all operations of a client share one budget: each success or first attempt earns a tenth \
            of a retry, each retry spends one, and without any left the client gives up at once. A limit \
            per operation multiplies the load of an outage by that limit.",
+    why: "When everything fails, retries multiply the traffic just when the provider can bear least, and \
+          keep it down.",
+    faults: &["status", "reset", "hang", "rate_limited"],
+    without_a_fault: "a limit of the provider (`provider: {rate_limit: {limit: 10, per: 1s}}`) that the \
+                      workload exceeds",
+    modes: &[],
     example: "retry_budget: {ratio: 10%, floor: 10, window: 10s}",
     bare: true,
     needs_identity: true,

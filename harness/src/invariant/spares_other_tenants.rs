@@ -41,6 +41,10 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 tightened or a neighbour outside of the client has eaten up.",
     cure: "Give each tenant a queue and a share of the limit of its own, so that the backlog of one does not take \
            what the others have left.",
+    why: "Where one customer's batch uses up the limit that all share, everybody else is refused for it.",
+    faults: &["noisy_neighbour", "tighten"],
+    without_a_fault: "tenants of one provider with a limit that the workload exceeds",
+    modes: &[],
     example: "spares_other_tenants: {own: 10/s}",
     bare: false,
     needs_identity: false,

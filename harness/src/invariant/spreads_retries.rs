@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::reach::{most_struck, only_hints};
 use super::recoverable::reaches;
 use super::support::{few_of, needs_failure, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
@@ -61,6 +62,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 stack makes by itself; a restart in between.",
     cure: "Draw each wait at random, from zero (or a half) to the full backoff: a fixed schedule brings all \
            that failed together back together, and the provider down again.",
+    why: "Clients that failed together and come back together are the next peak, and bring the provider \
+          down again.",
+    faults: &["status", "reset", "close"],
+    without_a_fault: "",
+    modes: &[],
     example: "spreads_retries: {share: 60%, window: 100ms}",
     bare: true,
     needs_identity: true,
@@ -139,13 +145,38 @@ impl Invariant for SpreadsRetries {
             at.note("`spreads_retries` needs 20 operations that fail together", |problem| {
                 problem.cure("raise `operations` and `concurrency` of the workload to 20 or more")
             });
-        } else {
-            needs_failure(scenario, at, KIND.name);
+        } else if needs_failure(scenario, at, KIND.name) {
+            self.needs_a_herd(scenario, at);
         }
     }
 }
 
 impl SpreadsRetries {
+    /// Remarks where the rules strike too few operations, or where nothing but hints says when they come back.
+    fn needs_a_herd(&self, scenario: &Scenario, at: &At<'_>) {
+        if !self.after_hint && only_hints(scenario) {
+            let why =
+                "each failure of this scenario comes with a hint, which says when to come back";
+            at.note(format!("`{}` may stay without a verdict: {why}", KIND.name), |problem| {
+                problem.cure(
+                    "say `after_hint: true`, or add a rule such as `inject: {status: {code: 503}}`",
+                )
+            });
+        }
+        if let Some(struck) = most_struck(scenario)
+            .filter(|struck| usize::try_from(*struck).is_ok_and(|struck| struck < HERD))
+        {
+            let why =
+                format!("the rules strike {struck} operations at most, and {HERD} make a herd");
+            at.note(format!("`{}` may stay without a verdict: {why}", KIND.name), |problem| {
+                problem.cure(
+                    "add a rule such as `when: {attempt: 1}, inject: {status: {code: 503}}`, or let the rules \
+                     strike more operations",
+                )
+            });
+        }
+    }
+
     /// The failure of an attempt, where nothing but the client says when it tries again.
     fn failure(&self, trace: &Trace, id: RequestId) -> Option<Failure> {
         let request = trace.request(id);

@@ -26,6 +26,12 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "Refusals that a fault makes up; refusals of repeats that a gateway made.",
     cure: "Read the limit and what is left of it from the answers, share one limiter among all that use the \
            key, and hold requests back instead of having them refused.",
+    why: "Beyond the limit each request is refused and yet counted: the work takes longer, and a ban is \
+          near.",
+    faults: &["tighten", "noisy_neighbour", "lying_limit"],
+    without_a_fault: "a limit of the provider (`provider: {rate_limit: {limit: 10, per: 1s}}`) that the \
+                      workload exceeds",
+    modes: &[],
     example: "stays_within_rate_limit: {max_rejected: 3}",
     bare: false,
     needs_identity: false,

@@ -124,6 +124,21 @@ pub(super) fn is_driven(trace: &Trace) -> bool {
     }
 }
 
+/// What the modes mean to an invariant that reads claims.
+pub(super) const READS_CLAIMS: &str = "It goes by what the client tells its caller. A suite tells it in `BROWNOUT_OUTCOME` lines (or by `suite: \
+     {exit_0: all_succeeded}`), and under `brownout serve` the control API is told (`POST /v1/outcomes`); where \
+     nobody says it, no claim is judged.";
+
+/// What the modes mean to an invariant that bounds a time from above.
+pub(super) const BOUNDS_TIME: &str =
+    "With `--speed` it is not judged: the clock goes faster, and the client's work does not.";
+
+/// The mode of an invariant about webhooks.
+pub(super) const NEEDS_SERVICE: &str = "The client is a service that listens to webhooks: `--mode http`, or `Harness::service` in a test.";
+
+/// The mode of an invariant about messages of a queue.
+pub(super) const NEEDS_WORKER: &str = "The client is a worker that receives messages by itself: `--mode stdio`, or `Harness::worker` in a test.";
+
 /// Why an upper bound on time is not judged.
 pub(super) const NO_UPPER_BOUND: &str = "with `--speed` the clock goes faster and the client's work does not, \
     so no upper bound on time is judged; run it without `--speed`";
@@ -196,15 +211,7 @@ pub(super) struct Means {
 pub(super) fn means(scenario: &Scenario) -> Means {
     let mut means = Means::default();
     for rule in scenario.rules.iter().filter(|rule| rule.when.chance_ppm != Some(0)) {
-        let draw = RuleKey::new(scenario.seed, &rule.name).draw(&Coordinates::NOWHERE);
-        for fault in &rule.faults {
-            means.strikes = true;
-            means.failure |= fault.kind().group == Group::Ending;
-            let action = fault.strike(&mut draw.clone());
-            means.permanent |= matches!(action, Action::Order(OrderFault::Stale { .. }))
-                && hides_one(scenario, rule);
-            means.add(scenario, &action);
-        }
+        means.add_rule(scenario, rule);
     }
     if scenario.providers.values().any(|provider| provider.api.rate_limit.is_some()) {
         means.failure = true;
@@ -261,6 +268,25 @@ fn hides_one(scenario: &Scenario, rule: &Rule) -> bool {
 }
 
 impl Means {
+    /// What one rule can bring about by itself.
+    pub(super) fn of(scenario: &Scenario, rule: &Rule) -> Self {
+        let mut means = Self::default();
+        means.add_rule(scenario, rule);
+        means
+    }
+
+    fn add_rule(&mut self, scenario: &Scenario, rule: &Rule) {
+        let draw = RuleKey::new(scenario.seed, &rule.name).draw(&Coordinates::NOWHERE);
+        for fault in &rule.faults {
+            self.strikes = true;
+            self.failure |= fault.kind().group == Group::Ending;
+            let action = fault.strike(&mut draw.clone());
+            self.permanent |= matches!(action, Action::Order(OrderFault::Stale { .. }))
+                && hides_one(scenario, rule);
+            self.add(scenario, &action);
+        }
+    }
+
     fn add(&mut self, scenario: &Scenario, action: &Action) {
         match action {
             Action::Delay { micros, .. } => self.delay_us = self.delay_us.max(*micros),

@@ -37,6 +37,14 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "Any wait of its own choice; giving up at once.",
     cure: "Read the hint defensively: take a whole number of seconds or a date, clamp it between your own \
            backoff and what is left before the deadline, and ignore everything else.",
+    why: "A hint that cannot be read is no reason to crash, to hammer, or to sleep until next year; all \
+          three have happened.",
+    faults: &["rate_limited", "status"],
+    without_a_fault: "",
+    modes: &[
+        "Silence is a violation only where the driver waits for a claim: not in suite mode, nor under \
+         `brownout serve`.",
+    ],
     example: "survives_bad_retry_after: {min_gap: 100ms}",
     bare: true,
     needs_identity: true,

@@ -6,9 +6,11 @@ use std::path::Path;
 use brownout_provider::document::{Diagnostics, Severity};
 use serde_json::Value;
 
+use super::InvariantKind;
 use super::registry::{INVARIANTS, find};
 use super::testing::in_short;
-use crate::scenario::{Apis, Overrides, read};
+use crate::scenario::shipped::{SCENARIOS, Shipped};
+use crate::scenario::{Apis, Overrides, policy, read};
 use crate::trace::testing::trace;
 
 /// The name and parameters of an example as it stands under `expect:`.
@@ -66,6 +68,60 @@ fn names_are_unique_and_every_entry_is_documented() {
         }
         assert!(!kind.headline.is_empty() && !kind.headline.ends_with('.'));
         assert_eq!(find(kind.name).map(|found| found.name), Some(kind.name));
+    }
+}
+
+#[test]
+fn every_entry_says_why_it_matters_and_what_exercises_it() {
+    for kind in INVARIANTS {
+        let InvariantKind { name, why, faults, without_a_fault, modes, .. } = kind;
+        assert!(why.ends_with('.') && why.len() > 40, "{name}: {why}");
+        assert!(!faults.is_empty() || !without_a_fault.is_empty(), "{name}: exercised by nothing");
+        assert!(!without_a_fault.ends_with('.'), "{name}: {without_a_fault}");
+        assert!(modes.iter().all(|text| text.ends_with('.')), "{name}: {modes:?}");
+        let once: BTreeSet<&&str> = faults.iter().collect();
+        assert_eq!(once.len(), faults.len(), "{name}: {faults:?}");
+        for fault in *faults {
+            assert!(brownout_provider::fault::registry::find(fault).is_some(), "{name}: {fault}");
+        }
+    }
+}
+
+/// The names of what a shipped scenario expects, by itself or for the policies that it puts to the test, and of
+/// what it injects.
+fn of_scenario(shipped: &Shipped) -> (Vec<String>, Vec<&'static str>) {
+    let path = Path::new("../scenarios").join(shipped.path);
+    let beside = path.parent().expect("it stands in a folder");
+    let checked = read(
+        &path.display().to_string(),
+        shipped.text.as_bytes(),
+        Apis::Beside(beside),
+        &Overrides::default(),
+    );
+    let scenario = checked.scenario.expect(shipped.path);
+    let policies = policy::all().iter();
+    let its = policies.filter(|policy| policy.scenarios().any(|one| one.path == shipped.path));
+    let of_policies = its.flat_map(|policy| policy.expect().map(|(name, _)| name.to_owned()));
+    let expected = scenario.expect.iter().map(|one| one.name.to_owned()).chain(of_policies);
+    let faults = scenario.rules.iter().flat_map(|rule| &rule.faults);
+    (expected.collect(), faults.map(|fault| fault.kind().name).collect())
+}
+
+#[test]
+fn a_shipped_scenario_exercises_each_invariant_by_what_its_entry_names() {
+    let shipped: Vec<_> = SCENARIOS.iter().map(of_scenario).collect();
+    for kind in INVARIANTS {
+        let mut its =
+            shipped.iter().filter(|(expected, _)| expected.iter().any(|name| name == kind.name));
+        let exercises = |faults: &[&str]| {
+            !kind.without_a_fault.is_empty() || kind.faults.iter().any(|one| faults.contains(one))
+        };
+        assert!(
+            kind.name == "check" || its.any(|(_, faults)| exercises(faults)),
+            "{}: no shipped scenario that expects it injects any of {:?}",
+            kind.name,
+            kind.faults
+        );
     }
 }
 
@@ -180,6 +236,139 @@ fn a_rule_that_spares_some_requests_is_no_outage_to_the_checker_either() {
         "{operation: {every: 2}}",
     ] {
         assert_eq!(said(other), 1, "{other}");
+    }
+}
+
+/// What the checker remarks on an expectation: whether its verdict may stay out, and that none of it is an error.
+fn remarks(faults: &str, workload: &str, expect: &str) -> Vec<String> {
+    let text = format!(
+        "version: 1\nname: by-hand\nsummary: A scenario.\nproviders: {{primary: {{api: payments}}, backup: {{api: \
+         payments}}}}\nfaults: {faults}\nworkload: {{call: create_charge, deadline: 30s, concurrency: 40, \
+         {workload}}}\nexpect: [{expect}]\n"
+    );
+    let apis = Apis::Beside(Path::new("."));
+    let checked = read("by-hand.yaml", text.as_bytes(), apis, &Overrides::default());
+    let errors = checked.diagnostics.iter().filter(|one| one.severity == Severity::Error);
+    assert_eq!(errors.map(|one| &one.message).collect::<Vec<_>>(), [""; 0], "{faults}");
+    let about = checked.diagnostics.into_iter().filter(|one| one.path.starts_with("expect"));
+    let said = about.map(|one| format!("{} ({})", one.message, one.cure.unwrap_or_default()));
+    said.filter(|said| said.contains("may stay without a verdict")).collect()
+}
+
+const FORTY: &str = "operations: 40";
+
+#[test]
+fn waits_that_cannot_come_in_pairs_are_remarked_on() {
+    let said = |faults: &str| remarks(faults, FORTY, "backs_off").len();
+    let one = "[{name: a, when: {attempt: 1}, inject: {status: {code: 503}}}]";
+    assert!(
+        remarks(one, FORTY, "backs_off")[0].contains("attempt: {to: 3}"),
+        "the fault that would is named"
+    );
+    assert_eq!(said("[{name: a, when: {attempt: [1, 3]}, inject: reset}]"), 1);
+    for enough in [
+        "[{name: a, when: {attempt: {to: 2}}, inject: {status: {code: 503}}}]",
+        "[{name: a, when: {attempt: [2, 3]}, inject: reset}]",
+        "[{name: a, when: {attempt: 1}, inject: reset}, {name: b, when: {attempt: 2}, inject: hang}]",
+        "[{name: a, when: {chance: 50%}, inject: reset}]",
+        // The provider keeps the error, and tells it again.
+        "[{name: a, when: {attempt: 1}, inject: {replay_error: {code: 500}}}]",
+        // Whose key is still in progress is refused once more.
+        "[{name: a, when: {attempt: 1}, inject: {conflict: {for: 5s}}}]",
+        "[{name: a, when: {attempt: 1}, inject: {latency: {fixed: 20s}}}, {name: b, when: {attempt: 1}, inject: reset}]",
+    ] {
+        assert_eq!(said(enough), 0, "{enough}");
+    }
+}
+
+#[test]
+fn what_hangs_beside_the_point_is_remarked_on() {
+    let workload = "tenants: {shop: {operations: 20}, partner: {operations: 20}}";
+    let said = |when: &str, from: &str| {
+        let faults = format!("[{{name: a, when: {when}, inject: hang}}]");
+        remarks(&faults, workload, &format!("isolates: {{critical: shop, from: {from}}}"))
+    };
+    let of_shop = said("{tenant: shop}", "partner");
+    assert!(of_shop[0].contains("when: {tenant: partner}, inject: hang"), "{of_shop:?}");
+    let of_primary = said("{provider: primary}", "backup");
+    assert!(of_primary[0].contains("when: {provider: backup}, inject: hang"), "{of_primary:?}");
+    let of_charges = said("{route: create_charge}", "get_charge");
+    assert!(of_charges[0].contains("when: {route: get_charge}, inject: hang"), "{of_charges:?}");
+    for (when, from) in [
+        ("{tenant: partner}", "partner"),
+        ("{route: create_charge}", "partner"),
+        ("{attempt: 1}", "backup"),
+        ("{tenant: shop}", "get_charge"),
+    ] {
+        assert_eq!(said(when, from), [""; 0], "{when} {from}");
+    }
+}
+
+#[test]
+fn herds_that_cannot_come_together_are_remarked_on() {
+    let said = |faults: &str, expect: &str| remarks(faults, FORTY, expect);
+    let hinted = "[{name: a, inject: {status: {code: 503, retry_after: 2s}}}]";
+    assert!(said(hinted, "spreads_retries")[0].contains("after_hint: true"));
+    assert_eq!(said(hinted, "spreads_retries: {after_hint: true}"), [""; 0]);
+    let few = "[{name: a, when: {operation: {to: 10}}, inject: reset}, {name: b, when: {max_times: 9}, inject: hang}]";
+    assert!(said(few, "spreads_retries")[0].contains("strike 19 operations at most"));
+    for enough in [
+        "[{name: a, when: {operation: {to: 10}}, inject: reset}, {name: b, when: {max_times: 10}, inject: hang}]",
+        "[{name: a, when: {operation: {every: 2}}, inject: reset}]",
+        "[{name: a, when: {chance: 10%}, inject: reset}]",
+        "[{name: a, inject: {rate_limited: {retry_after: missing}}}]",
+        "[{name: a, inject: {status: {code: 503, retry_after: 0s}}}]",
+        // A client's own time-outs may run out.
+        "[{name: a, inject: {latency: {fixed: 20s}}}, {name: b, when: {operation: {to: 10}}, inject: reset}]",
+    ] {
+        assert_eq!(said(enough, "spreads_retries"), [""; 0], "{enough}");
+    }
+}
+
+#[test]
+fn outages_in_which_no_request_fails_are_remarked_on() {
+    let expect = "eases_off_during_outage: {requests: 2, per: 5s}";
+    let said = |inject: &str| {
+        let faults = format!(
+            "[{{name: a, when: {{provider: primary, during: {{from: 1s, to: 9s}}}}, inject: {inject}}}]"
+        );
+        remarks(&faults, FORTY, expect)
+    };
+    for none in ["refuse", "{permanent_error: auth}", "{status: {code: 403}}"] {
+        assert!(said(none)[0].contains("inject: {status: {code: 503}}"), "{none}");
+    }
+    for outage in
+        ["{status: {code: 503}}", "hang", "reset", "rate_limited", "{status: {code: 429}}"]
+    {
+        assert_eq!(said(outage), [""; 0], "{outage}");
+    }
+    let both = "[{name: a, when: {provider: primary, during: {from: 1s, to: 9s}}, inject: refuse}, \
+                {name: b, when: {chance: 50%}, inject: reset}]";
+    assert_eq!(remarks(both, FORTY, expect), [""; 0]);
+}
+
+#[test]
+fn failures_that_leave_no_doubt_are_remarked_on() {
+    let said = |inject: &str| {
+        let faults = format!("[{{name: a, when: {{attempt: 1}}, inject: {inject}}}]");
+        remarks(&faults, FORTY, "reconciled: {within: 30s}")
+    };
+    for none in [
+        "{permanent_error: auth}",
+        "{status: {code: 403}}",
+        "rate_limited",
+        "{status: {code: 429}}",
+    ] {
+        assert!(said(none)[0].contains("inject: {reset: {at: after_commit}}"), "{none}");
+    }
+    for doubt in [
+        "{status: {code: 500}}",
+        "{status: {code: 403, at: after_commit}}",
+        "reset",
+        "hang",
+        "{rate_limited: {disguise: {status: 503}}}",
+    ] {
+        assert_eq!(said(doubt), [""; 0], "{doubt}");
     }
 }
 

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{schema, unlikely};
+use super::support::{NEEDS_SERVICE, schema, unlikely};
 use super::webhook_handled_once::needs_listener;
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
@@ -42,6 +42,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 events that mean the same.",
     cure: "Do not apply what an event says: read the object that it is about and keep what you find, or keep the \
            time of the newest event beside the state and leave older ones aside.",
+    why: "Where the last event wins, an order that is paid falls back to created, and is cancelled or \
+          charged again.",
+    faults: &["webhook", "reorder"],
+    without_a_fault: "",
+    modes: &[NEEDS_SERVICE],
     example: "tolerates_reordering: {effect: order_status, states: {authorization.created: authorized, \
               authorization.captured: captured}}",
     bare: false,

@@ -5,7 +5,7 @@
 use brownout_provider::document::At;
 use brownout_provider::event::{Claim, Digest16};
 
-use super::support::{NoParameters, bare, cannot, schema, unclaimed};
+use super::support::{NoParameters, READS_CLAIMS, bare, cannot, schema, unclaimed};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::Trace;
@@ -22,6 +22,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "A spoilt upload beside a good one, and one that is reported failed or unknown.",
     cure: "Compare the checksum in the answer with that of the source before you call it done, and upload again \
            where they differ.",
+    why: "A file that was damaged on its way is found out when somebody needs it, and then the source is \
+          gone.",
+    faults: &["upload", "reset", "status"],
+    without_a_fault: "any upload that ends in a claim",
+    modes: &[READS_CLAIMS],
     example: "upload_intact",
     bare: true,
     needs_identity: true,

@@ -33,6 +33,12 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 credential has.",
     cure: "After each answer read what is left and when the limit is reset, keep both where all requests \
            of the key see them, and hold requests back while nothing is left.",
+    why: "The provider said that nothing is left and until when; what is sent before is refused, and some \
+          count it against you.",
+    faults: &["rate_limited", "tighten", "lying_limit"],
+    without_a_fault: "a limit of the provider that tells in its headers what is left, and that the workload \
+                      reaches",
+    modes: &[],
     example: "waits_for_reset",
     bare: true,
     needs_identity: false,

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support::{NO_UPPER_BOUND, schema};
+use super::support::{BOUNDS_TIME, NEEDS_SERVICE, NO_UPPER_BOUND, schema};
 use super::webhook_handled_once::needs_listener;
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
@@ -32,6 +32,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 the client stood still.",
     cure: "Put the event into a queue of your own, answer 200, and do the work behind the answer: the sender \
            waits a few seconds only, and tells you again what you have already done.",
+    why: "A slow answer counts as none: the provider delivers again, falls behind, and in the end switches \
+          the webhook off.",
+    faults: &["webhook", "latency", "hang"],
+    without_a_fault: "any webhook",
+    modes: &[NEEDS_SERVICE, BOUNDS_TIME],
     example: "webhook_acknowledged: {within: 5s}",
     bare: true,
     needs_identity: false,

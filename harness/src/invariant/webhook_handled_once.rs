@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use brownout_provider::document::At;
 
 use super::at_most_one_effect::{too_many, too_many_of};
-use super::support::{NoParameters, bare, schema, unlikely};
+use super::support::{NEEDS_SERVICE, NoParameters, bare, schema, unlikely};
 use super::{Invariant, InvariantKind, Judgement};
 use crate::scenario::Scenario;
 use crate::trace::{Effect, EffectId, Name, Trace, Webhook};
@@ -27,6 +27,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 before the event was sent.",
     cure: "Keep the ids of events that you have handled (a unique index in the same transaction as the work), \
            or make the idempotency key of what you call of the event's id, which is the same in every delivery.",
+    why: "Providers deliver an event again whenever they did not hear the answer, so a listener that acts \
+          on each delivery ships or pays twice.",
+    faults: &["webhook", "kill_client"],
+    without_a_fault: "",
+    modes: &[NEEDS_SERVICE],
     example: "webhook_handled_once",
     bare: true,
     needs_identity: true,

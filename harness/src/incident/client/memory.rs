@@ -8,7 +8,7 @@ use std::time::Duration;
 use brownout_provider::shell::clock::Clock;
 use brownout_provider::units::micros;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::incident::habits::{Pace, Restraint};
 
@@ -85,8 +85,18 @@ impl Memory {
             sleep(Duration::from_micros(wait_us)).await;
         }
         self.take();
-        let permit = if self.restraint.keeps_place { None } else { self.permit().await };
-        Some(Turn { _permit: permit })
+        if self.restraint.keeps_place {
+            return Some(Turn { _permit: None });
+        }
+        // Who waits for a place among those under way minds the time, too.
+        let left_us = until_us.saturating_sub(self.now_us());
+        match timeout(Duration::from_micros(left_us), self.permit()).await {
+            Ok(permit) => Some(Turn { _permit: permit }),
+            Err(_) => {
+                self.probing.set(false);
+                None
+            }
+        }
     }
 
     /// A place that is kept from the first attempt to the last, where the client does that.

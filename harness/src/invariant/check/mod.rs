@@ -55,6 +55,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     tolerates: "Whatever the expression does not ask for.",
     cure: "Read the expression beside the timeline: it says what the author of the scenario wanted of this \
            client.",
+    why: "Some rules hold for one team alone; what is not written down as a check is found out by a \
+          customer.",
+    faults: &["status", "reset", "hang"],
+    without_a_fault: "whatever the expression selects",
+    modes: &[],
     example: "check: \"requests | selectattr('attempt', 'gt', 1) | list | length <= 10\"",
     bare: false,
     needs_identity: true,

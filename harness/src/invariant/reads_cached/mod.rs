@@ -49,6 +49,11 @@ pub(super) static KIND: InvariantKind = InvariantKind {
                 what the change itself answered.",
     cure: "Keep answers under the question, with a time to live; drop (or replace) what a write changes as soon as \
            it has succeeded; let those who ask at once wait for one request.",
+    why: "The same question twice is paid for and waited for twice; an answer that is kept for too long is \
+          a wrong one.",
+    faults: &["latency", "status"],
+    without_a_fault: "a workload that asks the same twice",
+    modes: &[],
     example: "reads_cached: {ttl: 5m, invalidated_by: create_charge}",
     bare: false,
     needs_identity: true,

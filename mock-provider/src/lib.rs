@@ -11,7 +11,7 @@
 //! | shell | `shell` (the only place for sockets, clocks and hyper) |
 
 pub mod api;
-mod base64;
+pub mod base64;
 pub mod coordinates;
 pub mod document;
 pub mod event;

@@ -148,7 +148,12 @@ fn given_up_at_us(
     let ended = request.ended.map(|ended| ended.at_us);
     let next = later
         .iter()
-        .find(|(_, other)| other.submit == request.submit && other.at_us > request.at_us)
+        .find(|(_, other)| {
+            // What it asks elsewhere meanwhile does not say that it no longer waits here.
+            (other.submit, other.provider, other.route)
+                == (request.submit, request.provider, request.route)
+                && other.at_us > request.at_us
+        })
         .map(|(_, other)| other.at_us);
     let claimed = trace
         .submits_of(operation)
@@ -189,6 +194,14 @@ mod tests {
                 "{end}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_asked_elsewhere_meanwhile_ends_no_wait() {
+        let beside = r#"{"at_us":1000000,"event":"request_received","request":2,"route":"list_charges","unsafe":false}
+            {"at_us":1000001,"event":"response_sent","request":2}
+            {"at_us":9000000,"event":"connection_ended","request":1}"#;
+        assert_eq!(check(beside), "failed op-0001");
     }
 
     #[test]

@@ -181,14 +181,17 @@ fn needless(
     let its = |one: RequestId| Some(trace.request(one).provider) == primary;
     let own = trace.attempts_of(id).map(|(one, _)| one).filter(|one| its(*one) && before(*one));
     let own: Vec<RequestId> = own.collect();
-    if own.iter().any(|one| failed(*one)) {
+    let asks_the_same = |one: &RequestId| trace.request(*one).route == request.route;
+    // That a read found nothing is no failure, and that it found something no reason to charge there.
+    let asks_for_work = |one: &RequestId| trace.request(*one).effectful || asks_the_same(one);
+    let is_open = |one: &RequestId| trace.fate_at(*one, now_us) == Some(Fate::Ambiguous);
+    if own.iter().any(|one| if asks_for_work(one) { failed(*one) } else { is_open(one) }) {
         return None;
     }
     // What fails at a closed door leaves no request behind.
     let at_door = |strike: &Strike| {
         strike.request.is_none() && Some(strike.provider) == primary && strike.seq < request.seq
     };
-    let asks_the_same = |one: &RequestId| trace.request(*one).route == request.route;
     if !own.iter().any(asks_the_same) && trace.strikes().iter().any(at_door) {
         return None;
     }
@@ -196,9 +199,9 @@ fn needless(
     let heard = trace
         .requests()
         .filter(|(one, of)| of.by.is_client() && its(*one) && before(*one))
-        .filter(|(one, _)| trace.fate_at(*one, now_us).is_some())
+        .filter(|(one, _)| asks_for_work(one) && trace.fate_at(*one, now_us).is_some())
         .last();
-    if own.is_empty() && heard.is_some_and(|(one, _)| failed(one)) {
+    if !own.iter().any(asks_for_work) && heard.is_some_and(|(one, _)| failed(one)) {
         return None;
     }
     let message = format!(
@@ -251,6 +254,25 @@ mod tests {
         {"at_us":10,"event":"response_sent","request":1,"provider":"backup","status":201,"effects":[1]}"#;
     const NAMED: &str =
         r#"{"at_us":20,"event":"operation_finished","claim":"succeeded","provider":"backup"}"#;
+
+    #[test]
+    fn a_read_that_found_nothing_is_no_failure_and_one_that_worked_closes_no_breaker() {
+        let read = |status: u16| {
+            format!(
+                r#"{{"at_us":6,"event":"request_received","request":7,"provider":"primary","route":"list_charges","unsafe":false}}
+                {{"at_us":7,"event":"response_sent","request":7,"provider":"primary","status":{status}}}"#
+            )
+        };
+        assert_eq!(check(&format!("{}\n{DONE}\n{NAMED}", read(404))), "failed op-0001");
+        assert_eq!(check(&format!("{}\n{DONE}\n{NAMED}", read(503))), "passed");
+        let other = FAILED
+            .replace(r#""provider":"primary"}"#, r#""provider":"primary","operation":"op-0002"}"#);
+        assert_eq!(
+            check(&format!("{other}\n{}\n{DONE}\n{NAMED}", read(200))),
+            "passed",
+            "a breaker is open"
+        );
+    }
 
     #[test]
     fn the_backup_does_what_the_first_provider_did_not() {

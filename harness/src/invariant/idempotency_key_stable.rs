@@ -170,6 +170,7 @@ fn is_released(
         || trace.attempts_of(operation).any(|(id, read)| {
             !read.effectful
                 && read.at_us >= before.at_us
+                && trace.speaks_of_work(id, before)
                 && (trace.fate_at(id, next.at_us) == Some(Fate::Usable)
                     || was_not_found(read, next.at_us))
                 && !trace.told_by(id).any(|effect| trace.effect(effect).operation == operation)

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use brownout_provider::base64;
 use brownout_provider::document::{At, decode};
 use brownout_provider::event::Digest16;
 use schemars::JsonSchema;
@@ -26,6 +27,9 @@ const KEYS: usize = 20;
 
 /// So many keys are looked at: more say nothing that these do not.
 const MOST_KEYS: usize = 4_096;
+
+/// A word is looked for in another spelling from so many characters on.
+const SHORTEST: usize = 3;
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -155,15 +159,31 @@ fn are_derived(trace: &Trace, keys: &[(Name, RequestId)]) -> bool {
         let own = trace.request(*id).operation.and_then(|id| words.get(&id));
         own.is_some_and(|(tenant, own)| {
             let is_own = |word: &str| counts.get(&place(tenant, word)) == Some(&1);
-            let holds = |word: &&String| !word.is_empty() && trace.text(*key).contains(&***word);
+            let text = trace.text(*key);
+            let holds = |word: &&String| !word.is_empty() && is_held(text, word);
             own.iter().filter(holds).any(|word| is_own(word))
         })
     })
 }
 
+/// True for a key that holds a word: as it stands, in other letters and marks, or in base64.
+fn is_held(key: &str, word: &str) -> bool {
+    let plain = |text: &str| -> String {
+        let kept = text.chars().filter(char::is_ascii_alphanumeric);
+        kept.map(|one| one.to_ascii_lowercase()).collect()
+    };
+    let bare = plain(word);
+    let encoded = base64::encode(word.as_bytes()).replace('+', "-").replace('/', "_");
+    key.contains(word)
+        || (bare.len() >= SHORTEST && plain(key).contains(&bare))
+        || key.replace('+', "-").replace('/', "_").contains(encoded.trim_end_matches('='))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+
+    use brownout_provider::base64;
 
     use crate::invariant::testing::{message, verdict};
     use crate::trace::testing::trace;
@@ -210,6 +230,10 @@ mod tests {
     fn keys_made_of_the_orders_own_words_are_not_accused() {
         assert_eq!(verdict(NAME, &Value::Null, &lines(20, |n| format!("order-{n}"))), "passed");
         assert_eq!(verdict(NAME, &Value::Null, &lines(20, |n| format!("v1:op-{n:04}"))), "passed");
+        // The same in other letters and marks, and in base64.
+        assert_eq!(verdict(NAME, &Value::Null, &lines(20, |n| format!("ORDER_{n}"))), "passed");
+        let encoded = |n| base64::encode(format!("order-{n}").as_bytes());
+        assert_eq!(verdict(NAME, &Value::Null, &lines(20, encoded)), "passed");
         // The amount is no one's own.
         assert_eq!(
             verdict(NAME, &Value::Null, &lines(20, |n| format!("5-{:05}", n + 40_000))),

@@ -79,7 +79,8 @@ impl Invariant for KeyRetryWindow {
             let mut late = None;
             for (id, request) in trace.attempts_of(operation) {
                 if !request.effectful {
-                    if trace.fate(id) == Fate::Usable {
+                    let tells = |uses: &Uses| trace.speaks_of_work(id, trace.request(uses.first));
+                    if trace.fate(id) == Fate::Usable && uses.values().any(tells) {
                         read_us = trace.known_at_us(id).max(read_us);
                     }
                     continue;
@@ -162,8 +163,8 @@ impl KeyRetryWindow {
 mod tests {
     use serde_json::json;
 
-    use crate::invariant::testing::{message, verdict, verdict_on_real_clock};
-    use crate::trace::testing::trace;
+    use crate::invariant::testing::{in_short, invariant, message, verdict, verdict_on_real_clock};
+    use crate::trace::testing::{trace, trace_with};
 
     const NAME: &str = "key_retry_window";
 
@@ -182,6 +183,27 @@ mod tests {
 
     const LOST: &str = r#""event":"connection_ended","request":1,"by":"provider","how":"rst""#;
     const HOUR: u64 = 3_600_000_000;
+
+    #[test]
+    fn a_read_of_something_else_comes_to_no_aid() {
+        let routes = json!([
+            {"name": "create_charge", "creates": {"collection": "charges"}},
+            {"name": "list_charges", "lists": {"collection": "charges"}},
+            {"name": "get_limits"},
+        ]);
+        let judged = |route: &str| {
+            let read = format!(
+                r#"{{"at_us":20,"event":"request_received","request":2,"route":"{route}","unsafe":false}}
+                {{"at_us":{},"event":"response_sent","request":2}}"#,
+                HOUR - 1
+            );
+            let run = json!({"apis": {"payments": {"routes": routes}}});
+            let trace = trace_with(&run, &lines(LOST, &read, HOUR + 1));
+            in_short(&invariant(NAME, &json!({"retention": "1h"})).check(&trace))
+        };
+        assert_eq!(judged("list_charges"), "passed");
+        assert_eq!(judged("get_limits"), "failed op-0001");
+    }
 
     #[test]
     fn a_repeat_under_an_old_key_is_accused() {

@@ -101,6 +101,11 @@ impl MinGap {
             || !trace.is_retry(next)
             || trace.is_mended(next)
             || trace.is_transport_repeat(next)
+            || trace.restarted_between(
+                request.operation?,
+                trace.request(before).at_us,
+                request.at_us,
+            )
         {
             return None;
         }
@@ -135,6 +140,37 @@ mod tests {
     }
 
     const REFUSED: &str = r#""event":"response_sent","request":1,"status":503"#;
+
+    #[test]
+    fn a_request_that_is_mended_over_and_over_is_only_tried_again() {
+        let lines: Vec<String> = (0..8)
+            .map(|n| {
+                let at_us = n * 1_000;
+                format!(
+                    r#"{{"at_us":{at_us},"event":"request_received","request":{n},"attempt":{},"canonical_digest":"{n}"}}
+                    {{"at_us":{at_us},"event":"response_sent","request":{n},"status":400}}"#,
+                    n + 1
+                )
+            })
+            .collect();
+        let of = |number: usize| verdict("min_gap", &Value::Null, &lines[..number].join("\n"));
+        assert_eq!(of(6), "passed");
+        assert_eq!(of(8), "failed op-0001");
+    }
+
+    #[test]
+    fn who_was_restarted_waits_for_nothing() {
+        let started = r#"{"at_us":20,"event":"client_started","client":1,"pid":2}"#;
+        let lines = format!(
+            r#"{{"at_us":0,"event":"client_started","client":1,"pid":1}}
+            {{"at_us":5,"event":"request_received","request":1}}
+            {{"at_us":10,"event":"response_sent","request":1,"status":503}}
+            {started}
+            {{"at_us":1010,"event":"request_received","request":2,"attempt":2}}"#
+        );
+        assert_eq!(verdict("min_gap", &Value::Null, &lines), "passed");
+        assert_eq!(verdict("min_gap", &Value::Null, &lines.replace(started, "")), "failed op-0001");
+    }
 
     #[test]
     fn a_tight_loop_is_accused_and_a_pause_is_not() {

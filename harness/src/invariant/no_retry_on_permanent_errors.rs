@@ -88,6 +88,7 @@ fn repeat(
             && (later.call == refused.call || is_borrowed(later, refused))
             && !(response.refuses_key && later.key != refused.key)
             && !trace.was_asked_again(operation, refused.at_us, later.at_us)
+            && !trace.restarted_between(operation, refused.at_us, later.at_us)
             && !looks_again(trace, operation, refused, response)
     })?;
     let how = match again.tenant.filter(|_| is_borrowed(again, refused)) {
@@ -145,6 +146,22 @@ mod tests {
         assert_eq!(check(r#""status":400"#, ""), "failed op-0001");
         assert_eq!(check(r#""status":503"#, ""), "not exercised");
         assert_eq!(check(r#""status":400,"complete":false"#, ""), "not exercised", "it was cut");
+    }
+
+    #[test]
+    fn who_was_restarted_knows_of_no_answer() {
+        let lines = |at_us: u32| {
+            format!(
+                r#"{{"at_us":0,"event":"client_started","client":1,"pid":1}}
+                {{"at_us":{at_us},"event":"client_started","client":1,"pid":2}}
+                {{"at_us":1,"event":"request_received","request":1,"key":"k"}}
+                {{"at_us":2,"event":"response_sent","request":1,"status":402}}
+                {{"at_us":90,"event":"request_received","request":2,"attempt":2,"key":"k"}}"#
+            )
+        };
+        let check = |at_us| verdict("no_retry_on_permanent_errors", &Value::Null, &lines(at_us));
+        assert_eq!(check(50), "passed");
+        assert_eq!(check(95), "failed op-0001", "it was restarted afterwards");
     }
 
     #[test]

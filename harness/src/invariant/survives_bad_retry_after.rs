@@ -84,8 +84,8 @@ impl Invariant for SurvivesBadRetryAfter {
             let Some(hint) = bad_hint(trace, id, request) else { continue };
             exercised += 1;
             violations.extend(match trace.next(id) {
-                Some(next) => self.hammers(trace, (id, hint), next),
-                None => astray(trace, (id, hint), request),
+                Some(next) if !is_too_late(trace, next) => self.hammers(trace, (id, hint), next),
+                Some(_) | None => astray(trace, (id, hint), request),
             });
         }
         Judgement::new(exercised, violations, "no answer carried a senseless hint")
@@ -112,7 +112,9 @@ impl SurvivesBadRetryAfter {
         // What arrived before the hint was written could not know of it.
         let knew =
             trace.request(hinted.0).response.is_some_and(|one| one.head_at_us <= request.at_us);
-        if !is_soon || !knew {
+        let before_us = trace.request(hinted.0).at_us;
+        let is_new = trace.restarted_between(request.operation?, before_us, request.at_us);
+        if !is_soon || !knew || is_new {
             return None;
         }
         let message = format!(
@@ -143,13 +145,22 @@ fn in_short(trace: &Trace, (id, hint): (RequestId, &Hint)) -> String {
     format!("{status} with `{}{text}`", trace.text(hint.source))
 }
 
+/// True for an attempt that came when its caller had long given up.
+fn is_too_late(trace: &Trace, id: RequestId) -> bool {
+    let request = trace.request(id);
+    let submits = request.operation.into_iter().flat_map(|one| trace.submits_of(one));
+    let mut its = submits.filter(|(_, submit)| submit.number == request.submit);
+    let gives_up_us = its.find_map(|(_, submit)| trace.gives_up_at_us(submit));
+    gives_up_us.is_some_and(|at_us| request.at_us > at_us.saturating_add(trace.upper_slack_us()))
+}
+
 /// The bad hint was the last that the operation heard, and the client never came back with a claim, or
 /// too late.
 fn astray(trace: &Trace, hinted: (RequestId, &Hint), request: &Request) -> Option<Violation> {
     let operation = request.operation?;
-    let later = trace
-        .attempts_of(operation)
-        .any(|(_, other)| other.submit == request.submit && other.at_us > request.at_us);
+    let later = trace.attempts_of(operation).any(|(id, other)| {
+        other.submit == request.submit && other.at_us > request.at_us && !is_too_late(trace, id)
+    });
     if later || !is_driven(trace) || !trace.is_whole() {
         return None;
     }
@@ -199,6 +210,16 @@ mod tests {
             r#"{{"at_us":{at},"event":"request_received","request":2,"attempt":2}}
             {{"at_us":{at},"event":"response_sent","request":2,"status":201}}"#
         )
+    }
+
+    #[test]
+    fn who_comes_back_when_its_caller_has_given_up_has_waited_too_long() {
+        let again = |at_us: u64| {
+            format!(r#"{{"at_us":{at_us},"event":"request_received","request":2,"attempt":2}}"#)
+        };
+        let garbage = r#""text":"soon""#;
+        assert_eq!(check(garbage, &again(4_000_000)), "passed");
+        assert_eq!(check(garbage, &again(9_000_000)), "failed op-0001");
     }
 
     #[test]

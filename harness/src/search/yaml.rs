@@ -25,13 +25,13 @@ const ORDER: [&str; 13] = [
 /// Keys under which each entry has a line of its own.
 const IN_BLOCKS: [&str; 6] = ["provider", "providers", "faults", "script", "workload", "expect"];
 
-/// The text of a scenario. Each line of the story becomes a comment at the top; control characters in it
-/// become spaces.
+/// The text of a scenario. Each line of the story becomes a comment at the top; what may not stand in one
+/// becomes a space.
 #[must_use]
 pub fn text(scenario: &Value, story: &[String]) -> String {
     let mut text = String::new();
     for line in story {
-        let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let line: String = line.chars().map(|c| if is_foreign(c) { ' ' } else { c }).collect();
         text.push_str(format!("# {line}").trim_end());
         text.push('\n');
     }
@@ -43,6 +43,13 @@ pub fn text(scenario: &Value, story: &[String]) -> String {
         write_key(key, value, &mut text);
     }
     text
+}
+
+/// True for what may not stand in a comment, or would end it: controls, and what YAML counts as a break, a mark of
+/// byte order, or no character at all.
+fn is_foreign(one: char) -> bool {
+    one.is_control()
+        || matches!(one, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 fn write_key(key: &str, value: &Value, text: &mut String) {
@@ -136,6 +143,12 @@ mod tests {
              {reset: {at: after_commit}}}\n\nworkload:\n  call: create_charge\n  operations: 1\n  input: \
              {order: \"order-{{ n }}\", amount: 5}\n\nexpect:\n  - x\n  - {z: {max: 2s}}\n"
         );
+    }
+
+    #[test]
+    fn what_may_not_stand_in_a_comment_is_left_out() {
+        let story = ["a\u{fffe}b\u{2028}c\u{feff}\u{7}".to_owned()];
+        assert_eq!(text(&json!({"version": 1}), &story), "# a b c\nversion: 1\n");
     }
 
     fn leaf() -> impl Strategy<Value = Value> {

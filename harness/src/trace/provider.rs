@@ -7,7 +7,7 @@ use brownout_provider::units::{Period, Scale};
 use serde_json::Value;
 
 use super::reading::Fate;
-use super::{Effect, Name, RequestId, Trace};
+use super::{Effect, Name, Request, RequestId, Trace};
 
 impl Trace {
     /// A policy of a provider by its JSON pointer: as the scenario has it, else as its API does.
@@ -60,12 +60,15 @@ impl Trace {
     /// provider chooses the ids, for who was told of no effect knows none of it.
     #[must_use]
     pub fn speaks_of(&self, id: RequestId, effect: &Effect) -> bool {
+        effect.request.is_none_or(|cause| self.speaks_of_work(id, self.request(cause)))
+    }
+
+    /// The same for the effect that a request may have had.
+    #[must_use]
+    pub fn speaks_of_work(&self, id: RequestId, cause: &Request) -> bool {
         let request = self.request(id);
-        let cause = effect.request.map(|id| self.request(id));
-        let (Some(route), Some(made_by)) = (request.route, cause.and_then(|one| one.route)) else {
-            return true;
-        };
-        if request.provider != effect.provider {
+        let (Some(route), Some(made_by)) = (request.route, cause.route) else { return true };
+        if request.provider != cause.provider {
             return false;
         }
         if request.effectful || self.is_reversal(request) {
@@ -81,7 +84,8 @@ impl Trace {
         let is_its = |one: &str| one == makes || Some(one) == events;
         of("lists").is_some_and(is_its)
             || (of("reads").is_some_and(is_its)
-                && (self.fate(id) != Fate::Rejected || self.is_named_by_client(effect, made_by)))
+                && (self.fate(id) != Fate::Rejected
+                    || self.is_named_by_client(cause.provider, made_by)))
     }
 
     /// True for a route that tells what is left of a limit, which is another thing each time.
@@ -91,9 +95,9 @@ impl Trace {
         success.is_some_and(|success| success.to_string().contains("rate_limit."))
     }
 
-    /// True for an effect whose id the client chose itself.
-    fn is_named_by_client(&self, effect: &Effect, made_by: Name) -> bool {
-        let route = self.route_source(effect.provider, made_by);
+    /// True for a route whose effects have ids that the client chose itself.
+    fn is_named_by_client(&self, provider: Name, made_by: Name) -> bool {
+        let route = self.route_source(provider, made_by);
         route.is_some_and(|route| route.pointer("/creates/id/value").is_some())
     }
 

@@ -64,6 +64,9 @@ pub enum Fate {
     Ambiguous,
 }
 
+/// So often in a row a request may be mended that is answered the same each time, as a batch is that is cut in halves.
+const MENDS: usize = 5;
+
 impl Trace {
     /// How much too early a request may come and still be in time.
     #[must_use]
@@ -237,14 +240,28 @@ impl Trace {
     }
 
     /// True for a retry that asks for something else after a complete permanent answer: the client
-    /// mended its request (or took a new key) and did not simply try again.
+    /// mended its request (or took a new key) and did not simply try again. Who changes it over and over and is
+    /// answered the same mends nothing.
     #[must_use]
     pub fn is_mended(&self, id: RequestId) -> bool {
-        let Some(before) = self.previous(id) else { return false };
-        let (previous, this) = (self.request(before), self.request(id));
+        let Some(status) = self.mends(id) else { return false };
+        let mut one = id;
+        for _ in 0..MENDS {
+            match self.previous(one) {
+                Some(before) if self.mends(before) == Some(status) => one = before,
+                Some(_) | None => return true,
+            }
+        }
+        false
+    }
+
+    /// The permanent status of the attempt before, where this one asks for something else.
+    fn mends(&self, id: RequestId) -> Option<u16> {
+        let (previous, this) = (self.request(self.previous(id)?), self.request(id));
         let permanent =
-            previous.response.is_some_and(|one| one.complete && one.class == Class::Permanent);
-        permanent && (previous.call != this.call || previous.key != this.key)
+            previous.response.filter(|one| one.complete && one.class == Class::Permanent)?;
+        let is_other = previous.call != this.call || previous.key != this.key;
+        is_other.then_some(permanent.status)
     }
 
     /// True for a repeat that the client's transport made on its own.

@@ -103,8 +103,8 @@ pub struct Told {
 pub struct LimitState {
     /// What each of them says; the first is the limit itself, the second the quota.
     pub told: Vec<Told>,
-    /// Now, in whole seconds since 1970, by the clock that the client has.
-    pub now_s: u64,
+    /// Now, in microseconds since 1970, by the clock that the client has.
+    pub now_us: u64,
     /// A lie: the reset was so many seconds ago.
     pub reset_ago_s: Option<u64>,
 }
@@ -129,7 +129,11 @@ impl LimitState {
             Some(ago_s) => -signed(ago_s),
             None => signed(told.reset_us.div_ceil(1_000_000)),
         };
-        let epoch_s = u64::try_from(signed(self.now_s).saturating_add(reset_s)).unwrap_or(0);
+        // Whoever waits until then must not come too early, so it is rounded up once and as a whole.
+        let epoch_s = match self.reset_ago_s {
+            Some(ago_s) => (self.now_us / 1_000_000).saturating_sub(ago_s),
+            None => self.now_us.saturating_add(told.reset_us).div_ceil(1_000_000),
+        };
         serde_json::json!({
             "limit": told.limit,
             "remaining": told.remaining,
@@ -217,14 +221,14 @@ mod tests {
             |limit, remaining, window_us| Told { limit, remaining, reset_us: 1_500_001, window_us };
         let state = LimitState {
             told: vec![told(10, 4, 60_000_000), told(1_000, 3, 86_400_000_000)],
-            now_s: 100,
+            now_us: 100_600_000,
             reset_ago_s: None,
         };
         let value = state.value();
         assert_eq!((&value["limit"], &value["remaining"]), (&1_000.into(), &3.into()));
         assert_eq!(value["policies"], "\"default\";q=10;w=60, \"quota\";q=1000;w=86400");
         assert_eq!(value["limits"], "\"default\";r=4;t=2, \"quota\";r=3;t=2");
-        assert_eq!((&value["reset_epoch_s"], &value["reset_ms"]), (&102.into(), &1_501.into()));
+        assert_eq!((&value["reset_epoch_s"], &value["reset_ms"]), (&103.into(), &1_501.into()));
         let lie = LimitState { reset_ago_s: Some(60), ..state }.value();
         assert_eq!((&lie["reset_s"], &lie["reset_epoch_s"]), (&(-60).into(), &40.into()));
         assert_eq!(lie["reset_duration"], "-1m0s");

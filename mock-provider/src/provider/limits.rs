@@ -306,8 +306,8 @@ impl Provider {
             }
             self.emit_strike(open, &mark);
         }
-        let now_s = self.epoch_s(open.now_us);
-        let said = LimitState { told, now_s, reset_ago_s };
+        let epoch_us = self.epoch_us(open.now_us);
+        let said = LimitState { told, now_us: epoch_us, reset_ago_s };
         let tightest = said.tightest();
         if tightest.remaining == 0 && tightest.reset_us > 0 && reset_ago_s.is_none() {
             open.exhausted_until_us = Some(open.now_us.saturating_add(tightest.reset_us));

@@ -456,8 +456,12 @@ impl Provider {
 
     /// Whole seconds since 1970 by the clock that the client has.
     fn epoch_s(&self, now_us: u64) -> u64 {
+        self.epoch_us(now_us) / 1_000_000
+    }
+
+    fn epoch_us(&self, now_us: u64) -> u64 {
         let now = self.wall(now_us).now();
-        now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, crate::units::micros)
     }
 
     fn coordinates<'a>(&'a self, place: &'a Place) -> Coordinates<'a> {

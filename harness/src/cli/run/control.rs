@@ -6,6 +6,7 @@ use super::Context;
 use super::plan::Planned;
 use super::single::options;
 use crate::cli::refusal::Refusal;
+use crate::drive::stop::Stop;
 use crate::incident::BuiltIn;
 use crate::run::{RunOptions, run_control};
 use crate::verdict::ControlResult;
@@ -23,10 +24,10 @@ pub fn run(context: &Context, planned: &Planned) -> Result<ControlResult, Refusa
 
 /// The line of progress for it.
 #[must_use]
-pub fn line(planned: &Planned, result: Option<&ControlResult>, interrupted: bool) -> String {
+pub fn line(planned: &Planned, result: Option<&ControlResult>, stop: &Stop) -> String {
     let said = match result {
         Some(result) if result.passed => "passed",
-        Some(_) if interrupted => "interrupted",
+        Some(_) if stop.is_stopped() => "interrupted",
         Some(_) => "failed",
         None => "could not run",
     };

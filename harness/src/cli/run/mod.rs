@@ -131,8 +131,7 @@ impl Context {
             |planned| control::run(self, planned),
             |news| match news {
                 News::Done(planned, result) => {
-                    let interrupted = self.stop.is_stopped();
-                    progress.finished(&control::line(planned, result.as_ref().ok(), interrupted));
+                    progress.finished(&control::line(planned, result.as_ref().ok(), &self.stop));
                 }
                 News::Still(running, quiet) => {
                     let runs = running.into_iter().map(|planned| (planned, None)).collect();

@@ -20,12 +20,13 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     summary: "A stream that ended without its last event is not taken for an answer.",
     headline: "took half an answer for a whole one",
     rule: "A claim of `succeeded` does not rest on a stream that ended without its terminator (`[DONE]`, \
-           `message_stop`, a finish reason), or broke off.",
+           `message_stop`), or broke off. Who leaves it by himself may do so when it has said why it finished.",
     exercised_by: "A stream that ended early, in an operation with a claim.",
     parameters: &[],
-    tolerates: "Success through a later good attempt; a stream that is whole and was closed rudely.",
-    cure: "Count a stream as done only when its last event came; the end of the connection looks the same \
-           to most loops over events, so ask for the finish reason when the loop is over.",
+    tolerates: "Success through a later good attempt; a stream that is whole and was closed rudely; a client that \
+                hangs up after the finish reason.",
+    cure: "Count a stream as done only when its last event came, or when you left it after its finish reason; the \
+           end of the connection looks the same to most loops over events, so look for both in the loop.",
     why: "Half a text looks like a whole one: nothing says that the end is missing, and it is stored and \
           shown as complete.",
     faults: &["stream"],

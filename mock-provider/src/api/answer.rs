@@ -357,6 +357,13 @@ impl Route {
         Ok(headers)
     }
 
+    /// True for a streamed answer of which so much was delivered that its reader may leave: see
+    /// [`StreamSpec::says_all`].
+    #[must_use]
+    pub fn may_be_left(&self, body: &[u8], call: &Call) -> bool {
+        self.stream_for(call).is_some_and(|stream| stream.says_all(body))
+    }
+
     /// Whether an answer with a success status can be used: it parses, every need holds, and every echo
     /// that is present agrees with the request. A byte order mark, bytes that are no UTF-8 and the media
     /// type do not matter by themselves.

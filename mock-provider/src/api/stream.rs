@@ -206,6 +206,23 @@ impl StreamSpec {
         Err(format!("the stream ended after {came}, without the last one"))
     }
 
+    /// True for a stream that was broken off by its reader after it had said all that it must, such as why it
+    /// finished: what is missing is only the sign that nothing follows.
+    #[must_use]
+    pub fn says_all(&self, stream: &[u8]) -> bool {
+        let events = sse::events(stream);
+        let read = |event: &sse::Event| serde_json::from_str(&event.data).ok();
+        let told: Option<Vec<Value>> =
+            events.iter().filter(|event| !self.is_fixed(event)).map(read).collect();
+        let is_met = |(pointer, need): &(Pointer, Need)| {
+            told.iter().flatten().any(|value| need.check(pointer.find(value)).is_ok())
+        };
+        told.is_some()
+            && !self.needs.is_empty()
+            && !events.iter().any(|event| self.is_error(event))
+            && self.needs.iter().all(is_met)
+    }
+
     /// True for an event by the name under which errors come, where that is a name of their own.
     fn is_error(&self, event: &sse::Event) -> bool {
         let Some(name) = self.error.name.as_deref() else { return false };

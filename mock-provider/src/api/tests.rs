@@ -242,6 +242,19 @@ fn every_stream_of_every_shipped_api_is_usable_only_to_its_last_event() {
 }
 
 #[test]
+fn who_leaves_a_stream_after_the_reason_why_it_finished_has_read_enough() {
+    every_stream(|name, stream, own| {
+        let events = crate::sse::events(own);
+        let enough = |upto: usize| stream.says_all(&own[..upto]);
+        assert!(enough(own.len()), "{name}");
+        let first = events.iter().position(|event| enough(event.range.end));
+        let first = first.expect("some event says why it finished");
+        assert!(first > 1 && first + 2 >= events.len(), "{name}: {first} of {}", events.len());
+        assert!(!enough(0) && !enough(events[1].range.end), "{name}");
+    });
+}
+
+#[test]
 fn whatever_goes_wrong_with_a_stream_and_wherever_no_client_can_take_what_lacks_something() {
     use crate::exchange::End;
     use crate::stream::{Broken, Kind, spoil};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Provider;
-use super::open::{Open, Planned, Stage};
-use crate::event::{Class, EventKind, ResponseSent};
+use super::open::{Open, Place, Planned, Stage};
+use crate::event::{Class, EventKind, ResponseSent, Side};
 use crate::exchange::{End, ExchangeId, Finish};
 use crate::hint;
 
@@ -68,6 +68,10 @@ impl Provider {
         // What HTTP calls unfinished nobody has to take, however well it reads.
         let broke_off = !finish.complete && class == Class::Success;
         let unusable = unusable.or_else(|| broke_off.then(|| BROKE_OFF.to_owned()));
+        // Who reads a stream up to the reason why it finished may go then.
+        let left = finish.ended.is_some_and(|ended| ended.by == Side::Client);
+        let may_leave = |place: &Place| left && place.route.may_be_left(delivered, &open.call);
+        let unusable = unusable.filter(|_| !open.place.as_ref().is_some_and(may_leave));
         let tells = class == Class::Success && unusable.is_none();
         ResponseSent {
             request: open.id,

@@ -80,7 +80,6 @@ expect:
   - idempotency_key_strength: {min_bits: 1}
   - key_retry_window: {retention: 24h}
   - retry_body_stable
-  - waits_for_reset
   - reads_cached: {ttl: 1s, invalidated_by: create_charge}
   - rejects_malformed_responses
   - retries_logged

@@ -167,6 +167,27 @@ impl StreamSpec {
     ///
     /// Why it must not take it.
     pub fn judge(&self, stream: &[u8]) -> Result<(), String> {
+        let heard = self.hear(stream)?;
+        if !heard.is_ended {
+            let came = match heard.events {
+                0 => "no event".to_owned(),
+                1 => "1 event".to_owned(),
+                count => format!("{count} events"),
+            };
+            return Err(format!("the stream ended after {came}, without the last one"));
+        }
+        all_there(&heard.missing)
+    }
+
+    /// True for a stream of which so much came, and rightly, that it has said all that it must, such as why it
+    /// finished: what may be missing is only the sign that nothing follows.
+    #[must_use]
+    pub fn says_all(&self, stream: &[u8]) -> bool {
+        !self.needs.is_empty() && self.hear(stream).is_ok_and(|heard| heard.missing.is_empty())
+    }
+
+    /// What came of a stream, to its last event if that came.
+    fn hear(&self, stream: &[u8]) -> Result<Heard<'_>, String> {
         if std::str::from_utf8(stream).is_err() {
             return Err("the stream is no UTF-8".to_owned());
         }
@@ -195,32 +216,10 @@ impl StreamSpec {
             }
             missing.retain(|(pointer, need)| need.check(pointer.find(&value)).is_err());
             if self.is_last(event) {
-                return all_there(&missing);
+                return Ok(Heard { events: number, missing, is_ended: true });
             }
         }
-        let came = match events.len() {
-            0 => "no event".to_owned(),
-            1 => "1 event".to_owned(),
-            count => format!("{count} events"),
-        };
-        Err(format!("the stream ended after {came}, without the last one"))
-    }
-
-    /// True for a stream that was broken off by its reader after it had said all that it must, such as why it
-    /// finished: what is missing is only the sign that nothing follows.
-    #[must_use]
-    pub fn says_all(&self, stream: &[u8]) -> bool {
-        let events = sse::events(stream);
-        let read = |event: &sse::Event| serde_json::from_str(&event.data).ok();
-        let told: Option<Vec<Value>> =
-            events.iter().filter(|event| !self.is_fixed(event)).map(read).collect();
-        let is_met = |(pointer, need): &(Pointer, Need)| {
-            told.iter().flatten().any(|value| need.check(pointer.find(value)).is_ok())
-        };
-        told.is_some()
-            && !self.needs.is_empty()
-            && !events.iter().any(|event| self.is_error(event))
-            && self.needs.iter().all(is_met)
+        Ok(Heard { events: events.len(), missing, is_ended: false })
     }
 
     /// True for an event by the name under which errors come, where that is a name of their own.
@@ -229,6 +228,16 @@ impl StreamSpec {
         event.name.as_deref() == Some(name)
             && !self.events.iter().any(|one| one.name.as_deref() == Some(name))
     }
+}
+
+/// What came of a stream in which nothing was wrong.
+struct Heard<'a> {
+    /// How many events.
+    events: usize,
+    /// What some event must say, and none did.
+    missing: Vec<&'a (Pointer, Need)>,
+    /// True when the last event came.
+    is_ended: bool,
 }
 
 /// Nothing of what some event must say is missing.

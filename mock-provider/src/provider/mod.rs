@@ -459,6 +459,7 @@ impl Provider {
         self.epoch_us(now_us) / 1_000_000
     }
 
+    /// Microseconds since 1970 by the clock that the client has.
     fn epoch_us(&self, now_us: u64) -> u64 {
         let now = self.wall(now_us).now();
         now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, crate::units::micros)

@@ -6,7 +6,7 @@ use brownout::scenario::Submits;
 use brownout_provider::event::Mode;
 
 use super::{drive, scenario, shell};
-use crate::brownout::root;
+use crate::brownout::{python, root};
 
 fn claims(script: &str) -> Vec<String> {
     drive(&scenario(1), Mode::Exec, shell(script)).expect("it runs").claims()
@@ -103,6 +103,38 @@ fn a_double_click_is_two_programs_with_tokens_of_their_own() {
     tokens.sort_unstable();
     assert_eq!(tokens, ["~op-0001.1", "~op-0001.2"]);
     assert_eq!(driven.claims().len(), 2);
+}
+
+#[test]
+fn nobody_is_asked_to_clear_up_while_the_provider_is_down() {
+    let script = r#"
+import os, sys, urllib.request
+request = urllib.request.Request(os.environ["BROWNOUT_URL"] + "/v1/limits")
+request.add_header("Authorization", "Bearer " + os.environ["BROWNOUT_API_KEY"])
+try:
+    urllib.request.urlopen(request, timeout=5)
+except OSError:
+    sys.exit(75)
+"#;
+    let scenario = crate::several::scenario(
+        "version: 1\nname: storm\nprovider: {api: payments}\n\
+         faults: [{name: down, when: {during: {from: 0s, to: 4s}}, inject: {status: {code: 503}}}]\n\
+         workload: {call: get_limits, operations: 2, concurrency: 1}\nexpect: [{reconciled: {within: 20s}}]\n",
+    );
+    let python = python().into_string().expect("a path that can be written");
+    let command = vec![python, "-c".to_owned(), script.to_owned()];
+    let driven = drive(&scenario, Mode::Exec, command).expect("it runs");
+    assert_eq!(
+        driven.claims(),
+        [
+            "op-0001.1 unknown client: exit code 75",
+            "op-0002.1 unknown client: exit code 75",
+            "op-0001.1 succeeded client: exit code 0",
+            "op-0002.1 succeeded client: exit code 0",
+        ]
+    );
+    let judgement = scenario.expect[0].invariant.check(&driven.run.trace);
+    assert_eq!((judgement.exercised, judgement.violations.len()), (2, 0));
 }
 
 #[test]

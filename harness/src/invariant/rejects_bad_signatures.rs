@@ -16,10 +16,10 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     summary: "A forged or stale event is refused, and nothing comes of it.",
     headline: "were taken although they were forged",
     rule: "A webhook that is signed wrongly, not at all or with a time long ago is answered with 4xx (or not at \
-           all, or with 503 by who is busy); and an operation that was told of by such alone has no effect.",
+           all, or with 503 by who answers a genuine event so as well); and an operation that was told of by such alone has no effect.",
     exercised_by: "A forged or stale webhook that was answered.",
     parameters: &[],
-    tolerates: "No answer; 503; an effect after a genuine delivery of the same event.",
+    tolerates: "No answer; 503 from who is busy for all; an effect after a genuine delivery of the same event.",
     cure: "Check the signature over the raw body, before you parse it, with the secret of the endpoint; compare \
            in constant time; refuse a timestamp that is more than 5 minutes off; answer 400 and do nothing.",
     why: "The address of a listener is no secret: who takes events without a look at the signature ships \

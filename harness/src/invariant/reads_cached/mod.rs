@@ -103,7 +103,7 @@ impl Invariant for ReadsCached {
     fn check(&self, trace: &Trace) -> Judgement {
         let seen = Seen::of(trace, self);
         let mut found = self.asked_twice(trace, &seen);
-        for asked in seen.by_input.values() {
+        for asked in &seen.alike {
             let mut told_us = None;
             for (later, one) in asked.iter().enumerate() {
                 let earlier = Earlier { asked: &asked[..later], told_us };
@@ -166,8 +166,8 @@ struct Seen<'a> {
     about: BTreeMap<String, Vec<u64>>,
     /// The changes of a thing, by the value that names it.
     changes_of: BTreeMap<String, Vec<(u64, u64, RequestId)>>,
-    /// What was asked for with one input, in order.
-    by_input: BTreeMap<(Name, Option<Name>, u32, Digest16), Vec<Asked<'a>>>,
+    /// What was asked for more than once with one input, each list in order.
+    alike: Vec<Vec<Asked<'a>>>,
 }
 
 impl<'a> Seen<'a> {
@@ -193,14 +193,22 @@ impl<'a> Seen<'a> {
             changes: Vec::new(),
             about: BTreeMap::new(),
             changes_of: BTreeMap::new(),
-            by_input: BTreeMap::new(),
+            alike: alike(trace),
+        };
+        // Of what is asked for once nobody can be told anything old, and of most long runs that is all.
+        let about = |one: &Asked<'_>| things(trace, one.submit.operation);
+        let matter: BTreeSet<String> = seen.alike.iter().flatten().flat_map(about).collect();
+        let about = |request: &Request| {
+            let operation = request.operation.filter(|_| !matter.is_empty());
+            let things = operation.into_iter().flat_map(|id| things(trace, id));
+            things.filter(|thing| matter.contains(thing)).collect::<Vec<String>>()
         };
         for (id, request) in trace.requests().filter(|(_, one)| one.by.is_client()) {
             if named(&rule.invalidated_by, request) {
                 let end_us = trace.over_at_us(id).unwrap_or(trace.last_at_us);
                 let change = (end_us, request.at_us, id);
                 seen.changes.push(change);
-                for thing in request.operation.into_iter().flat_map(|id| things(trace, id)) {
+                for thing in about(request) {
                     seen.changes_of.entry(thing).or_default().push(change);
                 }
             } else if is_question(request) {
@@ -208,24 +216,13 @@ impl<'a> Seen<'a> {
                 if rule.invalidated_by.is_empty() {
                     continue;
                 }
-                for thing in request.operation.into_iter().flat_map(|id| things(trace, id)) {
+                for thing in about(request) {
                     seen.about.entry(thing).or_default().push(request.at_us);
                 }
             }
         }
         seen.changes.sort_unstable();
         seen.changes_of.values_mut().for_each(|changes| changes.sort_unstable());
-        for (_, submit) in trace.submits() {
-            let Some(submitted) = &submit.submitted else { continue };
-            let claim = trace.claims(submit).iter().find(|claim| claim.by == ClaimBy::Client);
-            let copy = trace.operation(submit.operation).copy;
-            let input = Digest16::of(submitted.input_text().as_bytes());
-            let key = (submitted.call, submitted.tenant, copy, input);
-            seen.by_input.entry(key).or_default().push(Asked { submit, submitted, claim });
-        }
-        for asked in seen.by_input.values_mut() {
-            asked.sort_by_key(|one| one.submitted.seq);
-        }
         seen
     }
 
@@ -234,6 +231,28 @@ impl<'a> Seen<'a> {
         let first = self.changes.partition_point(|(end_us, _, _)| *end_us < from_us);
         self.changes[first..].iter().take(NEIGHBOURS).any(|(_, at_us, _)| *at_us <= to_us)
     }
+}
+
+/// What was asked of one copy of the client more than once with one input, each list in order.
+fn alike(trace: &Trace) -> Vec<Vec<Asked<'_>>> {
+    let asked = |submit| {
+        let submit: &Submit = submit;
+        let submitted = submit.submitted.as_ref()?;
+        let input = Digest16::of(submitted.input_text().as_bytes());
+        let copy = trace.operation(submit.operation).copy;
+        Some(((submitted.call, submitted.tenant, copy, input), submitted.seq, submit))
+    };
+    let mut all: Vec<_> = trace.submits().filter_map(|(_, submit)| asked(submit)).collect();
+    all.sort_unstable_by_key(|(input, seq, _)| (*input, *seq));
+    let told = |submit| {
+        let submit: &Submit = submit;
+        let claim = trace.claims(submit).iter().find(|claim| claim.by == ClaimBy::Client);
+        Some(Asked { submit, submitted: submit.submitted.as_ref()?, claim })
+    };
+    all.chunk_by(|one, other| one.0 == other.0)
+        .filter(|same| same.len() > 1)
+        .map(|same| same.iter().filter_map(|(_, _, submit)| told(*submit)).collect())
+        .collect()
 }
 
 /// The values by which an operation's input names what it is about.

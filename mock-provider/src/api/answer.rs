@@ -75,6 +75,8 @@ pub struct Context<'a> {
     pub target: &'a Value,
     /// The objects listed: `objects`.
     pub objects: Value,
+    /// Whether there are more of them than the answer holds: `has_more`; `null` for a route that lists nothing.
+    pub has_more: Value,
     /// Now in whole seconds since 1970, by the clock that the client has: `now`.
     pub now: Value,
     /// Letters and digits that belong to this request alone: `request_id`.
@@ -86,7 +88,7 @@ pub struct Context<'a> {
 }
 
 /// The names that a route's templates know.
-pub const CONTEXT_NAMES: [&str; 11] = [
+pub const CONTEXT_NAMES: [&str; 12] = [
     "request",
     "path",
     "query",
@@ -94,6 +96,7 @@ pub const CONTEXT_NAMES: [&str; 11] = [
     "object",
     "target",
     "objects",
+    "has_more",
     "now",
     "request_id",
     "rate_limit",
@@ -110,6 +113,7 @@ impl<'a> Context<'a> {
             object: &NULL,
             target: &NULL,
             objects: Value::Null,
+            has_more: Value::Null,
             now: Value::from(now_s),
             request_id: Value::Null,
             rate_limit: Value::Null,
@@ -117,7 +121,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(crate) fn names(&self) -> [(&str, &Value); 11] {
+    pub(crate) fn names(&self) -> [(&str, &Value); 12] {
         [
             ("request", self.call.body()),
             ("object", self.object),
@@ -127,6 +131,7 @@ impl<'a> Context<'a> {
             ("query", &self.call.query),
             ("target", self.target),
             ("objects", &self.objects),
+            ("has_more", &self.has_more),
             ("request_id", &self.request_id),
             ("rate_limit", &self.rate_limit),
             ("results", &self.results),
@@ -181,14 +186,14 @@ impl Route {
     ///
     /// The field (empty for the body itself) and what is wrong with it.
     pub fn validate(&self, call: &Call) -> Result<(), (String, String)> {
+        if call.body.is_none() && self.fields.iter().any(|(_, rule)| rule.required) {
+            return Err((String::new(), "the body is missing or cannot be read".to_owned()));
+        }
         if call.is_foreign {
             return Err((
                 String::new(),
                 "the body is not in the encoding of this route".to_owned(),
             ));
-        }
-        if call.body.is_none() && self.fields.iter().any(|(_, rule)| rule.required) {
-            return Err((String::new(), "the body is missing or cannot be read".to_owned()));
         }
         for (pointer, rule) in &self.fields {
             if let Err(wrong) = rule.check(pointer.find(call.body())) {
@@ -197,6 +202,15 @@ impl Route {
             }
         }
         Ok(())
+    }
+
+    /// True when the request has nothing in the field that [`Route::validate`] speaks of.
+    #[must_use]
+    pub fn lacks(&self, call: &Call, field: &str) -> bool {
+        self.fields.iter().any(|(pointer, _)| {
+            let is_null = |found: Option<&Value>| found.is_none_or(Value::is_null);
+            pointer.steps().join(".") == field && is_null(pointer.find(call.body()))
+        })
     }
 
     /// The id of the object that the request wants read or changed.

@@ -21,7 +21,8 @@ pub struct Call {
     pub query: Value,
     /// The body; `None` when there was none or it could not be read.
     pub body: Option<Value>,
-    /// True when the body is a form with files on a route that takes none, or the other way round.
+    /// True when the body is a form with files on a route that takes none, or the other way round, or cannot be
+    /// read on a route that looks at bodies.
     pub is_foreign: bool,
 }
 

@@ -46,7 +46,7 @@ pub use policy::{
     usual_class,
 };
 pub use route::{
-    Creates, Discriminator, EffectDraft, EffectSpec, IdSpec, Lists, Pattern, RequestTemplate,
+    Creates, Discriminator, EffectDraft, EffectSpec, IdSpec, Lists, Page, Pattern, RequestTemplate,
     Route, Segment, Source, SuccessSpec, Uses,
 };
 pub use stream::{ErrorEvent, EventChange, EventSpec, StreamSpec};
@@ -233,6 +233,7 @@ impl Api {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let said = Encoding::of(headers).filter(|said| self.takes(*said));
         let encoding = said.unwrap_or(self.encoding);
+        let is_blank = body.trim_ascii().is_empty();
         let mut body = encoding.read(body, headers);
         let found = self.route(method, path, headers, body.as_ref());
         let (route, path) = match found {
@@ -251,7 +252,12 @@ impl Api {
         }
         let own = route.as_ref().and_then(|route| route.encoding).unwrap_or(self.encoding);
         let has_files = |encoding: Encoding| encoding == Encoding::Multipart;
-        let is_foreign = route.is_some() && body.is_some() && has_files(encoding) != has_files(own);
+        let is_foreign = match (&route, &body) {
+            (None, _) => false,
+            (Some(_), Some(_)) => has_files(encoding) != has_files(own),
+            // Bytes that cannot be read are no request without a body, where a body says something.
+            (Some(route), None) => !is_blank && !route.fields.is_empty(),
+        };
         let query =
             if query.is_empty() { Value::Object(Map::new()) } else { read_form(query.as_bytes()) };
         Reading { route, call: Call { path, query, body, is_foreign } }

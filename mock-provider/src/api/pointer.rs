@@ -36,6 +36,13 @@ impl Pointer {
         Self { text, steps: vec![name.to_owned()] }
     }
 
+    /// The pointer to a field of a form as forms spell it: `amount`, `metadata[order]`.
+    #[must_use]
+    pub fn to_form_field(name: &str) -> Self {
+        let steps: Vec<&str> = name.split(['[', ']']).filter(|step| !step.is_empty()).collect();
+        Self::new(&format!("/{}", steps.join("/"))).unwrap_or_else(|| Self::to_field(name))
+    }
+
     /// The pointer as written.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -266,8 +266,23 @@ pub struct Lists {
     pub filters: Vec<(String, Pointer)>,
     /// The most objects in one answer.
     pub limit: usize,
+    /// How many of them without a word on it in the query.
+    pub usual: usize,
     /// True when the newest object stands first.
     pub newest_first: bool,
+    /// The query parameter that names the object behind which the answer begins.
+    pub after: Option<String>,
+    /// The query parameter that names the object before which the answer ends.
+    pub before: Option<String>,
+}
+
+/// A page of a list: its objects, and whether there are more in the direction in which the query goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The objects, in the order of the answer.
+    pub objects: Vec<T>,
+    /// True when the list goes on.
+    pub has_more: bool,
 }
 
 impl Lists {
@@ -284,7 +299,35 @@ impl Lists {
     #[must_use]
     pub fn limit(&self, call: &Call) -> usize {
         let asked = call.query("limit").and_then(|text| text.parse().ok());
-        asked.map_or(self.limit, |asked: usize| asked.clamp(1, self.limit.max(1)))
+        asked.map_or(self.usual, |asked: usize| asked.clamp(1, self.limit.max(1)))
+    }
+
+    /// The page that the query asks for of a collection, oldest object first; `value` gives an object as the
+    /// client sees it. `None` when the query names an object that is not there.
+    pub fn page<T>(
+        &self,
+        call: &Call,
+        mut objects: Vec<T>,
+        value: impl Fn(&T) -> &Value,
+    ) -> Option<Page<T>> {
+        if self.newest_first {
+            objects.reverse();
+        }
+        let named = |name: &Option<String>| call.query(name.as_deref()?);
+        let place = |id: &str| objects.iter().position(|one| value(one)["id"] == *id);
+        let start = named(&self.after).map_or(Some(0), |id| place(id).map(|at| at + 1))?;
+        let before = named(&self.before);
+        let end = before.map_or(Some(objects.len()), place)?;
+        objects.truncate(end);
+        objects.drain(..start.min(end));
+        objects.retain(|one| self.takes(call, value(one)));
+        let over = objects.len().saturating_sub(self.limit(call));
+        // Whoever goes back wants what stands next to the object, and not the first of all.
+        match before {
+            Some(_) => drop(objects.drain(..over)),
+            None => objects.truncate(objects.len() - over),
+        }
+        Some(Page { objects, has_more: over > 0 })
     }
 }
 

@@ -71,7 +71,9 @@ impl EventSpec {
     pub fn fixed_text(&self) -> Option<&str> {
         match &self.data {
             Tree::Constant(Value::String(text)) => Some(text),
-            Tree::Constant(_) | Tree::Leaf(_) | Tree::List(_) | Tree::Object(_) => None,
+            Tree::Constant(_) | Tree::Leaf(_) | Tree::List(_) | Tree::Object(_) | Tree::Each(_) => {
+                None
+            }
         }
     }
 }

@@ -496,7 +496,7 @@ fn detail(fault: &dyn Fault, action: &Action) -> String {
 
 /// Where a field of a body stands: a JSON pointer, or the name of a form field (or top-level field).
 fn in_body(field: &str) -> Pointer {
-    Pointer::new(field).unwrap_or_else(|| Pointer::to_field(field))
+    Pointer::new(field).unwrap_or_else(|| Pointer::to_form_field(field))
 }
 
 /// Equal, where a form knows texts only: `amount: 1999` takes the field `amount=1999`.

@@ -88,7 +88,11 @@ impl Provider {
                     field: Some(&field),
                     ..ErrorContext::default()
                 };
-                let which = Which::Standard(Standard::InvalidRequest);
+                let lacks =
+                    open.place.as_ref().is_some_and(|place| place.route.lacks(&open.call, &field));
+                // Some APIs have a code of its own for what is not there at all.
+                let own = lacks.then_some("missing_field");
+                let which = self.api.named_or(own, Which::Standard(Standard::InvalidRequest));
                 Work::Settled(self.refuse_with(open, which, &context, None))
             }
         }

@@ -72,6 +72,15 @@ pub(super) struct Used {
     pub(super) receipt: Option<u32>,
 }
 
+/// What a request lists.
+struct Listed {
+    objects: Value,
+    /// True when the collection goes on behind them.
+    has_more: bool,
+    /// True when they are others than they would be without a lag.
+    is_stale: bool,
+}
+
 /// Why a request does nothing.
 enum Refused {
     /// One of the API's errors.
@@ -295,7 +304,9 @@ impl Provider {
             }
         }
         if let Some(lists) = &route.lists {
-            (context.objects, is_stale) = self.list(lists, &open.call, seen, &mut told);
+            let listed = self.list(lists, &open.call, seen, &mut told)?;
+            is_stale = listed.is_stale;
+            (context.objects, context.has_more) = (listed.objects, listed.has_more.into());
         }
         let value;
         let mut made_id = None;
@@ -387,28 +398,29 @@ impl Provider {
         call: &crate::api::Call,
         seen: Seen,
         told: &mut Vec<EffectId>,
-    ) -> (Value, bool) {
+    ) -> Result<Listed, Refused> {
         let at = |time_us: i64| {
-            let mut objects: Vec<(&Object, &Value)> = self
+            let objects: Vec<(&Object, &Value)> = self
                 .ledger
                 .list(&lists.collection)
                 .filter_map(|object| Some((object, object.as_of(time_us)?)))
-                .filter(|(_, value)| lists.takes(call, value))
                 .collect();
-            if lists.newest_first {
-                objects.reverse();
-            }
-            objects.truncate(lists.limit(call));
-            objects
+            lists.page(call, objects, |(_, value)| value)
         };
-        let objects = at(seen.as_of_us);
+        let now = || at(seen.now_us);
+        let page = match at(seen.as_of_us) {
+            Some(page) => page,
+            None if seen.lags() && now().is_some() => return Err(Refused::NotYet),
+            None => return Err(Refused::Standard(Standard::NotFound)),
+        };
         let values = |objects: &[(&Object, &Value)]| -> Vec<Value> {
             objects.iter().map(|(_, value)| (*value).clone()).collect()
         };
+        let objects = &page.objects;
         told.extend(objects.iter().filter_map(|(object, _)| object.effect_as_of(seen.as_of_us)));
-        let shown = values(&objects);
-        let is_stale = seen.lags() && values(&at(seen.now_us)) != shown;
-        (Value::Array(shown), is_stale)
+        let shown = values(objects);
+        let is_stale = seen.lags() && now().is_some_and(|now| values(&now.objects) != shown);
+        Ok(Listed { objects: Value::Array(shown), has_more: page.has_more, is_stale })
     }
 
     /// Does what the draft says, now or later, and gives the answer.

@@ -341,11 +341,7 @@ impl Field {
             Extractor::Header(name) => Place::Header(HeaderName::from_bytes(name.as_bytes()).ok()?),
             Extractor::Traceparent => Place::Traceparent,
             Extractor::Json(pointer) => Place::Body(Pointer::new(pointer)?),
-            Extractor::Form(field) => {
-                let steps: Vec<&str> =
-                    field.split(['[', ']']).filter(|step| !step.is_empty()).collect();
-                Place::Body(Pointer::new(&format!("/{}", steps.join("/")))?)
-            }
+            Extractor::Form(field) => Place::Body(Pointer::to_form_field(field)),
             Extractor::Query(name) => Place::Query(name.clone()),
         };
         let name = extractor.last_name().to_owned();

@@ -53,6 +53,28 @@ fn what_is_not_there_is_an_error_and_optional_fields_are_left_out() {
 }
 
 #[test]
+fn a_list_is_made_of_each_entry_of_another() {
+    let input = json!({"list": ["a", "b"], "one": 1});
+    let names = [("input", &input)];
+    let resolved = |tree: &Value| {
+        let problems = Diagnostics::new();
+        let tree = Tree::resolve(tree, &["input"], &problems.root());
+        assert_eq!(tree.is_some(), problems.into_vec().is_empty());
+        tree
+    };
+    let source = json!({"$each": "{{ input.list }}", "$item": {"at": "{{ index }}", "is": "{{ item }}", "n": "{{ input.one }}"}});
+    let tree = resolved(&source).expect("compiles");
+    let expected = json!([{"at": 0, "is": "a", "n": 1}, {"at": 1, "is": "b", "n": 1}]);
+    assert_eq!(tree.render(&names), Ok(expected));
+    assert_eq!(tree.source(), source);
+    assert!(tree.asks_for("input") && tree.asks_for("item") && !tree.asks_for("request_id"));
+    let of_none = resolved(&json!({"$each": "{{ input.one }}", "$item": "{{ item }}"}));
+    assert_eq!(of_none.expect("compiles").render(&names), Ok(json!([])));
+    assert!(resolved(&json!({"$each": 7, "$item": "{{ item }}"})).is_none());
+    assert!(resolved(&json!({"$each": "{{ nobody }}", "$item": 1})).is_none());
+}
+
+#[test]
 fn an_endless_template_is_stopped() {
     let source = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
     let error = value(source, &[]).expect_err("takes too long");

@@ -9,7 +9,9 @@ use crate::document::At;
 
 /// A JSON value whose text leaves are templates.
 ///
-/// A field whose name ends in `?` is left out when what it asks for is not there.
+/// A field whose name ends in `?` is left out when what it asks for is not there. An object of the two fields
+/// `$each` and `$item` stands for a list: `$item` once for each entry of the list that `$each` gives, where it
+/// knows that entry as `item` and its place, from 0, as `index`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tree {
     /// Has no expression anywhere.
@@ -20,7 +22,12 @@ pub enum Tree {
     List(Vec<Tree>),
     /// An object.
     Object(Vec<Field>),
+    /// A list of one tree, made of each entry of another list.
+    Each(Box<(Template, Tree)>),
 }
+
+/// The fields of an object that stands for a list.
+const EACH: [&str; 2] = ["$each", "$item"];
 
 /// A field of a [`Tree::Object`].
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +69,25 @@ impl Tree {
         }
     }
 
+    /// The list that an object stands for, where it does.
+    fn each(list: &Value, item: &Value, names: &[&str], at: &At<'_>) -> Option<Self> {
+        let [each, one] = EACH;
+        let Some(list) = list.as_str() else {
+            at.key(each).error(format!("`{each}` is no template that gives a list"), |d| d);
+            return None;
+        };
+        let list = Template::resolve(list, names, &at.key(each));
+        let known: Vec<&str> = ["item", "index"].into_iter().chain(names.iter().copied()).collect();
+        let item = Self::resolve(item, &known, &at.key(one));
+        Some(Self::Each(Box::new((list?, item?))))
+    }
+
     fn object(fields: &Map<String, Value>, names: &[&str], at: &At<'_>) -> Option<Self> {
+        if let (Some(list), Some(item), 2) =
+            (fields.get(EACH[0]), fields.get(EACH[1]), fields.len())
+        {
+            return Self::each(list, item, names, at);
+        }
         let trees: Vec<_> = fields
             .iter()
             .map(|(key, value)| {
@@ -77,7 +102,7 @@ impl Tree {
         }
         let constant = trees.into_iter().filter_map(|field| match field.value {
             Self::Constant(value) => Some((field.name, value)),
-            Self::Leaf(_) | Self::List(_) | Self::Object(_) => None,
+            Self::Leaf(_) | Self::List(_) | Self::Object(_) | Self::Each(_) => None,
         });
         Some(Self::Constant(Value::Object(constant.collect())))
     }
@@ -96,6 +121,10 @@ impl Tree {
                 });
                 Value::Object(fields.collect())
             }
+            Self::Each(each) => {
+                let sources = [Value::from(each.0.source()), each.1.source()];
+                Value::Object(EACH.map(str::to_owned).into_iter().zip(sources).collect())
+            }
         }
     }
 
@@ -107,6 +136,7 @@ impl Tree {
             Self::Leaf(template) => template.names().contains(name),
             Self::List(items) => items.iter().any(|item| item.asks_for(name)),
             Self::Object(fields) => fields.iter().any(|one| one.value.asks_for(name)),
+            Self::Each(each) => each.0.names().contains(name) || each.1.asks_for(name),
         }
     }
 
@@ -137,6 +167,19 @@ impl Tree {
                 }
                 Ok(Value::Object(map))
             }
+            Self::Each(each) => {
+                // What is no list is a list of nothing: nobody can say what its entries were.
+                let Value::Array(items) = each.0.value(names)? else {
+                    return Ok(Value::Array(Vec::new()));
+                };
+                let rendered = items.iter().enumerate().map(|(index, item)| {
+                    let index = Value::from(index);
+                    let mut known = vec![("item", item), ("index", &index)];
+                    known.extend_from_slice(names);
+                    each.1.render(&known)
+                });
+                rendered.collect::<Result<_, _>>().map(Value::Array)
+            }
         }
     }
 
@@ -146,7 +189,7 @@ impl Tree {
         match self {
             Self::Constant(value) => Some(value),
             Self::Leaf(template) => template.find(names),
-            Self::List(_) | Self::Object(_) => None,
+            Self::List(_) | Self::Object(_) | Self::Each(_) => None,
         }
     }
 }

@@ -201,7 +201,8 @@ pub struct RawErrors {
     pub body: Option<Value>,
     /// Values that the body asks for, where an error does not say otherwise.
     pub values: Option<BTreeMap<String, Value>>,
-    /// Errors by name: the standard ones changed, or the API's own.
+    /// Errors by name: the standard ones changed, or the API's own. `missing_field`, where there is one, takes the
+    /// place of `invalid_request` for a field that is not there.
     pub named: Option<BTreeMap<String, RawError>>,
     /// The name of the error for a status (`"429"`), for `4xx`, and for all `other` statuses.
     pub statuses: Option<BTreeMap<String, String>>,
@@ -487,10 +488,16 @@ pub struct RawLists {
     pub collection: Option<String>,
     /// Query parameters, and the field of an object (a JSON pointer) that must have their value.
     pub filters: Option<BTreeMap<String, String>>,
-    /// The most objects in one answer; 100 unless said otherwise.
+    /// The most objects in one answer, for which the query asks with `limit`; 100 unless said otherwise.
     pub limit: Option<u32>,
+    /// How many objects there are in the answer to a query without `limit`; the most unless said otherwise.
+    pub usual: Option<u32>,
     /// True when the newest object stands first.
     pub newest_first: Option<bool>,
+    /// The query parameter that names the object (by its `id`) behind which the answer begins.
+    pub after: Option<String>,
+    /// The query parameter that names the object (by its `id`) before which the answer ends.
+    pub before: Option<String>,
 }
 
 /// The side effect of a route.

@@ -447,11 +447,15 @@ fn lists(raw: &RawLists, at: &At<'_>) -> Option<Lists> {
     let filters = raw.filters.iter().flatten().filter_map(|(name, text)| {
         Some((name.clone(), pointer(text, &at.key("filters").key(name))?))
     });
+    let limit = usize::try_from(raw.limit.unwrap_or(100)).ok()?;
     Some(Lists {
         filters: filters.collect(),
         collection: collection?.into(),
-        limit: usize::try_from(raw.limit.unwrap_or(100)).ok()?,
+        limit,
+        usual: raw.usual.map_or(Some(limit), |usual| usize::try_from(usual).ok())?,
         newest_first: raw.newest_first.unwrap_or(false),
+        after: raw.after.clone(),
+        before: raw.before.clone(),
     })
 }
 

@@ -144,9 +144,25 @@ fn made_for(api: &Api, uses: &Uses, objects: &mut Objects) -> Value {
         .iter()
         .find(|one| one.creates.as_ref().is_some_and(|made| made.collection == uses.collection));
     let maker = maker.expect("some route makes what this one uses");
-    let own = default_input(maker);
+    let mut own = default_input(maker);
+    if let Some(uses) = &maker.uses
+        && uses.collection != maker.creates.as_ref().expect("it makes one").collection
+    {
+        let other = made_for(api, uses, objects);
+        name_object(maker, &other, &mut own);
+    }
     let built = maker.build(api.encoding, &own, 7, 1).expect("the request renders");
     serve(api, objects, &built).2.body.expect("has a body")
+}
+
+/// Puts the id of an object wherever the request of a route may look for it.
+fn name_object(route: &Route, made: &Value, input: &mut Value) {
+    if let (Some(fields), Some(id)) = (input.as_object_mut(), made.get("id")) {
+        let of_body = route.fields.iter().map(|(pointer, _)| pointer.last().to_owned());
+        for name in route.pattern.parameters().map(str::to_owned).chain(of_body) {
+            fields.entry(name).or_insert(id.clone());
+        }
+    }
 }
 
 /// Each route of an API once, with the object that it needs made before by the first route that makes
@@ -157,17 +173,7 @@ fn every_route(api: &Api, mut each: impl FnMut(&Route, &Call, &Rendered)) {
         let mut input = default_input(route);
         if let Some(uses) = &route.uses {
             let made = made_for(api, uses, &mut objects);
-            // The id goes wherever the request may look for it.
-            if let (Some(fields), Some(id)) = (input.as_object_mut(), made.get("id")) {
-                for name in route
-                    .pattern
-                    .parameters()
-                    .map(str::to_owned)
-                    .chain(route.fields.iter().map(|(pointer, _)| pointer.last().to_owned()))
-                {
-                    fields.entry(name).or_insert(id.clone());
-                }
-            }
+            name_object(route, &made, &mut input);
         } else if let Some(fields) = input.as_object_mut() {
             for name in route.pattern.parameters() {
                 fields.entry(name).or_insert("some-id".into());
@@ -422,6 +428,56 @@ fn a_request_that_breaks_a_rule_is_told_which_field() {
     ] {
         assert_eq!(said(Some(body)).map(|(field, _)| field), Some(field.to_owned()));
     }
+    let lacks =
+        |body: Value, field| route.lacks(&Call { body: Some(body), ..Call::default() }, field);
+    assert!(lacks(json!({"amount": null}), "amount") && lacks(json!({}), "currency"));
+    assert!(!lacks(json!({"amount": 0}), "amount") && !lacks(json!({}), ""));
+}
+
+#[test]
+fn bytes_that_cannot_be_read_are_no_request_without_a_body() {
+    let api = shipped_api("queue");
+    let refused = |method: Method, path: &str, body: &[u8]| {
+        let reading = api.read(&method, path, &HeaderMap::new(), body);
+        reading.route.expect("a route").validate(&reading.call).is_err()
+    };
+    for (body, expected) in [(&b"{"[..], true), (b"", false), (b" \n", false), (b"{}", false)] {
+        assert_eq!(refused(Method::POST, "/v1/work", body), expected, "{body:?}");
+    }
+    // Nobody looks at the body there.
+    assert!(!refused(Method::GET, "/v1/work", b"{"));
+}
+
+#[test]
+fn a_list_is_read_page_by_page_in_both_directions() {
+    let api = shipped_api("stripe");
+    let route = api.route_named("list_charges").expect("exists");
+    let lists = route.lists.as_ref().expect("it lists");
+    let objects: Vec<Value> =
+        (0..12).map(|n| json!({"id": n.to_string(), "customer": (n % 2).to_string()})).collect();
+    let page = |query: &str| {
+        let call = Call { query: read_form(query.as_bytes()), ..Call::default() };
+        let page = lists.page(&call, objects.iter().collect(), |one| one)?;
+        let ids = page.objects.iter().map(|one| one["id"].as_str().expect("text").to_owned());
+        Some((ids.collect::<Vec<_>>().join(" "), page.has_more))
+    };
+    for (query, ids, has_more) in [
+        ("", "11 10 9 8 7 6 5 4 3 2", true),
+        ("limit=100", "11 10 9 8 7 6 5 4 3 2 1 0", false),
+        ("limit=2", "11 10", true),
+        ("limit=2&starting_after=10", "9 8", true),
+        ("limit=2&starting_after=2", "1 0", false),
+        ("starting_after=0", "", false),
+        ("limit=2&ending_before=8", "10 9", true),
+        ("limit=3&ending_before=8", "11 10 9", false),
+        ("ending_before=11", "", false),
+        ("starting_after=10&ending_before=11", "", false),
+        ("limit=2&customer=1&starting_after=8", "7 5", true),
+        ("limit=2&customer=1&starting_after=4", "3 1", false),
+    ] {
+        assert_eq!(page(query), Some((ids.to_owned(), has_more)), "{query}");
+    }
+    assert_eq!(page("starting_after=none"), None);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! **Invariant:** nothing here knows how brownout works inside; all is read from its JSON document.
 
 mod animals;
+mod routes;
 mod stories;
 
 use std::collections::BTreeMap;

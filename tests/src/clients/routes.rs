@@ -5,10 +5,11 @@
 //! without a call fails here.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use brownout::run::{Client, RunOptions, run_main};
 use brownout::scenario::{Apis, Overrides, read};
-use brownout_provider::event::{EventKind, Mode};
+use brownout_provider::event::{Event, EventKind, Mode};
 
 use crate::brownout::{python, root};
 use crate::drive::events;
@@ -32,16 +33,14 @@ fn check(api: &str) {
     assert_eq!(ends, [Some(0)], "{api}:\n{}", said.join("\n"));
     let path = run.path.clone().expect("the run has a file");
     let events = events(&std::fs::read_to_string(path).expect("the file is there"));
-    let met: BTreeSet<&str> = events
-        .iter()
-        .filter_map(|event| match &event.kind {
-            EventKind::RequestReceived(request) => request.route.as_deref(),
-            _ => None,
-        })
-        .collect();
+    let route = |event: &Event| {
+        let EventKind::RequestReceived(request) = &event.kind else { return None };
+        request.route.clone()
+    };
+    let met: BTreeSet<Arc<str>> = events.iter().filter_map(route).collect();
     let routes = &scenario.providers.first().1.api.routes;
     let missed: Vec<&str> =
-        routes.iter().map(|route| &*route.name).filter(|name| !met.contains(name)).collect();
+        routes.iter().map(|route| &*route.name).filter(|name| !met.contains(*name)).collect();
     assert_eq!(missed, [""; 0], "{api}: no client calls these routes");
     let struck: BTreeSet<&str> =
         run.trace.strikes().iter().map(|strike| run.trace.text(strike.rule)).collect();

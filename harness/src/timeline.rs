@@ -178,7 +178,7 @@ fn told_request(trace: &Trace, id: RequestId, which: &str) -> Vec<Entry> {
         trace.strikes_at(id).iter().filter(|strike| trace.delivered(strike).is_none());
     entries.extend(strikes.by_ref().map(|strike| told_strike(trace, request.at_us, strike)));
     if let Some(response) = &request.response {
-        entries.push(told_answer(trace, id, response, request.ended.as_ref()));
+        entries.push(told_answer(trace, id, response, request.ended.as_deref()));
     } else if let Some(ended) = &request.ended {
         let text = match ended.by {
             Side::Client if trace.ended_by_harness(request) => format!(

@@ -43,15 +43,28 @@ impl Drawn<'_> {
 /// assert_ne!(schedule_hash([a, b]), schedule_hash([a]));
 /// ```
 #[must_use]
-pub fn schedule_hash<'a>(lines: impl IntoIterator<Item = Drawn<'a>>) -> String {
-    let mut sorted: Vec<String> = lines.into_iter().map(|drawn| drawn.line()).collect();
+pub fn schedule_hash<'a, L>(lines: L) -> String
+where
+    L: IntoIterator<Item = Drawn<'a>, IntoIter: Clone>,
+{
+    // A long run draws hundreds of thousands: they stand in one text, for which there is just enough room.
+    let lines = lines.into_iter();
+    let (mut number, mut bytes) = (0, 0);
+    for drawn in lines.clone() {
+        number += 1;
+        bytes += drawn.line().len() + 1;
+    }
+    let mut text = String::with_capacity(bytes);
+    for drawn in lines {
+        text.push_str(&drawn.line());
+        text.push('\n');
+    }
+    let mut sorted = Vec::with_capacity(number);
+    sorted.extend(text.split_inclusive('\n'));
     sorted.sort_unstable();
     sorted.dedup();
     let mut hash = Sha256::new();
-    for line in sorted {
-        hash.update(line.as_bytes());
-        hash.update(b"\n");
-    }
+    sorted.iter().for_each(|line| hash.update(line.as_bytes()));
     let digest: [u8; 32] = hash.finalize().into();
     as_hex(&digest, str::to_owned)
 }

@@ -170,8 +170,10 @@ pub(super) fn too_many_of(
     let mut by_subject = BTreeMap::<(Name, Option<Name>), Vec<&Effect>>::new();
     let mut by_kind = BTreeMap::<Name, Vec<&Effect>>::new();
     // What is not the file that was to be kept is worth nothing: who uploads it again has done so once.
-    let source = trace.source_digest(id);
-    let is_spoilt = |effect: &Effect| effect.digest.zip(source).is_some_and(|(own, of)| own != of);
+    let source = trace.source_digest(id).map(|digest| digest.to_string());
+    let is_spoilt = |effect: &Effect| {
+        effect.digest.zip(source.as_ref()).is_some_and(|(own, of)| trace.text(own) != of)
+    };
     let live = effects.iter().filter(|(_, effect)| effect.is_live() && !is_spoilt(effect));
     for (_, effect) in live {
         by_subject.entry((effect.kind, effect.subject)).or_default().push(effect);

@@ -145,7 +145,7 @@ fn given_up_at_us(
     later: &[(RequestId, &Request)],
 ) -> u64 {
     let answered = request.response.filter(|one| one.complete).map(|one| one.end_at_us);
-    let ended = request.ended.map(|ended| ended.at_us);
+    let ended = request.ended.as_deref().map(|ended| ended.at_us);
     let next = later
         .iter()
         .find(|(_, other)| {

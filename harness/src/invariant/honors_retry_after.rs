@@ -117,14 +117,17 @@ impl Invariant for HonorsRetryAfter {
                        each operation; use `--mode stdio`";
             return Judgement::new(0, Vec::new(), why);
         }
-        let bindings: Vec<Binding<'_>> =
-            trace.requests().filter_map(|(id, request)| self.binding(trace, id, request)).collect();
-        let mut violations: Vec<Violation> =
-            bindings.iter().filter_map(|one| self.too_early(trace, one)).collect();
+        let bindings =
+            || trace.requests().filter_map(|(id, request)| self.binding(trace, id, request));
+        let mut exercised = 0;
+        let mut violations: Vec<Violation> = bindings()
+            .inspect(|_| exercised += 1)
+            .filter_map(|one| self.too_early(trace, &one))
+            .collect();
         if self.scope == Scope::Provider {
-            violations.extend(self.elsewhere(trace, &bindings));
+            violations.extend(self.elsewhere(trace, bindings()));
         }
-        Judgement::new(bindings.len(), violations, "no answer carried a hint above zero to judge")
+        Judgement::new(exercised, violations, "no answer carried a hint above zero to judge")
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
@@ -185,7 +188,11 @@ impl HonorsRetryAfter {
 
     /// Requests of other operations that came while a hint bound the whole provider, one violation for each
     /// operation.
-    fn elsewhere(&self, trace: &Trace, bindings: &[Binding<'_>]) -> Vec<Violation> {
+    fn elsewhere<'a>(
+        &self,
+        trace: &'a Trace,
+        bindings: impl Iterator<Item = Binding<'a>>,
+    ) -> Vec<Violation> {
         let mut arrivals: Vec<(Name, u64, RequestId)> = trace
             .requests()
             .filter(|(_, request)| request.by.is_client() && request.operation.is_some())
@@ -199,7 +206,7 @@ impl HonorsRetryAfter {
             let first =
                 arrivals.partition_point(|(provider, at_us, _)| (*provider, *at_us) <= from);
             let bound = arrivals[first..].iter().take_while(|(provider, _, id)| {
-                *provider == from.0 && is_early(trace, binding, trace.request(*id))
+                *provider == from.0 && is_early(trace, &binding, trace.request(*id))
             });
             for (_, _, id) in bound {
                 let request = trace.request(*id);
@@ -212,7 +219,12 @@ impl HonorsRetryAfter {
                 if was_told && Some(operation) != binding.request.operation {
                     found.entry(operation).or_insert_with(|| {
                         let evidence = events_of(trace, binding.id).chain([request.seq]);
-                        Violation::new(trace, operation, message(trace, binding, request), evidence)
+                        Violation::new(
+                            trace,
+                            operation,
+                            message(trace, &binding, request),
+                            evidence,
+                        )
                     });
                 }
             }

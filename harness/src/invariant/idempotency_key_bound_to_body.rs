@@ -3,14 +3,12 @@
 //! **Invariant:** compares canonical bodies, in which order, white space and what the API calls
 //! volatile do not count.
 
-use std::collections::BTreeMap;
-
 use brownout_provider::document::At;
 
-use super::support::{NoParameters, bare, keys_are_known, schema};
+use super::support::{NoParameters, bare, by_key, keys_are_known, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{Name, Request, Trace};
+use crate::trace::{Name, Request, RequestId, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -37,9 +35,6 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     parse: |value, at| bare(value, at, IdempotencyKeyBoundToBody),
 };
 
-/// Where a key stands for one request: provider, tenant, route and key.
-type Place = (Name, Option<Name>, Option<Name>, Name);
-
 #[derive(Debug)]
 struct IdempotencyKeyBoundToBody;
 
@@ -49,19 +44,15 @@ impl Invariant for IdempotencyKeyBoundToBody {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
-        // The provider keeps the keys of each tenant apart.
-        let mut seen = BTreeMap::<Place, Vec<&Request>>::new();
+        let mut requests = by_key(trace, place);
         // Of a body that was never read nobody can say whether it was another.
-        let bodies = |request: &Request| request.by.is_client() && !request.body_unread;
-        for (_, request) in trace.requests().filter(|(_, request)| bodies(request)) {
-            if let (Some(key), true) = (request.key, request.keyed) {
-                let place = (request.provider, request.tenant, request.route, key);
-                seen.entry(place).or_default().push(request);
-            }
-        }
-        let twice: Vec<_> = seen.into_values().filter(|requests| requests.len() > 1).collect();
-        let violations: Vec<_> = twice.iter().filter_map(|one| violation(trace, one)).collect();
-        Judgement::new(twice.len(), violations, "no idempotency key was seen twice")
+        requests.retain(|id| !trace.request(*id).body_unread);
+        let of_one = |one: &RequestId, other: &RequestId| {
+            place(trace.request(*one)) == place(trace.request(*other))
+        };
+        let twice = || requests.chunk_by(of_one).filter(|group| group.len() > 1);
+        let violations = twice().filter_map(|group| violation(trace, group)).collect();
+        Judgement::new(twice().count(), violations, "no idempotency key was seen twice")
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
@@ -69,9 +60,15 @@ impl Invariant for IdempotencyKeyBoundToBody {
     }
 }
 
-fn violation(trace: &Trace, requests: &[&Request]) -> Option<Violation> {
-    let (first, rest) = requests.split_first()?;
-    let other = rest.iter().find(|request| request.canonical != first.canonical)?;
+/// Where a key stands for one request: the provider keeps the keys of each tenant apart.
+fn place(request: &Request) -> (Name, Option<Name>, Option<Name>, Option<Name>) {
+    (request.provider, request.tenant, request.route, request.key)
+}
+
+fn violation(trace: &Trace, group: &[RequestId]) -> Option<Violation> {
+    let mut requests = group.iter().map(|id| trace.request(*id));
+    let first = requests.next()?;
+    let other = requests.find(|request| request.canonical != first.canonical)?;
     let message = format!(
         "the idempotency key `{}` came with one body in {} and with another in {}{}",
         trace.text(first.key?),

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use brownout_provider::document::At;
 use serde_json::Value;
 
-use super::support::{NoParameters, bare, keys_are_known, schema};
+use super::support::{NoParameters, bare, by_key, keys_are_known, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{Name, Request, Trace};
+use crate::trace::{Name, Request, RequestId, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -46,29 +46,21 @@ impl Invariant for IdempotencyKeyUnique {
     }
 
     fn check(&self, trace: &Trace) -> Judgement {
-        let mut first = BTreeMap::<(Name, Option<Name>, Name), &Request>::new();
-        let mut found = BTreeMap::new();
-        let mut operations = std::collections::BTreeSet::new();
-        for (_, request) in trace.requests().filter(|(_, request)| request.by.is_client()) {
-            let (Some(key), Some(operation), true) =
-                (request.key, request.operation, request.keyed)
-            else {
-                continue;
-            };
-            operations.insert(operation);
-            // The provider keeps the keys of each tenant apart.
-            let place = (request.provider, request.tenant, key);
-            let owner = *first.entry(place).or_insert(request);
-            let another_step = !is_by_route(trace, request.provider)
-                && owner.operation == request.operation
-                && owner.route != request.route;
-            if owner.operation != request.operation || another_step {
-                found.entry((place, operation)).or_insert_with(|| violation(trace, owner, request));
-            }
-        }
-        let exercised = if operations.len() < 2 && found.is_empty() { 0 } else { operations.len() };
+        let mut requests = by_key(trace, place);
+        requests.retain(|id| trace.request(*id).operation.is_some());
+        let of_one = |one: &RequestId, other: &RequestId| {
+            place(trace.request(*one)) == place(trace.request(*other))
+        };
+        let groups = requests.chunk_by(of_one);
+        let violations: Vec<Violation> = groups.flat_map(|group| shared(trace, group)).collect();
+        let mut operations: Vec<_> =
+            requests.iter().map(|id| trace.request(*id).operation).collect();
+        operations.sort_unstable();
+        operations.dedup();
+        let is_exercised = operations.len() >= 2 || !violations.is_empty();
+        let exercised = if is_exercised { operations.len() } else { 0 };
         let why_not = "fewer than two operations sent idempotency keys";
-        Judgement::new(exercised, found.into_values().flatten().collect(), why_not)
+        Judgement::new(exercised, violations, why_not)
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
@@ -79,6 +71,26 @@ impl Invariant for IdempotencyKeyUnique {
         }
         keys_are_known(scenario, at, KIND.name);
     }
+}
+
+/// Where a key belongs to one operation: the provider keeps the keys of each tenant apart.
+fn place(request: &Request) -> (Name, Option<Name>, Option<Name>) {
+    (request.provider, request.tenant, request.key)
+}
+
+/// Who else sent the key of a group's first request, one violation for each operation.
+fn shared(trace: &Trace, group: &[RequestId]) -> Vec<Violation> {
+    let mut requests = group.iter().map(|id| trace.request(*id));
+    let Some(owner) = requests.next() else { return Vec::new() };
+    let is_by_route = is_by_route(trace, owner.provider);
+    let mut found = BTreeMap::new();
+    for request in requests {
+        let is_another_step = !is_by_route && request.route != owner.route;
+        if request.operation != owner.operation || is_another_step {
+            found.entry(request.operation).or_insert_with(|| violation(trace, owner, request));
+        }
+    }
+    found.into_values().flatten().collect()
 }
 
 fn violation(trace: &Trace, owner: &Request, request: &Request) -> Option<Violation> {

@@ -146,7 +146,7 @@ fn over_at_us(trace: &Trace, request: &Request) -> u64 {
     let answered = request.response.map(|response| {
         if response.class == Class::Success { response.end_at_us } else { response.head_at_us }
     });
-    let ended = request.ended.map(|ended| match ended.by {
+    let ended = request.ended.as_deref().map(|ended| match ended.by {
         Side::Client => ended.at_us.saturating_sub(trace.reaction_us()),
         Side::Provider => ended.at_us,
     });

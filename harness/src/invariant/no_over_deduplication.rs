@@ -57,9 +57,9 @@ impl Invariant for NoOverDeduplication {
         for group in alike(trace) {
             let Some(done) = group.iter().find(|id| trace.took_effect(**id)) else { continue };
             exercised += 1;
-            let keys = keys_of(trace, &group);
-            let swallowed = group.iter().filter(|id| !trace.took_effect(**id));
-            violations.extend(swallowed.filter_map(|id| swallowed_by(trace, *id, *done, &keys)));
+            let swallowed = || group.iter().copied().filter(|id| !trace.took_effect(*id));
+            let keys = owners(trace, &group, swallowed().flat_map(|id| keys_of(trace, id)));
+            violations.extend(swallowed().filter_map(|id| swallowed_by(trace, id, *done, &keys)));
         }
         let why_not = "no two operations of one input were asked for, of which one took effect";
         Judgement::new(exercised, violations, why_not)
@@ -109,32 +109,41 @@ fn remove(value: &mut Value, names: &BTreeSet<String>) {
     }
 }
 
-/// Whose key each is: the operation that took effect under it, or else the first that sent it.
-fn keys_of(trace: &Trace, group: &[OperationId]) -> BTreeMap<Place, OperationId> {
-    let mut keys = BTreeMap::new();
-    let done = group.iter().filter(|id| trace.took_effect(**id));
-    for id in done {
-        for (_, request) in trace.attempts_of(*id).filter(|(_, one)| one.keyed && one.effectful) {
-            if let Some(key) = request.key {
-                keys.entry((request.provider, request.tenant, key)).or_insert(*id);
+/// The keys under which an operation asked for its effect.
+fn keys_of(trace: &Trace, id: OperationId) -> impl Iterator<Item = Place> {
+    let asking = trace.attempts_of(id).filter(|(_, one)| one.keyed && one.effectful);
+    asking.filter_map(|(_, request)| Some((request.provider, request.tenant, request.key?)))
+}
+
+/// Whose each of these keys is: the first operation of a group that took effect and sent it.
+fn owners(
+    trace: &Trace,
+    group: &[OperationId],
+    keys: impl Iterator<Item = Place>,
+) -> BTreeMap<Place, Option<OperationId>> {
+    let mut owners: BTreeMap<Place, Option<OperationId>> = keys.map(|key| (key, None)).collect();
+    for id in group.iter().filter(|id| trace.took_effect(**id)) {
+        for key in keys_of(trace, *id) {
+            if let Some(owner) = owners.get_mut(&key) {
+                owner.get_or_insert(*id);
             }
         }
     }
-    keys
+    owners
 }
 
 fn swallowed_by(
     trace: &Trace,
     id: OperationId,
     done: OperationId,
-    keys: &BTreeMap<Place, OperationId>,
+    owners: &BTreeMap<Place, Option<OperationId>>,
 ) -> Option<Violation> {
     if !trace.is_settled(id) {
         return None;
     }
     let shared = trace.attempts_of(id).find_map(|(_, request)| {
-        let whose = keys.get(&(request.provider, request.tenant, request.key?))?;
-        (request.keyed && request.effectful).then_some((request.seq, *whose))
+        let whose = *owners.get(&(request.provider, request.tenant, request.key?))?;
+        Some((request.seq, whose.filter(|_| request.keyed && request.effectful)?))
     });
     let claim = trace
         .submits_of(id)

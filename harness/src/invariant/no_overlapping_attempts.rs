@@ -117,7 +117,7 @@ fn in_flight(trace: &Trace, earlier: RequestId, later: &Request) -> bool {
     {
         return false;
     }
-    if let Some(ended) = request.ended {
+    if let Some(ended) = &request.ended {
         return ended.at_us > let_go_by;
     }
     match request.response {

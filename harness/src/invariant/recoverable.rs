@@ -112,22 +112,19 @@ pub(super) struct Tries<'a> {
     pub(super) attempts: Vec<(RequestId, &'a Request)>,
 }
 
-/// The attempts of every submit that has any, in the order of the submits. Takes each request once.
-pub(super) fn tries(trace: &Trace) -> Vec<Tries<'_>> {
-    let mut all = Vec::new();
-    for (operation, _) in trace.operations() {
+/// The attempts of every submit that has any, in the order of the submits. Takes each request once, and keeps
+/// those of one operation at a time.
+pub(super) fn tries(trace: &Trace) -> impl Iterator<Item = Tries<'_>> {
+    trace.operations().flat_map(|(operation, _)| {
         let mut of_submit = BTreeMap::<u32, Vec<(RequestId, &Request)>>::new();
         for (id, request) in trace.attempts_of(operation) {
             of_submit.entry(request.submit).or_default().push((id, request));
         }
-        for (_, submit) in trace.submits_of(operation) {
-            let attempts = of_submit.remove(&submit.number).unwrap_or_default();
-            if !attempts.is_empty() {
-                all.push(Tries { submit, attempts });
-            }
-        }
-    }
-    all
+        trace.submits_of(operation).filter_map(move |(_, submit)| {
+            let attempts = of_submit.remove(&submit.number)?;
+            Some(Tries { submit, attempts })
+        })
+    })
 }
 
 impl Tries<'_> {

@@ -71,21 +71,18 @@ impl Invariant for RetriesLogged {
         if let Some(why) = unheard(trace) {
             return Judgement::new(0, Vec::new(), why);
         }
-        let failures: Vec<(OperationId, Vec<RequestId>)> = trace
-            .operations()
-            .map(|(id, _)| (id, to_be_logged(trace, id)))
-            .filter(|(_, failures)| !failures.is_empty())
-            .collect();
-        let number: usize = failures.iter().map(|(_, list)| list.len()).sum();
-        let mut lines = read(trace, &failures);
-        let violations =
-            failures.iter().filter_map(|(id, list)| silent(trace, *id, list, &mut lines));
-        let violations = violations.collect();
-        Judgement::new(
-            number,
-            violations,
-            "no attempt was followed by a retry, and none failed last",
-        )
+        let each = || trace.operations().map(|(id, _)| (id, to_be_logged(trace, id)));
+        let failures = each().flat_map(|(_, failures)| failures);
+        let response = |id| trace.request(id).response;
+        let statuses = failures.filter_map(response).map(|response| response.status).collect();
+        let mut lines = read(trace, &statuses);
+        let (mut number, mut violations) = (0, Vec::new());
+        for (id, failures) in each() {
+            number += failures.len();
+            violations.extend(silent(trace, id, &failures, &mut lines));
+        }
+        let why_not = "no attempt was followed by a retry, and none failed last";
+        Judgement::new(number, violations, why_not)
     }
 
     fn check_scenario(&self, scenario: &Scenario, at: &At<'_>) {
@@ -127,17 +124,12 @@ fn to_be_logged(trace: &Trace, id: OperationId) -> Vec<RequestId> {
     failures
 }
 
-/// What each line of the output names.
-fn read(trace: &Trace, failures: &[(OperationId, Vec<RequestId>)]) -> Lines {
+/// What each line of the output names; a number is a status where a failure had that status.
+fn read(trace: &Trace, statuses: &BTreeSet<u16>) -> Lines {
     let owners = Owners::of(trace);
-    let statuses: BTreeSet<u16> = failures
-        .iter()
-        .flat_map(|(_, list)| list)
-        .filter_map(|id| trace.request(*id).response.map(|response| response.status))
-        .collect();
     let mut lines = Lines::default();
     for output in trace.client_outputs() {
-        lines.take(output, &owners, &statuses);
+        lines.take(output, &owners, statuses);
     }
     lines
 }

@@ -28,6 +28,16 @@ use super::{Invariant, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::{ClaimMade, OperationId, Request, RequestId, Submit, Trace};
 
+/// The client's requests with an idempotency key, on routes that have such keys: those of one `place` one behind
+/// the other, in the order in which they came.
+pub(super) fn by_key<P: Ord>(trace: &Trace, place: impl Fn(&Request) -> P) -> Vec<RequestId> {
+    let has_key = |one: &Request| one.by.is_client() && one.keyed && one.key.is_some();
+    let keyed = trace.requests().filter(|(_, request)| has_key(request));
+    let mut ids: Vec<RequestId> = keyed.map(|(id, _)| id).collect();
+    ids.sort_unstable_by_key(|id| (place(trace.request(*id)), *id));
+    ids
+}
+
 /// The parameters of an invariant that has none.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -97,14 +107,14 @@ pub(crate) fn too_busy(trace: &Trace, what: &str) -> String {
 pub(super) fn events_of(trace: &Trace, id: RequestId) -> impl Iterator<Item = u32> {
     let request = trace.request(id);
     let response = request.response.map(|response| response.seq);
-    let ended = request.ended.map(|ended| ended.seq);
+    let ended = request.ended.as_deref().map(|ended| ended.seq);
     [Some(request.seq), response, ended].into_iter().flatten()
 }
 
 /// True when the answer never came whole, and it was not the provider that ended the matter.
 pub(super) fn hung(request: &Request) -> bool {
     let whole = request.response.is_some_and(|response| response.complete);
-    !whole && request.ended.is_none_or(|ended| ended.by == Side::Client)
+    !whole && request.ended.as_deref().is_none_or(|ended| ended.by == Side::Client)
 }
 
 /// At most so many events prove something about a whole run.

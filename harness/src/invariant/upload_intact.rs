@@ -3,7 +3,7 @@
 //! **Invariant:** only the ledger says what was kept, and only the operation's input what the source was.
 
 use brownout_provider::document::At;
-use brownout_provider::event::{Claim, Digest16};
+use brownout_provider::event::Claim;
 
 use super::support::{NoParameters, READS_CLAIMS, bare, cannot, schema, unclaimed};
 use super::{Invariant, InvariantKind, Judgement, Violation};
@@ -48,10 +48,11 @@ impl Invariant for UploadIntact {
         let (mut exercised, mut violations) = (0, Vec::new());
         for (id, _) in trace.operations() {
             let Some(source) = trace.source_digest(id) else { continue };
-            let kept: Vec<(u32, Digest16)> = trace
+            let source = source.to_string();
+            let kept: Vec<(u32, &str)> = trace
                 .effects_of(id)
                 .filter(|(_, effect)| effect.is_live())
-                .filter_map(|(_, effect)| Some((effect.seq, effect.digest?)))
+                .filter_map(|(_, effect)| Some((effect.seq, trace.text(effect.digest?))))
                 .collect();
             let claims: Vec<_> =
                 trace.submits_of(id).filter_map(|(_, submit)| trace.final_claim(submit)).collect();

@@ -8,7 +8,7 @@ use brownout_provider::event::{Claim, Mode, Recognized};
 
 use crate::by_name::ByName;
 use crate::scenario::Scenario;
-use crate::trace::{Delivered, Effect, Name, Request, RequestId, Strike, Trace};
+use crate::trace::{Delivered, Effect, Name, Request, Strike, Trace};
 use crate::verdict::{Money, OperationCounts, Share};
 
 /// Operations by claim; with several submits, submits. Where a driver hands them out, only those count.
@@ -37,28 +37,28 @@ pub(super) fn retries(trace: &Trace) -> u64 {
     length(trace.requests().filter(|(id, _)| trace.is_retry(*id)).count())
 }
 
-/// What a strike is told apart by.
-type Struck = (Option<RequestId>, Option<Delivered>, Option<u32>);
+/// What a strike is told apart by at one request, or where it struck none.
+type Struck = (Option<Delivered>, Option<u32>);
 
 /// Strikes by rule; several faults of a rule at one request are one strike.
 pub(super) fn strikes(trace: &Trace, which: impl Fn(&Strike) -> bool) -> BTreeMap<String, u64> {
-    let distinct: BTreeSet<(Name, Struck)> = trace
-        .strikes()
-        .iter()
-        .filter(|strike| which(strike))
-        .map(|strike| {
-            let Strike { rule, request, seq, .. } = *strike;
-            let delivered = trace.delivered(strike);
-            // With nothing that it struck a strike is told apart by its event.
-            let alone = request.is_none() && delivered.is_none();
-            (rule, (request, delivered, alone.then_some(seq)))
-        })
-        .collect();
-    let mut counts = BTreeMap::new();
-    for (rule, _) in distinct {
-        *counts.entry(trace.text(rule).to_owned()).or_default() += 1;
+    let told_apart = |strike: &Strike| -> (Name, Struck) {
+        let Strike { rule, request, seq, .. } = *strike;
+        let delivered = trace.delivered(strike);
+        // With nothing that it struck a strike is told apart by its event.
+        let alone = request.is_none() && delivered.is_none();
+        (rule, (delivered, alone.then_some(seq)))
+    };
+    let mut counts = BTreeMap::<Name, u64>::new();
+    // They stand in the order of the requests that they struck.
+    for group in trace.strikes().chunk_by(|one, other| one.request == other.request) {
+        let which = group.iter().filter(|strike| which(strike));
+        let distinct: BTreeSet<(Name, Struck)> = which.map(told_apart).collect();
+        for (rule, _) in distinct {
+            *counts.entry(rule).or_default() += 1;
+        }
     }
-    counts
+    counts.into_iter().map(|(rule, count)| (trace.text(rule).to_owned(), count)).collect()
 }
 
 /// What came to each provider of a scenario with several.

@@ -35,7 +35,7 @@ pub(super) fn schedule_hash(trace: &Trace) -> String {
 }
 
 /// What was drawn for messages and events, where it struck: nothing stands before them there.
-fn delivered(trace: &Trace) -> impl Iterator<Item = (Coordinates<'_>, &str, &str)> {
+fn delivered(trace: &Trace) -> impl Iterator<Item = (Coordinates<'_>, &str, &str)> + Clone {
     trace.strikes().iter().filter(|strike| strike.scheduled).filter_map(|strike| {
         let at = trace.delivered(strike)?;
         let at = Coordinates {

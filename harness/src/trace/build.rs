@@ -275,13 +275,7 @@ impl TraceBuilder {
             self.routes.entry((provider, route)).or_insert(seen).effectful |= event.effectful;
         }
         let sender = event.auth_digest.unwrap_or_default();
-        let call = Digest16::of_parts([
-            event.provider.as_bytes(),
-            event.method.as_bytes(),
-            event.path.as_bytes(),
-            &event.canonical_digest.0,
-            &sender.0,
-        ]);
+        let asked = (provider, &*event.method, &*event.path, event.canonical_digest.0, sender.0);
         for (rule, fault) in &event.drawn {
             let (rule, fault) = (self.names.intern(rule), self.names.intern(fault));
             self.drawn.push(Drawn { request: id, rule, fault });
@@ -301,7 +295,7 @@ impl TraceBuilder {
             canonical: event.canonical_digest,
             body_bytes: u32::try_from(event.body_bytes).unwrap_or(u32::MAX),
             body_unread: event.body_unread,
-            call,
+            call: FixedState::default().hash_one(asked),
             connection: u32::try_from(event.connection).unwrap_or(u32::MAX),
             reused: event.reused,
             same_bytes: false,
@@ -423,7 +417,7 @@ impl TraceBuilder {
             amount: event.amount.unwrap_or(0),
             unit: event.unit.as_deref().map(|unit| self.names.intern(unit)),
             billed: event.billed,
-            digest: event.digest,
+            digest: event.digest.map(|digest| self.names.intern(&digest.to_string())),
             by: event.by,
             told: false,
             undone: 0,
@@ -577,7 +571,7 @@ impl TraceBuilder {
         };
         let how = self.names.intern(&event.how);
         let ended = Ended { seq: stamp.seq, at_us: stamp.at_us, by: event.by, how };
-        self.requests[place(id.0)].ended.get_or_insert(ended);
+        self.requests[place(id.0)].ended.get_or_insert(Box::new(ended));
     }
 
     fn finished(&mut self, stamp: Stamp, event: &OperationFinished) {

@@ -12,7 +12,7 @@ use foldhash::fast::FixedState;
 const FEWEST: usize = 64;
 
 /// A text of a trace, in four bytes (also as an `Option`). Names of different traces do not compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(NonZeroU32);
 
 /// The texts of one trace.

@@ -118,7 +118,7 @@ impl Trace {
     /// not by anything that the client decided.
     #[must_use]
     pub fn ended_by_harness(&self, request: &Request) -> bool {
-        let Some(ended) = request.ended.filter(|ended| ended.by == Side::Client) else {
+        let Some(ended) = request.ended.as_deref().filter(|ended| ended.by == Side::Client) else {
             return false;
         };
         let apart_us = APART_US.saturating_mul(u64::from(self.run.speed));
@@ -175,9 +175,11 @@ impl Trace {
             }
             // A client acts on the head of a failure and need not read the rest.
             Some(response) if response.head_at_us <= at_us => Some(self.fate_of(id, &response)),
-            Some(_) | None => {
-                request.ended.is_some_and(|ended| ended.at_us <= at_us).then_some(Fate::Ambiguous)
-            }
+            Some(_) | None => request
+                .ended
+                .as_deref()
+                .is_some_and(|ended| ended.at_us <= at_us)
+                .then_some(Fate::Ambiguous),
         }
     }
 
@@ -194,7 +196,7 @@ impl Trace {
     pub fn over_at_us(&self, id: RequestId) -> Option<u64> {
         let request = self.request(id);
         let answered = request.response.map(|response| response.end_at_us);
-        let ended = request.ended.map(|ended| ended.at_us);
+        let ended = request.ended.as_deref().map(|ended| ended.at_us);
         answered.into_iter().chain(ended).min()
     }
 
@@ -280,7 +282,10 @@ impl Trace {
     /// From when a wait that ended at `at_us` counts.
     fn wait_begins_us(&self, before: RequestId, at_us: u64) -> u64 {
         let request = self.request(before);
-        let closed = request.ended.filter(|ended| ended.by == Side::Client && ended.at_us <= at_us);
+        let closed = request
+            .ended
+            .as_deref()
+            .filter(|ended| ended.by == Side::Client && ended.at_us <= at_us);
         match (request.response, closed) {
             // Of a success that was never whole the client waits for the rest until it hangs up.
             (Some(response), Some(closed))
@@ -585,7 +590,7 @@ pub(super) fn mark_told_effects(trace: &mut Trace) {
 fn repeats_lost_request(trace: &Trace, id: RequestId) -> bool {
     let Some(before) = trace.previous(id) else { return false };
     let (previous, this) = (trace.request(before), trace.request(id));
-    let Some(ended) = previous.ended.filter(|ended| ended.by == Side::Provider) else {
+    let Some(ended) = previous.ended.as_deref().filter(|ended| ended.by == Side::Provider) else {
         return false;
     };
     // Over HTTP/2 the provider says itself that a request was not begun.

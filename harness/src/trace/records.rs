@@ -152,9 +152,9 @@ pub struct Request {
     pub body_bytes: u32,
     /// True when the body was never read, so that nobody knows what it was.
     pub body_unread: bool,
-    /// Provider, method, path, query, canonical body and credential together: two requests with one `call` ask
-    /// for the very same thing.
-    pub call: Digest16,
+    /// Provider, method, path, query, canonical body and credential together, as a number that only compares:
+    /// two requests with one `call` ask for the very same thing.
+    pub call: u64,
     /// The connection's number.
     pub connection: u32,
     /// True when an earlier request was answered on the connection.
@@ -169,8 +169,8 @@ pub struct Request {
     pub limited: bool,
     /// The answer, whole or cut; `None` when not one byte was answered.
     pub response: Option<Response>,
-    /// The end of its connection, if that ended under it.
-    pub ended: Option<Ended>,
+    /// The end of its connection, if that ended under it; apart from it, since few requests have one.
+    pub ended: Option<Box<Ended>>,
 }
 
 impl Deref for Request {
@@ -345,8 +345,8 @@ pub struct Effect {
     pub unit: Option<Name>,
     /// True when the API marks the kind as billed.
     pub billed: bool,
-    /// The checksum of what was kept.
-    pub digest: Option<Digest16>,
+    /// The checksum of what was kept, in hexadecimal.
+    pub digest: Option<Name>,
     /// `provider` when a fault's repeat caused it.
     pub by: Side,
     /// True when a usable answer to its own operation told the client of it.
@@ -456,7 +456,7 @@ pub struct Output {
     /// The text, with every secret replaced by its mark.
     pub text: Box<str>,
     /// The marks in it: `api_key:plain`, `api_key:base64`, …
-    pub secrets: Vec<Name>,
+    pub secrets: Box<[Name]>,
 }
 
 /// What the client wrote, as it is shown to people: without blanks around it, cut to a length that they read.

@@ -11,6 +11,9 @@
 //! **Invariant:** each reading is a pure function of the trace, and takes time that grows with the
 //! number of requests and no faster.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use brownout_provider::event::Class;
 
 use super::reading::Fate;
@@ -65,7 +68,7 @@ impl Trace {
     #[must_use]
     pub fn known_at_us(&self, id: RequestId) -> Option<u64> {
         let request = self.request(id);
-        match (request.response, request.ended) {
+        match (request.response, request.ended.as_deref()) {
             (Some(response), _) if response.class != Class::Success => Some(response.head_at_us),
             (Some(response), _) => Some(response.end_at_us),
             (None, ended) => ended.map(|ended| ended.at_us),
@@ -104,14 +107,9 @@ impl Trace {
         permanent: Permanent,
         attempts: impl IntoIterator<Item = RequestId>,
     ) -> Vec<Spell> {
-        let mut ends: Vec<(u64, u32, RequestId)> = attempts
-            .into_iter()
-            .filter_map(|id| Some((self.known_at_us(id)?, self.request(id).seq, id)))
-            .collect();
-        ends.sort_unstable();
         let mut spells: Vec<Spell> = Vec::new();
         let mut row: u32 = 0;
-        for (at_us, _, id) in ends {
+        for (at_us, id) in self.in_order_of_ends(attempts) {
             match self.counts_as(id, permanent) {
                 None => {}
                 Some(Outcome::Failure) => {
@@ -129,6 +127,34 @@ impl Trace {
             }
         }
         spells
+    }
+
+    /// Attempts by when the client knew how they ended, each with that moment; those of which it never knew are
+    /// left out. Keeps no more of them in mind than were under way at once.
+    fn in_order_of_ends(
+        &self,
+        attempts: impl IntoIterator<Item = RequestId>,
+    ) -> impl Iterator<Item = (u64, RequestId)> {
+        let mut ids: Vec<RequestId> = attempts.into_iter().collect();
+        ids.sort_unstable_by_key(|id| self.request(*id).at_us);
+        let mut arriving = ids.into_iter().peekable();
+        let mut under_way = BinaryHeap::new();
+        std::iter::from_fn(move || {
+            loop {
+                let next_us = arriving.peek().map(|id| self.request(*id).at_us);
+                let is_first = |Reverse((end_us, _, _)): &Reverse<(u64, u32, RequestId)>| {
+                    next_us.is_none_or(|next_us| *end_us < next_us)
+                };
+                if under_way.peek().is_some_and(is_first) {
+                    return under_way.pop().map(|Reverse((end_us, _, id))| (end_us, id));
+                }
+                let id = arriving.next()?;
+                let request = self.request(id);
+                // Nobody knows the end of what has not begun, whatever an edited file says.
+                let end_us = self.known_at_us(id).map(|at_us| at_us.max(request.at_us));
+                under_way.extend(end_us.map(|end_us| Reverse((end_us, request.seq, id))));
+            }
+        })
     }
 
     /// True when an attempt ended, and not as a failure that makes a row longer.

@@ -237,7 +237,7 @@ fn seen(run: &Run) -> String {
         .trace
         .requests()
         .map(|(_, request)| {
-            let ended = request.ended.map(|ended| ended.at_us);
+            let ended = request.ended.as_deref().map(|ended| ended.at_us);
             format!("{} {:?} {} {ended:?}", request.at_us, request.operation, request.attempt)
         })
         .collect();

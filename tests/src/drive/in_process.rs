@@ -1,5 +1,6 @@
 //! A closure as the client: claims, deadlines, panics, its log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use brownout::drive::in_process::Connection;
@@ -7,6 +8,7 @@ use brownout::operation::{Operation, Outcome};
 use brownout::run::{Client, Run, RunOptions, run_main};
 use brownout::scenario::Scenario;
 use brownout_provider::event::{Claim, ClaimBy, Mode};
+use tokio::sync::Barrier;
 
 use super::scenario;
 
@@ -72,15 +74,25 @@ fn what_it_logs_is_its_output_with_secrets_marked() {
 
 #[test]
 fn many_runs_at_once_do_not_meet() {
+    const RUNS: usize = 8;
     let scenario = scenario(3);
+    // All providers stand at once, however late a thread begins: a run that is over gives its
+    // port back, and whoever comes later may be given it again.
+    let all_stand = Arc::new(Barrier::new(RUNS));
     let runs: Vec<Run> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8)
+        let threads: Vec<_> = (0..RUNS)
             .map(|_| {
-                scope.spawn(|| {
-                    run(&scenario, |operation: Operation, _: Connection| async move {
+                let all_stand = Arc::clone(&all_stand);
+                let client = move |operation: Operation, _: Connection| {
+                    let all_stand = Arc::clone(&all_stand);
+                    async move {
+                        if operation.n == 1 {
+                            all_stand.wait().await;
+                        }
                         Outcome::failed(operation.url)
-                    })
-                })
+                    }
+                };
+                scope.spawn(|| run(&scenario, client))
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
@@ -88,5 +100,5 @@ fn many_runs_at_once_do_not_meet() {
     let mut urls: Vec<String> = runs.iter().flat_map(claims).map(|(_, _, detail)| detail).collect();
     urls.sort_unstable();
     urls.dedup();
-    assert_eq!(urls.len(), 24, "each run has a port of its own, each operation a token");
+    assert_eq!(urls.len(), 3 * RUNS, "each run has a port of its own, each operation a token");
 }

@@ -272,7 +272,7 @@ impl ReadsCached {
     fn asked_twice(&self, trace: &Trace, seen: &Seen<'_>) -> Found {
         let mut found = Found::default();
         let mut accused = BTreeSet::new();
-        let mut earlier = BTreeMap::<(Digest16, u32), Vec<RequestId>>::new();
+        let mut earlier = BTreeMap::<(u64, u32), Vec<RequestId>>::new();
         for id in &seen.questions {
             let request = trace.request(*id);
             let copy = trace.copy_of(request);

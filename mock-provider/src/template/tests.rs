@@ -62,16 +62,19 @@ fn a_list_is_made_of_each_entry_of_another() {
         assert_eq!(tree.is_some(), problems.into_vec().is_empty());
         tree
     };
-    let source = json!({"$each": "{{ input.list }}", "$item": {"at": "{{ index }}", "is": "{{ item }}", "n": "{{ input.one }}"}});
+    let source =
+        json!({"$each": "{{ input.list }}", "$item": {"at": "{{ index }}", "is": "{{ item }}"}});
     let tree = resolved(&source).expect("compiles");
-    let expected = json!([{"at": 0, "is": "a", "n": 1}, {"at": 1, "is": "b", "n": 1}]);
+    let expected = json!([{"at": 0, "is": "a"}, {"at": 1, "is": "b"}]);
     assert_eq!(tree.render(&names), Ok(expected));
     assert_eq!(tree.source(), source);
-    assert!(tree.asks_for("input") && tree.asks_for("item") && !tree.asks_for("request_id"));
+    assert!(tree.asks_for("input") && !tree.asks_for("item"));
     let of_none = resolved(&json!({"$each": "{{ input.one }}", "$item": "{{ item }}"}));
     assert_eq!(of_none.expect("compiles").render(&names), Ok(json!([])));
     assert!(resolved(&json!({"$each": 7, "$item": "{{ item }}"})).is_none());
     assert!(resolved(&json!({"$each": "{{ nobody }}", "$item": 1})).is_none());
+    // What stands outside of an entry would be there as often as there are entries.
+    assert!(resolved(&json!({"$each": "{{ input.list }}", "$item": "{{ input }}"})).is_none());
 }
 
 #[test]

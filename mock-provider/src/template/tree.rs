@@ -11,7 +11,7 @@ use crate::document::At;
 ///
 /// A field whose name ends in `?` is left out when what it asks for is not there. An object of the two fields
 /// `$each` and `$item` stands for a list: `$item` once for each entry of the list that `$each` gives, where it
-/// knows that entry as `item` and its place, from 0, as `index`.
+/// knows that entry as `item`, its place, from 0, as `index`, and nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tree {
     /// Has no expression anywhere.
@@ -77,8 +77,9 @@ impl Tree {
             return None;
         };
         let list = Template::resolve(list, names, &at.key(each));
-        let known: Vec<&str> = ["item", "index"].into_iter().chain(names.iter().copied()).collect();
-        let item = Self::resolve(item, &known, &at.key(one));
+        // What each entry could take from outside of it would be there as often as there are entries, and in
+        // lists of lists as often as there are pairs: an answer could not be kept from growing beyond all bounds.
+        let item = Self::resolve(item, &["item", "index"], &at.key(one));
         Some(Self::Each(Box::new((list?, item?))))
     }
 
@@ -136,7 +137,8 @@ impl Tree {
             Self::Leaf(template) => template.names().contains(name),
             Self::List(items) => items.iter().any(|item| item.asks_for(name)),
             Self::Object(fields) => fields.iter().any(|one| one.value.asks_for(name)),
-            Self::Each(each) => each.0.names().contains(name) || each.1.asks_for(name),
+            // An entry knows nothing but itself.
+            Self::Each(each) => each.0.names().contains(name),
         }
     }
 
@@ -174,9 +176,7 @@ impl Tree {
                 };
                 let rendered = items.iter().enumerate().map(|(index, item)| {
                     let index = Value::from(index);
-                    let mut known = vec![("item", item), ("index", &index)];
-                    known.extend_from_slice(names);
-                    each.1.render(&known)
+                    each.1.render(&[("item", item), ("index", &index)])
                 });
                 rendered.collect::<Result<_, _>>().map(Value::Array)
             }

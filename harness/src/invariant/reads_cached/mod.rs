@@ -4,11 +4,13 @@
 //! it touched, and of what a client told its caller only its own words prove that they are old.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use brownout_provider::document::{At, OneOrMany, decode};
-use brownout_provider::event::{Claim, ClaimBy, Digest16};
+use brownout_provider::event::{Claim, ClaimBy};
 use brownout_provider::units::{Period, in_words};
+use foldhash::fast::FixedState;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -160,11 +162,11 @@ struct Earlier<'a> {
 /// What a run shows of questions and changes.
 struct Seen<'a> {
     questions: Vec<RequestId>,
-    /// Changes by their ends: end, arrival, and which.
-    changes: Vec<(u64, u64, RequestId)>,
+    /// Changes by their ends: end and arrival.
+    changes: Vec<(u64, u64)>,
     /// When questions came that are about a thing, by the value that names it.
     about: BTreeMap<String, Vec<u64>>,
-    /// The changes of a thing, by the value that names it.
+    /// The changes of a thing, by the value that names it: end, arrival, and which.
     changes_of: BTreeMap<String, Vec<(u64, u64, RequestId)>>,
     /// What was asked for more than once with one input, each list in order.
     alike: Vec<Vec<Asked<'a>>>,
@@ -206,10 +208,9 @@ impl<'a> Seen<'a> {
         for (id, request) in trace.requests().filter(|(_, one)| one.by.is_client()) {
             if named(&rule.invalidated_by, request) {
                 let end_us = trace.over_at_us(id).unwrap_or(trace.last_at_us);
-                let change = (end_us, request.at_us, id);
-                seen.changes.push(change);
+                seen.changes.push((end_us, request.at_us));
                 for thing in about(request) {
-                    seen.changes_of.entry(thing).or_default().push(change);
+                    seen.changes_of.entry(thing).or_default().push((end_us, request.at_us, id));
                 }
             } else if is_question(request) {
                 seen.questions.push(id);
@@ -228,31 +229,62 @@ impl<'a> Seen<'a> {
 
     /// True when a change was under way at some time between two moments.
     fn changed_between(&self, from_us: u64, to_us: u64) -> bool {
-        let first = self.changes.partition_point(|(end_us, _, _)| *end_us < from_us);
-        self.changes[first..].iter().take(NEIGHBOURS).any(|(_, at_us, _)| *at_us <= to_us)
+        let first = self.changes.partition_point(|(end_us, _)| *end_us < from_us);
+        self.changes[first..].iter().take(NEIGHBOURS).any(|(_, at_us)| *at_us <= to_us)
     }
 }
 
 /// What was asked of one copy of the client more than once with one input, each list in order.
-fn alike(trace: &Trace) -> Vec<Vec<Asked<'_>>> {
-    let asked = |submit| {
-        let submit: &Submit = submit;
+fn alike<'a>(trace: &'a Trace) -> Vec<Vec<Asked<'a>>> {
+    let asked = |submit: &'a Submit| {
         let submitted = submit.submitted.as_ref()?;
-        let input = Digest16::of(submitted.input_text().as_bytes());
         let copy = trace.operation(submit.operation).copy;
-        Some(((submitted.call, submitted.tenant, copy, input), submitted.seq, submit))
+        Some((submitted.call, submitted.tenant, copy, submitted.input_text()))
     };
-    let mut all: Vec<_> = trace.submits().filter_map(|(_, submit)| asked(submit)).collect();
-    all.sort_unstable_by_key(|(input, seq, _)| (*input, *seq));
-    let told = |submit| {
-        let submit: &Submit = submit;
+    // By a hash of it: to compare all of it as often as sorting does takes long.
+    let hashed = |(_, submit): (_, &'a Submit)| {
+        let hash = FixedState::default().hash_one(asked(submit)?);
+        Some((hash, submit.submitted.as_ref()?.seq, submit))
+    };
+    let mut all: Vec<(u64, u32, &'a Submit)> = trace.submits().filter_map(hashed).collect();
+    all.sort_unstable_by_key(|(hash, seq, _)| (*hash, *seq));
+    let told = |submit: &'a Submit| {
         let claim = trace.claims(submit).iter().find(|claim| claim.by == ClaimBy::Client);
         Some(Asked { submit, submitted: submit.submitted.as_ref()?, claim })
     };
-    all.chunk_by(|one, other| one.0 == other.0)
-        .filter(|same| same.len() > 1)
-        .map(|same| same.iter().filter_map(|(_, _, submit)| told(*submit)).collect())
-        .collect()
+    let groups = all.chunk_by(|one, other| one.0 == other.0 && asked(one.2) == asked(other.2));
+    let mut groups: Vec<&[_]> = groups.filter(|same| same.len() > 1).collect();
+    groups.sort_unstable_by_key(|same| same.first().map(|(_, seq, _)| *seq));
+    let told_each = |same: &[(u64, u32, &'a Submit)]| {
+        same.iter().filter_map(|(_, _, submit)| told(submit)).collect()
+    };
+    groups.into_iter().map(told_each).collect()
+}
+
+/// The questions that the same copy of the client had been answered before, in order, each with the latest of
+/// those answers that it knew.
+fn answered_before(trace: &Trace, questions: &[RequestId]) -> Vec<(RequestId, RequestId)> {
+    let which = |id: &RequestId| {
+        let request = trace.request(*id);
+        (request.call, trace.copy_of(request))
+    };
+    let mut alike: Vec<RequestId> =
+        questions.iter().copied().filter(|id| which(id).1 > 0).collect();
+    alike.sort_unstable_by_key(|id| (which(id), *id));
+    let mut found = Vec::new();
+    for same in alike.chunk_by(|one, other| which(one) == which(other)) {
+        for (at, id) in same.iter().enumerate() {
+            let asked_us = trace.request(*id).at_us;
+            let answer = same[..at].iter().rev().take(NEIGHBOURS).find(|one| {
+                let end_us = trace.known_at_us(**one);
+                let known = |end_us: u64| end_us.saturating_add(trace.reaction_us()) < asked_us;
+                trace.fate(**one) == Fate::Usable && end_us.is_some_and(known)
+            });
+            found.extend(answer.map(|answer| (*id, *answer)));
+        }
+    }
+    found.sort_unstable();
+    found
 }
 
 /// The values by which an operation's input names what it is about.
@@ -272,20 +304,8 @@ impl ReadsCached {
     fn asked_twice(&self, trace: &Trace, seen: &Seen<'_>) -> Found {
         let mut found = Found::default();
         let mut accused = BTreeSet::new();
-        let mut earlier = BTreeMap::<(u64, u32), Vec<RequestId>>::new();
-        for id in &seen.questions {
-            let request = trace.request(*id);
-            let copy = trace.copy_of(request);
-            let asked = earlier.entry((request.call, copy)).or_default();
-            let answer = asked.iter().rev().take(NEIGHBOURS).find(|one| {
-                let end_us = trace.known_at_us(**one);
-                let known =
-                    |end_us: u64| end_us.saturating_add(trace.reaction_us()) < request.at_us;
-                trace.fate(**one) == Fate::Usable && end_us.is_some_and(known)
-            });
-            let answer = answer.copied().filter(|_| copy > 0);
-            asked.push(*id);
-            let Some(answer) = answer else { continue };
+        for (id, answer) in answered_before(trace, &seen.questions) {
+            let request = trace.request(id);
             let Some(operation) = request.operation else { continue };
             let before = trace.request(answer);
             let (from_us, to_us) = (before.at_us, request.at_us);
@@ -298,7 +318,7 @@ impl ReadsCached {
                 continue;
             }
             found.exercised += 1;
-            found.violations.push(self.twice(trace, operation, answer, *id));
+            found.violations.push(self.twice(trace, operation, answer, id));
         }
         found
     }

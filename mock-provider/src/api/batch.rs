@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::answer::{Context, bytes};
 use super::route::{EffectDraft, IdSpec, Route, Source};
 use crate::seed::Draw;
-use crate::template::{TemplateError, Tree};
+use crate::template::{Budget, TemplateError, Tree};
 
 /// A request with many items.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ impl Route {
         fates: &[Fate],
         draw: &mut Draw,
     ) -> Result<Batch, TemplateError> {
-        let mut batch = Batch::default();
+        let (mut batch, budget) = (Batch::default(), Budget::default());
         let Some(spec) = &self.batch else { return Ok(batch) };
         let items = spec.items.find(context.call).and_then(Value::as_array);
         let items = items.map_or(&[][..], Vec::as_slice);
@@ -101,7 +101,7 @@ impl Route {
             let mut names = vec![("item", item), ("index", &index), ("id", &id_value)];
             names.extend(context.names().into_iter().filter(|(name, _)| *name != "id"));
             let tree = if fate.is_done() { &spec.done } else { &spec.failed };
-            let entry = tree.render(&names)?;
+            let entry = tree.render_within(&names, &budget)?;
             if fate.is_done() {
                 let effect = self.effect.as_ref().map(|effect| effect.draft(&names)).transpose()?;
                 let told = *fate == Fate::Done;

@@ -10,7 +10,7 @@ use super::call::Call;
 use super::need::{Need, same};
 use super::pointer::Pointer;
 use crate::sse;
-use crate::template::{Names, TemplateError, Tree};
+use crate::template::{Budget, Names, TemplateError, Tree};
 
 /// The most events that one entry may become.
 const MOST_EVENTS: usize = 10_000;
@@ -106,12 +106,12 @@ impl StreamSpec {
     ///
     /// When an event asks for something that is not there.
     pub fn written(&self, names: &Names<'_>) -> Result<String, TemplateError> {
-        let mut out = String::new();
+        let (mut out, budget) = (String::new(), Budget::default());
         let mut index = 0_u64;
         for event in &self.events {
             let items = match &event.each {
                 None => vec![Value::Null],
-                Some(each) => match each.render(names)? {
+                Some(each) => match each.render_within(names, &budget)? {
                     Value::Array(items) => items,
                     Value::Null => Vec::new(),
                     one @ (Value::Bool(_)
@@ -125,7 +125,7 @@ impl StreamSpec {
                 index += 1;
                 let mut all = vec![("item", item), ("index", &number)];
                 all.extend_from_slice(names);
-                let value = event.data.render(&all)?;
+                let value = event.data.render_within(&all, &budget)?;
                 let data = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 sse::write(event.name.as_deref(), &data, &mut out);
             }

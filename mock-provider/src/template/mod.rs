@@ -6,6 +6,7 @@
 //! a bound on work. Knows nothing about APIs or scenarios.
 //! **Invariant:** the short way never differs from minijinja: where it is not sure, it does not answer.
 
+mod budget;
 mod tree;
 
 use std::collections::BTreeSet;
@@ -15,9 +16,11 @@ use std::sync::{Arc, LazyLock};
 use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
 use serde_json::{Map, Value};
 
+pub use budget::Budget;
 pub use tree::{Field, Tree};
 
 use crate::document::At;
+use budget::Bounded;
 
 /// The names that a template can use, and what they stand for. An earlier name hides a later one.
 pub type Names<'a> = [(&'a str, &'a Value)];
@@ -233,16 +236,34 @@ impl Template {
     ///
     /// When it asks for something that is not there, or fails in another way.
     pub fn value(&self, names: &Names<'_>) -> Result<Value, TemplateError> {
+        self.value_within(names, &Budget::default())
+    }
+
+    /// The same, within what an answer may still become.
+    ///
+    /// # Errors
+    ///
+    /// Also when that is not enough.
+    pub fn value_within(&self, names: &Names<'_>, budget: &Budget) -> Result<Value, TemplateError> {
+        let copied = |value: &Value| {
+            budget.spend(value).map_err(|error| self.failed(&error))?;
+            Ok(value.clone())
+        };
         match &self.0.parts {
-            Parts::Literal(value) => Ok(value.clone()),
+            Parts::Literal(value) => copied(value),
             Parts::One(piece) => match piece.find(names) {
-                Some(found) => Ok(found.clone()),
+                Some(found) => copied(found),
                 None => {
                     let value = self.evaluate(piece, names)?;
+                    budget.spend_made(&value).map_err(|error| self.failed(&error))?;
                     serde_json::to_value(&value).map_err(|error| self.failed(&error))
                 }
             },
-            Parts::Several(_) | Parts::Whole(_) => self.text(names).map(Value::String),
+            Parts::Several(_) | Parts::Whole(_) => {
+                let text = self.text(names)?;
+                budget.spend_one(text.len()).map_err(|error| self.failed(&error))?;
+                Ok(Value::String(text))
+            }
         }
     }
 
@@ -270,10 +291,19 @@ impl Template {
                 }
                 Ok(out)
             }
-            Parts::Whole(environment) => environment
-                .get_template(WHOLE)
-                .and_then(|template| template.render(values(names)))
-                .map_err(|error| self.error(&error)),
+            Parts::Whole(environment) => {
+                let mut out = String::new();
+                environment
+                    .get_template(WHOLE)
+                    .and_then(|template| {
+                        template.render_captured_to(values(names), Bounded(&mut out)).map(drop)
+                    })
+                    .map_err(|error| match error.kind() {
+                        ErrorKind::WriteFailure => self.failed(&Bounded::FULL),
+                        _ => self.error(&error),
+                    })?;
+                Ok(out)
+            }
         }
     }
 
@@ -284,17 +314,13 @@ impl Template {
         out: &mut String,
     ) -> Result<(), TemplateError> {
         use fmt::Write;
+        let mut out = Bounded(out);
         match piece.find(names) {
-            Some(Value::String(text)) => out.push_str(text),
-            Some(Value::Number(number)) if !number.is_f64() => {
-                write!(out, "{number}").map_err(|error| self.failed(&error))?;
-            }
-            Some(_) | None => {
-                let value = self.evaluate(piece, names)?;
-                write!(out, "{value}").map_err(|error| self.failed(&error))?;
-            }
+            Some(Value::String(text)) => out.write_str(text),
+            Some(Value::Number(number)) if !number.is_f64() => write!(out, "{number}"),
+            Some(_) | None => write!(out, "{}", self.evaluate(piece, names)?),
         }
-        Ok(())
+        .map_err(|_| self.failed(&Bounded::FULL))
     }
 
     /// The value that it certainly is, where it is a plain path or has no expression in it.

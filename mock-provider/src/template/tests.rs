@@ -78,6 +78,56 @@ fn a_list_is_made_of_each_entry_of_another() {
 }
 
 #[test]
+fn no_template_makes_an_answer_that_is_larger_than_any_may_be() {
+    let texts = |count: usize| Value::from(vec![""; count]);
+    let nested = |depth: usize| {
+        (0..depth).fold(
+            json!("{{ item }}"),
+            |inner, _| json!({"$each": "{{ [item, item] }}", "$item": inner}),
+        )
+    };
+    let ten_to_the_tenth = json!({
+        "$each": "{{ range(99999) }}",
+        "$item": {"$each": "{{ range(99999) }}", "$item": "{{ item }}"},
+    });
+    let ones = |count: usize| json!({"$each": format!("{{{{ range({count}) }}}}"), "$item": 1});
+    let long = json!({"$each": "{{ range(1000) }}", "$item": "x".repeat(1 << 20)});
+    let shared = json!({"$each": "{{ [[[item, item], [item, item]]] * 9999999 }}", "$item": 1});
+    let each_of = |tree| json!({"$each": "{{ list }}", "$item": tree});
+    let embedding =
+        json!({"object": "embedding", "index": "{{ index }}", "embedding": [0.25, -0.5]});
+    for (source, entries, fits) in [
+        (ten_to_the_tenth, 1, false),
+        (nested(40), 1, false),
+        (ones(99_999), 1, false),
+        (long, 1, false),
+        (each_of(shared), 1, false),
+        (each_of(embedding.clone()), 1_000_000, false),
+        (json!("{{ list }}"), 100_000, false),
+        (each_of(nested(3)), 1, true),
+        (ones(40_000), 1, true),
+        (each_of(embedding), 2_048, true),
+    ] {
+        let problems = Diagnostics::new();
+        let tree = Tree::resolve(&source, &["list", "item"], &problems.root()).expect("compiles");
+        let list = texts(entries);
+        let rendered = tree.render(&[("list", &list), ("item", &json!(0))]).map(drop);
+        let said = rendered.clone().map_err(|error| error.to_string()).err().unwrap_or_default();
+        assert_eq!(rendered.is_ok(), fits, "{said}");
+        assert!(fits || said.contains("more than 100000 values"), "{said}");
+    }
+}
+
+#[test]
+fn no_text_is_longer_than_any_may_be() {
+    let text = Value::from("x".repeat(1 << 20));
+    for source in ["{% for _ in range(9999) %}{{ text }}{% endfor %}", "x{{ [text] * 9999 }}"] {
+        let error = value(source, &[("text", &text)]).expect_err("too long").to_string();
+        assert!(error.contains("longer than 64 MiB"), "{error}");
+    }
+}
+
+#[test]
 fn an_endless_template_is_stopped() {
     let source = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
     let error = value(source, &[]).expect_err("takes too long");

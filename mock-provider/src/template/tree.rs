@@ -4,7 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{Names, Template, TemplateError};
+use super::budget::TooMuch;
+use super::{Budget, Names, Template, TemplateError};
 use crate::document::At;
 
 /// A JSON value whose text leaves are templates.
@@ -78,7 +79,7 @@ impl Tree {
         };
         let list = Template::resolve(list, names, &at.key(each));
         // What each entry could take from outside of it would be there as often as there are entries, and in
-        // lists of lists as often as there are pairs: an answer could not be kept from growing beyond all bounds.
+        // lists of lists as often as there are pairs: a request that is large could not be answered.
         let item = Self::resolve(item, &["item", "index"], &at.key(one));
         Some(Self::Each(Box::new((list?, item?))))
     }
@@ -146,20 +147,45 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// When a leaf that is not optional asks for something that is not there, or fails.
+    /// When a leaf that is not optional asks for something that is not there, or fails, and when it would become
+    /// larger than any answer may be.
     pub fn render(&self, names: &Names<'_>) -> Result<Value, TemplateError> {
+        self.render_within(names, &Budget::default())
+    }
+
+    /// The same, within what an answer that is made of several trees may still become.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Tree::render`].
+    pub fn render_within(
+        &self,
+        names: &Names<'_>,
+        budget: &Budget,
+    ) -> Result<Value, TemplateError> {
+        let within = |spent: Result<(), TooMuch>| {
+            spent.map_err(|error| TemplateError::Render {
+                template: brief(&self.source()),
+                reason: error.to_string(),
+            })
+        };
         match self {
-            Self::Constant(value) => Ok(value.clone()),
-            Self::Leaf(template) => template.value(names),
-            Self::List(items) => items
-                .iter()
-                .map(|item| item.render(names))
-                .collect::<Result<_, _>>()
-                .map(Value::Array),
+            Self::Constant(value) => {
+                within(budget.spend(value))?;
+                Ok(value.clone())
+            }
+            Self::Leaf(template) => template.value_within(names, budget),
+            Self::List(items) => {
+                within(budget.spend_one(0))?;
+                let rendered = items.iter().map(|item| item.render_within(names, budget));
+                rendered.collect::<Result<_, _>>().map(Value::Array)
+            }
             Self::Object(fields) => {
+                within(budget.spend_one(0))?;
                 let mut map = Map::with_capacity(fields.len());
                 for field in fields {
-                    match field.value.render(names) {
+                    within(budget.spend_one(field.name.len()))?;
+                    match field.value.render_within(names, budget) {
                         Ok(value) => {
                             map.insert(field.name.clone(), value);
                         }
@@ -171,12 +197,12 @@ impl Tree {
             }
             Self::Each(each) => {
                 // What is no list is a list of nothing: nobody can say what its entries were.
-                let Value::Array(items) = each.0.value(names)? else {
+                let Value::Array(items) = each.0.value_within(names, budget)? else {
                     return Ok(Value::Array(Vec::new()));
                 };
                 let rendered = items.iter().enumerate().map(|(index, item)| {
                     let index = Value::from(index);
-                    each.1.render(&[("item", item), ("index", &index)])
+                    each.1.render_within(&[("item", item), ("index", &index)], budget)
                 });
                 rendered.collect::<Result<_, _>>().map(Value::Array)
             }
@@ -192,4 +218,14 @@ impl Tree {
             Self::List(_) | Self::Object(_) | Self::Each(_) => None,
         }
     }
+}
+
+/// A value in a few characters.
+fn brief(value: &Value) -> String {
+    const MOST: usize = 60;
+    let text = value.to_string();
+    if text.chars().count() <= MOST {
+        return text;
+    }
+    text.chars().take(MOST).chain("…".chars()).collect()
 }

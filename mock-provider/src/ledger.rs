@@ -52,6 +52,8 @@ pub struct Object {
     pub effect: Option<EffectId>,
     /// Whose it is.
     pub owner: Owner,
+    /// The tenant whose key it was made with; `None` for what belongs to none of them.
+    pub tenant: Option<Arc<str>>,
     text: Bytes,
     value: OnceCell<Box<Value>>,
     /// When there was something to read, in microseconds since the start of the run.
@@ -67,7 +69,8 @@ impl Object {
     #[must_use]
     pub fn new(collection: Arc<str>, text: Bytes, effect: Option<EffectId>, owner: Owner) -> Self {
         let (value, earlier) = (OnceCell::new(), Vec::new());
-        Self { collection, effect, owner, text, value, made_us: 0, effect_us: 0, earlier }
+        let tenant = None;
+        Self { collection, effect, owner, tenant, text, value, made_us: 0, effect_us: 0, earlier }
     }
 
     /// The same, made at this time.
@@ -76,11 +79,23 @@ impl Object {
         Self { made_us, effect_us: made_us, ..self }
     }
 
+    /// The same, made with the key of this tenant.
+    #[must_use]
+    pub fn of_tenant(self, tenant: Option<Arc<str>>) -> Self {
+        Self { tenant, ..self }
+    }
+
     /// It stands for this effect from this time on, unless it stands for another.
     pub fn stand_for(&mut self, effect: Option<EffectId>, from_us: u64) {
         if self.effect.is_none() {
             (self.effect, self.effect_us) = (effect, from_us);
         }
+    }
+
+    /// True unless it belongs to another tenant than this one.
+    #[must_use]
+    pub fn is_shown_to(&self, tenant: Option<&Arc<str>>) -> bool {
+        self.tenant.is_none() || tenant.is_none() || self.tenant.as_ref() == tenant
     }
 
     /// The effect of which a read at this time could tell.
@@ -254,14 +269,13 @@ impl Ledger {
         self.objects.get_mut(id).map(Box::as_mut)
     }
 
-    /// The objects of a collection, oldest first.
-    pub fn list<'a>(&'a self, collection: &str) -> impl Iterator<Item = &'a Object> {
+    /// The objects of a collection with their ids, oldest first.
+    pub fn list<'a>(&'a self, collection: &str) -> impl Iterator<Item = (&'a str, &'a Object)> {
         self.collections
             .get(collection)
             .into_iter()
             .flatten()
-            .filter_map(|id| self.objects.get(id))
-            .map(Box::as_ref)
+            .filter_map(|id| Some((&**id, &**self.objects.get(id)?)))
     }
 }
 
@@ -376,7 +390,7 @@ mod tests {
         for (id, effect) in [("z", 1), ("a", 2)] {
             ledger.put(id.into(), charge(effect), History::Latest);
         }
-        let listed: Vec<_> = ledger.list("charges").filter_map(|one| one.effect).collect();
+        let listed: Vec<_> = ledger.list("charges").filter_map(|(_, one)| one.effect).collect();
         assert_eq!(listed, [1, 2]);
         assert!(ledger.get("charges", "a").is_some());
         assert!(ledger.get("refunds", "a").is_none());

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use super::call::{Call, NULL, without_mark};
-use super::need::{brief, same};
+use super::need::{WrongField, brief, same};
 use super::policy::HeaderTemplate;
 use super::route::{EffectDraft, EffectSpec, Route};
 use super::stream::StreamSpec;
@@ -170,10 +170,9 @@ impl Route {
     /// Gives the fields of a form the types that the API says they have.
     pub fn type_fields(&self, body: &mut Value) {
         for (pointer, rule) in &self.fields {
-            let Some(kind) = rule.kind else { continue };
             if let Some(place) = pointer.find_mut(body)
                 && let Some(text) = place.as_str()
-                && let Some(value) = kind.from_text(text)
+                && let Some(value) = rule.kinds.iter().find_map(|kind| kind.from_text(text))
             {
                 *place = value;
             }
@@ -184,33 +183,30 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// The field (empty for the body itself) and what is wrong with it.
-    pub fn validate(&self, call: &Call) -> Result<(), (String, String)> {
+    /// The field and what is wrong with it.
+    pub fn validate(&self, call: &Call) -> Result<(), WrongField> {
+        let of_body = |message: &str| WrongField {
+            field: String::new(),
+            message: message.to_owned(),
+            is_missing: false,
+        };
         if call.body.is_none() && self.fields.iter().any(|(_, rule)| rule.required) {
-            return Err((String::new(), "the body is missing or cannot be read".to_owned()));
+            return Err(of_body("the body is missing or cannot be read"));
         }
         if call.is_foreign {
-            return Err((
-                String::new(),
-                "the body is not in the encoding of this route".to_owned(),
-            ));
+            return Err(of_body("the body is not in the encoding of this route"));
         }
         for (pointer, rule) in &self.fields {
-            if let Err(wrong) = rule.check(pointer.find(call.body())) {
+            let found = pointer.find(call.body());
+            if let Err(wrong) = rule.check(found) {
                 let field = pointer.steps().join(".");
-                return Err((field.clone(), format!("{field} {wrong}")));
+                let message = format!("{field} {wrong}");
+                // Nothing else can be wrong with what is not there than that it is not.
+                let is_missing = found.is_none_or(Value::is_null);
+                return Err(WrongField { field, message, is_missing });
             }
         }
         Ok(())
-    }
-
-    /// True when the request has nothing in the field that [`Route::validate`] speaks of.
-    #[must_use]
-    pub fn lacks(&self, call: &Call, field: &str) -> bool {
-        self.fields.iter().any(|(pointer, _)| {
-            let is_null = |found: Option<&Value>| found.is_none_or(Value::is_null);
-            pointer.steps().join(".") == field && is_null(pointer.find(call.body()))
-        })
     }
 
     /// The id of the object that the request wants read or changed.

@@ -107,7 +107,7 @@ impl Api {
         let failed = |error: TemplateError| error.to_string();
         let built = route.build(self.encoding, input, n, submit).map_err(failed)?;
         let call = self.read(&built.method, &built.target, &built.headers, &built.body).call;
-        route.validate(&call).map_err(|(_, problem)| problem)?;
+        route.validate(&call).map_err(|wrong| wrong.message)?;
         let context = Context { id: Value::from(id), ..Context::new(&call, now_s) };
         let object = route.new_object(&context).map_err(failed)?;
         object.ok_or_else(|| "the route makes no object".to_owned())

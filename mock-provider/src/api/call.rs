@@ -133,7 +133,7 @@ pub fn read_form(text: &[u8]) -> Value {
 }
 
 /// The steps of a field's name: `a[b][]` is `a`, `b` and an empty one.
-fn steps(name: &str) -> Vec<&str> {
+pub(super) fn steps(name: &str) -> Vec<&str> {
     let Some(open) = name.find('[').filter(|open| *open > 0 && name.ends_with(']')) else {
         return vec![name];
     };

@@ -133,6 +133,10 @@ pub struct Errors {
     pub(super) other_4xx: Arc<str>,
     /// The name of the error for all other statuses.
     pub(super) other: Arc<str>,
+    /// The name of the error for a field that is required and not there.
+    pub missing_field: Arc<str>,
+    /// The name of the error for a list that is to begin or end at an object which is not there.
+    pub unknown_cursor: Arc<str>,
 }
 
 /// What an error can speak of; all of it may be left out.
@@ -180,6 +184,14 @@ impl Errors {
             .get(name)
             .or_else(|| self.named.get(Standard::ServerError.name()))
             .expect("resolving puts every standard error there")
+    }
+
+    /// The name of the error with this code and status, the first by name where there are several.
+    #[must_use]
+    pub fn of_code(&self, code: &str, status: u16) -> Option<&str> {
+        let mut named = self.named.iter();
+        let found = named.find(|(_, spec)| spec.code == *code && spec.status == status);
+        found.map(|(name, _)| &**name)
     }
 
     /// The names of all errors.

@@ -39,15 +39,15 @@ pub use error::{ErrorContext, ErrorSpec, Errors, Standard, Which};
 pub use job::{JobFields, JobPace, JobSpec};
 pub use limit::{Cost, LimitScope, LimitState, RateLimitPolicy, Told};
 pub use load::{from_value, load, names, of_host, shipped, shipped_hosts};
-pub use need::{FieldRule, Kind, Need, brief, same};
-pub use pointer::Pointer;
+pub use need::{FieldRule, Kind, Need, WrongField, brief, same};
+pub use pointer::{FieldName, Pointer};
 pub use policy::{
     Auth, Classes, HeaderTemplate, IdempotencyPolicy, KeyCarrier, KeyScope, Refusal, Stores,
     usual_class,
 };
 pub use route::{
     Creates, Discriminator, EffectDraft, EffectSpec, IdSpec, Lists, Page, Pattern, RequestTemplate,
-    Route, Segment, Source, SuccessSpec, Uses,
+    Route, Segment, Source, SuccessSpec, Unlisted, Uses,
 };
 pub use stream::{ErrorEvent, EventChange, EventSpec, StreamSpec};
 pub use upload::{UPLOAD_NAMES, UploadSpec};
@@ -235,6 +235,9 @@ impl Api {
         let encoding = said.unwrap_or(self.encoding);
         let is_blank = body.trim_ascii().is_empty();
         let mut body = encoding.read(body, headers);
+        if is_blank && encoding == Encoding::Form {
+            body = None;
+        }
         let found = self.route(method, path, headers, body.as_ref());
         let (route, path) = match found {
             None => (None, Value::Null),
@@ -251,6 +254,13 @@ impl Api {
             route.type_fields(body);
         }
         let own = route.as_ref().and_then(|route| route.encoding).unwrap_or(self.encoding);
+        if is_blank
+            && (encoding, own) == (Encoding::Form, Encoding::Form)
+            && route.as_ref().is_some_and(|route| !route.fields.is_empty())
+        {
+            // No bytes at all are a form without fields, of which the first that is required is missing.
+            body = Some(Value::Object(Map::new()));
+        }
         let has_files = |encoding: Encoding| encoding == Encoding::Multipart;
         let is_foreign = match (&route, &body) {
             (None, _) => false,

@@ -180,17 +180,32 @@ pub fn same(one: &Value, other: &Value) -> bool {
     }
 }
 
+/// A field of a request that is not as the API demands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongField {
+    /// Its steps, with dots between them; empty for the body itself.
+    pub field: String,
+    /// What is wrong, in words that begin with the field's name.
+    pub message: String,
+    /// True when it must be there and is not.
+    pub is_missing: bool,
+}
+
 /// What an API demands of one field of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldRule {
     /// True when the field must be there.
     pub required: bool,
-    /// Its type.
-    pub kind: Option<Kind>,
+    /// Its types, of which it has one; any where there is none.
+    pub kinds: Vec<Kind>,
     /// The smallest number.
     pub min: Option<i64>,
     /// The largest number.
     pub max: Option<i64>,
+    /// The fewest entries of a list.
+    pub min_items: Option<usize>,
+    /// The most entries of a list.
+    pub max_items: Option<usize>,
     /// The only values.
     pub one_of: Option<Vec<Value>>,
     /// What the API says when the rule does not hold, instead of the usual words.
@@ -216,8 +231,12 @@ impl FieldRule {
     }
 
     fn wrong(&self, found: &Value) -> Option<String> {
-        if let Some(kind) = self.kind.filter(|kind| !kind.holds(found)) {
-            return Some(format!("must be {}", article(kind)));
+        if !self.kinds.is_empty() && !self.kinds.iter().any(|kind| kind.holds(found)) {
+            let kinds: Vec<_> = self.kinds.iter().map(|kind| article(*kind)).collect();
+            return Some(format!("must be {}", kinds.join(", or ")));
+        }
+        if let Some(wrong) = found.as_array().and_then(|items| self.wrong_length(items.len())) {
+            return Some(wrong);
         }
         let number = found.as_i64();
         if let Some(min) = self.min.filter(|min| number.is_some_and(|number| number < *min)) {
@@ -227,6 +246,18 @@ impl FieldRule {
         if let Some(max) = self.max.filter(|max| number.or(over).is_some_and(|it| it > *max)) {
             return Some(format!("must be at most {max}"));
         }
+        self.none_of(found)
+    }
+
+    fn wrong_length(&self, items: usize) -> Option<String> {
+        if let Some(min) = self.min_items.filter(|min| items < *min) {
+            return Some(format!("must have at least {}", entries(min)));
+        }
+        let max = self.max_items.filter(|max| items > *max)?;
+        Some(format!("must have at most {}", entries(max)))
+    }
+
+    fn none_of(&self, found: &Value) -> Option<String> {
         let values = self.one_of.as_ref()?;
         if values.iter().any(|value| same(value, found)) {
             return None;
@@ -234,4 +265,8 @@ impl FieldRule {
         let values: Vec<_> = values.iter().map(brief).collect();
         Some(format!("must be one of {}", values.join(", ")))
     }
+}
+
+fn entries(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "entry" } else { "entries" })
 }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::call::steps;
 use crate::template::field;
 
 /// A place in a JSON value: `/error/code`; the empty pointer is the value itself.
@@ -32,15 +33,19 @@ impl Pointer {
     /// The pointer to the field of that name.
     #[must_use]
     pub fn to_field(name: &str) -> Self {
-        let text = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        Self { text, steps: vec![name.to_owned()] }
+        Self { text: format!("/{}", escaped(name)), steps: vec![name.to_owned()] }
     }
 
-    /// The pointer to a field of a form as forms spell it: `amount`, `metadata[order]`.
-    #[must_use]
-    pub fn to_form_field(name: &str) -> Self {
-        let steps: Vec<&str> = name.split(['[', ']']).filter(|step| !step.is_empty()).collect();
-        Self::new(&format!("/{}", steps.join("/"))).unwrap_or_else(|| Self::to_field(name))
+    /// The pointer to the field that a form puts where it reads this name: `amount`, `metadata[order]`. Empty
+    /// brackets are the first place of a list.
+    fn to_form_field(name: &str) -> Self {
+        let steps = steps(name).into_iter().enumerate().map(|(depth, step)| match step {
+            "" if depth > 0 => "0".to_owned(),
+            step => step.to_owned(),
+        });
+        let steps: Vec<String> = steps.collect();
+        let text = steps.iter().flat_map(|step| ["/".to_owned(), escaped(step)]).collect();
+        Self { text, steps }
     }
 
     /// The pointer as written.
@@ -105,6 +110,42 @@ impl Pointer {
     }
 }
 
+/// A step as a pointer spells it.
+fn escaped(step: &str) -> String {
+    step.replace('~', "~0").replace('/', "~1")
+}
+
+/// Where a field of a body stands, as people name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldName {
+    /// The field whose name is the text itself, brackets and all, as JSON can have it.
+    literal: Option<Pointer>,
+    place: Pointer,
+}
+
+impl FieldName {
+    /// The field of a form by its name: `amount`, `metadata[order]`. One that has these very letters for its name
+    /// comes first.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let (literal, place) = (Pointer::to_field(name), Pointer::to_form_field(name));
+        Self { literal: Some(literal).filter(|literal| *literal != place), place }
+    }
+
+    /// What stands in it.
+    #[must_use]
+    pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
+        let literal = self.literal.as_ref().and_then(|literal| literal.find(value));
+        literal.or_else(|| self.place.find(value))
+    }
+}
+
+impl From<Pointer> for FieldName {
+    fn from(place: Pointer) -> Self {
+        Self { literal: None, place }
+    }
+}
+
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -128,6 +169,35 @@ mod tests {
         assert_eq!(at(""), Some(value.clone()));
         assert_eq!(at("/a~1b/1"), None);
         assert!(Pointer::new("a").is_none());
+    }
+
+    #[test]
+    fn a_name_of_a_form_leads_to_where_a_form_puts_it() {
+        use crate::api::read_form;
+        for name in [
+            "amount",
+            "metadata[order]",
+            "a/x",
+            "~1",
+            "m[a/x][~0]",
+            "tags[]",
+            "lines[][sku]",
+            "lines[0][sku]",
+            "a[b",
+            "a]b",
+            "[a]",
+            "a[b]c",
+            "a[][]",
+            "",
+        ] {
+            let form = read_form(format!("{}=here&z=1", crate::api::encode(name)).as_bytes());
+            assert_eq!(FieldName::new(name).find(&form), Some(&json!("here")), "{name}: {form}");
+        }
+        let literal = json!({"a[b]": 1, "a": {"b": 2}});
+        assert_eq!(FieldName::new("a[b]").find(&literal), Some(&json!(1)));
+        assert_eq!(FieldName::new("a[b]").find(&json!({"a": {"b": 2}})), Some(&json!(2)));
+        let place = FieldName::from(Pointer::new("/a/b").unwrap());
+        assert_eq!(place.find(&literal), Some(&json!(2)));
     }
 
     proptest! {

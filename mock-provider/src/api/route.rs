@@ -285,6 +285,31 @@ pub struct Page<T> {
     pub has_more: bool,
 }
 
+/// Why a query is given no page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unlisted {
+    /// A parameter is not as it must be.
+    Wrong {
+        /// Its name.
+        field: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A parameter names an object that is not there.
+    Unknown {
+        /// Its name.
+        field: String,
+        /// Which object.
+        message: String,
+    },
+}
+
+/// A parameter that names an object at which a page begins or ends.
+struct Cursor<'c> {
+    field: String,
+    id: &'c str,
+}
+
 impl Lists {
     /// True when the query asks for this object.
     #[must_use]
@@ -296,39 +321,88 @@ impl Lists {
     }
 
     /// How many objects the query asks for.
-    #[must_use]
-    pub fn limit(&self, call: &Call) -> usize {
-        let asked = call.query("limit").and_then(|text| text.parse().ok());
-        asked.map_or(self.usual, |asked: usize| asked.clamp(1, self.limit.max(1)))
+    fn wanted(&self, call: &Call) -> Result<usize, Unlisted> {
+        let Some(text) = parameter(call, "limit")? else { return Ok(self.usual) };
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let asked = digits.then(|| text.parse().ok()).flatten();
+        asked.filter(|asked| (1..=self.limit).contains(asked)).ok_or_else(|| Unlisted::Wrong {
+            field: "limit".to_owned(),
+            message: format!("limit must be an integer from 1 to {}", self.limit),
+        })
     }
 
-    /// The page that the query asks for of a collection, oldest object first; `value` gives an object as the
-    /// client sees it. `None` when the query names an object that is not there.
+    /// The parameters that name objects, and what they name.
+    fn cursors<'c>(&self, call: &'c Call) -> Result<[Option<Cursor<'c>>; 2], Unlisted> {
+        let named = |name: &Option<String>| {
+            let Some(name) = name else { return Ok(None) };
+            let id = parameter(call, name)?;
+            Ok(id.map(|id| Cursor { field: name.clone(), id }))
+        };
+        let cursors = [named(&self.after)?, named(&self.before)?];
+        if let [Some(after), Some(before)] = &cursors {
+            return Err(Unlisted::Wrong {
+                field: after.field.clone(),
+                message: format!(
+                    "{} and {} were both given, and only one of them can be",
+                    after.field, before.field
+                ),
+            });
+        }
+        Ok(cursors)
+    }
+
+    /// The page that the query asks for of a collection, oldest object first; `id` gives the id of an object, and
+    /// `value` the object as the client sees it.
+    ///
+    /// # Errors
+    ///
+    /// When the query is not as it must be, or names an object that is not there.
     pub fn page<T>(
         &self,
         call: &Call,
         mut objects: Vec<T>,
+        id: impl Fn(&T) -> &str,
         value: impl Fn(&T) -> &Value,
-    ) -> Option<Page<T>> {
+    ) -> Result<Page<T>, Unlisted> {
+        let wanted = self.wanted(call)?;
+        let [after, before] = self.cursors(call)?;
         if self.newest_first {
             objects.reverse();
         }
-        let named = |name: &Option<String>| call.query(name.as_deref()?);
-        let place = |id: &str| objects.iter().position(|one| value(one)["id"] == *id);
-        let start = named(&self.after).map_or(Some(0), |id| place(id).map(|at| at + 1))?;
-        let before = named(&self.before);
-        let end = before.map_or(Some(objects.len()), place)?;
+        let place = |cursor: &Cursor<'_>| {
+            let found = objects.iter().position(|one| id(one) == cursor.id);
+            found.ok_or_else(|| Unlisted::Unknown {
+                field: cursor.field.clone(),
+                message: format!("there is no such object to list from: '{}'", brief_id(cursor.id)),
+            })
+        };
+        let start = after.as_ref().map_or(Ok(0), |cursor| place(cursor).map(|at| at + 1))?;
+        let end = before.as_ref().map_or(Ok(objects.len()), place)?;
         objects.truncate(end);
-        objects.drain(..start.min(end));
+        objects.drain(..start);
         objects.retain(|one| self.takes(call, value(one)));
-        let over = objects.len().saturating_sub(self.limit(call));
+        let over = objects.len().saturating_sub(wanted);
         // Whoever goes back wants what stands next to the object, and not the first of all.
         match before {
             Some(_) => drop(objects.drain(..over)),
             None => objects.truncate(objects.len() - over),
         }
-        Some(Page { objects, has_more: over > 0 })
+        Ok(Page { objects, has_more: over > 0 })
     }
+}
+
+/// A parameter of the query that is a plain string, where it is there.
+fn parameter<'c>(call: &'c Call, name: &str) -> Result<Option<&'c str>, Unlisted> {
+    let Some(value) = call.query.get(name) else { return Ok(None) };
+    value.as_str().map(Some).ok_or_else(|| Unlisted::Wrong {
+        field: name.to_owned(),
+        message: format!("{name} must be one plain value"),
+    })
+}
+
+/// The first characters of an id, which a client may have made as long as it likes.
+fn brief_id(id: &str) -> String {
+    id.chars().take(80).collect()
 }
 
 /// The messages that a route hands out.

@@ -12,6 +12,8 @@ use super::*;
 use crate::document::{Diagnostic, Diagnostics};
 use crate::seed::{RuleKey, Seed};
 
+mod asked;
+
 /// All shipped APIs, loaded once.
 static SHIPPED: LazyLock<Vec<Arc<Api>>> =
     LazyLock::new(|| names().into_iter().map(load_shipped).collect());
@@ -412,75 +414,6 @@ fn an_answer_is_usable_for_a_lenient_reader_only_where_it_says_what_is_needed() 
 }
 
 #[test]
-fn a_request_that_breaks_a_rule_is_told_which_field() {
-    let api = shipped_api("payments");
-    let route = api.route_named("create_charge").expect("exists");
-    let said = |body: Option<Value>| route.validate(&Call { body, ..Call::default() }).err();
-    assert_eq!(said(Some(json!({"amount": 1, "currency": "usd", "new": true}))), None);
-    assert_eq!(said(None).map(|(field, _)| field), Some(String::new()));
-    for (body, field) in [
-        (json!({"currency": "usd"}), "amount"),
-        (json!({"amount": 0, "currency": "usd"}), "amount"),
-        (json!({"amount": "5", "currency": "usd"}), "amount"),
-        (json!({"amount": 5.5, "currency": "usd"}), "amount"),
-        (json!({"amount": 5}), "currency"),
-        (json!([]), "amount"),
-    ] {
-        assert_eq!(said(Some(body)).map(|(field, _)| field), Some(field.to_owned()));
-    }
-    let lacks =
-        |body: Value, field| route.lacks(&Call { body: Some(body), ..Call::default() }, field);
-    assert!(lacks(json!({"amount": null}), "amount") && lacks(json!({}), "currency"));
-    assert!(!lacks(json!({"amount": 0}), "amount") && !lacks(json!({}), ""));
-}
-
-#[test]
-fn bytes_that_cannot_be_read_are_no_request_without_a_body() {
-    let api = shipped_api("queue");
-    let refused = |method: Method, path: &str, body: &[u8]| {
-        let reading = api.read(&method, path, &HeaderMap::new(), body);
-        reading.route.expect("a route").validate(&reading.call).is_err()
-    };
-    for (body, expected) in [(&b"{"[..], true), (b"", false), (b" \n", false), (b"{}", false)] {
-        assert_eq!(refused(Method::POST, "/v1/work", body), expected, "{body:?}");
-    }
-    // Nobody looks at the body there.
-    assert!(!refused(Method::GET, "/v1/work", b"{"));
-}
-
-#[test]
-fn a_list_is_read_page_by_page_in_both_directions() {
-    let api = shipped_api("stripe");
-    let route = api.route_named("list_charges").expect("exists");
-    let lists = route.lists.as_ref().expect("it lists");
-    let objects: Vec<Value> =
-        (0..12).map(|n| json!({"id": n.to_string(), "customer": (n % 2).to_string()})).collect();
-    let page = |query: &str| {
-        let call = Call { query: read_form(query.as_bytes()), ..Call::default() };
-        let page = lists.page(&call, objects.iter().collect(), |one| one)?;
-        let ids = page.objects.iter().map(|one| one["id"].as_str().expect("text").to_owned());
-        Some((ids.collect::<Vec<_>>().join(" "), page.has_more))
-    };
-    for (query, ids, has_more) in [
-        ("", "11 10 9 8 7 6 5 4 3 2", true),
-        ("limit=100", "11 10 9 8 7 6 5 4 3 2 1 0", false),
-        ("limit=2", "11 10", true),
-        ("limit=2&starting_after=10", "9 8", true),
-        ("limit=2&starting_after=2", "1 0", false),
-        ("starting_after=0", "", false),
-        ("limit=2&ending_before=8", "10 9", true),
-        ("limit=3&ending_before=8", "11 10 9", false),
-        ("ending_before=11", "", false),
-        ("starting_after=10&ending_before=11", "", false),
-        ("limit=2&customer=1&starting_after=8", "7 5", true),
-        ("limit=2&customer=1&starting_after=4", "3 1", false),
-    ] {
-        assert_eq!(page(query), Some((ids.to_owned(), has_more)), "{query}");
-    }
-    assert_eq!(page("starting_after=none"), None);
-}
-
-#[test]
 fn a_form_of_stripe_is_read_with_its_types_and_answered_in_kind() {
     let api = shipped_api("stripe");
     let body = b"amount=1999&currency=usd&metadata[order]=order-3";
@@ -587,6 +520,25 @@ fn wrong_files_are_refused_where_they_are_wrong() {
         ("/routes/0/idempotent", json!("key"), "routes[0].idempotent"),
         ("/routes/0/fields", json!({"/a": {"min": 3, "max": 1}}), "routes[0].fields./a.min"),
         ("/routes/0/fields", json!({"/a": {"type": "int"}}), "routes[0].fields./a.type"),
+        ("/routes/0/fields", json!({"/a": {"type": ["text", "x"]}}), "routes[0].fields./a.type[1]"),
+        (
+            "/routes/0/fields",
+            json!({"/a": {"min_items": 3, "max_items": 1}}),
+            "routes[0].fields./a.min_items",
+        ),
+        (
+            "/routes/0/fields",
+            json!({"/a": {"type": "text", "max_items": 1}}),
+            "routes[0].fields./a.max_items",
+        ),
+        ("/routes/0/lists", json!({"collection": "x", "limit": 0}), "routes[0].lists.limit"),
+        ("/routes/0/lists", json!({"collection": "x", "usual": 0}), "routes[0].lists.usual"),
+        ("/routes/0/lists", json!({"collection": "x", "usual": 101}), "routes[0].lists.usual"),
+        (
+            "/routes/0/lists",
+            json!({"collection": "x", "usual": 10, "limit": 9}),
+            "routes[0].lists.usual",
+        ),
         ("/routes/0/success", json!({"status": 99}), "routes[0].success.status"),
         ("/routes/0/reads", json!({"collection": "x"}), "routes[0].reads"),
         (
@@ -606,6 +558,8 @@ fn wrong_files_are_refused_where_they_are_wrong() {
         ("/errors", json!({"body": "{{ type }}"}), "errors.body"),
         ("/errors", json!({"named": {"own": {}}}), "errors.named.own"),
         ("/errors", json!({"statuses": {"429": "no"}}), "errors.statuses.429"),
+        ("/errors", json!({"missing_field": "no"}), "errors.missing_field"),
+        ("/errors", json!({"unknown_cursor": "no"}), "errors.unknown_cursor"),
         ("/classes", json!({"statuses": {"4x": "permanent"}}), "classes.statuses.4x"),
         ("/classes", json!({"codes": [{"at": "code"}]}), "classes.codes[0].at"),
         ("/client_env", json!({"A": "{{ base }}"}), "client_env.A"),

@@ -122,7 +122,7 @@ fn sample(route: &Route, field: Option<&Pointer>, open: &Value) -> Option<Sample
 fn said_in(route: &Route, source: &Source, open: &Value) -> Value {
     let Source::Body(pointer) = source else { return "order-3".into() };
     let rule = route.fields.iter().find(|(field, _)| field == pointer);
-    match rule.and_then(|(_, rule)| rule.kind) {
+    match rule.and_then(|(_, rule)| rule.kinds.first()) {
         Some(FieldKind::Integer | FieldKind::Number) => 1999.into(),
         Some(FieldKind::String | FieldKind::Text) => "order-3".into(),
         Some(FieldKind::Boolean) => true.into(),

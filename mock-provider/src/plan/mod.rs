@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::{HeaderMap, HeaderName, Method};
 use serde_json::Value;
 
-use crate::api::{Pointer, Route};
+use crate::api::{FieldName, Pointer, Route};
 use crate::coordinates::Coordinates;
 use crate::exchange::End;
 use crate::fault::{Action, Door, Ending, Fault, FaultKind, Group, OrderFault, Point};
@@ -42,7 +42,7 @@ struct Armed {
     /// The headers that it asks for; `None` for a name that no header can have.
     headers: Vec<(Option<HeaderName>, String)>,
     /// The fields of a body that it asks for.
-    fields: Vec<(Pointer, Value)>,
+    fields: Vec<(FieldName, Value)>,
     struck: Arc<AtomicU64>,
 }
 
@@ -495,8 +495,8 @@ fn detail(fault: &dyn Fault, action: &Action) -> String {
 }
 
 /// Where a field of a body stands: a JSON pointer, or the name of a form field (or top-level field).
-fn in_body(field: &str) -> Pointer {
-    Pointer::new(field).unwrap_or_else(|| Pointer::to_form_field(field))
+fn in_body(field: &str) -> FieldName {
+    Pointer::new(field).map_or_else(|| FieldName::new(field), FieldName::from)
 }
 
 /// Equal, where a form knows texts only: `amount: 1999` takes the field `amount=1999`.

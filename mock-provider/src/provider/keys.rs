@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Provider;
 use super::open::{Open, Own, Place, Work};
-use crate::api::{ErrorContext, IdempotencyPolicy, KeyScope, Refusal, Standard, Which};
+use crate::api::{ErrorContext, IdempotencyPolicy, KeyScope, Refusal, Standard, Which, WrongField};
 use crate::event::{Digest16, EventKind, Idempotency, KeyState};
 use crate::exchange::ExchangeId;
 use crate::fault::{Action, KeyFault};
@@ -78,7 +78,7 @@ impl Provider {
         }
         match open.place.as_ref().map(|place| place.route.validate(&open.call)) {
             Some(Ok(())) | None => Work::Commit,
-            Some(Err((field, message))) => {
+            Some(Err(WrongField { field, message, is_missing })) => {
                 open.late = None;
                 if let Some(slot) = open.slot.take() {
                     self.store.free(slot, open.id, open.now_us);
@@ -88,11 +88,10 @@ impl Provider {
                     field: Some(&field),
                     ..ErrorContext::default()
                 };
-                let lacks =
-                    open.place.as_ref().is_some_and(|place| place.route.lacks(&open.call, &field));
-                // Some APIs have a code of its own for what is not there at all.
-                let own = lacks.then_some("missing_field");
-                let which = self.api.named_or(own, Which::Standard(Standard::InvalidRequest));
+                let which = match is_missing {
+                    true => Which::Named(&self.api.errors.missing_field),
+                    false => Which::Standard(Standard::InvalidRequest),
+                };
                 Work::Settled(self.refuse_with(open, which, &context, None))
             }
         }

@@ -24,6 +24,8 @@ pub(super) const LEAST_WAIT_US: u64 = 1_000;
 pub(super) struct Done {
     pub(super) request: ExchangeId,
     pub(super) by: Side,
+    /// The tenant whose key the request showed.
+    pub(super) tenant: Option<Arc<str>>,
     pub(super) place: Place,
     pub(super) effects: Vec<(EffectId, EffectDraft)>,
     /// The objects made: one for each effect, or one for all of them.
@@ -144,7 +146,7 @@ impl Provider {
         if let Some(used) = done.used.as_ref().filter(|_| done.place.route.cancels) {
             self.stop_job(&used.id, used.changed.as_ref(), seen_us);
         }
-        let Done { request, by, place, effects, made, used, .. } = done;
+        let Done { request, by, tenant, place, effects, made, used, .. } = done;
         let objects: Vec<Arc<str>> = made.iter().map(|made| Arc::clone(&made.id)).collect();
         let ids: Vec<EffectId> = effects.iter().map(|(id, _)| *id).collect();
         let first = ids.first().copied();
@@ -184,7 +186,7 @@ impl Provider {
             {
                 queue.put(Arc::clone(&id), seen_us);
             }
-            let object = Object::new(collection, text, effect, owner);
+            let object = Object::new(collection, text, effect, owner).of_tenant(tenant.clone());
             self.begin_upload(&id, &object.collection, seen_us);
             self.ledger.put(id, object.made_at(seen_us), self.history);
         }

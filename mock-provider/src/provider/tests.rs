@@ -29,6 +29,7 @@ use crate::request::Request;
 use crate::rule::{Rule, Selector, When};
 use crate::seed::{Draw, Seed};
 
+mod lists;
 mod order;
 
 /// A fault that does exactly one thing.

@@ -10,8 +10,8 @@ use super::jobs::JobDraft;
 use super::later::Done;
 use super::open::{Open, Own, Place, Stage, Work};
 use crate::api::{
-    Batch, Context, EffectDraft, ErrorContext, Fate, ItemDone, Route, Standard, Stores, Which,
-    Written, bytes,
+    Batch, Context, EffectDraft, ErrorContext, Fate, ItemDone, Route, Standard, Stores, Unlisted,
+    Which, Written, bytes,
 };
 use crate::exchange::Next;
 use crate::fault::{Ending, OrderFault, Point};
@@ -72,6 +72,9 @@ pub(super) struct Used {
     pub(super) receipt: Option<u32>,
 }
 
+/// An object of a list: its id, itself, and what a read shows of it.
+type Entry<'a> = (&'a str, &'a Object, &'a Value);
+
 /// What a request lists.
 struct Listed {
     objects: Value,
@@ -89,6 +92,10 @@ enum Refused {
     Standard(Standard),
     /// There is no such object yet, for a read that lags behind.
     NotYet,
+    /// The query is not as it must be, or names an object that is not there.
+    Unlisted(Unlisted),
+    /// It names one that is not there yet, for a read that lags behind.
+    UnlistedYet(Unlisted),
     /// The API file asks for something that is not there.
     Template(TemplateError),
 }
@@ -236,7 +243,10 @@ impl Provider {
     /// Tells of a read that lags behind, if what it shows is old.
     fn tell_lag(&mut self, open: &Open, draft: &Result<Draft, Refused>) {
         let Some((mark, _)) = open.struck.most(lag) else { return };
-        if matches!(draft, Ok(Draft { is_stale: true, .. }) | Err(Refused::NotYet)) {
+        if matches!(
+            draft,
+            Ok(Draft { is_stale: true, .. }) | Err(Refused::NotYet | Refused::UnlistedYet(_))
+        ) {
             self.emit_strike(open, &mark);
         } else {
             for rule in open.struck.lag_alone() {
@@ -250,6 +260,19 @@ impl Provider {
             Refused::Error(name) => self.refuse(open, Which::Named(name), None),
             Refused::Standard(error) => self.refuse(open, Which::Standard(*error), None),
             Refused::NotYet => self.refuse(open, Which::Standard(Standard::NotFound), None),
+            Refused::Unlisted(why) | Refused::UnlistedYet(why) => {
+                let (which, field, message) = match why {
+                    Unlisted::Wrong { field, message } => {
+                        (Which::Standard(Standard::InvalidRequest), field, message)
+                    }
+                    Unlisted::Unknown { field, message } => {
+                        (Which::Named(&self.api.errors.unknown_cursor), field, message)
+                    }
+                };
+                let (message, field) = (Some(message.as_str()), Some(field.as_str()));
+                let context = ErrorContext { message, field, ..ErrorContext::default() };
+                self.refuse_with(open, which, &context, None)
+            }
             Refused::Template(error) => {
                 let message = format!("the API file does not fit this request: {error}");
                 let context = ErrorContext { message: Some(&message), ..ErrorContext::default() };
@@ -304,7 +327,7 @@ impl Provider {
             }
         }
         if let Some(lists) = &route.lists {
-            let listed = self.list(lists, &open.call, seen, &mut told)?;
+            let listed = self.list(lists, open, seen, &mut told)?;
             is_stale = listed.is_stale;
             (context.objects, context.has_more) = (listed.objects, listed.has_more.into());
         }
@@ -395,31 +418,35 @@ impl Provider {
     fn list(
         &self,
         lists: &crate::api::Lists,
-        call: &crate::api::Call,
+        open: &Open,
         seen: Seen,
         told: &mut Vec<EffectId>,
     ) -> Result<Listed, Refused> {
+        let tenant = self.tenants.get(&open.account);
         let at = |time_us: i64| {
-            let objects: Vec<(&Object, &Value)> = self
+            let objects: Vec<Entry<'_>> = self
                 .ledger
                 .list(&lists.collection)
-                .filter_map(|object| Some((object, object.as_of(time_us)?)))
+                .filter(|(_, object)| object.is_shown_to(tenant))
+                .filter_map(|(id, object)| Some((id, object, object.as_of(time_us)?)))
                 .collect();
-            lists.page(call, objects, |(_, value)| value)
+            lists.page(&open.call, objects, |(id, _, _)| id, |(_, _, value)| value)
         };
         let now = || at(seen.now_us);
-        let page = match at(seen.as_of_us) {
-            Some(page) => page,
-            None if seen.lags() && now().is_some() => return Err(Refused::NotYet),
-            None => return Err(Refused::Standard(Standard::NotFound)),
-        };
-        let values = |objects: &[(&Object, &Value)]| -> Vec<Value> {
-            objects.iter().map(|(_, value)| (*value).clone()).collect()
+        let page = at(seen.as_of_us).map_err(|why| match seen.lags() && now().is_ok() {
+            true => Refused::UnlistedYet(why),
+            false => Refused::Unlisted(why),
+        })?;
+        let values = |objects: &[Entry<'_>]| -> Vec<Value> {
+            objects.iter().map(|(_, _, value)| (*value).clone()).collect()
         };
         let objects = &page.objects;
-        told.extend(objects.iter().filter_map(|(object, _)| object.effect_as_of(seen.as_of_us)));
+        told.extend(objects.iter().filter_map(|(_, object, _)| object.effect_as_of(seen.as_of_us)));
         let shown = values(objects);
-        let is_stale = seen.lags() && now().is_some_and(|now| values(&now.objects) != shown);
+        // Also what nobody could list now is old: the object at which the page begins is there no more.
+        let is_stale = seen.lags()
+            && !now()
+                .is_ok_and(|now| now.has_more == page.has_more && values(&now.objects) == shown);
         Ok(Listed { objects: Value::Array(shown), has_more: page.has_more, is_stale })
     }
 
@@ -440,7 +467,8 @@ impl Provider {
         told.extend(heard.map(|(_, (id, _))| *id));
         let (request, by) = (open.id, open.by);
         let webhooks = std::mem::take(&mut open.struck.webhooks);
-        self.show(open, Done { request, by, place, effects, made, used, webhooks });
+        let tenant = self.tenants.get(&open.account).cloned();
+        self.show(open, Done { request, by, tenant, place, effects, made, used, webhooks });
         Own { earlier, ..self.own(open, written, told) }
     }
 

@@ -20,7 +20,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use self::fingerprint::Fingerprints;
-use crate::api::{Api, Call, Extractor, Pointer, Sdk, text};
+use crate::api::{Api, Call, Extractor, FieldName, Pointer, Sdk, text};
 use crate::event::{Digest16, Recognized};
 use crate::exchange::ExchangeId;
 use crate::ledger::{Ledger, Owner};
@@ -96,7 +96,7 @@ struct Known {
 enum Place {
     Header(HeaderName),
     Traceparent,
-    Body(Pointer),
+    Body(FieldName),
     Query(String),
 }
 
@@ -340,8 +340,8 @@ impl Field {
         let place = match extractor {
             Extractor::Header(name) => Place::Header(HeaderName::from_bytes(name.as_bytes()).ok()?),
             Extractor::Traceparent => Place::Traceparent,
-            Extractor::Json(pointer) => Place::Body(Pointer::new(pointer)?),
-            Extractor::Form(field) => Place::Body(Pointer::to_form_field(field)),
+            Extractor::Json(pointer) => Place::Body(Pointer::new(pointer)?.into()),
+            Extractor::Form(field) => Place::Body(FieldName::new(field)),
             Extractor::Query(name) => Place::Query(name.clone()),
         };
         let name = extractor.last_name().to_owned();

@@ -201,9 +201,13 @@ pub struct RawErrors {
     pub body: Option<Value>,
     /// Values that the body asks for, where an error does not say otherwise.
     pub values: Option<BTreeMap<String, Value>>,
-    /// Errors by name: the standard ones changed, or the API's own. `missing_field`, where there is one, takes the
-    /// place of `invalid_request` for a field that is not there.
+    /// Errors by name: the standard ones changed, or the API's own.
     pub named: Option<BTreeMap<String, RawError>>,
+    /// The name of the error for a field that is required and not there; `invalid_request` unless said otherwise.
+    pub missing_field: Option<String>,
+    /// The name of the error for a list that is to begin or end at an object which is not there; `invalid_request`
+    /// unless said otherwise.
+    pub unknown_cursor: Option<String>,
     /// The name of the error for a status (`"429"`), for `4xx`, and for all `other` statuses.
     pub statuses: Option<BTreeMap<String, String>>,
 }
@@ -415,15 +419,20 @@ pub struct RawRequest {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawField {
-    /// `string`, `text`, `integer`, `number`, `boolean`, `list` or `object`.
+    /// `string`, `text`, `integer`, `number`, `boolean`, `list` or `object`; a list of them where it may have one of
+    /// several.
     #[serde(rename = "type")]
-    pub kind: Option<String>,
+    pub kind: Option<OneOrMany<String>>,
     /// True when it must be there.
     pub required: Option<bool>,
     /// The smallest number.
     pub min: Option<i64>,
     /// The largest number.
     pub max: Option<i64>,
+    /// The fewest entries, where it is a list.
+    pub min_items: Option<u32>,
+    /// The most entries, where it is a list.
+    pub max_items: Option<u32>,
     /// The only values.
     #[serde(rename = "in")]
     pub one_of: Option<Vec<Value>>,
@@ -488,15 +497,17 @@ pub struct RawLists {
     pub collection: Option<String>,
     /// Query parameters, and the field of an object (a JSON pointer) that must have their value.
     pub filters: Option<BTreeMap<String, String>>,
-    /// The most objects in one answer, for which the query asks with `limit`; 100 unless said otherwise.
+    /// The most objects in one answer, for which the query asks with `limit`; 100 unless said otherwise. A query that
+    /// asks for none, for more or for no whole number is refused with `invalid_request`.
     pub limit: Option<u32>,
     /// How many objects there are in the answer to a query without `limit`; the most unless said otherwise.
     pub usual: Option<u32>,
     /// True when the newest object stands first.
     pub newest_first: Option<bool>,
-    /// The query parameter that names the object (by its `id`) behind which the answer begins.
+    /// The query parameter that names the object (by the id that it was made with) behind which the answer begins.
     pub after: Option<String>,
-    /// The query parameter that names the object (by its `id`) before which the answer ends.
+    /// The query parameter that names the object (by the id that it was made with) before which the answer ends. A
+    /// query with both is refused with `invalid_request`.
     pub before: Option<String>,
 }
 

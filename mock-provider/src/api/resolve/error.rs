@@ -42,7 +42,19 @@ pub(super) fn errors(raw: Option<&RawErrors>, at: &At<'_>) -> Option<Errors> {
         named,
         other_4xx: Standard::InvalidRequest.name().into(),
         other: Standard::ServerError.name().into(),
+        missing_field: Standard::InvalidRequest.name().into(),
+        unknown_cursor: Standard::InvalidRequest.name().into(),
     };
+    for (key, name, place) in [
+        ("missing_field", &raw.missing_field, &mut errors.missing_field),
+        ("unknown_cursor", &raw.unknown_cursor, &mut errors.unknown_cursor),
+    ] {
+        match name.as_deref().map(|name| (name, errors.named.get_key_value(name))) {
+            Some((_, Some((name, _)))) => *place = Arc::clone(name),
+            Some((name, None)) => unknown("error", name, errors.named.keys(), &at.key(key)),
+            None => {}
+        }
+    }
     for (word, name) in raw.statuses.iter().flatten() {
         let at = at.key("statuses").key(word);
         let known: Vec<_> = errors.named.keys().map(|name| &**name).collect();

@@ -21,7 +21,7 @@ use super::{
     batch, encoding, header_name, header_templates, job, pointer, required, status, stream,
     unknown, upload,
 };
-use crate::document::{At, ScalarOr};
+use crate::document::{At, OneOrMany, ScalarOr};
 use crate::template::{Template, Tree};
 
 /// What routes are resolved against.
@@ -247,7 +247,16 @@ fn fields(raw: Option<&BTreeMap<String, RawField>>, at: &At<'_>) -> Vec<(Pointer
     let resolved = raw.into_iter().flatten().filter_map(|(text, raw)| {
         let at = at.key(text);
         let pointer = pointer(text, &at)?;
-        let kind = raw.kind.as_deref().and_then(|word| kind(word, &at.key("type")));
+        let kinds: Vec<_> = raw
+            .kind
+            .iter()
+            .flat_map(OneOrMany::iter)
+            .filter_map(|(index, word)| {
+                let at = at.key("type");
+                kind(word, &index.map_or_else(|| at.clone(), |index| at.index(index)))
+            })
+            .collect();
+        check_items(raw, &kinds, &at);
         if let (Some(min), Some(max)) = (raw.min, raw.max)
             && min > max
         {
@@ -255,15 +264,35 @@ fn fields(raw: Option<&BTreeMap<String, RawField>>, at: &At<'_>) -> Vec<(Pointer
         }
         let rule = FieldRule {
             required: raw.required.unwrap_or(false),
-            kind,
+            kinds,
             min: raw.min,
             max: raw.max,
+            min_items: raw.min_items.and_then(|items| usize::try_from(items).ok()),
+            max_items: raw.max_items.and_then(|items| usize::try_from(items).ok()),
             one_of: raw.one_of.clone(),
             message: raw.message.clone(),
         };
         Some((pointer, rule))
     });
     resolved.collect()
+}
+
+fn check_items(raw: &RawField, kinds: &[Kind], at: &At<'_>) {
+    let key = match (raw.min_items, raw.max_items) {
+        (None, None) => return,
+        (Some(min), Some(max)) if min > max => {
+            at.key("min_items")
+                .error(format!("no list has at least {min} and at most {max} entries"), |d| d);
+            return;
+        }
+        (Some(_), _) => "min_items",
+        (None, Some(_)) => "max_items",
+    };
+    if !kinds.is_empty() && !kinds.contains(&Kind::List) {
+        at.key(key).error("only a list has entries", |d| {
+            d.key().cure(format!("say `type: list`, or leave `{key}` out"))
+        });
+    }
 }
 
 fn kind(word: &str, at: &At<'_>) -> Option<Kind> {
@@ -447,12 +476,23 @@ fn lists(raw: &RawLists, at: &At<'_>) -> Option<Lists> {
     let filters = raw.filters.iter().flatten().filter_map(|(name, text)| {
         Some((name.clone(), pointer(text, &at.key("filters").key(name))?))
     });
-    let limit = usize::try_from(raw.limit.unwrap_or(100)).ok()?;
+    let limit = raw.limit.unwrap_or(100);
+    let usual = raw.usual.unwrap_or(limit);
+    if limit == 0 {
+        at.key("limit")
+            .error("`limit` is 0, so that nothing is ever listed", |d| d.cure("use at least 1"));
+    } else if !(1..=limit).contains(&usual) {
+        let most = if raw.limit.is_some() { "`limit`" } else { "the usual `limit`" };
+        at.key("usual").error(
+            format!("{usual} is out of range: {most}, the most objects in one answer, is {limit}"),
+            |d| d.cure(format!("use 1 to {limit}, or change `limit`")),
+        );
+    }
     Some(Lists {
         filters: filters.collect(),
         collection: collection?.into(),
-        limit,
-        usual: raw.usual.map_or(Some(limit), |usual| usize::try_from(usual).ok())?,
+        limit: usize::try_from(limit).ok()?,
+        usual: usize::try_from(usual).ok()?,
         newest_first: raw.newest_first.unwrap_or(false),
         after: raw.after.clone(),
         before: raw.before.clone(),

@@ -385,7 +385,9 @@ pub(super) fn substituted(
 ) -> Own {
     let Substitute { status: asked, headers: extra, body, code, named, .. } = substitute;
     let which = asked.map_or(Which::Standard(Standard::RateLimited), Which::Status);
-    let which = api.named_or(named, which);
+    // A code that the API has an error for says what that one says, and not only its code.
+    let known = code.as_deref().and_then(|code| api.errors.of_code(code, asked?));
+    let which = api.named_or(named.or(known), which);
     let mut status = asked.unwrap_or_else(|| api.errors.find(which).status);
     let mut headers = HeaderMap::new();
     let (mut value, raw) = match body {

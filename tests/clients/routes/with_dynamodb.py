@@ -90,6 +90,7 @@ def errors():
     same(told(error), (400, "UnknownOperationException"))
     for name, kind, status, code in [
         ("busy", client.exceptions.ProvisionedThroughputExceededException, 400, None),
+        ("throttled", client.exceptions.ThrottlingException, 400, None),
         ("missing", client.exceptions.ResourceNotFoundException, 400, None),
         ("stranger", ClientError, 400, "MissingAuthenticationTokenException"),
         ("forbidden", ClientError, 400, "AccessDeniedException"),
@@ -98,6 +99,7 @@ def errors():
     ]:
         error = refused(kind, client.put_item, TableName=name, Item=KEY)
         same(told(error), (status, code or kind.__name__))
+        same("Rate of requests" in error.response["Error"]["Message"], name == "throttled")
     refused(ConnectionClosedError, client.put_item, TableName="gone", Item=KEY)
 
 

@@ -65,6 +65,11 @@ def embeddings():
     many = create(model="text-embedding-3-small", input=["cat", "dog", "cow"])
     same([each.index for each in many.data], [0, 1, 2])
     same(len(many.data[2].embedding), len(one.data[0].embedding))
+    same(len(create(model="text-embedding-3-small", input=["cat"] * 2048).data), 2048)
+    for wrong in [[], 5, "", ["cat"] * 2049]:
+        error = refused(openai.BadRequestError, create, model="text-embedding-3-small", input=wrong)
+        same((error.status_code, error.type, error.param), (400, "invalid_request_error", "input"))
+        same((error.code, error.body["message"][:10]), ("invalid_value", "input must"))
 
 
 def models():

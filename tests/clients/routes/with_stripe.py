@@ -51,8 +51,16 @@ def paged(kind, ids):
     same([one.id for one in back.auto_paging_iter()], [ids[2], ids[1], ids[0]])
     first = kind.list(limit=2, ending_before=ids[1])
     same(([one.id for one in first.data], first.has_more), (ids[:1], False))
-    error = refused(stripe.InvalidRequestError, kind.list, starting_after="none")
-    same(error.code, "resource_missing")
+    for wrong, code in [
+        ({"starting_after": "none"}, "resource_missing"),
+        ({"ending_before": "none"}, "resource_missing"),
+        ({"starting_after": ids[0], "ending_before": ids[2]}, "parameter_invalid"),
+        ({"limit": 0}, "parameter_invalid"),
+        ({"limit": 101}, "parameter_invalid"),
+        ({"limit": "some"}, "parameter_invalid"),
+    ]:
+        error = refused(stripe.InvalidRequestError, kind.list, **wrong)
+        same((error.http_status, error.code, error.param), (400, code, next(iter(wrong))))
 
 
 def refunds(intent):
@@ -115,16 +123,25 @@ def errors():
     error = refused(stripe.IdempotencyError, pay, amount=2, currency="usd", idempotency_key="once")
     same(error.http_status, 400)
     assert error.request_id.startswith("req_") and error.user_message, error
+    error = refused(stripe.InvalidRequestError, pay, amount=1, currency="usd", idempotency_key="k" * 256)
+    same((error.http_status, error.code), (400, "parameter_invalid"))
+    error = refused(stripe.InvalidRequestError, stripe.Charge.create)
+    same((error.http_status, error.code, error.param), (400, "parameter_missing", "amount"))
     for weather, kind, status, code in [
         ("auth", stripe.AuthenticationError, 401, "api_key_missing"),
         ("forbidden", stripe.PermissionError, 403, "permission_error"),
         ("card", stripe.CardError, 402, "card_declined"),
         ("limit", stripe.RateLimitError, 429, "rate_limit"),
+        ("locked", stripe.RateLimitError, 429, "lock_timeout"),
+        ("held", stripe.APIError, 409, "idempotency_key_in_use"),
         ("broken", stripe.APIError, 500, "api_error"),
     ]:
-        error = refused(kind, pay, amount=1, currency="usd", metadata={"weather": weather})
+        error = refused(
+            kind, pay, amount=1, currency="usd", metadata={"weather": weather}, idempotency_key=f"weather-{weather}"
+        )
         # Some of its classes have no `code` of their own.
         same((error.http_status, error.json_body["error"]["code"]), (status, code))
+        same("another API request" in error.user_message, weather == "locked")
     refused(stripe.APIConnectionError, pay, amount=1, currency="usd", metadata={"weather": "gone"})
 
 

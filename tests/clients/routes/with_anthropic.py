@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """Calls every route of Anthropic with the `anthropic` package, reads what its users read, and provokes its errors."""
 
+import warnings
+
 import anthropic
 from held import refused, same
 
 TEXT = "All is well ✓"
-ASKED = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "How is all?"}]}
+ASKED = {"model": "claude-sonnet-5-5", "messages": [{"role": "user", "content": "How is all?"}]}
+# It warns of a model that ends soon, and nobody is to copy one from here.
+warnings.simplefilter("error", DeprecationWarning)
 # The package reads `ANTHROPIC_BASE_URL` and its keys itself.
 client = anthropic.Anthropic(max_retries=0)
 
@@ -13,7 +17,7 @@ client = anthropic.Anthropic(max_retries=0)
 def messages():
     answer = client.messages.create(**ASKED, max_tokens=64)
     assert answer.id.startswith("msg_"), answer
-    same((answer.type, answer.role, answer.model), ("message", "assistant", "claude-sonnet-4-5"))
+    same((answer.type, answer.role, answer.model), ("message", "assistant", "claude-sonnet-5-5"))
     same((answer.content[0].type, answer.content[0].text, answer.stop_reason), ("text", TEXT, "end_turn"))
     counted = client.messages.count_tokens(**ASKED)
     same((answer.usage.input_tokens, answer.usage.output_tokens), (counted.input_tokens, 4))
@@ -33,10 +37,10 @@ def messages():
 def models():
     page = client.models.list(limit=1)
     names = [one.id for one in page]
-    same((names, page.has_more, page.first_id), (["claude-sonnet-4-5"], False, "claude-sonnet-4-5"))
+    same((names, page.has_more, page.first_id), (["claude-sonnet-5-5"], False, "claude-sonnet-5-5"))
     model = client.models.retrieve(names[0])
     same((model.id, model.type, model.display_name), (names[0], "model", page.data[0].display_name))
-    same(model.created_at.year, 2025)
+    same(model.created_at.year, 2026)
 
 
 def told(error):
@@ -51,7 +55,7 @@ def errors():
     error = refused(anthropic.BadRequestError, create, **ASKED, max_tokens=0)
     same(told(error), (400, "invalid_request_error"))
     assert "max_tokens" in error.body["error"]["message"], error.body
-    error = refused(anthropic.BadRequestError, create, model="claude-sonnet-4-5", messages="no list", max_tokens=4)
+    error = refused(anthropic.BadRequestError, create, model="claude-sonnet-5-5", messages="no list", max_tokens=4)
     assert "messages" in error.body["error"]["message"], error.body
     same(told(refused(anthropic.NotFoundError, client.messages.batches.list)), (404, "not_found_error"))
     for weather, kind, status, name in [

@@ -71,13 +71,10 @@ impl Budget {
     /// The same for a value that stands nowhere yet: it may hold one thing a million times, and be small as long as
     /// nobody writes it out.
     pub(super) fn spend_made(&self, value: &minijinja::Value) -> Result<(), TooMuch> {
-        let (is_map, is_list) = match value.kind() {
-            ValueKind::Map => (true, false),
-            ValueKind::Seq | ValueKind::Iterable => (false, true),
-            _ => (false, false),
-        };
         self.spend_one(value.as_str().map_or(0, str::len))?;
-        if !is_map && !is_list {
+        let kind = value.kind();
+        let is_map = kind == ValueKind::Map;
+        if !is_map && !matches!(kind, ValueKind::Seq | ValueKind::Iterable) {
             return Ok(());
         }
         for inner in value.try_iter().into_iter().flatten() {

@@ -298,9 +298,12 @@ impl Template {
                     .and_then(|template| {
                         template.render_captured_to(values(names), Bounded(&mut out)).map(drop)
                     })
-                    .map_err(|error| match error.kind() {
-                        ErrorKind::WriteFailure => self.failed(&Bounded::FULL),
-                        _ => self.error(&error),
+                    .map_err(|error| {
+                        if error.kind() == ErrorKind::WriteFailure {
+                            self.failed(&Bounded::FULL)
+                        } else {
+                            self.error(&error)
+                        }
                     })?;
                 Ok(out)
             }

@@ -139,3 +139,30 @@ fn a_request_that_breaks_a_rule_is_told_which_field() {
         assert_eq!((&*wrong.field, wrong.is_missing), (field, is_missing));
     }
 }
+
+#[test]
+fn rules_of_fields_and_lists_that_cannot_hold_are_refused_where_they_are_wrong() {
+    refused_where_wrong(&[
+        ("/routes/0/fields", json!({"/a": {"type": ["text", "x"]}}), "routes[0].fields./a.type[1]"),
+        (
+            "/routes/0/fields",
+            json!({"/a": {"min_items": 3, "max_items": 1}}),
+            "routes[0].fields./a.min_items",
+        ),
+        (
+            "/routes/0/fields",
+            json!({"/a": {"type": "text", "max_items": 1}}),
+            "routes[0].fields./a.max_items",
+        ),
+        ("/routes/0/lists", json!({"collection": "x", "limit": 0}), "routes[0].lists.limit"),
+        ("/routes/0/lists", json!({"collection": "x", "usual": 0}), "routes[0].lists.usual"),
+        ("/routes/0/lists", json!({"collection": "x", "usual": 101}), "routes[0].lists.usual"),
+        (
+            "/routes/0/lists",
+            json!({"collection": "x", "usual": 10, "limit": 9}),
+            "routes[0].lists.usual",
+        ),
+        ("/errors", json!({"missing_field": "no"}), "errors.missing_field"),
+        ("/errors", json!({"unknown_cursor": "no"}), "errors.unknown_cursor"),
+    ]);
+}

@@ -4,6 +4,8 @@
 //! scenario both hash through here.
 //! **Invariant:** the hash is a function of the set of lines, never of their order.
 
+use std::ops::Range;
+
 use sha2::{Digest, Sha256};
 
 use crate::coordinates::Coordinates;
@@ -49,22 +51,22 @@ where
 {
     // A long run draws hundreds of thousands: they stand in one text, for which there is just enough room.
     let lines = lines.into_iter();
-    let (mut number, mut bytes) = (0, 0);
-    for drawn in lines.clone() {
-        number += 1;
-        bytes += drawn.line().len() + 1;
-    }
-    let mut text = String::with_capacity(bytes);
+    let mut text = String::with_capacity(lines.clone().map(|drawn| drawn.line().len()).sum());
+    let mut places = Vec::with_capacity(lines.clone().count());
     for drawn in lines {
+        let from = text.len();
         text.push_str(&drawn.line());
-        text.push('\n');
+        places.push(from..text.len());
     }
-    let mut sorted = Vec::with_capacity(number);
-    sorted.extend(text.split_inclusive('\n'));
-    sorted.sort_unstable();
-    sorted.dedup();
+    // A line has no line feed of its own yet, since a name may hold one, or a character that sorts before it.
+    let line = |place: &Range<usize>| &text[place.clone()];
+    places.sort_unstable_by(|one, other| line(one).cmp(line(other)));
+    places.dedup_by(|one, other| line(one) == line(other));
     let mut hash = Sha256::new();
-    sorted.iter().for_each(|line| hash.update(line.as_bytes()));
+    for place in &places {
+        hash.update(line(place));
+        hash.update(b"\n");
+    }
     let digest: [u8; 32] = hash.finalize().into();
     as_hex(&digest, str::to_owned)
 }
@@ -92,6 +94,15 @@ mod tests {
             schedule_hash([]),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
+    }
+
+    #[test]
+    fn a_line_is_one_line_whatever_its_names_hold() {
+        let at = Coordinates { provider: "p", route: "r", operation: "o", submit: 1, attempt: 1 };
+        let drawn = |fault| Drawn { rule: "one", at, fault };
+        // { printf 'one p r o 1 1 a\n'; printf 'one p r o 1 1 a\tb\n'; printf 'one p r o 1 1 a\nb\n'; } | sha256sum
+        let known = "a65642e3b97d20efd4be51b3f1f74d4a074e3f6baef0cb7eb985dece3c857da3";
+        assert_eq!(schedule_hash(["a\nb", "a\tb", "a"].map(drawn)), known);
     }
 
     const KNOWN: &str = "7728994c283b322335f7d75282092d72ae128b10a3dfa350fa368944f9ddeff0";

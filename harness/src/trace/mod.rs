@@ -447,8 +447,10 @@ impl Trace {
             .filter_map(|submit| submit.submitted.as_ref())
             .map(|submitted| submitted.input.len())
             .sum();
+        let ended = self.requests.iter().filter(|request| request.ended.is_some()).count();
         self.names.bytes()
             + inputs
+            + ended * size_of::<Ended>()
             + of(&self.operations)
             + of(&self.submits)
             + of(&self.claims)

@@ -6,7 +6,7 @@ use super::build::TraceBuilder;
 use super::read::{TraceError, read};
 use super::reading::Fate;
 use super::testing::{trace, trace_with};
-use super::{Place, RequestId, Trace};
+use super::{Ended, Place, RequestId, Trace};
 
 const STARTED: &str = r#"{"at_us":0,"event":"run_started","version":1,"brownout":"0","scenario":{},"apis":{},"file":"f","seed":1,"run":"main","mode":"stdio","clock":"real"}"#;
 const FINISHED: &str = r#"{"at_us":9,"event":"run_finished","reason":"completed"}"#;
@@ -400,6 +400,15 @@ fn a_request_takes_at_most_400_bytes_with_all_that_belongs_to_it() {
         "{each} bytes a request, with its share of operation, key, strikes, hints, effect and claim"
     );
     assert!(each <= 400, "{each} bytes a request");
+}
+
+#[test]
+fn the_end_of_a_connection_counts_among_the_bytes() {
+    let asked = r#"{"at_us":1,"event":"request_received","request":1,"provider":"p","method":"GET","path":"/"}"#;
+    let ended = r#"{"at_us":2,"event":"connection_ended","provider":"p","request":1,"by":"client","how":"fin"}"#;
+    let [without, with] =
+        [asked.to_owned(), format!("{asked}\n{ended}")].map(|lines| trace(&lines).bytes());
+    assert!(with >= without + size_of::<Ended>(), "{without} without, {with} with it");
 }
 
 #[test]

@@ -348,24 +348,34 @@ fn the_careful_client_is_as_careful_in_one_long_lived_process() {
     check_all_passed(&run);
 }
 
-#[test]
-fn careful_programs_around_the_packages_pass_every_scenario_of_their_api() {
-    for (api, extra, policy) in [
-        ("openai", &[][..], Some("openai_client")),
-        ("stripe", &["policies-never-answered"], Some("stripe_client")),
-        ("anthropic", &[], Some("anthropic_client")),
-        ("dynamodb", &[], None),
-    ] {
-        let folder = format!("scenarios/{api}");
-        let flags = policy.map(|policy| ["--policy", policy]);
-        let words = [&folder].into_iter().map(String::as_str).chain(extra.iter().copied());
-        let words: Vec<&str> = words.chain(flags.iter().flatten().copied()).collect();
-        let run = run(&words, &client(&format!("{api}_careful.py")), &[]);
-        assert_eq!(run.entries().len(), files_in(&folder) + extra.len());
-        check_all_passed(&run);
-        if let Some(policy) = policy {
-            check_all_exercised(policy, &run);
-        }
+/// A test for each API, so that they can run side by side.
+macro_rules! careful_programs {
+    ($($test:ident: $api:literal, $extra:expr, $policy:expr;)*) => {
+        $(#[test]
+        fn $test() {
+            check_careful_program($api, $extra, $policy);
+        })*
+    };
+}
+
+careful_programs! {
+    a_careful_program_around_openai_passes_every_scenario: "openai", &[], Some("openai_client");
+    a_careful_program_around_stripe_passes_every_scenario: "stripe", &["policies-never-answered"], Some("stripe_client");
+    a_careful_program_around_anthropic_passes_every_scenario: "anthropic", &[], Some("anthropic_client");
+    a_careful_program_around_boto3_passes_every_scenario: "dynamodb", &[], None;
+}
+
+/// No control runs: each folder has a calm scenario of its own.
+fn check_careful_program(api: &str, extra: &[&str], policy: Option<&str>) {
+    let folder = format!("scenarios/{api}");
+    let flags = policy.map(|policy| ["--policy", policy]);
+    let words = [folder.as_str(), "--no-control"].into_iter().chain(extra.iter().copied());
+    let words: Vec<&str> = words.chain(flags.iter().flatten().copied()).collect();
+    let run = run(&words, &client(&format!("{api}_careful.py")), &[]);
+    assert_eq!(run.entries().len(), files_in(&folder) + extra.len());
+    check_all_passed(&run);
+    if let Some(policy) = policy {
+        check_all_exercised(policy, &run);
     }
 }
 
@@ -489,7 +499,7 @@ fn a_card_in_the_log_is_found_however_it_is_written() {
 }
 
 #[test]
-fn the_packages_as_they_come_are_caught_where_a_program_has_to_do_its_part() {
+fn openai_as_it_comes_is_caught_where_a_program_has_to_do_its_part() {
     check_caught(
         "scenarios/openai",
         "openai_chat.py",
@@ -504,6 +514,10 @@ fn the_packages_as_they_come_are_caught_where_a_program_has_to_do_its_part() {
             ("openai-streams", &["rejects_malformed_responses", "honest_failures"]),
         ],
     );
+}
+
+#[test]
+fn stripe_as_it_comes_is_caught_where_a_program_has_to_do_its_part() {
     check_caught(
         "scenarios/stripe",
         "stripe_charge.py",

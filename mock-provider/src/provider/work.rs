@@ -11,7 +11,7 @@ use super::later::Done;
 use super::open::{Open, Own, Place, Stage, Work};
 use crate::api::{
     Batch, Context, EffectDraft, ErrorContext, Fate, ItemDone, Route, Standard, Stores, Unlisted,
-    Which, Written, bytes,
+    Uses, Which, Written, bytes,
 };
 use crate::exchange::Next;
 use crate::fault::{Ending, OrderFault, Point};
@@ -282,6 +282,14 @@ impl Provider {
         }
     }
 
+    /// The object that a request names, unless it is another tenant's. What may be made under an id of the client's
+    /// own is there for everybody, since it would be made a second time otherwise.
+    fn object(&self, open: &Open, uses: &Uses, id: &str) -> Option<&Object> {
+        let tenant = self.tenants.get(&open.account);
+        let object = self.ledger.get(&uses.collection, id);
+        object.filter(|object| uses.optional || object.is_shown_to(tenant))
+    }
+
     /// Works out what the request does, and changes nothing.
     fn draft(&self, open: &Open, place: &Place) -> Result<Draft, Refused> {
         let route = &place.route;
@@ -294,7 +302,7 @@ impl Provider {
         let mut used = None;
         if let Some(uses) = &route.uses {
             let id = route.used_id(&context)?.unwrap_or_default();
-            let object = self.ledger.get(&uses.collection, &id);
+            let object = self.object(open, uses, &id);
             let shown = object.and_then(|object| seen.of(object, uses.optional));
             is_stale =
                 seen.lags() && object.is_some_and(|object| object.as_of(seen.now_us) != shown);

@@ -101,7 +101,7 @@ fn an_object_is_named_by_the_id_that_it_was_made_with_whatever_it_shows() {
 }
 
 #[test]
-fn what_one_tenant_made_is_neither_listed_for_another_nor_a_place_in_its_list() {
+fn what_one_tenant_made_is_neither_read_nor_listed_for_another_nor_a_place_in_its_list() {
     let (mut bench, _) = listed(Vec::new());
     let tenants = [("a".into(), "pk_a".to_owned()), ("b".into(), "pk_b".to_owned())];
     bench.provider = bench.provider.with_tenants(tenants);
@@ -132,6 +132,9 @@ fn what_one_tenant_made_is_neither_listed_for_another_nor_a_place_in_its_list() 
     assert_eq!(listed["data"], json!([]));
     assert_eq!(as_tenant("pk_a", Method::GET, &cursor, Value::Null).0, 200);
     assert_eq!(as_tenant("pk_b", Method::GET, &cursor, Value::Null).0, 400);
+    let one = format!("/v1/charges/{}", made["id"].as_str().expect("text"));
+    assert_eq!(as_tenant("pk_a", Method::GET, &one, Value::Null).0, 200);
+    assert_eq!(as_tenant("pk_b", Method::GET, &one, Value::Null).0, 404);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How much one answer may become.
 //!
 //! A small template makes lists of lists, each as long as the one before is large; what it makes is counted before
-//! it is made. **Invariant:** whoever spends has no more in memory than a constant times what was there to spend.
+//! it stands in an answer. What one expression of a template holds while it is worked out is not counted here.
 
 use std::cell::Cell;
 use std::{fmt, io};
@@ -9,8 +9,9 @@ use std::{fmt, io};
 use minijinja::value::ValueKind;
 use serde_json::Value;
 
-/// The most values in one answer, where each kibibyte of a text counts as one more.
-const MOST: u64 = 100_000;
+/// The most values in one answer, where each kibibyte of a text counts as one more. Room for whatever vendors take in
+/// one request: 300,000 tokens of texts to embed, an item of 400 kB of small numbers.
+const MOST: u64 = 1_000_000;
 
 /// So many bytes of a text count as one value more.
 const PIECE: usize = 1_024;

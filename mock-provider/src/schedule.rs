@@ -58,7 +58,7 @@ where
         text.push_str(&drawn.line());
         places.push(from..text.len());
     }
-    // A line has no line feed of its own yet, since a name may hold one, or a character that sorts before it.
+    // Sorted without the line feed behind each: a name may hold one itself, or a character that sorts before it.
     let line = |place: &Range<usize>| &text[place.clone()];
     places.sort_unstable_by(|one, other| line(one).cmp(line(other)));
     places.dedup_by(|one, other| line(one) == line(other));

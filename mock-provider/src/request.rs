@@ -28,3 +28,26 @@ pub struct Request {
     /// When the head had been read, in microseconds since the start of the run.
     pub head_at_us: u64,
 }
+
+#[cfg(test)]
+impl Request {
+    /// A request as the first one of a connection brings it; `null` is no body.
+    pub fn sent(
+        (method, target): (Method, &str),
+        headers: HeaderMap,
+        body: &serde_json::Value,
+        head_at_us: u64,
+    ) -> Self {
+        Self {
+            connection: 1,
+            reused: false,
+            http2: false,
+            peer: None,
+            method,
+            target: target.to_owned(),
+            headers,
+            body: if body.is_null() { Bytes::new() } else { body.to_string().into() },
+            head_at_us,
+        }
+    }
+}

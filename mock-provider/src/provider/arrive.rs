@@ -415,7 +415,7 @@ impl Provider {
             auth_digest: None,
             names: None,
             key: open.key.clone(),
-            tenant: self.tenants.get(&open.account).cloned(),
+            tenant: self.tenant(open).cloned(),
             client: None,
             connection: open.connection,
             reused: false,

@@ -12,7 +12,6 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -477,18 +476,8 @@ impl Trial {
         if ask.struck {
             add("x-struck", "yes");
         }
-        let body = json!({"amount": u32::from(ask.body) + 1, "currency": "usd"}).to_string();
-        let request = Request {
-            connection: 1,
-            reused: false,
-            http2: false,
-            peer: None,
-            method: Method::POST,
-            target: "/v1/charges".to_owned(),
-            headers,
-            body: Bytes::from(body),
-            head_at_us: self.now_us,
-        };
+        let body = json!({"amount": u32::from(ask.body) + 1, "currency": "usd"});
+        let request = Request::sent((Method::POST, "/v1/charges"), headers, &body, self.now_us);
         let said = self.model.arrives(&ask, self.now_us);
         let exchange = self.provider.handle(request, self.now_us);
         let due_us = Some(self.now_us + ask.delay_us);

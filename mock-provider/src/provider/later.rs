@@ -24,8 +24,6 @@ pub(super) const LEAST_WAIT_US: u64 = 1_000;
 pub(super) struct Done {
     pub(super) request: ExchangeId,
     pub(super) by: Side,
-    /// The tenant whose key the request showed.
-    pub(super) tenant: Option<Arc<str>>,
     pub(super) place: Place,
     pub(super) effects: Vec<(EffectId, EffectDraft)>,
     /// The objects made: one for each effect, or one for all of them.
@@ -87,12 +85,12 @@ impl Provider {
         let late = open.later.filter(|_| done.place.route.does_work());
         let by_us = late.and_then(|id| self.later.get(&id)).map(|later| later.by_us);
         let Some((id, by_us)) = late.zip(by_us) else {
-            let appears = self.record(done, open.now_us);
+            let appears = self.record(open, done, open.now_us);
             self.appear(appears, open.now_us);
             return;
         };
         let due_us = open.now_us.saturating_add(by_us);
-        let appears = self.record(done, due_us);
+        let appears = self.record(open, done, due_us);
         if let Some(later) = self.later.get_mut(&id) {
             later.done = Some((due_us, appears));
             self.pending += 1;
@@ -139,14 +137,15 @@ impl Provider {
     }
 
     /// Changes the ledger, of which reads tell from this time on, and says what the trace hears then.
-    fn record(&mut self, done: Done, seen_us: u64) -> Appears {
+    fn record(&mut self, open: &Open, done: Done, seen_us: u64) -> Appears {
         if done.place.route.job.is_none() {
             self.tell_of(&done, &done.webhooks, seen_us);
         }
         if let Some(used) = done.used.as_ref().filter(|_| done.place.route.cancels) {
             self.stop_job(&used.id, used.changed.as_ref(), seen_us);
         }
-        let Done { request, by, tenant, place, effects, made, used, .. } = done;
+        let Done { request, by, place, effects, made, used, .. } = done;
+        let tenant = self.tenant(open).cloned();
         let objects: Vec<Arc<str>> = made.iter().map(|made| Arc::clone(&made.id)).collect();
         let ids: Vec<EffectId> = effects.iter().map(|(id, _)| *id).collect();
         let first = ids.first().copied();

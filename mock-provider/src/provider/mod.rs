@@ -228,6 +228,11 @@ impl Provider {
         }
     }
 
+    /// The tenant whose key a request showed.
+    fn tenant(&self, open: &Open) -> Option<&Arc<str>> {
+        self.tenants.get(&open.account)
+    }
+
     /// The same for tenants, each with the key by which it is known. Whoever shows another key is none of them.
     #[must_use]
     pub fn with_tenants(mut self, tenants: impl IntoIterator<Item = (Arc<str>, String)>) -> Self {

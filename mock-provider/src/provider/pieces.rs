@@ -204,9 +204,7 @@ impl Provider {
             let used = Some(Used { id, effect: known, changed, undone: None, receipt: None });
             let webhooks = std::mem::take(&mut open.struck.webhooks);
             let (request, by, place) = (open.id, open.by, place.clone());
-            let tenant = self.tenants.get(&open.account).cloned();
-            let made = Vec::new();
-            let done = Done { request, by, tenant, place, effects, made, used, webhooks };
+            let done = Done { request, by, place, effects, made: Vec::new(), used, webhooks };
             self.show(open, done);
         }
         Ok(self.own(open, written, told))

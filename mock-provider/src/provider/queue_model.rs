@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -172,17 +171,7 @@ fn ask(
     let mut headers = HeaderMap::new();
     headers.insert("authorization", HeaderValue::from_static("Bearer qk_test"));
     headers.insert("content-type", HeaderValue::from_static("application/json"));
-    let request = Request {
-        connection: 1,
-        reused: false,
-        http2: false,
-        peer: None,
-        method,
-        target: target.to_owned(),
-        headers,
-        body: if body.is_null() { Bytes::new() } else { body.to_string().into() },
-        head_at_us: now_us,
-    };
+    let request = Request::sent((method, target), headers, body, now_us);
     let exchange = provider.handle(request, now_us);
     let Next::Answer(answer) = exchange.next else { panic!("no answer but {:?}", exchange.next) };
     let finish = Finish {

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
@@ -143,17 +142,7 @@ impl Bench {
         self.now = self.now.max(now);
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_static(authorization));
-        let request = Request {
-            connection: 1,
-            reused: false,
-            http2: false,
-            peer: None,
-            method: Method::GET,
-            target: "/v1/charges".to_owned(),
-            headers,
-            body: Bytes::new(),
-            head_at_us: now,
-        };
+        let request = Request::sent((Method::GET, "/v1/charges"), headers, &Value::Null, now);
         let exchange = self.provider.handle(request, now);
         let mut next = exchange.next;
         let mut held_until = now;
@@ -178,17 +167,7 @@ impl Bench {
             let name = HeaderName::from_static("idempotency-key");
             headers.insert(name, HeaderValue::from_str(key).unwrap());
         }
-        let request = Request {
-            connection: 1,
-            reused: false,
-            http2: false,
-            peer: None,
-            method,
-            target: target.to_owned(),
-            headers,
-            body: if body.is_null() { Bytes::new() } else { body.to_string().into() },
-            head_at_us: self.now,
-        };
+        let request = Request::sent((method, target), headers, &body, self.now);
         self.provider.handle(request, self.now)
     }
 
@@ -469,17 +448,8 @@ fn a_reset_at_accept_can_strike_before_the_body_is_read() {
         trace: None,
     };
     bench.provider.register(&submitted, 0);
-    let mut head = Request {
-        connection: 1,
-        reused: false,
-        http2: false,
-        peer: None,
-        method: Method::POST,
-        target: "/~op-0001.1/v1/charges".to_owned(),
-        headers: HeaderMap::new(),
-        body: Bytes::new(),
-        head_at_us: 0,
-    };
+    let mut head =
+        Request::sent((Method::POST, "/~op-0001.1/v1/charges"), HeaderMap::new(), &Value::Null, 0);
     let exchange = bench.provider.accept(&head, 0).expect("the operation is in the URL");
     assert!(matches!(exchange.next, Next::Drop(End::Rst)));
     assert!(bench.provider.accept(&head, 0).is_none(), "the rule names the first attempt alone");

@@ -285,7 +285,7 @@ impl Provider {
     /// The object that a request names, unless it is another tenant's. What may be made under an id of the client's
     /// own is there for everybody, since it would be made a second time otherwise.
     fn object(&self, open: &Open, uses: &Uses, id: &str) -> Option<&Object> {
-        let tenant = self.tenants.get(&open.account);
+        let tenant = self.tenant(open);
         let object = self.ledger.get(&uses.collection, id);
         object.filter(|object| uses.optional || object.is_shown_to(tenant))
     }
@@ -430,7 +430,7 @@ impl Provider {
         seen: Seen,
         told: &mut Vec<EffectId>,
     ) -> Result<Listed, Refused> {
-        let tenant = self.tenants.get(&open.account);
+        let tenant = self.tenant(open);
         let at = |time_us: i64| {
             let objects: Vec<Entry<'_>> = self
                 .ledger
@@ -475,8 +475,7 @@ impl Provider {
         told.extend(heard.map(|(_, (id, _))| *id));
         let (request, by) = (open.id, open.by);
         let webhooks = std::mem::take(&mut open.struck.webhooks);
-        let tenant = self.tenants.get(&open.account).cloned();
-        self.show(open, Done { request, by, tenant, place, effects, made, used, webhooks });
+        self.show(open, Done { request, by, place, effects, made, used, webhooks });
         Own { earlier, ..self.own(open, written, told) }
     }
 

@@ -5,6 +5,7 @@ use super::*;
 /// A provider whose charges are listed two by two, with errors of its own, and the ids of three charges.
 fn listed(rules: Vec<Rule>) -> (Bench, Vec<String>) {
     let mut bench = Bench::with(rules, |api| {
+        // Any named error of the API will do to tell it from the usual ones.
         api.errors.unknown_cursor = "key_too_long".into();
         for route in api.routes.iter_mut().filter(|route| &*route.name == "list_charges") {
             let route = Arc::make_mut(route);
@@ -109,17 +110,7 @@ fn what_one_tenant_made_is_neither_read_nor_listed_for_another_nor_a_place_in_it
         let mut headers = HeaderMap::new();
         let value = HeaderValue::from_str(&format!("Bearer {key}")).unwrap();
         headers.insert("authorization", value);
-        let request = Request {
-            connection: 1,
-            reused: false,
-            http2: false,
-            peer: None,
-            method,
-            target: target.to_owned(),
-            headers,
-            body: if body.is_null() { Bytes::new() } else { body.to_string().into() },
-            head_at_us: bench.now,
-        };
+        let request = Request::sent((method, target), headers, &body, bench.now);
         let exchange = bench.provider.handle(request, bench.now);
         bench.answer(exchange)
     };

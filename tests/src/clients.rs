@@ -371,6 +371,7 @@ fn check_careful_program(api: &str, extra: &[&str], policy: Option<&str>) {
     let flags = policy.map(|policy| ["--policy", policy]);
     let words = [folder.as_str(), "--no-control"].into_iter().chain(extra.iter().copied());
     let words: Vec<&str> = words.chain(flags.iter().flatten().copied()).collect();
+    assert!(root().join(&folder).join("calm.yaml").is_file(), "{folder} has no fair weather");
     let run = run(&words, &client(&format!("{api}_careful.py")), &[]);
     assert_eq!(run.entries().len(), files_in(&folder) + extra.len());
     check_all_passed(&run);

@@ -55,8 +55,9 @@ def errors():
     error = refused(anthropic.BadRequestError, create, **ASKED, max_tokens=0)
     same(told(error), (400, "invalid_request_error"))
     assert "max_tokens" in error.body["error"]["message"], error.body
-    error = refused(anthropic.BadRequestError, create, model="claude-sonnet-5-5", messages="no list", max_tokens=4)
-    assert "messages" in error.body["error"]["message"], error.body
+    for wrong in ["no list", []]:
+        error = refused(anthropic.BadRequestError, create, model="claude-sonnet-5-5", messages=wrong, max_tokens=4)
+        assert "messages" in error.body["error"]["message"], error.body
     same(told(refused(anthropic.NotFoundError, client.messages.batches.list)), (404, "not_found_error"))
     for weather, kind, status, name in [
         ("auth", anthropic.AuthenticationError, 401, "authentication_error"),

@@ -86,6 +86,9 @@ def errors():
     loose = boto3.client("dynamodb", config=ONCE.merge(Config(parameter_validation=False)))
     error = refused(ClientError, loose.get_item, TableName="orders")
     same(told(error), (400, "ValidationException"))
+    writes = [{"Put": {"TableName": "orders", "Item": made_of(f"order-{n}")}} for n in range(101)]
+    for wrong in [[], writes]:
+        same(told(refused(ClientError, loose.transact_write_items, TransactItems=wrong)), (400, "ValidationException"))
     error = refused(ClientError, client.scan, TableName="orders")
     same(told(error), (400, "UnknownOperationException"))
     for name, kind, status, code in [

@@ -88,8 +88,9 @@ def errors():
     error = refused(openai.BadRequestError, create, model="gpt-4o-mini", messages=ASKED, extra_body={"messages": None})
     same((error.status_code, error.type, error.param), (400, "invalid_request_error", "messages"))
     same(error.code, "missing_required_parameter")
-    error = refused(openai.BadRequestError, create, model="gpt-4o-mini", messages="no list")
-    same((error.param, error.code), ("messages", "invalid_value"))
+    for wrong in ["no list", []]:
+        error = refused(openai.BadRequestError, create, model="gpt-4o-mini", messages=wrong)
+        same((error.param, error.code), ("messages", "invalid_value"))
     error = refused(openai.NotFoundError, client.responses.retrieve, "resp_none")
     same((error.status_code, error.type), (404, "invalid_request_error"))
     error = refused(openai.NotFoundError, client.files.list)

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use super::call::{Call, NULL, without_mark};
-use super::need::{WrongField, brief, same};
+use super::need::{Breach, WrongField, brief, same};
 use super::policy::HeaderTemplate;
 use super::route::{EffectDraft, EffectSpec, Route};
 use super::stream::StreamSpec;
@@ -188,7 +188,9 @@ impl Route {
         let of_body = |message: &str| WrongField {
             field: String::new(),
             message: message.to_owned(),
-            is_missing: false,
+            breach: Breach::Unreadable,
+            error: None,
+            has_words: false,
         };
         if call.body.is_none() && self.fields.iter().any(|(_, rule)| rule.required) {
             return Err(of_body("the body is missing or cannot be read"));
@@ -200,10 +202,13 @@ impl Route {
             let found = pointer.find(call.body());
             if let Err(wrong) = rule.check(found) {
                 let field = pointer.steps().join(".");
-                let message = format!("{field} {wrong}");
-                // Nothing else can be wrong with what is not there than that it is not.
-                let is_missing = found.is_none_or(Value::is_null);
-                return Err(WrongField { field, message, is_missing });
+                return Err(WrongField {
+                    message: format!("{field} {}", wrong.words),
+                    field,
+                    breach: wrong.breach,
+                    error: rule.error.clone(),
+                    has_words: rule.message.is_some(),
+                });
             }
         }
         Ok(())

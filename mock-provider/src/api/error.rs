@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use super::answer::{Rendered, write_headers};
+use super::need::Breach;
 use super::policy::{HeaderTemplate, Refusal};
 use crate::template::{Template, TemplateError, Tree};
 
@@ -112,8 +113,10 @@ pub struct ErrorSpec {
     pub status: u16,
     /// What a program reads.
     pub code: Value,
-    /// What people read; may use `field`, `key` and `route`.
+    /// What people read; may use `field`, `wrong`, `key` and `route`.
     pub message: Template,
+    /// True when the file says what people read.
+    pub has_words: bool,
     /// Further values that the body can ask for by name.
     pub values: Vec<(String, Value)>,
     /// Headers of its own.
@@ -137,6 +140,8 @@ pub struct Errors {
     pub missing_field: Arc<str>,
     /// The name of the error for a list that is to begin or end at an object which is not there.
     pub unknown_cursor: Arc<str>,
+    /// The names of the errors for other kinds of wrong.
+    pub wrong: BTreeMap<Breach, Arc<str>>,
 }
 
 /// What an error can speak of; all of it may be left out.
@@ -144,6 +149,8 @@ pub struct Errors {
 pub struct ErrorContext<'a> {
     /// A message instead of the error's own.
     pub message: Option<&'a str>,
+    /// What is wrong with the request, for an error whose message asks for it.
+    pub wrong: Option<&'a str>,
     /// A code instead of the error's own.
     pub code: Option<&'a str>,
     /// The field that is wrong.
@@ -184,6 +191,26 @@ impl Errors {
             .get(name)
             .or_else(|| self.named.get(Standard::ServerError.name()))
             .expect("resolving puts every standard error there")
+    }
+
+    /// The error for a kind of wrong, and whether it says what is wrong in words of its own; `own` is that of the
+    /// field.
+    #[must_use]
+    pub fn of_breach<'a>(&'a self, breach: Breach, own: Option<&'a str>) -> (Which<'a>, bool) {
+        let named = match breach {
+            Breach::Missing => return (Which::Named(&self.missing_field), false),
+            Breach::Unreadable
+            | Breach::EmptyString
+            | Breach::EmptyList
+            | Breach::NotAnInteger
+            | Breach::OutOfRange
+            | Breach::BothCursors
+            | Breach::Other => self.wrong.get(&breach).map(|name| &**name).or(own),
+        };
+        named.map_or((Which::Standard(Standard::InvalidRequest), false), |name| {
+            let which = Which::Named(name);
+            (which, self.find(which).has_words)
+        })
     }
 
     /// The name of the error with this code and status, the first by name where there are several.
@@ -227,7 +254,7 @@ impl Errors {
         };
         let word = |text: Option<&str>| text.map_or(Value::Null, Value::from);
         let (field, key, route) = (word(context.field), word(context.key), word(context.route));
-        let request_id = word(context.request_id);
+        let (request_id, wrong) = (word(context.request_id), word(context.wrong));
         let status_value = Value::from(status);
         let code = context.code.map_or_else(|| spec.code.clone(), Value::from);
         let mut names: Vec<(&str, &Value)> =
@@ -242,7 +269,12 @@ impl Errors {
         ]);
         let message = match context.message {
             Some(message) => Value::from(message),
-            None => Value::String(spec.message.text(&names)?),
+            None => {
+                names.push(("wrong", &wrong));
+                let text = spec.message.text(&names);
+                names.pop();
+                Value::String(text?)
+            }
         };
         names.push(("message", &message));
         names.extend(spec.values.iter().map(|(name, value)| (name.as_str(), value)));

@@ -39,7 +39,7 @@ pub use error::{ErrorContext, ErrorSpec, Errors, Standard, Which};
 pub use job::{JobFields, JobPace, JobSpec};
 pub use limit::{Cost, LimitScope, LimitState, RateLimitPolicy, Told};
 pub use load::{from_value, load, names, of_host, shipped, shipped_hosts};
-pub use need::{FieldRule, Kind, Need, WrongField, brief, same};
+pub use need::{Breach, FieldRule, Kind, Need, Wrong, WrongField, brief, same};
 pub use pointer::{FieldName, Pointer};
 pub use policy::{
     Auth, Classes, HeaderTemplate, IdempotencyPolicy, KeyCarrier, KeyScope, Refusal, Stores,

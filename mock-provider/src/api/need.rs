@@ -3,7 +3,9 @@
 //! Knows nothing of routes. **Invariant:** a check says what is wrong in words that need no context but
 //! the field's name.
 
-use serde_json::{Number, Value};
+use std::sync::Arc;
+
+use serde_json::{Map, Number, Value};
 
 /// What must hold of one field of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,6 +182,39 @@ pub fn same(one: &Value, other: &Value) -> bool {
     }
 }
 
+/// Which kind of wrong something in a request is: an API may have an error of its own for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Breach {
+    /// It must be there and is not.
+    Missing,
+    /// The body itself cannot be read.
+    Unreadable,
+    /// An empty text where something else must be.
+    EmptyString,
+    /// A list without entries where it must have some.
+    EmptyList,
+    /// No integer where only an integer can be.
+    NotAnInteger,
+    /// A number that is too small or too large.
+    OutOfRange,
+    /// Two parameters of which only one can be given.
+    BothCursors,
+    /// Anything else.
+    Other,
+}
+
+impl Breach {
+    /// Those that a file can have errors of its own for, by their words in it.
+    pub const NAMED: [(&'static str, Self); 6] = [
+        ("unreadable", Self::Unreadable),
+        ("empty_string", Self::EmptyString),
+        ("empty_list", Self::EmptyList),
+        ("not_an_integer", Self::NotAnInteger),
+        ("out_of_range", Self::OutOfRange),
+        ("both_cursors", Self::BothCursors),
+    ];
+}
+
 /// A field of a request that is not as the API demands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongField {
@@ -187,8 +222,27 @@ pub struct WrongField {
     pub field: String,
     /// What is wrong, in words that begin with the field's name.
     pub message: String,
-    /// True when it must be there and is not.
-    pub is_missing: bool,
+    /// The kind of wrong.
+    pub breach: Breach,
+    /// The name of the field's own error.
+    pub error: Option<Arc<str>>,
+    /// True when the words are those that the file has for this field.
+    pub has_words: bool,
+}
+
+/// What is wrong with a value, in words that follow the field's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The kind of wrong.
+    pub breach: Breach,
+    /// What is wrong.
+    pub words: String,
+}
+
+impl Wrong {
+    const fn new(breach: Breach, words: String) -> Self {
+        Self { breach, words }
+    }
 }
 
 /// What an API demands of one field of a request.
@@ -206,10 +260,16 @@ pub struct FieldRule {
     pub min_items: Option<usize>,
     /// The most entries of a list.
     pub max_items: Option<usize>,
+    /// The types of the entries of a list, of which each has one; any where there is none.
+    pub items: Vec<Kind>,
+    /// The fields of an object, of which it has at least one; none need be there where this is empty.
+    pub has_one_of: Vec<String>,
     /// The only values.
     pub one_of: Option<Vec<Value>>,
     /// What the API says when the rule does not hold, instead of the usual words.
     pub message: Option<String>,
+    /// The name of the error for what is there and wrong, where the API has none for that kind of wrong.
+    pub error: Option<Arc<str>>,
 }
 
 impl FieldRule {
@@ -218,53 +278,86 @@ impl FieldRule {
     /// # Errors
     ///
     /// What is wrong with it, in words that follow the field's name.
-    pub fn check(&self, found: Option<&Value>) -> Result<(), String> {
-        let found = match found {
+    pub fn check(&self, found: Option<&Value>) -> Result<(), Wrong> {
+        let wrong = match found {
             None | Some(Value::Null) if self.required => {
-                return Err(self.message.clone().unwrap_or_else(|| "is required".to_owned()));
+                Some(Wrong::new(Breach::Missing, "is required".to_owned()))
             }
-            None | Some(Value::Null) => return Ok(()),
-            Some(found) => found,
+            None | Some(Value::Null) => None,
+            Some(found) => self.wrong(found),
         };
-        let wrong = self.wrong(found);
-        wrong.map_or(Ok(()), |wrong| Err(self.message.clone().unwrap_or(wrong)))
+        let Some(wrong) = wrong else { return Ok(()) };
+        let words = self.message.clone().unwrap_or(wrong.words);
+        Err(Wrong { words, ..wrong })
     }
 
-    fn wrong(&self, found: &Value) -> Option<String> {
-        if !self.kinds.is_empty() && !self.kinds.iter().any(|kind| kind.holds(found)) {
-            let kinds: Vec<_> = self.kinds.iter().map(|kind| article(*kind)).collect();
-            return Some(format!("must be {}", kinds.join(", or ")));
+    fn wrong(&self, found: &Value) -> Option<Wrong> {
+        if !is_one_of(&self.kinds, found) {
+            let breach = match (found.as_str(), &self.kinds[..]) {
+                (Some(""), _) => Breach::EmptyString,
+                (_, [Kind::Integer]) => Breach::NotAnInteger,
+                _ => Breach::Other,
+            };
+            return Some(Wrong::new(breach, format!("must be {}", in_words(&self.kinds))));
         }
-        if let Some(wrong) = found.as_array().and_then(|items| self.wrong_length(items.len())) {
+        if let Some(wrong) = found.as_array().and_then(|items| self.wrong_items(items)) {
             return Some(wrong);
         }
+        if let Some(wrong) = found.as_object().and_then(|fields| self.has_none_of(fields)) {
+            return Some(wrong);
+        }
+        let range = |words| Some(Wrong::new(Breach::OutOfRange, words));
         let number = found.as_i64();
         if let Some(min) = self.min.filter(|min| number.is_some_and(|number| number < *min)) {
-            return Some(format!("must be at least {min}"));
+            return range(format!("must be at least {min}"));
         }
         let over = found.as_u64().map(|number| i64::try_from(number).unwrap_or(i64::MAX));
         if let Some(max) = self.max.filter(|max| number.or(over).is_some_and(|it| it > *max)) {
-            return Some(format!("must be at most {max}"));
+            return range(format!("must be at most {max}"));
         }
         self.none_of(found)
     }
 
-    fn wrong_length(&self, items: usize) -> Option<String> {
-        if let Some(min) = self.min_items.filter(|min| items < *min) {
-            return Some(format!("must have at least {}", entries(min)));
+    fn wrong_items(&self, items: &[Value]) -> Option<Wrong> {
+        let count = items.len();
+        if let Some(min) = self.min_items.filter(|min| count < *min) {
+            let breach = if items.is_empty() { Breach::EmptyList } else { Breach::Other };
+            return Some(Wrong::new(breach, format!("must have at least {}", entries(min))));
         }
-        let max = self.max_items.filter(|max| items > *max)?;
-        Some(format!("must have at most {}", entries(max)))
+        if let Some(max) = self.max_items.filter(|max| count > *max) {
+            return Some(Wrong::new(Breach::Other, format!("must have at most {}", entries(max))));
+        }
+        let wrong = items.iter().position(|item| !is_one_of(&self.items, item))?;
+        let words = format!("has entry {wrong}, which must be {}", in_words(&self.items));
+        Some(Wrong::new(Breach::Other, words))
     }
 
-    fn none_of(&self, found: &Value) -> Option<String> {
+    fn has_none_of(&self, fields: &Map<String, Value>) -> Option<Wrong> {
+        let is_there = |name: &String| fields.get(name).is_some_and(|value| !value.is_null());
+        if self.has_one_of.is_empty() || self.has_one_of.iter().any(is_there) {
+            return None;
+        }
+        Some(Wrong::new(Breach::Other, format!("must have {}", self.has_one_of.join(", or "))))
+    }
+
+    fn none_of(&self, found: &Value) -> Option<Wrong> {
         let values = self.one_of.as_ref()?;
         if values.iter().any(|value| same(value, found)) {
             return None;
         }
         let values: Vec<_> = values.iter().map(brief).collect();
-        Some(format!("must be one of {}", values.join(", ")))
+        Some(Wrong::new(Breach::Other, format!("must be one of {}", values.join(", "))))
     }
+}
+
+/// True when a value has one of these types; any will do where there is none.
+fn is_one_of(kinds: &[Kind], found: &Value) -> bool {
+    kinds.is_empty() || kinds.iter().any(|kind| kind.holds(found))
+}
+
+fn in_words(kinds: &[Kind]) -> String {
+    let kinds: Vec<_> = kinds.iter().map(|kind| article(*kind)).collect();
+    kinds.join(", or ")
 }
 
 fn entries(count: usize) -> String {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::batch::BatchSpec;
 use super::call::{Call, Encoding};
 use super::job::JobSpec;
-use super::need::{FieldRule, Need, same};
+use super::need::{Breach, FieldRule, Need, same};
 use super::pointer::Pointer;
 use super::policy::HeaderTemplate;
 use super::stream::StreamSpec;
@@ -266,6 +266,10 @@ pub struct Lists {
     pub filters: Vec<(String, Pointer)>,
     /// The most objects in one answer.
     pub limit: usize,
+    /// True when a query that asks for more is given so many.
+    pub clamps: bool,
+    /// The query parameter that says how many.
+    pub size: String,
     /// How many of them without a word on it in the query.
     pub usual: usize,
     /// True when the newest object stands first.
@@ -294,6 +298,8 @@ pub enum Unlisted {
         field: String,
         /// What is wrong with it.
         message: String,
+        /// The kind of wrong.
+        breach: Breach,
     },
     /// A parameter names an object that is not there.
     Unknown {
@@ -322,13 +328,26 @@ impl Lists {
 
     /// How many objects the query asks for.
     fn wanted(&self, call: &Call) -> Result<usize, Unlisted> {
-        let Some(text) = parameter(call, "limit")? else { return Ok(self.usual) };
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let asked = digits.then(|| text.parse().ok()).flatten();
-        asked.filter(|asked| (1..=self.limit).contains(asked)).ok_or_else(|| Unlisted::Wrong {
-            field: "limit".to_owned(),
-            message: format!("limit must be an integer from 1 to {}", self.limit),
-        })
+        let Some(text) = parameter(call, &self.size)? else { return Ok(self.usual) };
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let breach = match text {
+            "" => Breach::EmptyString,
+            _ if is_integer => Breach::OutOfRange,
+            _ => Breach::NotAnInteger,
+        };
+        // What is too long for a number is a large one.
+        let asked = text.parse().unwrap_or(if text == digits { usize::MAX } else { 0 });
+        let most = if self.clamps { usize::MAX } else { self.limit };
+        if is_integer && (1..=most).contains(&asked) {
+            return Ok(asked.min(self.limit));
+        }
+        let range = match self.clamps {
+            true => "of at least 1".to_owned(),
+            false => format!("from 1 to {}", self.limit),
+        };
+        let message = format!("{} must be an integer {range}", self.size);
+        Err(Unlisted::Wrong { field: self.size.clone(), message, breach })
     }
 
     /// The parameters that name objects, and what they name.
@@ -346,6 +365,7 @@ impl Lists {
                     "{} and {} were both given, and only one of them can be",
                     after.field, before.field
                 ),
+                breach: Breach::BothCursors,
             });
         }
         Ok(cursors)
@@ -397,6 +417,7 @@ fn parameter<'c>(call: &'c Call, name: &str) -> Result<Option<&'c str>, Unlisted
     value.as_str().map(Some).ok_or_else(|| Unlisted::Wrong {
         field: name.to_owned(),
         message: format!("{name} must be one plain value"),
+        breach: Breach::Other,
     })
 }
 

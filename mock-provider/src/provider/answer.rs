@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Provider;
 use super::open::{Open, Own, Planned, Stage};
 use super::struck::Mark;
-use crate::api::{Api, ErrorContext, Rendered, Route, Standard, Which, bytes};
+use crate::api::{Api, ErrorContext, Rendered, Route, Standard, Which, WrongField, bytes};
 use crate::event::Class;
 use crate::exchange::{Answer, Cut, End, Framing, Next, Wire};
 use crate::fault::{Ending, Malformed, Point, Substitute, SubstituteBody};
@@ -273,6 +273,32 @@ impl Provider {
         }
         let body = body.map_or_else(Bytes::new, |body| bytes(&body));
         Own::new(status, headers, body)
+    }
+
+    /// The error for what is wrong with a request.
+    pub(super) fn refuse_wrong(&self, open: &Open, wrong: &WrongField) -> Own {
+        let WrongField { field, message, breach, error, has_words } = wrong;
+        let (which, error_has) = self.api.errors.of_breach(*breach, error.as_deref());
+        let said = Some(message.as_str()).filter(|_| *has_words || !error_has);
+        self.refuse_field(open, which, (field, message), said)
+    }
+
+    /// An error about a field, or about the body itself where that has no name; what people read is `said`,
+    /// or the error's own words.
+    pub(super) fn refuse_field(
+        &self,
+        open: &Open,
+        which: Which<'_>,
+        (field, wrong): (&str, &str),
+        said: Option<&str>,
+    ) -> Own {
+        let context = ErrorContext {
+            message: said,
+            wrong: Some(wrong),
+            field: Some(field).filter(|field| !field.is_empty()),
+            ..ErrorContext::default()
+        };
+        self.refuse_with(open, which, &context, None)
     }
 
     fn error(&self, open: &Open, which: Which<'_>, context: &ErrorContext<'_>) -> Rendered {

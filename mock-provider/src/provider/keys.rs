@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Provider;
 use super::open::{Open, Own, Place, Work};
-use crate::api::{ErrorContext, IdempotencyPolicy, KeyScope, Refusal, Standard, Which, WrongField};
+use crate::api::{IdempotencyPolicy, KeyScope, Refusal, Which};
 use crate::event::{Digest16, EventKind, Idempotency, KeyState};
 use crate::exchange::ExchangeId;
 use crate::fault::{Action, KeyFault};
@@ -78,21 +78,12 @@ impl Provider {
         }
         match open.place.as_ref().map(|place| place.route.validate(&open.call)) {
             Some(Ok(())) | None => Work::Commit,
-            Some(Err(WrongField { field, message, is_missing })) => {
+            Some(Err(wrong)) => {
                 open.late = None;
                 if let Some(slot) = open.slot.take() {
                     self.store.free(slot, open.id, open.now_us);
                 }
-                let context = ErrorContext {
-                    message: Some(&message),
-                    field: Some(&field),
-                    ..ErrorContext::default()
-                };
-                let which = match is_missing {
-                    true => Which::Named(&self.api.errors.missing_field),
-                    false => Which::Standard(Standard::InvalidRequest),
-                };
-                Work::Settled(self.refuse_with(open, which, &context, None))
+                Work::Settled(self.refuse_wrong(open, &wrong))
             }
         }
     }

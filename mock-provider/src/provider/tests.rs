@@ -30,6 +30,7 @@ use crate::seed::{Draw, Seed};
 
 mod lists;
 mod order;
+mod refusals;
 
 /// A fault that does exactly one thing.
 #[derive(Debug)]
@@ -117,8 +118,12 @@ impl Bench {
     }
 
     pub(super) fn with(rules: Vec<Rule>, change: impl FnOnce(&mut api::Api)) -> Self {
+        Self::of("payments", rules, change)
+    }
+
+    fn of(name: &str, rules: Vec<Rule>, change: impl FnOnce(&mut api::Api)) -> Self {
         let problems = Diagnostics::new();
-        let loaded = api::load("payments", Path::new("."), &problems.root());
+        let loaded = api::load(name, Path::new("."), &problems.root());
         let (api, _) = loaded.unwrap_or_else(|| panic!("{:?}", problems.into_vec()));
         let mut api = Arc::unwrap_or_clone(api);
         change(&mut api);

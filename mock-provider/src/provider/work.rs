@@ -261,17 +261,17 @@ impl Provider {
             Refused::Standard(error) => self.refuse(open, Which::Standard(*error), None),
             Refused::NotYet => self.refuse(open, Which::Standard(Standard::NotFound), None),
             Refused::Unlisted(why) | Refused::UnlistedYet(why) => {
-                let (which, field, message) = match why {
-                    Unlisted::Wrong { field, message } => {
-                        (Which::Standard(Standard::InvalidRequest), field, message)
+                let errors = &self.api.errors;
+                let ((which, has_words), field, message) = match why {
+                    Unlisted::Wrong { field, message, breach } => {
+                        (errors.of_breach(*breach, None), field, message)
                     }
                     Unlisted::Unknown { field, message } => {
-                        (Which::Named(&self.api.errors.unknown_cursor), field, message)
+                        ((Which::Named(&errors.unknown_cursor), false), field, message)
                     }
                 };
-                let (message, field) = (Some(message.as_str()), Some(field.as_str()));
-                let context = ErrorContext { message, field, ..ErrorContext::default() };
-                self.refuse_with(open, which, &context, None)
+                let said = Some(message.as_str()).filter(|_| !has_words);
+                self.refuse_field(open, which, (field, message), said)
             }
             Refused::Template(error) => {
                 let message = format!("the API file does not fit this request: {error}");

@@ -54,10 +54,11 @@ def paged(kind, ids):
     for wrong, code in [
         ({"starting_after": "none"}, "resource_missing"),
         ({"ending_before": "none"}, "resource_missing"),
-        ({"starting_after": ids[0], "ending_before": ids[2]}, "parameter_invalid"),
-        ({"limit": 0}, "parameter_invalid"),
-        ({"limit": 101}, "parameter_invalid"),
-        ({"limit": "some"}, "parameter_invalid"),
+        ({"starting_after": ids[0], "ending_before": ids[2]}, None),
+        ({"limit": 0}, "parameter_invalid_integer"),
+        ({"limit": 101}, "parameter_invalid_integer"),
+        ({"limit": "some"}, "parameter_invalid_integer"),
+        ({"limit": ""}, "parameter_invalid_empty"),
     ]:
         error = refused(stripe.InvalidRequestError, kind.list, **wrong)
         same((error.http_status, error.code, error.param), (400, code, next(iter(wrong))))
@@ -114,7 +115,9 @@ def errors():
     error = refused(stripe.InvalidRequestError, pay, currency="usd")
     same((error.http_status, error.param, error.code), (400, "amount", "parameter_missing"))
     error = refused(stripe.InvalidRequestError, pay, amount=0, currency="usd")
-    same((error.http_status, error.param), (400, "amount"))
+    same((error.http_status, error.param, error.code), (400, "amount", "parameter_invalid_integer"))
+    error = refused(stripe.InvalidRequestError, pay, amount=1, currency="")
+    same((error.http_status, error.param, error.code), (400, "currency", "parameter_invalid_empty"))
     error = refused(stripe.InvalidRequestError, stripe.PaymentIntent.retrieve, "pi_none")
     same((error.http_status, error.code), (404, "resource_missing"))
     error = refused(stripe.InvalidRequestError, stripe.Payout.list)

@@ -208,6 +208,10 @@ pub struct RawErrors {
     /// The name of the error for a list that is to begin or end at an object which is not there; `invalid_request`
     /// unless said otherwise.
     pub unknown_cursor: Option<String>,
+    /// The names of the errors for other kinds of wrong; `invalid_request` unless said otherwise. Kinds are
+    /// `unreadable` (the body), `empty_string`, `empty_list`, `not_an_integer`, `out_of_range` and `both_cursors` (of
+    /// a list). What people read is the error's own `message`, where it has one.
+    pub wrong: Option<BTreeMap<String, String>>,
     /// The name of the error for a status (`"429"`), for `4xx`, and for all `other` statuses.
     pub statuses: Option<BTreeMap<String, String>>,
 }
@@ -220,7 +224,8 @@ pub struct RawError {
     pub status: Option<u16>,
     /// What a program reads; the error's name unless said otherwise.
     pub code: Option<Value>,
-    /// What people read.
+    /// What people read: a template that knows `status`, `field`, `wrong` (what is wrong with the request), `key` and
+    /// `route`.
     pub message: Option<String>,
     /// Values that the body asks for.
     pub values: Option<BTreeMap<String, Value>>,
@@ -433,11 +438,17 @@ pub struct RawField {
     pub min_items: Option<u32>,
     /// The most entries, where it is a list.
     pub max_items: Option<u32>,
+    /// The types of its entries, where it is a list, written like `type`.
+    pub items: Option<OneOrMany<String>>,
+    /// Fields, where it is an object, of which it must have at least one.
+    pub has_one_of: Option<Vec<String>>,
     /// The only values.
     #[serde(rename = "in")]
     pub one_of: Option<Vec<Value>>,
     /// What the API says when it does not hold.
     pub message: Option<String>,
+    /// The name of the error when it is there and wrong, where `errors.wrong` names none for that kind of wrong.
+    pub error: Option<String>,
 }
 
 /// The object that a route makes.
@@ -498,8 +509,12 @@ pub struct RawLists {
     /// Query parameters, and the field of an object (a JSON pointer) that must have their value.
     pub filters: Option<BTreeMap<String, String>>,
     /// The most objects in one answer, for which the query asks with `limit`; 100 unless said otherwise. A query that
-    /// asks for none, for more or for no whole number is refused with `invalid_request`.
+    /// asks for none, for more or for no whole number is refused with `invalid_request`, or as `errors.wrong` says.
     pub limit: Option<u32>,
+    /// True when a query that asks for more than `limit` is given so many instead of being refused.
+    pub clamp: Option<bool>,
+    /// The query parameter that says how many objects it asks for; `limit` unless said otherwise.
+    pub size: Option<String>,
     /// How many objects there are in the answer to a query without `limit`; the most unless said otherwise.
     pub usual: Option<u32>,
     /// True when the newest object stands first.
@@ -507,7 +522,7 @@ pub struct RawLists {
     /// The query parameter that names the object (by the id that it was made with) behind which the answer begins.
     pub after: Option<String>,
     /// The query parameter that names the object (by the id that it was made with) before which the answer ends. A
-    /// query with both is refused with `invalid_request`.
+    /// query with both is refused with `invalid_request`, or as `errors.wrong` says.
     pub before: Option<String>,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::super::Breach;
 use super::super::error::{ERROR_NAMES, ErrorSpec, Errors, STANDARD, Standard};
 use super::super::raw::{RawError, RawErrors};
 use super::{header_templates, status, unknown};
@@ -44,7 +45,9 @@ pub(super) fn errors(raw: Option<&RawErrors>, at: &At<'_>) -> Option<Errors> {
         other: Standard::ServerError.name().into(),
         missing_field: Standard::InvalidRequest.name().into(),
         unknown_cursor: Standard::InvalidRequest.name().into(),
+        wrong: BTreeMap::new(),
     };
+    errors.wrong = breaches(raw, &errors, &at.key("wrong"));
     for (key, name, place) in [
         ("missing_field", &raw.missing_field, &mut errors.missing_field),
         ("unknown_cursor", &raw.unknown_cursor, &mut errors.unknown_cursor),
@@ -75,6 +78,25 @@ pub(super) fn errors(raw: Option<&RawErrors>, at: &At<'_>) -> Option<Errors> {
         }
     }
     Some(errors)
+}
+
+/// The errors for kinds of wrong that the file names.
+fn breaches(raw: &RawErrors, errors: &Errors, at: &At<'_>) -> BTreeMap<Breach, Arc<str>> {
+    let mut found = BTreeMap::new();
+    for (word, name) in raw.wrong.iter().flatten() {
+        let at = at.key(word);
+        let breach = Breach::NAMED.iter().find(|(known, _)| known == word);
+        match (breach, errors.named.get_key_value(name.as_str())) {
+            (Some((_, breach)), Some((name, _))) => {
+                found.insert(*breach, Arc::clone(name));
+            }
+            (Some(_), None) => unknown("error", name, errors.named.keys(), &at),
+            (None, _) => at.error(format!("there is no kind of wrong `{word}`"), |d| {
+                d.key().allowed(word, Breach::NAMED.iter().map(|(known, _)| *known))
+            }),
+        }
+    }
+    found
 }
 
 /// The standard errors by their statuses; of two with one status the first in the table.
@@ -117,9 +139,10 @@ fn spec(
         code: raw.code.clone().unwrap_or_else(|| name.into()),
         message: Template::resolve(
             message,
-            &["status", "field", "key", "route"],
+            &["status", "field", "wrong", "key", "route"],
             &at.key("message"),
         )?,
+        has_words: raw.message.is_some(),
         values: values.into_iter().collect(),
         headers,
         body,

@@ -95,7 +95,7 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
         discriminators: discriminators(raw.when.as_ref(), &at.key("when")),
         input: Tree::resolve(&input, &["n", "submit", "planted"], &at.key("input"))?,
         request: request(raw.request.as_ref(), &pattern, &at.key("request"))?,
-        fields: fields(raw.fields.as_ref(), &at.key("fields")),
+        fields: fields(raw.fields.as_ref(), with, &at.key("fields")),
         creates,
         uses: used,
         lists,
@@ -243,20 +243,28 @@ fn request(raw: Option<&RawRequest>, pattern: &Pattern, at: &At<'_>) -> Option<R
     Some(RequestTemplate { path, query: templates(&raw.query, "query"), headers, body })
 }
 
-fn fields(raw: Option<&BTreeMap<String, RawField>>, at: &At<'_>) -> Vec<(Pointer, FieldRule)> {
+fn kinds(raw: Option<&OneOrMany<String>>, at: &At<'_>) -> Vec<Kind> {
+    raw.into_iter()
+        .flat_map(OneOrMany::iter)
+        .filter_map(|(index, word)| {
+            kind(word, &index.map_or_else(|| at.clone(), |index| at.index(index)))
+        })
+        .collect()
+}
+
+fn fields(
+    raw: Option<&BTreeMap<String, RawField>>,
+    with: &With<'_>,
+    at: &At<'_>,
+) -> Vec<(Pointer, FieldRule)> {
     let resolved = raw.into_iter().flatten().filter_map(|(text, raw)| {
         let at = at.key(text);
         let pointer = pointer(text, &at)?;
-        let kinds: Vec<_> = raw
-            .kind
-            .iter()
-            .flat_map(OneOrMany::iter)
-            .filter_map(|(index, word)| {
-                let at = at.key("type");
-                kind(word, &index.map_or_else(|| at.clone(), |index| at.index(index)))
-            })
-            .collect();
-        check_items(raw, &kinds, &at);
+        let own = kinds(raw.kind.as_ref(), &at.key("type"));
+        check_items(raw, &own, &at);
+        if let Some(name) = raw.error.as_ref().filter(|name| !with.errors.contains(name)) {
+            unknown("error", name, with.errors, &at.key("error"));
+        }
         if let (Some(min), Some(max)) = (raw.min, raw.max)
             && min > max
         {
@@ -264,13 +272,16 @@ fn fields(raw: Option<&BTreeMap<String, RawField>>, at: &At<'_>) -> Vec<(Pointer
         }
         let rule = FieldRule {
             required: raw.required.unwrap_or(false),
-            kinds,
+            kinds: own,
             min: raw.min,
             max: raw.max,
             min_items: raw.min_items.and_then(|items| usize::try_from(items).ok()),
             max_items: raw.max_items.and_then(|items| usize::try_from(items).ok()),
+            items: kinds(raw.items.as_ref(), &at.key("items")),
+            has_one_of: raw.has_one_of.clone().unwrap_or_default(),
             one_of: raw.one_of.clone(),
             message: raw.message.clone(),
+            error: raw.error.as_deref().map(Arc::from),
         };
         Some((pointer, rule))
     });
@@ -278,8 +289,14 @@ fn fields(raw: Option<&BTreeMap<String, RawField>>, at: &At<'_>) -> Vec<(Pointer
 }
 
 fn check_items(raw: &RawField, kinds: &[Kind], at: &At<'_>) {
+    if raw.has_one_of.is_some() && !kinds.is_empty() && !kinds.contains(&Kind::Object) {
+        at.key("has_one_of").error("only an object has fields", |d| {
+            d.key().cure("say `type: object`, or leave `has_one_of` out")
+        });
+    }
     let key = match (raw.min_items, raw.max_items) {
-        (None, None) => return,
+        (None, None) if raw.items.is_none() => return,
+        (None, None) => "items",
         (Some(min), Some(max)) if min > max => {
             at.key("min_items")
                 .error(format!("no list has at least {min} and at most {max} entries"), |d| d);
@@ -492,6 +509,8 @@ fn lists(raw: &RawLists, at: &At<'_>) -> Option<Lists> {
         filters: filters.collect(),
         collection: collection?.into(),
         limit: usize::try_from(limit).ok()?,
+        clamps: raw.clamp.unwrap_or(false),
+        size: raw.size.clone().unwrap_or_else(|| "limit".to_owned()),
         usual: usize::try_from(usual).ok()?,
         newest_first: raw.newest_first.unwrap_or(false),
         after: raw.after.clone(),

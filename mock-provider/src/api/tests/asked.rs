@@ -5,17 +5,17 @@ use super::*;
 #[test]
 fn an_error_of_ones_own_is_that_of_a_missing_field_only_where_the_file_says_so() {
     let mut document = minimal();
-    let named = json!({"missing_field": {"status": 418}, "lost": {"status": 404}});
+    let named = json!({"lacks": {"status": 418}, "lost": {"status": 404}});
     document["errors"] = json!({"named": named});
     let errors = |document: &Value| {
         from_value(document, &Diagnostics::new().root()).expect("an API").errors.clone()
     };
     let usual = errors(&document);
     assert_eq!([&*usual.missing_field, &*usual.unknown_cursor], ["invalid_request"; 2]);
-    document["errors"]["missing_field"] = json!("missing_field");
+    document["errors"]["missing_field"] = json!("lacks");
     document["errors"]["unknown_cursor"] = json!("lost");
     let own = errors(&document);
-    assert_eq!([&*own.missing_field, &*own.unknown_cursor], ["missing_field", "lost"]);
+    assert_eq!([&*own.missing_field, &*own.unknown_cursor], ["lacks", "lost"]);
 }
 
 #[test]
@@ -26,8 +26,9 @@ fn a_blank_form_is_a_form_without_fields() {
         reading.route.expect("a route").validate(&reading.call).expect_err("lacks the amount")
     };
     for body in [&b""[..], b" \n", b"&&", b"amount="] {
-        let WrongField { field, is_missing, .. } = wrong(body);
-        assert_eq!((&*field, is_missing), ("amount", body != b"amount="), "{body:?}");
+        let WrongField { field, breach, .. } = wrong(body);
+        let expected = if body == b"amount=" { Breach::EmptyString } else { Breach::Missing };
+        assert_eq!((&*field, breach), ("amount", expected), "{body:?}");
     }
     let listed = api.read(&Method::GET, "/v1/charges", &HeaderMap::new(), b"");
     assert_eq!(listed.call.body, None);
@@ -89,6 +90,22 @@ fn a_list_is_read_page_by_page_in_both_directions() {
         Unlisted::Wrong { field, .. } => (field, false),
         Unlisted::Unknown { field, .. } => (field, true),
     };
+    for (query, breach) in [
+        ("limit=", Breach::EmptyString),
+        ("limit=0", Breach::OutOfRange),
+        ("limit=-1", Breach::OutOfRange),
+        ("limit=101", Breach::OutOfRange),
+        ("limit=100000000000000000000", Breach::OutOfRange),
+        ("limit=1.0", Breach::NotAnInteger),
+        ("limit=-", Breach::NotAnInteger),
+        ("limit[]=5", Breach::Other),
+        ("starting_after=10&ending_before=11", Breach::BothCursors),
+    ] {
+        let Unlisted::Wrong { breach: found, .. } = page(query).expect_err(query) else {
+            panic!("{query} names no object that is not there")
+        };
+        assert_eq!(found, breach, "{query}");
+    }
     for limit in ["0", "101", "-1", "abc", "", "1.0", "%2B5", "100000000000000000000", "1e1"] {
         assert_eq!(wrong(&format!("limit={limit}")), ("limit".to_owned(), false), "{limit}");
     }
@@ -102,6 +119,40 @@ fn a_list_is_read_page_by_page_in_both_directions() {
         ("ending_before=", "ending_before", true),
     ] {
         assert_eq!(wrong(query), (field.to_owned(), is_unknown), "{query}");
+    }
+}
+
+#[test]
+fn a_list_may_give_its_most_instead_of_refusing_under_a_parameter_of_another_name() {
+    let mut lists = shipped_api("stripe")
+        .route_named("list_charges")
+        .and_then(|route| route.lists.clone())
+        .expect("it lists");
+    (lists.clamps, lists.size, lists.limit) = (true, "page_size".to_owned(), 3);
+    let objects: Vec<Value> = (0..5).map(Value::from).collect();
+    let count = |query: &str| {
+        let call = Call { query: read_form(query.as_bytes()), ..Call::default() };
+        let page = lists.page(&call, objects.iter().collect(), |_| "", |one| one);
+        page.map(|page| page.objects.len())
+    };
+    for (query, expected) in [
+        ("page_size=2", 2),
+        ("page_size=3", 3),
+        ("page_size=4", 3),
+        ("page_size=100000000000000000000", 3),
+        // It is not asked for by that name.
+        ("limit=1", 5.min(lists.usual)),
+    ] {
+        assert_eq!(count(query), Ok(expected), "{query}");
+    }
+    for query in ["page_size=0", "page_size=-1", "page_size=", "page_size=x"] {
+        let Err(Unlisted::Wrong { field, message, .. }) = count(query) else {
+            panic!("{query} is taken")
+        };
+        assert_eq!(
+            (&*field, &*message),
+            ("page_size", "page_size must be an integer of at least 1")
+        );
     }
 }
 
@@ -126,17 +177,20 @@ fn a_request_that_breaks_a_rule_is_told_which_field() {
     let said = |body: Option<Value>| route.validate(&Call { body, ..Call::default() }).err();
     assert_eq!(said(Some(json!({"amount": 1, "currency": "usd", "new": true}))), None);
     assert_eq!(said(None).map(|wrong| wrong.field), Some(String::new()));
-    for (body, field, is_missing) in [
-        (json!({"currency": "usd"}), "amount", true),
-        (json!({"amount": null, "currency": "usd"}), "amount", true),
-        (json!({"amount": 0, "currency": "usd"}), "amount", false),
-        (json!({"amount": "5", "currency": "usd"}), "amount", false),
-        (json!({"amount": 5.5, "currency": "usd"}), "amount", false),
-        (json!({"amount": 5}), "currency", true),
-        (json!([]), "amount", true),
+    for (body, field, breach) in [
+        (json!({"currency": "usd"}), "amount", Breach::Missing),
+        (json!({"amount": null, "currency": "usd"}), "amount", Breach::Missing),
+        (json!({"amount": 0, "currency": "usd"}), "amount", Breach::OutOfRange),
+        (json!({"amount": "5", "currency": "usd"}), "amount", Breach::NotAnInteger),
+        (json!({"amount": "", "currency": "usd"}), "amount", Breach::EmptyString),
+        (json!({"amount": 5.5, "currency": "usd"}), "amount", Breach::NotAnInteger),
+        (json!({"amount": 5, "currency": ""}), "currency", Breach::EmptyString),
+        (json!({"amount": 5, "currency": 5}), "currency", Breach::Other),
+        (json!({"amount": 5}), "currency", Breach::Missing),
+        (json!([]), "amount", Breach::Missing),
     ] {
         let wrong = said(Some(body)).expect("is refused");
-        assert_eq!((&*wrong.field, wrong.is_missing), (field, is_missing));
+        assert_eq!((&*wrong.field, wrong.breach), (field, breach));
     }
 }
 
@@ -164,5 +218,19 @@ fn rules_of_fields_and_lists_that_cannot_hold_are_refused_where_they_are_wrong()
         ),
         ("/errors", json!({"missing_field": "no"}), "errors.missing_field"),
         ("/errors", json!({"unknown_cursor": "no"}), "errors.unknown_cursor"),
+        ("/errors", json!({"wrong": {"empty_list": "no"}}), "errors.wrong.empty_list"),
+        ("/errors", json!({"wrong": {"empty": "not_found"}}), "errors.wrong.empty"),
+        ("/routes/0/fields", json!({"/a": {"error": "no"}}), "routes[0].fields./a.error"),
+        ("/routes/0/fields", json!({"/a": {"items": "x"}}), "routes[0].fields./a.items"),
+        (
+            "/routes/0/fields",
+            json!({"/a": {"type": "text", "items": "text"}}),
+            "routes[0].fields./a.items",
+        ),
+        (
+            "/routes/0/fields",
+            json!({"/a": {"type": "list", "has_one_of": ["b"]}}),
+            "routes[0].fields./a.has_one_of",
+        ),
     ]);
 }

@@ -255,10 +255,11 @@ impl Api {
         }
         let own = route.as_ref().and_then(|route| route.encoding).unwrap_or(self.encoding);
         if is_blank
-            && (encoding, own) == (Encoding::Form, Encoding::Form)
+            && encoding == own
+            && own != Encoding::Multipart
             && route.as_ref().is_some_and(|route| !route.fields.is_empty())
         {
-            // No bytes at all are a form without fields, of which the first that is required is missing.
+            // No bytes at all are a body without fields, of which the first that is required is missing.
             body = Some(Value::Object(Map::new()));
         }
         let has_files = |encoding: Encoding| encoding == Encoding::Multipart;

@@ -35,6 +35,22 @@ fn a_blank_form_is_a_form_without_fields() {
 }
 
 #[test]
+fn a_blank_body_of_json_is_one_without_fields_and_one_that_cannot_be_read_has_no_field() {
+    let api = shipped_api("openai");
+    for (body, field, breach) in [
+        (&b""[..], "messages", Breach::Missing),
+        (b" \n", "messages", Breach::Missing),
+        (b"{}", "messages", Breach::Missing),
+        (b"{", "", Breach::Unreadable),
+    ] {
+        let path = "/v1/chat/completions";
+        let reading = api.read(&Method::POST, path, &HeaderMap::new(), body);
+        let wrong = reading.route.expect("a route").validate(&reading.call).expect_err("lacks all");
+        assert_eq!((&*wrong.field, wrong.breach), (field, breach), "{body:?}");
+    }
+}
+
+#[test]
 fn openai_takes_a_text_or_up_to_2048_of_them() {
     let api = shipped_api("openai");
     let said = |input: Value| {

@@ -145,7 +145,10 @@ fn made_for(api: &Api, uses: &Uses, objects: &mut Objects) -> Value {
         .routes
         .iter()
         .find(|one| one.creates.as_ref().is_some_and(|made| made.collection == uses.collection));
-    let maker = maker.expect("some route makes what this one uses");
+    let Some(maker) = maker else {
+        assert!(uses.optional, "no route makes what this one uses");
+        return Value::Null;
+    };
     let mut own = default_input(maker);
     if let Some(uses) = &maker.uses
         && uses.collection != maker.creates.as_ref().expect("it makes one").collection

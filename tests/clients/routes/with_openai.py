@@ -66,10 +66,12 @@ def embeddings():
     same([each.index for each in many.data], [0, 1, 2])
     same(len(many.data[2].embedding), len(one.data[0].embedding))
     same(len(create(model="text-embedding-3-small", input=["cat"] * 2048).data), 2048)
-    for wrong in [[], 5, "", ["cat"] * 2049]:
+    for wrong in [5, "", [""], ["cat", None], ["cat"] * 2049]:
         error = refused(openai.BadRequestError, create, model="text-embedding-3-small", input=wrong)
-        same((error.status_code, error.type, error.param), (400, "invalid_request_error", "input"))
-        same((error.code, error.body["message"][:10]), ("invalid_value", "input must"))
+        same((error.status_code, error.type, error.param), (400, "invalid_request_error", None))
+        same((error.code, error.body["message"][:21]), (None, "'$.input' is invalid."))
+    error = refused(openai.BadRequestError, create, model="text-embedding-3-small", input=[])
+    same((error.status_code, error.param, error.code), (400, "input", "empty_array"))
 
 
 def models():
@@ -81,6 +83,8 @@ def models():
         same((model.id, model.object, model.owned_by), (name, "model", "system"))
     listed = {one.id: one.created for one in page}
     same(client.models.retrieve("gpt-4o").created, listed["gpt-4o"])
+    error = refused(openai.NotFoundError, client.models.retrieve, "none")
+    same((error.status_code, error.code, error.param), (404, "model_not_found", "model"))
 
 
 def errors():
@@ -88,9 +92,10 @@ def errors():
     error = refused(openai.BadRequestError, create, model="gpt-4o-mini", messages=ASKED, extra_body={"messages": None})
     same((error.status_code, error.type, error.param), (400, "invalid_request_error", "messages"))
     same(error.code, "missing_required_parameter")
-    for wrong in ["no list", []]:
+    for wrong, code in [("no list", "invalid_value"), ([], "empty_array")]:
         error = refused(openai.BadRequestError, create, model="gpt-4o-mini", messages=wrong)
-        same((error.param, error.code), ("messages", "invalid_value"))
+        same((error.param, error.code), ("messages", code))
+    assert error.body["message"].startswith("Invalid 'messages': empty array."), error.body
     error = refused(openai.NotFoundError, client.responses.retrieve, "resp_none")
     same((error.status_code, error.type), (404, "invalid_request_error"))
     error = refused(openai.NotFoundError, client.files.list)

@@ -58,8 +58,8 @@ fn openai_takes_a_text_or_up_to_2048_of_them() {
         let read = api.read(&Method::POST, "/v1/embeddings", &HeaderMap::new(), body.as_bytes());
         read.route.expect("a route").validate(&read.call).err().map(|wrong| wrong.message)
     };
-    let texts = |count| Value::from(vec![""; count]);
-    for input in [json!("cat"), json!([1, 2]), texts(1), texts(2048)] {
+    let texts = |count| Value::from(vec!["cat"; count]);
+    for input in [json!("cat"), json!([1, 2]), json!([[1], [2]]), texts(1), texts(2048)] {
         assert_eq!(said(input), None);
     }
     for (input, why) in [
@@ -67,6 +67,14 @@ fn openai_takes_a_text_or_up_to_2048_of_them() {
         (json!(""), "input must be a string that is not empty, or a list"),
         (texts(0), "input must have at least 1 entry"),
         (texts(2049), "input must have at most 2048 entries"),
+        (
+            json!([""]),
+            "input has entry 0, which must be a string that is not empty, or an integer, or a list",
+        ),
+        (
+            json!(["cat", null]),
+            "input has entry 1, which must be a string that is not empty, or an integer, or a list",
+        ),
     ] {
         assert_eq!(said(input).as_deref(), Some(why));
     }

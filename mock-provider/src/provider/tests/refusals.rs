@@ -59,6 +59,64 @@ fn stripe_tells_each_kind_of_wrong_by_its_code() {
 }
 
 #[test]
+fn openai_says_what_is_empty_and_has_no_field_for_a_body_that_cannot_be_read() {
+    let post = |path: &str, body: &str| asked("openai", (Method::POST, path), body.as_bytes());
+    let chat = |body: &str| post("/v1/chat/completions", body);
+    let embed = |input: &str| {
+        post(
+            "/v1/embeddings",
+            &format!(r#"{{"model": "text-embedding-3-small", "input": {input}}}"#),
+        )
+    };
+    for ((status, body), code, field, says) in [
+        (
+            chat(r#"{"model": "gpt-4o", "messages": []}"#),
+            json!("empty_array"),
+            json!("messages"),
+            "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
+        ),
+        (embed("[]"), json!("empty_array"), json!("input"), "Invalid 'input': empty array."),
+        (embed("[\"\"]"), Value::Null, Value::Null, "'$.input' is invalid."),
+        (embed("[\"cat\", null]"), Value::Null, Value::Null, "'$.input' is invalid."),
+        (embed("\"\""), Value::Null, Value::Null, "'$.input' is invalid."),
+        (embed("null"), json!("missing_required_parameter"), json!("input"), "input is required"),
+        (
+            chat(r#"{"model": "gpt-4o", "messages": "none"}"#),
+            json!("invalid_value"),
+            json!("messages"),
+            "messages must be a list",
+        ),
+        (chat("{"), Value::Null, Value::Null, "We could not parse the JSON body"),
+        (
+            chat(" \n"),
+            json!("missing_required_parameter"),
+            json!("messages"),
+            "messages is required",
+        ),
+    ] {
+        let error = &body["error"];
+        assert_eq!((status, &error["type"]), (400, &json!("invalid_request_error")), "{body}");
+        assert_eq!((&error["code"], &error["param"]), (&code, &field), "{body}");
+        assert!(error["message"].as_str().expect("text").starts_with(says), "{body}");
+    }
+}
+
+#[test]
+fn openai_has_models_of_its_families_only() {
+    let read = |name: &str| asked("openai", (Method::GET, &format!("/v1/models/{name}")), b"");
+    for name in ["gpt-4o", "gpt-5-mini", "o3", "text-embedding-3-small", "ft:gpt-4o:shop"] {
+        let (status, body) = read(name);
+        assert_eq!((status, &body["id"]), (200, &json!(name)), "{body}");
+    }
+    for name in ["none", "claude-sonnet-4-5", "4o"] {
+        let (status, body) = read(name);
+        let error = &body["error"];
+        assert_eq!((status, &error["code"]), (404, &json!("model_not_found")), "{body}");
+        assert_eq!(error["param"], "model");
+    }
+}
+
+#[test]
 fn a_body_that_cannot_be_read_has_no_field_in_any_api() {
     let (status, body) = asked("payments", (Method::POST, "/v1/charges"), b"{");
     assert_eq!((status, &body["error"]["code"]), (400, &json!("invalid_request")));

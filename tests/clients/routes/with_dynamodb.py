@@ -86,6 +86,11 @@ def errors():
     loose = boto3.client("dynamodb", config=ONCE.merge(Config(parameter_validation=False)))
     error = refused(ClientError, loose.get_item, TableName="orders")
     same(told(error), (400, "ValidationException"))
+    error = refused(ClientError, client.put_item, TableName="orders", Item={"total": {"N": "5"}})
+    same(told(error), (400, "ValidationException"))
+    assert "Missing the key" in error.response["Error"]["Message"], error.response
+    error = refused(ClientError, client.get_item, TableName="orders", Key={"order": {"S": "order-1"}})
+    same(told(error), (400, "ValidationException"))
     writes = [{"Put": {"TableName": "orders", "Item": made_of(f"order-{n}")}} for n in range(101)]
     for wrong in [[], writes]:
         same(told(refused(ClientError, loose.transact_write_items, TransactItems=wrong)), (400, "ValidationException"))

@@ -122,3 +122,27 @@ fn a_body_that_cannot_be_read_has_no_field_in_any_api() {
     assert_eq!((status, &body["error"]["code"]), (400, &json!("invalid_request")));
     assert_eq!(body["error"].get("field").filter(|field| !field.is_null()), None, "{body}");
 }
+
+#[test]
+fn dynamodb_takes_no_item_and_no_key_without_the_key_of_its_table() {
+    let call = |name: &str, body: Value| {
+        let target = format!("DynamoDB_20120810.{name}");
+        asked("dynamodb", (Method::POST, &target), body.to_string().as_bytes())
+    };
+    let item = |item: Value| json!({"TableName": "orders", "Item": item});
+    let key = |key: Value| json!({"TableName": "orders", "Key": key});
+    for own in ["id", "pk"] {
+        assert_eq!(call("PutItem", item(json!({own: {"S": "1"}, "total": {"N": "5"}}))).0, 200);
+    }
+    let lacks = "One or more parameter values were invalid: Missing the key id in the item";
+    let other = "The provided key element does not match the schema";
+    for ((status, body), says) in [
+        (call("PutItem", item(json!({"total": {"N": "5"}}))), lacks),
+        (call("PutItem", item(json!({}))), lacks),
+        (call("GetItem", key(json!({"order": {"S": "1"}}))), other),
+        (call("UpdateItem", key(json!({}))), other),
+    ] {
+        let kind = "com.amazonaws.dynamodb.v20120810#ValidationException";
+        assert_eq!((status, &body["__type"], &body["message"]), (400, &json!(kind), &json!(says)));
+    }
+}

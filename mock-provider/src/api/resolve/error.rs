@@ -47,6 +47,7 @@ pub(super) fn errors(raw: Option<&RawErrors>, at: &At<'_>) -> Option<Errors> {
         unknown_cursor: Standard::InvalidRequest.name().into(),
         wrong: BTreeMap::new(),
     };
+    check_unused(raw, at);
     errors.wrong = breaches(raw, &errors, &at.key("wrong"));
     for (key, name, place) in [
         ("missing_field", &raw.missing_field, &mut errors.missing_field),
@@ -97,6 +98,25 @@ fn breaches(raw: &RawErrors, errors: &Errors, at: &At<'_>) -> BTreeMap<Breach, A
         }
     }
     found
+}
+
+/// Reports an error that has the name of a use, and is not put to it: whoever writes it takes it for that one.
+fn check_unused(raw: &RawErrors, at: &At<'_>) {
+    for (key, said) in
+        [("missing_field", &raw.missing_field), ("unknown_cursor", &raw.unknown_cursor)]
+    {
+        let is_named = raw.named.as_ref().is_some_and(|named| named.contains_key(key));
+        if is_named && said.is_none() {
+            at.key("named").key(key).error(
+                format!("nothing says when the error `{key}` is meant"),
+                |d| {
+                    d.key().cure(format!(
+                        "add `{key}: {key}` beside `named`, or give the error another name"
+                    ))
+                },
+            );
+        }
+    }
 }
 
 /// The standard errors by their statuses; of two with one status the first in the table.

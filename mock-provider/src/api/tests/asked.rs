@@ -244,6 +244,17 @@ fn rules_of_fields_and_lists_that_cannot_hold_are_refused_where_they_are_wrong()
         ("/errors", json!({"unknown_cursor": "no"}), "errors.unknown_cursor"),
         ("/errors", json!({"wrong": {"empty_list": "no"}}), "errors.wrong.empty_list"),
         ("/errors", json!({"wrong": {"empty": "not_found"}}), "errors.wrong.empty"),
+        // Whoever gives an error this name takes it for the one of a field that is missing.
+        (
+            "/errors",
+            json!({"named": {"missing_field": {"status": 418}}}),
+            "errors.named.missing_field",
+        ),
+        (
+            "/errors",
+            json!({"named": {"unknown_cursor": {"status": 418}}}),
+            "errors.named.unknown_cursor",
+        ),
         ("/routes/0/fields", json!({"/a": {"error": "no"}}), "routes[0].fields./a.error"),
         ("/routes/0/fields", json!({"/a": {"items": "x"}}), "routes[0].fields./a.items"),
         (

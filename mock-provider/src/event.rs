@@ -591,6 +591,10 @@ pub struct ResponseSent {
     /// since the start of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exhausted_until_us: Option<u64>,
+    /// Where the mock could not make the answer that its API file describes, because it would be larger than it
+    /// makes any: why. No provider answers what it answers then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmade: Option<Arc<str>>,
     /// The effects that a whole and usable answer tells of: the one committed, replayed, or read back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<u64>,

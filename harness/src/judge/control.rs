@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use brownout_provider::api::{Api, Environment, of_host};
 use brownout_provider::event::{Claim, ClaimBy, Mode};
 
-use super::{counts, suite};
+use super::{counts, suite, unmade};
 use crate::amount::plural;
 use crate::scenario::Scenario;
 use crate::trace::{ClientEnd, Refusal, Trace, Webhook, in_short};
@@ -24,7 +24,7 @@ const STRAYS_TOLD: usize = 5;
 /// one request arrived.
 #[must_use]
 pub fn judge_control(trace: &Trace, scenario: &Scenario) -> ControlResult {
-    let reason = stray(trace, scenario).or_else(|| {
+    let reason = stray(trace, scenario).or_else(|| unmade::sentence(trace)).or_else(|| {
         let none = counts::requests(trace) == 0;
         none.then(|| no_request(trace, scenario))
     });

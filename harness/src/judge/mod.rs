@@ -15,6 +15,7 @@ mod no_strike;
 mod strangers;
 mod suite;
 mod twice;
+mod unmade;
 
 use brownout_provider::event::{ClockKind, Mode, Recognized};
 
@@ -22,7 +23,7 @@ pub use control::judge_control;
 pub use twice::{Comparison, compare};
 
 use crate::amount::times;
-use crate::invariant::{Judgement, too_busy};
+use crate::invariant::{InvariantKind, Judgement, too_busy};
 use crate::scenario::{Expectation, Scenario};
 use crate::trace::reading::Fate;
 use crate::trace::{ClaimMade, Request, RequestId, Trace};
@@ -37,10 +38,15 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
     let is_batch = batch.as_ref().is_some_and(|batch| batch.is_certain);
     let mut invariants = each::judge_each(trace, scenario);
     let mut doubt = doubt(trace, scenario, &invariants, control.as_ref());
+    if !trace.unmade.is_empty() {
+        let why = "the mock did not make every answer that it was asked for";
+        leave_unjudged(scenario, &mut invariants, why, |_| true);
+    }
     let mut batch_remark = None;
     match batch {
         Some(batch) if is_batch && !matches!(doubt, Some(Doubt::Stray(_) | Doubt::Cut(_))) => {
-            leave_unjudged(scenario, &mut invariants);
+            let why = "the program does more than the operation that it was given";
+            leave_unjudged(scenario, &mut invariants, why, |kind| kind.needs_identity);
             doubt = Some(Doubt::Batch(batch.remark));
         }
         Some(batch) => batch_remark = Some(batch.remark),
@@ -142,16 +148,20 @@ const TIMED: [&str; 6] = [
     "waits_for_reset",
 ];
 
-/// Takes back what rests on which requests belong together, where that cannot be told.
-fn leave_unjudged(scenario: &Scenario, invariants: &mut [InvariantResult]) {
+/// Takes back what cannot be told.
+fn leave_unjudged(
+    scenario: &Scenario,
+    invariants: &mut [InvariantResult],
+    why: &str,
+    is_meant: impl Fn(&InvariantKind) -> bool,
+) {
     for (one, expectation) in invariants.iter_mut().zip(&scenario.expect) {
-        if expectation.invariant.kind().needs_identity {
+        if is_meant(expectation.invariant.kind()) {
             one.verdict = InvariantVerdict::NotExercised;
             one.exercised = 0;
             one.violations.clear();
             one.partial = false;
-            one.reason =
-                Some("the program does more than the operation that it was given".to_owned());
+            one.reason = Some(why.to_owned());
         }
     }
 }
@@ -162,6 +172,8 @@ enum Doubt {
     Cut(String),
     /// The client went past the mock.
     Stray(String),
+    /// The mock did not make every answer.
+    Unmade(String),
     /// The client never came.
     NoRequest(String),
     /// Each program does more than one operation, so that nothing can be told apart.
@@ -179,6 +191,7 @@ impl Doubt {
         match self {
             Self::Cut(text)
             | Self::Stray(text)
+            | Self::Unmade(text)
             | Self::NoRequest(text)
             | Self::Batch(text)
             | Self::Control(text)
@@ -207,6 +220,9 @@ fn doubt(
     }
     if trace.is_interrupted() {
         return Some(Doubt::Cut(control::interrupted(trace)));
+    }
+    if let Some(unmade) = unmade::sentence(trace) {
+        return Some(Doubt::Unmade(unmade));
     }
     if counts::requests(trace) == 0 {
         return Some(Doubt::NoRequest(control::no_request(trace, scenario)));

@@ -273,6 +273,22 @@ fn what_the_mock_refused_is_told_whatever_else_came() {
 }
 
 #[test]
+fn nobody_is_judged_by_what_the_mock_did_not_make() {
+    let lines = format!("{STRUCK}\n{AGAIN}");
+    let unmade = r#"{"at_us":500000,"event":"request_received","request":3,"attempt":3}
+        {"at_us":500001,"event":"response_sent","request":3,"status":400,"unmade":"too many values"}"#;
+    assert_eq!(judged("[no_double_charges]", &lines).verdict, Verdict::Failed);
+    let lines = format!("{lines}\n{unmade}");
+    let result = judged("[no_double_charges]", &lines);
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert_eq!(result.invariants[0].verdict, InvariantVerdict::NotExercised);
+    let reason = result.reason.expect("it says why");
+    assert!(reason.starts_with("the mock refused 1 request that a provider may"), "{reason}");
+    let control = judge_control(&trace(&lines), &scenario("payments", "[no_double_charges]"));
+    assert_eq!(control.reason, Some(reason));
+}
+
+#[test]
 fn what_held_in_a_cut_trace_held_as_far_as_the_trace_goes() {
     let cut = r#"{"at_us":400001,"event":"run_finished","reason":"interrupted"}"#;
     let lines = format!("{STRUCK}\n{UNKNOWN}");

@@ -55,6 +55,7 @@ pub struct TraceBuilder {
     delivered: Vec<Delivered>,
     hints: Vec<Hint>,
     exhausted: Vec<(RequestId, u64)>,
+    unmade: Vec<(RequestId, Name)>,
     drawn: Vec<Drawn>,
     parts_undone: Vec<PartUndone>,
     effects: Vec<Effect>,
@@ -188,6 +189,7 @@ impl TraceBuilder {
             delivered: self.delivered,
             hints: self.hints,
             exhausted: self.exhausted,
+            unmade: self.unmade,
             drawn: self.drawn,
             effects: self.effects,
             messages: self.messages,
@@ -542,6 +544,7 @@ impl TraceBuilder {
             self.hints.push(hint);
         }
         self.exhausted.extend(event.exhausted_until_us.map(|at_us| (id, at_us)));
+        self.unmade.extend(event.unmade.as_deref().map(|why| (id, self.names.intern(why))));
         self.tells.extend(event.effects.iter().map(|effect| (id, provider, *effect)));
         let response = Response {
             seq: stamp.seq,

@@ -10,6 +10,7 @@
 pub mod build;
 pub mod claims;
 pub mod identity;
+mod lines;
 pub mod money;
 pub mod names;
 mod numbered;
@@ -108,6 +109,8 @@ pub struct Trace {
     pub(crate) hints: Vec<Hint>,
     /// Where an answer said that nothing was left of a limit: until when, by request.
     pub(crate) exhausted: Vec<(RequestId, u64)>,
+    /// Which answers the mock did not make as its API file describes them, and why.
+    pub(crate) unmade: Vec<(RequestId, Name)>,
     pub(crate) drawn: Vec<Drawn>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) messages: Vec<Message>,
@@ -461,6 +464,7 @@ impl Trace {
             + of(&self.delivered)
             + of(&self.hints)
             + of(&self.exhausted)
+            + of(&self.unmade)
             + of(&self.drawn)
             + of(&self.effects)
             + of(&self.effects_by_operation)

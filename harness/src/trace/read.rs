@@ -3,16 +3,15 @@
 //! **Invariant:** whatever stands before the first broken line is used; the reader says where it
 //! stopped and why, and no bytes make it panic.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
+use std::ops::ControlFlow;
 
 use brownout_provider::event::{Event, EventKind, TRACE_VERSION};
 use serde_json::Value;
 
 use super::Trace;
 use super::build::TraceBuilder;
-
-/// A line longer than this is no line of a trace: a body of a request never stands in one.
-const LONGEST_LINE: u64 = 64 * 1024 * 1024;
+use super::lines::Lines;
 
 /// For so many bytes room is made beforehand at most.
 const MOST_EXPECTED: u64 = 4 * 1024 * 1024 * 1024;
@@ -66,7 +65,7 @@ pub fn read_sized(
     bytes: u64,
     mut seen: impl FnMut(&Event),
 ) -> Result<Trace, TraceError> {
-    let mut lines = Lines { input, number: 0, line: Vec::new() };
+    let mut lines = Lines::of(input);
     let Some(first) = lines.next()? else { return Err(TraceError::Empty) };
     let expected = usize::try_from(bytes.min(MOST_EXPECTED)).unwrap_or(0);
     let mut builder = TraceBuilder::for_bytes(expected);
@@ -74,35 +73,34 @@ pub fn read_sized(
         builder.push(event);
         seen(event);
     };
-    let started = started(first)?;
+    let started = started(&first)?;
     take(&started);
     let (mut cut, mut missing) = (None, Vec::new());
     let mut latest = started.seq;
-    while let Some(line) = lines.next()? {
-        match Event::from_line(line) {
-            Ok(mut event) => {
-                if event.seq == 0 {
-                    event.seq = lines.number;
-                } else if event.seq > latest.saturating_add(1) {
-                    missing.push((latest.saturating_add(1), event.seq - 1));
-                }
-                latest = event.seq;
-                take(&event);
-            }
+    lines.each(bytes, |(number, line)| {
+        let mut event = match line {
+            Ok(event) => event,
             Err(error) => {
                 cut = Some(format!(
-                    "line {} of the trace is cut or broken ({error}); what stands before it was judged",
-                    lines.number
+                    "line {number} of the trace is cut or broken ({error}); what stands before it was judged"
                 ));
-                break;
+                return ControlFlow::Break(());
             }
+        };
+        if event.seq == 0 {
+            event.seq = number;
+        } else if event.seq > latest.saturating_add(1) {
+            missing.push((latest.saturating_add(1), event.seq - 1));
         }
-    }
+        latest = event.seq;
+        take(&event);
+        ControlFlow::Continue(())
+    })?;
     let mut trace = builder.finish().ok_or(TraceError::Empty)?;
     if cut.is_none() && trace.end.is_none() {
         cut = Some(format!(
             "the trace ends after line {} without a `run_finished`; the run was cut short",
-            lines.number
+            lines.number()
         ));
     }
     trace.cut = cut;
@@ -132,28 +130,6 @@ fn started(line: &[u8]) -> Result<Event, TraceError> {
         event.seq = 1;
     }
     Ok(event)
-}
-
-/// Lines with their numbers, empty ones left out, each of bounded length.
-struct Lines<R> {
-    input: R,
-    number: u64,
-    line: Vec<u8>,
-}
-
-impl<R: BufRead> Lines<R> {
-    fn next(&mut self) -> Result<Option<&[u8]>, std::io::Error> {
-        loop {
-            self.line.clear();
-            if self.input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.line)? == 0 {
-                return Ok(None);
-            }
-            self.number += 1;
-            if !self.line.trim_ascii().is_empty() {
-                return Ok(Some(&self.line));
-            }
-        }
-    }
 }
 
 #[cfg(test)]

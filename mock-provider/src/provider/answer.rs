@@ -238,6 +238,7 @@ impl Provider {
             replayed: own.replayed,
             refuses_key: own.refuses_key,
             usable: own.usable,
+            unmade: own.unmade,
         });
         let Own { status, headers, body, .. } = own;
         Next::Answer(Box::new(Answer {

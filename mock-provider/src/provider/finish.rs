@@ -89,6 +89,7 @@ impl Provider {
             should_retry: planned.should_retry,
             refuses_key: planned.refuses_key,
             exhausted_until_us: self.exhausted_until_us(open, planned),
+            unmade: planned.unmade.clone(),
             effects: if tells { planned.effects.to_vec() } else { Vec::new() },
         }
     }

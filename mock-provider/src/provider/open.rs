@@ -148,6 +148,8 @@ pub(super) struct Own {
     pub(super) is_stream: bool,
     /// The body in an earlier state of its object, where a fault asks for it and there was one.
     pub(super) earlier: Option<Bytes>,
+    /// Why this stands in the place of an answer that the mock does not make.
+    pub(super) unmade: Option<Arc<str>>,
 }
 
 impl Own {
@@ -163,6 +165,7 @@ impl Own {
             usable: false,
             is_stream: false,
             earlier: None,
+            unmade: None,
         }
     }
 }
@@ -183,4 +186,5 @@ pub(super) struct Planned {
     pub(super) refuses_key: bool,
     /// True when the whole body is known to be usable.
     pub(super) usable: bool,
+    pub(super) unmade: Option<Arc<str>>,
 }

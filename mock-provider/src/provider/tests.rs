@@ -31,6 +31,7 @@ use crate::seed::{Draw, Seed};
 mod lists;
 mod order;
 mod refusals;
+mod unmade;
 
 /// A fault that does exactly one thing.
 #[derive(Debug)]

@@ -277,7 +277,15 @@ impl Provider {
                 let message = format!("the API file does not fit this request: {error}");
                 let context = ErrorContext { message: Some(&message), ..ErrorContext::default() };
                 let which = Which::Standard(Standard::InvalidRequest);
-                self.refuse_with(open, which, &context, None)
+                let own = self.refuse_with(open, which, &context, None);
+                let unmade = match error {
+                    TemplateError::TooMuch { reason, .. } => Some(Arc::from(&**reason)),
+                    // The request may be what does not fit.
+                    TemplateError::Syntax { .. }
+                    | TemplateError::Undefined { .. }
+                    | TemplateError::Render { .. } => None,
+                };
+                Own { unmade, ..own }
             }
         }
     }

@@ -67,6 +67,14 @@ pub enum TemplateError {
         /// The template.
         template: String,
     },
+    /// It would become more than the mock makes of any template.
+    #[error("`{template}` would become more than the mock makes: {reason}")]
+    TooMuch {
+        /// The template, or its beginning.
+        template: String,
+        /// What there would be too much of.
+        reason: String,
+    },
     /// It failed in another way.
     #[error("`{template}` cannot be rendered: {reason}")]
     Render {
@@ -246,7 +254,7 @@ impl Template {
     /// Also when that is not enough.
     pub fn value_within(&self, names: &Names<'_>, budget: &Budget) -> Result<Value, TemplateError> {
         let copied = |value: &Value| {
-            budget.spend(value).map_err(|error| self.failed(&error))?;
+            budget.spend(value).map_err(|error| self.too_much(&error))?;
             Ok(value.clone())
         };
         match &self.0.parts {
@@ -255,13 +263,13 @@ impl Template {
                 Some(found) => copied(found),
                 None => {
                     let value = self.evaluate(piece, names)?;
-                    budget.spend_made(&value).map_err(|error| self.failed(&error))?;
+                    budget.spend_made(&value).map_err(|error| self.too_much(&error))?;
                     serde_json::to_value(&value).map_err(|error| self.failed(&error))
                 }
             },
             Parts::Several(_) | Parts::Whole(_) => {
                 let text = self.text(names)?;
-                budget.spend_one(text.len()).map_err(|error| self.failed(&error))?;
+                budget.spend_one(text.len()).map_err(|error| self.too_much(&error))?;
                 Ok(Value::String(text))
             }
         }
@@ -300,7 +308,7 @@ impl Template {
                     })
                     .map_err(|error| {
                         if error.kind() == ErrorKind::WriteFailure {
-                            self.failed(&Bounded::FULL)
+                            self.too_much(&Bounded::FULL)
                         } else {
                             self.error(&error)
                         }
@@ -323,7 +331,7 @@ impl Template {
             Some(Value::Number(number)) if !number.is_f64() => write!(out, "{number}"),
             Some(_) | None => write!(out, "{}", self.evaluate(piece, names)?),
         }
-        .map_err(|_| self.failed(&Bounded::FULL))
+        .map_err(|_| self.too_much(&Bounded::FULL))
     }
 
     /// The value that it certainly is, where it is a plain path or has no expression in it.
@@ -347,6 +355,8 @@ impl Template {
     fn error(&self, error: &minijinja::Error) -> TemplateError {
         if error.kind() == ErrorKind::UndefinedError {
             self.undefined()
+        } else if error.kind() == ErrorKind::OutOfFuel {
+            self.too_much(&error)
         } else {
             self.failed(&error)
         }
@@ -354,6 +364,10 @@ impl Template {
 
     fn undefined(&self) -> TemplateError {
         TemplateError::Undefined { template: self.0.source.clone() }
+    }
+
+    fn too_much(&self, reason: &dyn fmt::Display) -> TemplateError {
+        TemplateError::TooMuch { template: self.0.source.clone(), reason: reason.to_string() }
     }
 
     fn failed(&self, reason: &dyn fmt::Display) -> TemplateError {

@@ -164,7 +164,7 @@ impl Tree {
         budget: &Budget,
     ) -> Result<Value, TemplateError> {
         let within = |spent: Result<(), TooMuch>| {
-            spent.map_err(|error| TemplateError::Render {
+            spent.map_err(|error| TemplateError::TooMuch {
                 template: brief(&self.source()),
                 reason: error.to_string(),
             })

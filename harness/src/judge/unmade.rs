@@ -1,0 +1,43 @@
+//! Answers that the mock did not make, because they would have been larger than it makes any.
+//!
+//! **Invariant:** nobody is judged by what they did with such an answer: no provider gives it.
+
+use crate::amount::plural;
+use crate::trace::Trace;
+
+/// What to say of a run with such answers.
+pub(super) fn sentence(trace: &Trace) -> Option<String> {
+    let (request, why) = trace.unmade.first()?;
+    let request = trace.request(*request);
+    let route = request.route.map_or("", |route| trace.text(route));
+    let operation = request
+        .operation
+        .map_or(String::new(), |operation| format!(" for `{}`", trace.operation_name(operation)));
+    Some(format!(
+        "the mock refused {} that a provider may well answer (first `{route}`{operation}: {}); let the client ask \
+         for less, or the API file make less of it",
+        plural(trace.unmade.len(), "request"),
+        trace.text(*why),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::trace::testing::trace;
+
+    #[test]
+    fn what_the_mock_did_not_make_is_told_with_its_reason() {
+        let made = r#"{"at_us":1,"event":"request_received","request":1,"operation":"op-0001","route":"embed"}
+            {"at_us":2,"event":"response_sent","request":1,"status":400}"#;
+        assert_eq!(super::sentence(&trace(made)), None);
+        let unmade = made.replace("400}", r#"400,"unmade":"too many values"}"#);
+        let sentence = super::sentence(&trace(&unmade)).expect("it was not made");
+        assert!(
+            sentence.starts_with(
+                "the mock refused 1 request that a provider may well answer (first `embed` for `op-0001`: \
+                 too many values); "
+            ),
+            "{sentence}"
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! The lines of a file as events, many at a time: of a long file on a thread beside the one that takes them.
+//!
+//! **Invariant:** on how many threads lines are read changes nothing about what is taken, or in which order.
+
+use std::io::{BufRead, Error, Read};
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use brownout_provider::event::Event;
+
+/// A line longer than this is no line of a trace: a body of a request never stands in one.
+const LONGEST_LINE: u64 = 64 * 1024 * 1024;
+
+/// So many bytes are read before their lines are handed on.
+const BATCH: usize = 128 * 1024;
+
+/// From so many bytes on, a second thread reads: for fewer, it takes longer to start.
+const MANY: u64 = 8 * 1024 * 1024;
+
+/// So many batches are on their way at once, so that neither side waits for the other.
+const UNDER_WAY: usize = 3;
+
+/// What a line is, with its number in the file.
+pub(super) type Line = (u64, serde_json::Result<Event>);
+
+/// Whole lines of a file, and the number of the first.
+#[derive(Default)]
+struct Batch {
+    first: u64,
+    bytes: Vec<u8>,
+    /// Where each line ends.
+    ends: Vec<usize>,
+}
+
+/// Lines with their numbers, each of bounded length.
+pub(super) struct Lines<R> {
+    input: R,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(super) fn of(input: R) -> Self {
+        Self { input, number: 0 }
+    }
+
+    /// The number of the line that was read last.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The next line that is not empty.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let mut line = Vec::new();
+        while self.append(&mut line)? > 0 {
+            if !line.trim_ascii().is_empty() {
+                return Ok(Some(line));
+            }
+            line.clear();
+        }
+        Ok(None)
+    }
+
+    /// Hands on what each of the other lines is, in order, until there are no more or `take` has enough.
+    pub(super) fn each(
+        &mut self,
+        expected: u64,
+        mut take: impl FnMut(Line) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+        if expected >= MANY && cores() > 1 {
+            return self.beside(&mut take);
+        }
+        while let Some(batch) = self.batch()? {
+            if batch.events().try_for_each(&mut take).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Lines::each`], with a thread that makes events of lines while this one reads and takes.
+    fn beside(&mut self, mut take: impl FnMut(Line) -> ControlFlow<()>) -> Result<(), Error> {
+        thread::scope(|scope| {
+            let (give, given): (SyncSender<Batch>, Receiver<Batch>) = sync_channel(UNDER_WAY);
+            let (hand_on, events): (SyncSender<Vec<Line>>, _) = sync_channel(UNDER_WAY);
+            scope.spawn(move || {
+                let mut read = given.iter().map(|batch| batch.events().collect());
+                // Who has enough listens no more.
+                read.all(|events| hand_on.send(events).is_ok())
+            });
+            let mut under_way = 0;
+            loop {
+                while under_way < UNDER_WAY
+                    && let Some(batch) = self.batch()?
+                {
+                    // Nobody listens where the thread has panicked, and the scope hands that on.
+                    let Ok(()) = give.send(batch) else { return Ok(()) };
+                    under_way += 1;
+                }
+                if under_way == 0 {
+                    return Ok(());
+                }
+                let Ok(events) = events.recv() else { return Ok(()) };
+                under_way -= 1;
+                if events.into_iter().try_for_each(&mut take).is_break() {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    /// The next lines, as many as are read at once.
+    fn batch(&mut self) -> Result<Option<Batch>, Error> {
+        let mut batch = Batch { first: self.number + 1, ..Batch::default() };
+        batch.bytes.reserve(BATCH + BATCH / 8);
+        while batch.bytes.len() < BATCH && self.append(&mut batch.bytes)? > 0 {
+            batch.ends.push(batch.bytes.len());
+        }
+        Ok((!batch.ends.is_empty()).then_some(batch))
+    }
+
+    fn append(&mut self, bytes: &mut Vec<u8>) -> Result<usize, Error> {
+        let read = self.input.by_ref().take(LONGEST_LINE).read_until(b'\n', bytes)?;
+        self.number += u64::from(read > 0);
+        Ok(read)
+    }
+}
+
+impl Batch {
+    /// What each line is; empty ones are left out.
+    fn events(&self) -> impl Iterator<Item = Line> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let lines = starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end));
+        (self.first..)
+            .zip(lines)
+            .filter(|(_, line)| !line.trim_ascii().is_empty())
+            .map(|(number, line)| (number, Event::from_line(line)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    /// Lines of several batches, some of them empty, with their ends as asked.
+    fn text(lines: u64, end: &str) -> String {
+        let line = |number: u64| match number % 7 {
+            0 => "\n".to_owned(),
+            _ => format!(
+                "{{\"seq\":{number},\"at_us\":{number},\"event\":\"run_finished\",\"reason\":\"{}\"}}\n",
+                "x".repeat(usize::try_from(number % 300).unwrap_or(0))
+            ),
+        };
+        (1..=lines).map(line).chain([end.to_owned()]).collect()
+    }
+
+    type Each<'t> = Lines<BufReader<&'t [u8]>>;
+
+    /// What is taken of a text, until a broken line or so many are taken, and the number of the last line.
+    fn taken(
+        text: &str,
+        most: usize,
+        how: impl FnOnce(&mut Each<'_>, &mut dyn FnMut(Line) -> ControlFlow<()>),
+    ) -> (Vec<String>, u64) {
+        // Of an odd size, so that its ends fall anywhere.
+        let mut lines = Lines::of(BufReader::with_capacity(4_093, text.as_bytes()));
+        let mut taken = Vec::new();
+        how(&mut lines, &mut |(number, line)| {
+            let broken = line.is_err();
+            taken.push(format!("{number} {line:?}"));
+            if broken || taken.len() == most {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        (taken, lines.number())
+    }
+
+    #[test]
+    fn on_how_many_threads_lines_are_read_changes_nothing() {
+        let broken = format!("{}{}", text(3_000, "{\"seq\":\n"), text(9_000, ""));
+        let all = usize::MAX;
+        for (text, most, expected) in [
+            (text(9_000, ""), all, 9_000 - 9_000 / 7),
+            (text(9_000, "{\"seq\":"), all, 9_000 - 9_000 / 7 + 1),
+            (broken, all, 3_000 - 3_000 / 7 + 1),
+            (text(9_000, ""), 5, 5),
+            (text(9_000, ""), 7_000, 7_000),
+            (text(3, ""), all, 3),
+            (String::new(), all, 0),
+        ] {
+            let (alone, last) = taken(&text, most, |lines, take| {
+                lines.each(0, take).expect("it can be read");
+            });
+            let (beside, last_beside) = taken(&text, most, |lines, take| {
+                lines.beside(take).expect("it can be read");
+            });
+            assert_eq!(alone.len(), expected);
+            assert_eq!(alone, beside);
+            if most == all && !alone.last().is_some_and(|line| line.contains("Err")) {
+                assert_eq!(
+                    (last, last),
+                    (last_beside, u64::try_from(text.lines().count()).expect("few"))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_on_either_way() {
+        struct Failing;
+        impl Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(Error::other("the disk is gone"))
+            }
+        }
+        for expected in [0, MANY] {
+            let text = text(5_000, "");
+            let mut lines = Lines::of(BufReader::new(Read::chain(text.as_bytes(), Failing)));
+            let error = lines.each(expected, |_| ControlFlow::Continue(())).expect_err("it fails");
+            assert_eq!(error.to_string(), "the disk is gone");
+        }
+    }
+}

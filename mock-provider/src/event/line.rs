@@ -38,7 +38,10 @@ impl Event {
 fn frequent(line: &[u8]) -> Option<Event> {
     // Each text is checked once and not by each reader.
     let text = std::str::from_utf8(line).ok()?;
-    let Head { seq, at_us, event } = serde_json::from_str(text).ok()?;
+    let Head { seq, at_us, event } = match beginning(text) {
+        Some(head) => head,
+        None => serde_json::from_str(text).ok()?,
+    };
     let kind = match &*event {
         "operation_submitted" => serde_json::from_str(text).map(EventKind::OperationSubmitted),
         "request_received" => serde_json::from_str(text).map(EventKind::RequestReceived),
@@ -57,6 +60,30 @@ fn frequent(line: &[u8]) -> Option<Event> {
         _ => return None,
     };
     Some(Event { seq, at_us, kind: kind.ok()? })
+}
+
+/// What stands in every line, where it stands at its beginning as a trace is written, and certainly nowhere else:
+/// then the line need not be gone through to find it.
+fn beginning(text: &str) -> Option<Head<'_>> {
+    let (seq, rest) = number(text.strip_prefix("{\"seq\":")?)?;
+    let (at_us, rest) = number(rest.strip_prefix(",\"at_us\":")?)?;
+    let (event, rest) = rest.strip_prefix(",\"event\":\"")?.split_once('"')?;
+    // A name that is spelled with an escape would be the same name.
+    let again = ["\"seq\"", "\"at_us\"", "\"event\"", "\\u"];
+    let is_plain = event.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    (is_plain && !again.iter().any(|name| rest.contains(name))).then(|| Head {
+        seq,
+        at_us,
+        event: Cow::Borrowed(event),
+    })
+}
+
+/// The whole number that a text begins with, written as JSON writes it, and what is behind it.
+fn number(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit())?;
+    let (digits, rest) = text.split_at(end);
+    let is_plain = digits == "0" || !digits.starts_with('0');
+    Some((digits.parse().ok().filter(|_| is_plain)?, rest))
 }
 
 #[cfg(test)]
@@ -99,6 +126,16 @@ mod tests {
             (r#""event":"#, r#""what":"#),
             (r#""event":""#, r#""event":"un"#),
             (r#""at_us":"#, r#""at_us":-"#),
+            (r#""at_us":"#, r#""at_us":0"#),
+            (r#""at_us":"#, r#""at_us":1."#),
+            (r#""at_us":"#, r#""at_us":99999999999999999999"#),
+            (r#""at_us":"#, r#" "at_us" : "#),
+            ("}", r#","seq":1}"#),
+            ("}", r#","at_us":1}"#),
+            ("}", r#","event":"run_finished"}"#),
+            ("}", r#","\u0073eq":1}"#),
+            ("}", r#","\u0065vent":"x"}"#),
+            (r#""event":"c"#, r#""event":"\u0063"#),
         ] {
             for line in LINES.lines() {
                 let line = line.replacen(from, to, 1);

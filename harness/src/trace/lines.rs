@@ -2,10 +2,11 @@
 //!
 //! **Invariant:** on how many threads lines are read changes nothing about what is taken, or in which order.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, Error, Read};
 use std::num::NonZero;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::channel;
 use std::thread;
 
 use brownout_provider::event::Event;
@@ -19,8 +20,11 @@ const BATCH: usize = 128 * 1024;
 /// From so many bytes on, a second thread reads: for fewer, it takes longer to start.
 const MANY: u64 = 8 * 1024 * 1024;
 
-/// So many batches are on their way at once, so that neither side waits for the other.
-const UNDER_WAY: usize = 3;
+/// So many batches are given to the other thread at once, so that it never waits.
+const GIVEN: usize = 3;
+
+/// So many batches are read at most before the first of them is taken.
+const MOST_READ: usize = 8;
 
 /// What a line is, with its number in the file.
 pub(super) type Line = (u64, serde_json::Result<Event>);
@@ -62,50 +66,76 @@ impl<R: BufRead> Lines<R> {
         Ok(None)
     }
 
-    /// Hands on what each of the other lines is, in order, until there are no more or `take` has enough.
+    /// Shows what each of the other lines is, in order, until there are no more or `take` has enough.
     pub(super) fn each(
         &mut self,
         expected: u64,
-        mut take: impl FnMut(Line) -> ControlFlow<()>,
+        mut take: impl FnMut(&mut Line) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let cores = || thread::available_parallelism().map_or(1, NonZero::get);
         if expected >= MANY && cores() > 1 {
-            return self.beside(&mut take);
+            return self.beside(take);
         }
         while let Some(batch) = self.batch()? {
-            if batch.events().try_for_each(&mut take).is_break() {
+            if batch.events().try_for_each(|mut line| take(&mut line)).is_break() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// As [`Lines::each`], with a thread that makes events of lines while this one reads and takes.
-    fn beside(&mut self, mut take: impl FnMut(Line) -> ControlFlow<()>) -> Result<(), Error> {
+    /// As [`Lines::each`], with another thread that makes events of lines. This one reads them and takes the
+    /// events, and where the next ones are not ready, it makes events too.
+    fn beside(&mut self, mut take: impl FnMut(&mut Line) -> ControlFlow<()>) -> Result<(), Error> {
         thread::scope(|scope| {
-            let (give, given): (SyncSender<Batch>, Receiver<Batch>) = sync_channel(UNDER_WAY);
-            let (hand_on, events): (SyncSender<Vec<Line>>, _) = sync_channel(UNDER_WAY);
+            let (give, given) = channel::<Batch>();
+            let (hand_on, made) = channel::<Vec<Line>>();
+            let (give_back, used) = channel::<Vec<Line>>();
             scope.spawn(move || {
-                let mut read = given.iter().map(|batch| batch.events().collect());
-                // Who has enough listens no more.
-                read.all(|events| hand_on.send(events).is_ok())
+                for batch in given {
+                    // Who made them frees them: otherwise both threads wait for the same part of the memory.
+                    used.try_iter().for_each(drop);
+                    // Who has enough listens no more.
+                    if hand_on.send(batch.events().collect()).is_err() {
+                        break;
+                    }
+                }
             });
-            let mut under_way = 0;
+            // In the order of the file: what this thread has made, or `None` for what the other one makes.
+            let mut next: VecDeque<Option<Vec<Line>>> = VecDeque::new();
             loop {
-                while under_way < UNDER_WAY
+                while next.iter().filter(|made| made.is_none()).count() < GIVEN
                     && let Some(batch) = self.batch()?
                 {
-                    // Nobody listens where the thread has panicked, and the scope hands that on.
+                    next.push_back(None);
+                    // Nobody listens where the other thread has panicked, and the scope hands that on.
                     let Ok(()) = give.send(batch) else { return Ok(()) };
-                    under_way += 1;
                 }
-                if under_way == 0 {
+                let (mut lines, is_own) = match next.pop_front() {
+                    None => return Ok(()),
+                    Some(Some(lines)) => (lines, true),
+                    Some(None) => {
+                        let ready = made.try_recv().ok();
+                        if ready.is_none()
+                            && next.len() < MOST_READ
+                            && let Some(batch) = self.batch()?
+                        {
+                            next.push_front(None);
+                            next.push_back(Some(batch.events().collect()));
+                            continue;
+                        }
+                        match ready.map_or_else(|| made.recv(), Ok) {
+                            Ok(lines) => (lines, false),
+                            Err(_) => return Ok(()),
+                        }
+                    }
+                };
+                if lines.iter_mut().try_for_each(&mut take).is_break() {
                     return Ok(());
                 }
-                let Ok(events) = events.recv() else { return Ok(()) };
-                under_way -= 1;
-                if events.into_iter().try_for_each(&mut take).is_break() {
-                    return Ok(());
+                if !is_own {
+                    // A thread that has ended wants nothing back.
+                    let _ = give_back.send(lines);
                 }
             }
         })
@@ -164,12 +194,12 @@ mod tests {
     fn taken(
         text: &str,
         most: usize,
-        how: impl FnOnce(&mut Each<'_>, &mut dyn FnMut(Line) -> ControlFlow<()>),
+        how: impl FnOnce(&mut Each<'_>, &mut dyn FnMut(&mut Line) -> ControlFlow<()>),
     ) -> (Vec<String>, u64) {
         // Of an odd size, so that its ends fall anywhere.
         let mut lines = Lines::of(BufReader::with_capacity(4_093, text.as_bytes()));
         let mut taken = Vec::new();
-        how(&mut lines, &mut |(number, line)| {
+        how(&mut lines, &mut |(number, line): &mut Line| {
             let broken = line.is_err();
             taken.push(format!("{number} {line:?}"));
             if broken || taken.len() == most {

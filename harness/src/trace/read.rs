@@ -78,7 +78,7 @@ pub fn read_sized(
     let (mut cut, mut missing) = (None, Vec::new());
     let mut latest = started.seq;
     lines.each(bytes, |(number, line)| {
-        let mut event = match line {
+        let event = match line {
             Ok(event) => event,
             Err(error) => {
                 cut = Some(format!(
@@ -88,12 +88,12 @@ pub fn read_sized(
             }
         };
         if event.seq == 0 {
-            event.seq = number;
+            event.seq = *number;
         } else if event.seq > latest.saturating_add(1) {
             missing.push((latest.saturating_add(1), event.seq - 1));
         }
         latest = event.seq;
-        take(&event);
+        take(event);
         ControlFlow::Continue(())
     })?;
     let mut trace = builder.finish().ok_or(TraceError::Empty)?;

@@ -71,11 +71,10 @@ fn beginning(text: &str) -> Option<Head<'_>> {
     // A name that is spelled with an escape would be the same name.
     let again = ["\"seq\"", "\"at_us\"", "\"event\"", "\\u"];
     let is_plain = event.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    (is_plain && !again.iter().any(|name| rest.contains(name))).then(|| Head {
-        seq,
-        at_us,
-        event: Cow::Borrowed(event),
-    })
+    if !is_plain || again.iter().any(|name| rest.contains(name)) {
+        return None;
+    }
+    Some(Head { seq, at_us, event: Cow::Borrowed(event) })
 }
 
 /// The whole number that a text begins with, written as JSON writes it, and what is behind it.

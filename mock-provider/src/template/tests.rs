@@ -132,7 +132,7 @@ fn no_text_is_longer_than_any_may_be() {
 fn an_endless_template_is_stopped() {
     let source = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
     let error = value(source, &[]).expect_err("takes too long");
-    assert!(matches!(error, TemplateError::Render { .. }), "{error}");
+    assert!(matches!(error, TemplateError::TooMuch { .. }), "{error}");
 }
 
 #[test]

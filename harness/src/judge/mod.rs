@@ -44,7 +44,7 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
     }
     let mut batch_remark = None;
     match batch {
-        Some(batch) if is_batch && !matches!(doubt, Some(Doubt::Stray(_) | Doubt::Cut(_))) => {
+        Some(batch) if is_batch && !outranks_batch(doubt.as_ref()) => {
             let why = "the program does more than the operation that it was given";
             leave_unjudged(scenario, &mut invariants, why, |kind| kind.needs_identity);
             doubt = Some(Doubt::Batch(batch.remark));
@@ -206,6 +206,11 @@ fn verdict(invariants: &[InvariantResult], doubt: Option<&str>) -> Verdict {
         return Verdict::Failed;
     }
     if doubt.is_some() { Verdict::Inconclusive } else { Verdict::Passed }
+}
+
+/// True for what is said rather than that a program does more than its operation.
+fn outranks_batch(doubt: Option<&Doubt>) -> bool {
+    matches!(doubt, Some(Doubt::Stray(_) | Doubt::Cut(_) | Doubt::Unmade(_)))
 }
 
 /// The first reason to say nothing; of those that come together, the one that helps most comes first.

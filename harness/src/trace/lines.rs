@@ -1,6 +1,7 @@
 //! The lines of a file as events, many at a time: of a long file on a thread beside the one that takes them.
 //!
-//! **Invariant:** on how many threads lines are read changes nothing about what is taken, or in which order.
+//! **Invariant:** on how many threads lines are read changes nothing about what is taken, or in which order, as long
+//! as the file can be read.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, Error, Read};
@@ -23,8 +24,8 @@ const MANY: u64 = 8 * 1024 * 1024;
 /// So many batches are given to the other thread at once, so that it never waits.
 const GIVEN: usize = 3;
 
-/// So many batches are read at most before the first of them is taken.
-const MOST_READ: usize = 8;
+/// So many bytes are read at most before the first of them is taken, unless a single line is longer.
+const MOST_READ: usize = 8 * BATCH;
 
 /// What a line is, with its number in the file.
 pub(super) type Line = (u64, serde_json::Result<Event>);
@@ -101,28 +102,36 @@ impl<R: BufRead> Lines<R> {
                     }
                 }
             });
-            // In the order of the file: what this thread has made, or `None` for what the other one makes.
-            let mut next: VecDeque<Option<Vec<Line>>> = VecDeque::new();
+            // In the order of the file: how many bytes, and what this thread has made of them, or `None` for what
+            // the other one makes.
+            let mut next: VecDeque<(usize, Option<Vec<Line>>)> = VecDeque::new();
+            let has_room = |next: &VecDeque<(usize, _)>| {
+                next.iter().map(|(bytes, _)| bytes).sum::<usize>() < MOST_READ
+            };
             loop {
-                while next.iter().filter(|made| made.is_none()).count() < GIVEN
+                while next.iter().filter(|(_, made)| made.is_none()).count() < GIVEN
+                    && has_room(&next)
                     && let Some(batch) = self.batch()?
                 {
-                    next.push_back(None);
+                    next.push_back((batch.bytes.len(), None));
                     // Nobody listens where the other thread has panicked, and the scope hands that on.
                     let Ok(()) = give.send(batch) else { return Ok(()) };
                 }
                 let (mut lines, is_own) = match next.pop_front() {
                     None => return Ok(()),
-                    Some(Some(lines)) => (lines, true),
-                    Some(None) => {
+                    Some((_, Some(lines))) => (lines, true),
+                    Some((bytes, None)) => {
                         let ready = made.try_recv().ok();
-                        if ready.is_none()
-                            && next.len() < MOST_READ
-                            && let Some(batch) = self.batch()?
-                        {
-                            next.push_front(None);
-                            next.push_back(Some(batch.events().collect()));
-                            continue;
+                        if ready.is_none() {
+                            next.push_front((bytes, None));
+                            if has_room(&next)
+                                && let Some(batch) = self.batch()?
+                            {
+                                let lines = batch.events().collect();
+                                next.push_back((batch.bytes.len(), Some(lines)));
+                                continue;
+                            }
+                            next.pop_front();
                         }
                         match ready.map_or_else(|| made.recv(), Ok) {
                             Ok(lines) => (lines, false),

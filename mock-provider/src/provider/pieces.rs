@@ -88,7 +88,7 @@ impl Provider {
             Took::Whole { size, sha256, now } => {
                 let whole = (size, &*sha256, now);
                 self.whole(open, place, (&spec, id), whole)
-                    .unwrap_or_else(|error| self.wrong_piece(open, &error.to_string()))
+                    .unwrap_or_else(|error| self.refuse_template(open, &error))
             }
         }
     }
@@ -116,7 +116,7 @@ impl Provider {
                 });
                 match written {
                     Ok(written) => self.own(open, written, Vec::new()),
-                    Err(error) => self.wrong_piece(open, &error.to_string()),
+                    Err(error) => self.refuse_template(open, &error),
                 }
             }
         }

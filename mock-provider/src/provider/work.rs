@@ -273,21 +273,23 @@ impl Provider {
                 let said = Some(message.as_str()).filter(|_| !has_words);
                 self.refuse_field(open, which, (field, message), said)
             }
-            Refused::Template(error) => {
-                let message = format!("the API file does not fit this request: {error}");
-                let context = ErrorContext { message: Some(&message), ..ErrorContext::default() };
-                let which = Which::Standard(Standard::InvalidRequest);
-                let own = self.refuse_with(open, which, &context, None);
-                let unmade = match error {
-                    TemplateError::TooMuch { reason, .. } => Some(Arc::from(&**reason)),
-                    // The request may be what does not fit.
-                    TemplateError::Syntax { .. }
-                    | TemplateError::Undefined { .. }
-                    | TemplateError::Render { .. } => None,
-                };
-                Own { unmade, ..own }
-            }
+            Refused::Template(error) => self.refuse_template(open, error),
         }
+    }
+
+    /// The answer where the API file does not fit a request.
+    pub(super) fn refuse_template(&self, open: &Open, error: &TemplateError) -> Own {
+        let message = format!("the API file does not fit this request: {error}");
+        let context = ErrorContext { message: Some(&message), ..ErrorContext::default() };
+        let own = self.refuse_with(open, Which::Standard(Standard::InvalidRequest), &context, None);
+        let unmade = match error {
+            TemplateError::TooMuch { reason, .. } => Some(Arc::from(&**reason)),
+            // The request may be what does not fit.
+            TemplateError::Syntax { .. }
+            | TemplateError::Undefined { .. }
+            | TemplateError::Render { .. } => None,
+        };
+        Own { unmade, ..own }
     }
 
     /// The object that a request names, unless it is another tenant's. What may be made under an id of the client's

@@ -117,27 +117,25 @@ impl<R: BufRead> Lines<R> {
                     // Nobody listens where the other thread has panicked, and the scope hands that on.
                     let Ok(()) = give.send(batch) else { return Ok(()) };
                 }
+                let mut ready = None;
+                if let Some((_, None)) = next.front() {
+                    ready = made.try_recv().ok();
+                    if ready.is_none()
+                        && has_room(&next)
+                        && let Some(batch) = self.batch()?
+                    {
+                        let lines = batch.events().collect();
+                        next.push_back((batch.bytes.len(), Some(lines)));
+                        continue;
+                    }
+                }
                 let (mut lines, is_own) = match next.pop_front() {
                     None => return Ok(()),
                     Some((_, Some(lines))) => (lines, true),
-                    Some((bytes, None)) => {
-                        let ready = made.try_recv().ok();
-                        if ready.is_none() {
-                            next.push_front((bytes, None));
-                            if has_room(&next)
-                                && let Some(batch) = self.batch()?
-                            {
-                                let lines = batch.events().collect();
-                                next.push_back((batch.bytes.len(), Some(lines)));
-                                continue;
-                            }
-                            next.pop_front();
-                        }
-                        match ready.map_or_else(|| made.recv(), Ok) {
-                            Ok(lines) => (lines, false),
-                            Err(_) => return Ok(()),
-                        }
-                    }
+                    Some((_, None)) => match ready.map_or_else(|| made.recv(), Ok) {
+                        Ok(lines) => (lines, false),
+                        Err(_) => return Ok(()),
+                    },
                 };
                 if lines.iter_mut().try_for_each(&mut take).is_break() {
                     return Ok(());

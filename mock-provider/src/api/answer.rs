@@ -185,13 +185,8 @@ impl Route {
     ///
     /// The field and what is wrong with it.
     pub fn validate(&self, call: &Call) -> Result<(), WrongField> {
-        let of_body = |message: &str| WrongField {
-            field: String::new(),
-            message: message.to_owned(),
-            breach: Breach::Unreadable,
-            error: None,
-            has_words: false,
-        };
+        let of_body =
+            |message: &str| WrongField::new(Breach::Unreadable, String::new(), message.to_owned());
         if call.body.is_none() && self.fields.iter().any(|(_, rule)| rule.required) {
             return Err(of_body("the body is missing or cannot be read"));
         }

@@ -199,6 +199,7 @@ impl Errors {
     pub fn of_breach<'a>(&'a self, breach: Breach, own: Option<&'a str>) -> (Which<'a>, bool) {
         let named = match breach {
             Breach::Missing => return (Which::Named(&self.missing_field), false),
+            Breach::UnknownCursor => return (Which::Named(&self.unknown_cursor), false),
             Breach::Unreadable
             | Breach::EmptyString
             | Breach::EmptyList

@@ -47,7 +47,7 @@ pub use policy::{
 };
 pub use route::{
     Creates, Discriminator, EffectDraft, EffectSpec, IdSpec, Lists, Page, Pattern, RequestTemplate,
-    Route, Segment, Source, SuccessSpec, Unlisted, Uses,
+    Route, Segment, Source, SuccessSpec, Uses,
 };
 pub use stream::{ErrorEvent, EventChange, EventSpec, StreamSpec};
 pub use upload::{UPLOAD_NAMES, UploadSpec};

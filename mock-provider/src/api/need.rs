@@ -199,6 +199,8 @@ pub enum Breach {
     OutOfRange,
     /// Two parameters of which only one can be given.
     BothCursors,
+    /// A parameter names an object that is not there.
+    UnknownCursor,
     /// Anything else.
     Other,
 }
@@ -215,7 +217,7 @@ impl Breach {
     ];
 }
 
-/// A field of a request that is not as the API demands.
+/// A field or a parameter of a request that is not as the API demands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongField {
     /// Its steps, with dots between them; empty for the body itself.
@@ -228,6 +230,13 @@ pub struct WrongField {
     pub error: Option<Arc<str>>,
     /// True when the words are those that the file has for this field.
     pub has_words: bool,
+}
+
+impl WrongField {
+    /// What is wrong, where the file says nothing of it for this field.
+    pub(super) fn new(breach: Breach, field: String, message: String) -> Self {
+        Self { field, message, breach, error: None, has_words: false }
+    }
 }
 
 /// What is wrong with a value, in words that follow the field's name.

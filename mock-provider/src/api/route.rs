@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::batch::BatchSpec;
 use super::call::{Call, Encoding};
 use super::job::JobSpec;
-use super::need::{Breach, FieldRule, Need, same};
+use super::need::{Breach, FieldRule, Need, WrongField, same};
 use super::pointer::Pointer;
 use super::policy::HeaderTemplate;
 use super::stream::StreamSpec;
@@ -289,27 +289,6 @@ pub struct Page<T> {
     pub has_more: bool,
 }
 
-/// Why a query is given no page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unlisted {
-    /// A parameter is not as it must be.
-    Wrong {
-        /// Its name.
-        field: String,
-        /// What is wrong with it.
-        message: String,
-        /// The kind of wrong.
-        breach: Breach,
-    },
-    /// A parameter names an object that is not there.
-    Unknown {
-        /// Its name.
-        field: String,
-        /// Which object.
-        message: String,
-    },
-}
-
 /// A parameter that names an object at which a page begins or ends.
 struct Cursor<'c> {
     field: String,
@@ -327,7 +306,7 @@ impl Lists {
     }
 
     /// How many objects the query asks for.
-    fn wanted(&self, call: &Call) -> Result<usize, Unlisted> {
+    fn wanted(&self, call: &Call) -> Result<usize, WrongField> {
         let Some(text) = parameter(call, &self.size)? else { return Ok(self.usual) };
         let digits = text.strip_prefix('-').unwrap_or(text);
         let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -347,11 +326,11 @@ impl Lists {
             false => format!("from 1 to {}", self.limit),
         };
         let message = format!("{} must be an integer {range}", self.size);
-        Err(Unlisted::Wrong { field: self.size.clone(), message, breach })
+        Err(WrongField::new(breach, self.size.clone(), message))
     }
 
     /// The parameters that name objects, and what they name.
-    fn cursors<'c>(&self, call: &'c Call) -> Result<[Option<Cursor<'c>>; 2], Unlisted> {
+    fn cursors<'c>(&self, call: &'c Call) -> Result<[Option<Cursor<'c>>; 2], WrongField> {
         let named = |name: &Option<String>| {
             let Some(name) = name else { return Ok(None) };
             let id = parameter(call, name)?;
@@ -359,14 +338,11 @@ impl Lists {
         };
         let cursors = [named(&self.after)?, named(&self.before)?];
         if let [Some(after), Some(before)] = &cursors {
-            return Err(Unlisted::Wrong {
-                field: after.field.clone(),
-                message: format!(
-                    "{} and {} were both given, and only one of them can be",
-                    after.field, before.field
-                ),
-                breach: Breach::BothCursors,
-            });
+            let message = format!(
+                "{} and {} were both given, and only one of them can be",
+                after.field, before.field
+            );
+            return Err(WrongField::new(Breach::BothCursors, after.field.clone(), message));
         }
         Ok(cursors)
     }
@@ -383,7 +359,7 @@ impl Lists {
         mut objects: Vec<T>,
         id: impl Fn(&T) -> &str,
         value: impl Fn(&T) -> &Value,
-    ) -> Result<Page<T>, Unlisted> {
+    ) -> Result<Page<T>, WrongField> {
         let wanted = self.wanted(call)?;
         let [after, before] = self.cursors(call)?;
         if self.newest_first {
@@ -391,9 +367,10 @@ impl Lists {
         }
         let place = |cursor: &Cursor<'_>| {
             let found = objects.iter().position(|one| id(one) == cursor.id);
-            found.ok_or_else(|| Unlisted::Unknown {
-                field: cursor.field.clone(),
-                message: format!("there is no such object to list from: '{}'", brief_id(cursor.id)),
+            found.ok_or_else(|| {
+                let id = brief_id(cursor.id);
+                let message = format!("there is no such object to list from: '{id}'");
+                WrongField::new(Breach::UnknownCursor, cursor.field.clone(), message)
             })
         };
         let start = after.as_ref().map_or(Ok(0), |cursor| place(cursor).map(|at| at + 1))?;
@@ -412,12 +389,11 @@ impl Lists {
 }
 
 /// A parameter of the query that is a plain string, where it is there.
-fn parameter<'c>(call: &'c Call, name: &str) -> Result<Option<&'c str>, Unlisted> {
+fn parameter<'c>(call: &'c Call, name: &str) -> Result<Option<&'c str>, WrongField> {
     let Some(value) = call.query.get(name) else { return Ok(None) };
-    value.as_str().map(Some).ok_or_else(|| Unlisted::Wrong {
-        field: name.to_owned(),
-        message: format!("{name} must be one plain value"),
-        breach: Breach::Other,
+    value.as_str().map(Some).ok_or_else(|| {
+        let message = format!("{name} must be one plain value");
+        WrongField::new(Breach::Other, name.to_owned(), message)
     })
 }
 

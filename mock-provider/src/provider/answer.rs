@@ -276,27 +276,14 @@ impl Provider {
         Own::new(status, headers, body)
     }
 
-    /// The error for what is wrong with a request.
+    /// The error for what is wrong with a request: about a field, or about the body itself where that has no name.
     pub(super) fn refuse_wrong(&self, open: &Open, wrong: &WrongField) -> Own {
         let WrongField { field, message, breach, error, has_words } = wrong;
-        let (which, error_has) = self.api.errors.of_breach(*breach, error.as_deref());
-        let said = Some(message.as_str()).filter(|_| *has_words || !error_has);
-        self.refuse_field(open, which, (field, message), said)
-    }
-
-    /// An error about a field, or about the body itself where that has no name; what people read is `said`,
-    /// or the error's own words.
-    pub(super) fn refuse_field(
-        &self,
-        open: &Open,
-        which: Which<'_>,
-        (field, wrong): (&str, &str),
-        said: Option<&str>,
-    ) -> Own {
+        let (which, error_has_words) = self.api.errors.of_breach(*breach, error.as_deref());
         let context = ErrorContext {
-            message: said,
-            wrong: Some(wrong),
-            field: Some(field).filter(|field| !field.is_empty()),
+            message: Some(message.as_str()).filter(|_| *has_words || !error_has_words),
+            wrong: Some(message),
+            field: Some(field.as_str()).filter(|field| !field.is_empty()),
             ..ErrorContext::default()
         };
         self.refuse_with(open, which, &context, None)

@@ -10,8 +10,8 @@ use super::jobs::JobDraft;
 use super::later::Done;
 use super::open::{Open, Own, Place, Stage, Work};
 use crate::api::{
-    Batch, Context, EffectDraft, ErrorContext, Fate, ItemDone, Route, Standard, Stores, Unlisted,
-    Uses, Which, Written, bytes,
+    Batch, Context, EffectDraft, ErrorContext, Fate, ItemDone, Route, Standard, Stores, Uses,
+    Which, Written, WrongField, bytes,
 };
 use crate::exchange::Next;
 use crate::fault::{Ending, OrderFault, Point};
@@ -93,9 +93,9 @@ enum Refused {
     /// There is no such object yet, for a read that lags behind.
     NotYet,
     /// The query is not as it must be, or names an object that is not there.
-    Unlisted(Unlisted),
+    Unlisted(WrongField),
     /// It names one that is not there yet, for a read that lags behind.
-    UnlistedYet(Unlisted),
+    UnlistedYet(WrongField),
     /// The API file asks for something that is not there.
     Template(TemplateError),
 }
@@ -260,19 +260,7 @@ impl Provider {
             Refused::Error(name) => self.refuse(open, Which::Named(name), None),
             Refused::Standard(error) => self.refuse(open, Which::Standard(*error), None),
             Refused::NotYet => self.refuse(open, Which::Standard(Standard::NotFound), None),
-            Refused::Unlisted(why) | Refused::UnlistedYet(why) => {
-                let errors = &self.api.errors;
-                let ((which, has_words), field, message) = match why {
-                    Unlisted::Wrong { field, message, breach } => {
-                        (errors.of_breach(*breach, None), field, message)
-                    }
-                    Unlisted::Unknown { field, message } => {
-                        ((Which::Named(&errors.unknown_cursor), false), field, message)
-                    }
-                };
-                let said = Some(message.as_str()).filter(|_| !has_words);
-                self.refuse_field(open, which, (field, message), said)
-            }
+            Refused::Unlisted(why) | Refused::UnlistedYet(why) => self.refuse_wrong(open, why),
             Refused::Template(error) => self.refuse_template(open, error),
         }
     }

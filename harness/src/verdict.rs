@@ -73,6 +73,17 @@ pub struct InvariantResult {
     pub partial: bool,
 }
 
+impl InvariantResult {
+    /// Takes back what cannot be told.
+    pub(crate) fn leave_unjudged(&mut self, why: &str) {
+        self.verdict = InvariantVerdict::NotExercised;
+        self.exercised = 0;
+        self.violations.clear();
+        self.partial = false;
+        self.reason = Some(why.to_owned());
+    }
+}
+
 /// Operations by what was claimed of them (submits, where there are several).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OperationCounts {

@@ -42,7 +42,9 @@ fn on_threads(trace: &Trace, scenario: &Scenario, threads: usize) -> Vec<Invaria
         }
     };
     thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        // Where the system gives no more threads, those that are there do it all.
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).filter_map(spawn).collect();
         work();
         for other in others {
             // What an invariant of the user's own panics with is the user's to see.

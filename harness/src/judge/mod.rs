@@ -23,7 +23,7 @@ pub use control::judge_control;
 pub use twice::{Comparison, compare};
 
 use crate::amount::times;
-use crate::invariant::{InvariantKind, Judgement, too_busy};
+use crate::invariant::{Judgement, too_busy};
 use crate::scenario::{Expectation, Scenario};
 use crate::trace::reading::Fate;
 use crate::trace::{ClaimMade, Request, RequestId, Trace};
@@ -38,15 +38,14 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
     let is_batch = batch.as_ref().is_some_and(|batch| batch.is_certain);
     let mut invariants = each::judge_each(trace, scenario);
     let mut doubt = doubt(trace, scenario, &invariants, control.as_ref());
-    if !trace.unmade.is_empty() {
-        let why = "the mock did not make every answer that it was asked for";
-        leave_unjudged(scenario, &mut invariants, why, |_| true);
-    }
+    unmade::take_back(trace, &mut invariants);
     let mut batch_remark = None;
     match batch {
         Some(batch) if is_batch && !outranks_batch(doubt.as_ref()) => {
-            let why = "the program does more than the operation that it was given";
-            leave_unjudged(scenario, &mut invariants, why, |kind| kind.needs_identity);
+            let expected = invariants.iter_mut().zip(&scenario.expect);
+            for (one, _) in expected.filter(|(_, one)| one.invariant.kind().needs_identity) {
+                one.leave_unjudged("the program does more than the operation that it was given");
+            }
             doubt = Some(Doubt::Batch(batch.remark));
         }
         Some(batch) => batch_remark = Some(batch.remark),
@@ -147,24 +146,6 @@ const TIMED: [&str; 6] = [
     "spreads_retries",
     "waits_for_reset",
 ];
-
-/// Takes back what cannot be told.
-fn leave_unjudged(
-    scenario: &Scenario,
-    invariants: &mut [InvariantResult],
-    why: &str,
-    is_meant: impl Fn(&InvariantKind) -> bool,
-) {
-    for (one, expectation) in invariants.iter_mut().zip(&scenario.expect) {
-        if is_meant(expectation.invariant.kind()) {
-            one.verdict = InvariantVerdict::NotExercised;
-            one.exercised = 0;
-            one.violations.clear();
-            one.partial = false;
-            one.reason = Some(why.to_owned());
-        }
-    }
-}
 
 /// Why nothing can be said.
 enum Doubt {

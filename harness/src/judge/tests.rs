@@ -274,11 +274,13 @@ fn what_the_mock_refused_is_told_whatever_else_came() {
 
 #[test]
 fn nobody_is_judged_by_what_the_mock_did_not_make() {
-    let lines = format!("{STRUCK}\n{AGAIN}");
-    let unmade = r#"{"at_us":500000,"event":"request_received","request":3,"attempt":3}
-        {"at_us":500001,"event":"response_sent","request":3,"status":400,"unmade":"too many values"}"#;
-    assert_eq!(judged("[no_double_charges]", &lines).verdict, Verdict::Failed);
-    let lines = format!("{lines}\n{unmade}");
+    let unmade = r#"{"at_us":200000,"event":"request_received","request":3,"attempt":2}
+        {"at_us":200001,"event":"response_sent","request":3,"status":400,"unmade":"too many values"}"#;
+    let lines = format!("{STRUCK}\n{unmade}\n{AGAIN}");
+    assert_eq!(
+        judged("[no_double_charges]", &format!("{STRUCK}\n{AGAIN}")).verdict,
+        Verdict::Failed
+    );
     let result = judged("[no_double_charges]", &lines);
     assert_eq!(result.verdict, Verdict::Inconclusive);
     assert_eq!(result.invariants[0].verdict, InvariantVerdict::NotExercised);
@@ -286,6 +288,28 @@ fn nobody_is_judged_by_what_the_mock_did_not_make() {
     assert!(reason.starts_with("the mock refused 1 request that a provider may"), "{reason}");
     let control = judge_control(&trace(&lines), &scenario("payments", "[no_double_charges]"));
     assert_eq!(control.reason, Some(reason));
+}
+
+#[test]
+fn what_was_over_before_an_answer_that_the_mock_did_not_make_stands() {
+    let unmade = r#"{"at_us":500000,"event":"operation_submitted","operation":"op-0002"}
+        {"at_us":500001,"event":"request_received","request":3,"operation":"op-0002"}
+        {"at_us":500002,"event":"response_sent","request":3,"operation":"op-0002","status":400,"unmade":"too many values"}"#;
+    let result = judged("[no_double_charges]", &format!("{STRUCK}\n{AGAIN}\n{unmade}"));
+    assert_eq!((result.verdict, result.invariants[0].violations.len()), (Verdict::Failed, 1));
+    let doubt = result.doubt.expect("it is said beside the violation");
+    assert!(doubt.starts_with("the mock refused 1 request"), "{doubt}");
+    // Nobody has said yet that this is all there will be.
+    let unclaimed = AGAIN.lines().take(3).collect::<Vec<_>>().join("\n");
+    let result = judged("[no_double_charges]", &format!("{STRUCK}\n{unclaimed}\n{unmade}"));
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    // It is the operation itself that asked for too much.
+    let own = unmade.replace("op-0002", "op-0001");
+    let own = own.lines().skip(1).collect::<Vec<_>>().join("\n");
+    let (charged, claimed) = AGAIN.rsplit_once('\n').expect("two lines");
+    let claimed = claimed.replace("400000", "600000");
+    let result = judged("[no_double_charges]", &format!("{STRUCK}\n{charged}\n{own}\n{claimed}"));
+    assert_eq!(result.verdict, Verdict::Inconclusive);
 }
 
 #[test]

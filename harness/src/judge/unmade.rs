@@ -1,9 +1,36 @@
 //! Answers that the mock did not make, because they would have been larger than it makes any.
 //!
-//! **Invariant:** nobody is judged by what they did with such an answer: no provider gives it.
+//! **Invariant:** nobody is judged by what they did with such an answer, nor by anything after it: no provider
+//! gives it. What was over before the first of them stands.
 
 use crate::amount::plural;
 use crate::trace::Trace;
+use crate::verdict::{InvariantResult, Violation};
+
+/// Takes back what such answers may have led to.
+pub(super) fn take_back(trace: &Trace, invariants: &mut [InvariantResult]) {
+    let Some(first) = trace.unmade.iter().map(|(request, _)| trace.request(*request).seq).min()
+    else {
+        return;
+    };
+    for one in invariants {
+        one.violations.retain(|violation| was_over(trace, violation, first));
+        if one.violations.is_empty() {
+            one.leave_unjudged("the mock did not make every answer that it was asked for");
+        }
+    }
+}
+
+/// True when the client had said how it ended, and all that proves the violation had happened, before this event.
+fn was_over(trace: &Trace, violation: &Violation, event: u32) -> bool {
+    let operation = violation.operation.as_deref().and_then(|name| trace.find_operation(name));
+    let is_claimed = operation.is_some_and(|operation| {
+        trace
+            .submits_of(operation)
+            .all(|(_, submit)| trace.claims(submit).first().is_some_and(|claim| claim.seq < event))
+    });
+    is_claimed && violation.evidence.iter().all(|proof| *proof < u64::from(event))
+}
 
 /// What to say of a run with such answers.
 pub(super) fn sentence(trace: &Trace) -> Option<String> {

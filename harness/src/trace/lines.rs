@@ -71,12 +71,17 @@ impl<R: BufRead> Lines<R> {
     pub(super) fn each(
         &mut self,
         expected: u64,
-        mut take: impl FnMut(&mut Line) -> ControlFlow<()>,
+        take: impl FnMut(&mut Line) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let cores = || thread::available_parallelism().map_or(1, NonZero::get);
         if expected >= MANY && cores() > 1 {
             return self.beside(take);
         }
+        self.alone(take)
+    }
+
+    /// As [`Lines::each`], on this thread.
+    fn alone(&mut self, mut take: impl FnMut(&mut Line) -> ControlFlow<()>) -> Result<(), Error> {
         while let Some(batch) = self.batch()? {
             if batch.events().try_for_each(|mut line| take(&mut line)).is_break() {
                 break;
@@ -92,7 +97,7 @@ impl<R: BufRead> Lines<R> {
             let (give, given) = channel::<Batch>();
             let (hand_on, made) = channel::<Vec<Line>>();
             let (give_back, used) = channel::<Vec<Line>>();
-            scope.spawn(move || {
+            let helper = thread::Builder::new().spawn_scoped(scope, move || {
                 for batch in given {
                     // Who made them frees them: otherwise both threads wait for the same part of the memory.
                     used.try_iter().for_each(drop);
@@ -102,6 +107,10 @@ impl<R: BufRead> Lines<R> {
                     }
                 }
             });
+            if helper.is_err() {
+                // Where the system gives no more threads, one is enough.
+                return self.alone(take);
+            }
             // In the order of the file: how many bytes, and what this thread has made of them, or `None` for what
             // the other one makes.
             let mut next: VecDeque<(usize, Option<Vec<Line>>)> = VecDeque::new();

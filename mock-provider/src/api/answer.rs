@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use super::call::{Call, NULL, without_mark};
-use super::need::{Breach, WrongField, brief, same};
+use super::need::{Breach, Kind, WrongField, brief, same};
 use super::policy::HeaderTemplate;
 use super::route::{EffectDraft, EffectSpec, Route};
 use super::stream::StreamSpec;
@@ -170,11 +170,12 @@ impl Route {
     /// Gives the fields of a form the types that the API says they have.
     pub fn type_fields(&self, body: &mut Value) {
         for (pointer, rule) in &self.fields {
-            if let Some(place) = pointer.find_mut(body)
-                && let Some(text) = place.as_str()
-                && let Some(value) = rule.kinds.iter().find_map(|kind| kind.from_text(text))
-            {
-                *place = value;
+            match pointer.find_mut(body) {
+                Some(Value::Array(items)) => {
+                    items.iter_mut().for_each(|item| type_text(item, &rule.items));
+                }
+                Some(place) => type_text(place, &rule.kinds),
+                None => {}
             }
         }
     }
@@ -197,11 +198,12 @@ impl Route {
             let found = pointer.find(call.body());
             if let Err(wrong) = rule.check(found) {
                 let field = pointer.steps().join(".");
+                let own = rule.message.clone();
                 return Err(WrongField {
-                    message: format!("{field} {}", wrong.words),
+                    message: own.unwrap_or_else(|| format!("{field} {}", wrong.words)),
                     field,
                     breach: wrong.breach,
-                    error: rule.error.clone(),
+                    error: rule.error.clone().filter(|_| wrong.breach != Breach::Missing),
                     has_words: rule.message.is_some(),
                 });
             }
@@ -462,4 +464,12 @@ pub(super) fn write_headers(
         }
     }
     Ok(())
+}
+
+/// Gives a text of a form the type that the API says it has.
+fn type_text(place: &mut Value, kinds: &[Kind]) {
+    let typed = place.as_str().and_then(|text| kinds.iter().find_map(|kind| kind.from_text(text)));
+    if let Some(value) = typed {
+        *place = value;
+    }
 }

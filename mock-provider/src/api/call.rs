@@ -9,7 +9,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::multipart;
-use super::pointer::Pointer;
+use super::pointer::{FieldName, Pointer};
 use crate::json;
 
 /// What a request asks for.
@@ -36,10 +36,21 @@ impl Call {
         self.body.as_ref().unwrap_or(&NULL)
     }
 
+    /// A query parameter by its name: `limit`, `page[size]`.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&Value> {
+        // Most names have no brackets, and nothing need be taken apart.
+        if name.contains('[') {
+            FieldName::new(name).find(&self.query)
+        } else {
+            self.query.get(name)
+        }
+    }
+
     /// A query parameter that is a plain string.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<&str> {
-        self.query.get(name)?.as_str()
+        self.parameter(name)?.as_str()
     }
 }
 

@@ -125,6 +125,25 @@ pub struct ErrorSpec {
     pub body: Option<Tree>,
 }
 
+impl ErrorSpec {
+    /// What people read; what it asks for and is not there is no word.
+    fn words(&self, status: &Value, context: &ErrorContext<'_>) -> Result<String, TemplateError> {
+        let ErrorContext { field, wrong, key, route, .. } = context;
+        let [field, wrong, key, route] =
+            [field, wrong, key, route].map(|text| Value::from(text.unwrap_or_default()));
+        self.message.text(&[
+            ("status", status),
+            ("field", &field),
+            ("wrong", &wrong),
+            ("key", &key),
+            ("route", &route),
+        ])
+    }
+}
+
+/// The names that what people read knows.
+pub(super) const WORDS: [&str; 5] = ["status", "field", "wrong", "key", "route"];
+
 /// All errors of an API.
 #[derive(Clone, Debug)]
 pub struct Errors {
@@ -136,11 +155,7 @@ pub struct Errors {
     pub(super) other_4xx: Arc<str>,
     /// The name of the error for all other statuses.
     pub(super) other: Arc<str>,
-    /// The name of the error for a field that is required and not there.
-    pub missing_field: Arc<str>,
-    /// The name of the error for a list that is to begin or end at an object which is not there.
-    pub unknown_cursor: Arc<str>,
-    /// The names of the errors for other kinds of wrong.
+    /// The names of the errors for kinds of wrong in a request.
     pub wrong: BTreeMap<Breach, Arc<str>>,
 }
 
@@ -197,17 +212,7 @@ impl Errors {
     /// field.
     #[must_use]
     pub fn of_breach<'a>(&'a self, breach: Breach, own: Option<&'a str>) -> (Which<'a>, bool) {
-        let named = match breach {
-            Breach::Missing => return (Which::Named(&self.missing_field), false),
-            Breach::UnknownCursor => return (Which::Named(&self.unknown_cursor), false),
-            Breach::Unreadable
-            | Breach::EmptyString
-            | Breach::EmptyList
-            | Breach::NotAnInteger
-            | Breach::OutOfRange
-            | Breach::BothCursors
-            | Breach::Other => self.wrong.get(&breach).map(|name| &**name).or(own),
-        };
+        let named = self.wrong.get(&breach).map(|name| &**name).or(own);
         named.map_or((Which::Standard(Standard::InvalidRequest), false), |name| {
             let which = Which::Named(name);
             (which, self.find(which).has_words)
@@ -255,9 +260,14 @@ impl Errors {
         };
         let word = |text: Option<&str>| text.map_or(Value::Null, Value::from);
         let (field, key, route) = (word(context.field), word(context.key), word(context.route));
-        let (request_id, wrong) = (word(context.request_id), word(context.wrong));
+        let request_id = word(context.request_id);
         let status_value = Value::from(status);
         let code = context.code.map_or_else(|| spec.code.clone(), Value::from);
+        let message = match context.message {
+            Some(message) => message.to_owned(),
+            None => spec.words(&status_value, context)?,
+        };
+        let message = Value::from(message);
         let mut names: Vec<(&str, &Value)> =
             Vec::with_capacity(ERROR_NAMES.len() + spec.values.len());
         names.extend([
@@ -268,15 +278,6 @@ impl Errors {
             ("request_id", &request_id),
             ("code", &code),
         ]);
-        let message = match context.message {
-            Some(message) => Value::from(message),
-            None => {
-                names.push(("wrong", &wrong));
-                let text = spec.message.text(&names);
-                names.pop();
-                Value::String(text?)
-            }
-        };
         names.push(("message", &message));
         names.extend(spec.values.iter().map(|(name, value)| (name.as_str(), value)));
         let body = spec.body.as_ref().unwrap_or(&self.body).render(&names)?;

@@ -232,7 +232,7 @@ impl Api {
     pub fn read(&self, method: &Method, target: &str, headers: &HeaderMap, body: &[u8]) -> Reading {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let said = Encoding::of(headers).filter(|said| self.takes(*said));
-        let encoding = said.unwrap_or(self.encoding);
+        let encoding = said.or_else(|| self.encoding_at(method, path)).unwrap_or(self.encoding);
         let is_blank = body.trim_ascii().is_empty();
         let mut body = encoding.read(body, headers);
         if is_blank && encoding == Encoding::Form {
@@ -277,6 +277,19 @@ impl Api {
     /// True when some route of it takes requests in this encoding.
     fn takes(&self, encoding: Encoding) -> bool {
         self.routes.iter().any(|route| route.encoding == Some(encoding))
+    }
+
+    /// The encoding of what stands at that path, where it is another than the API's and nobody says it: only a form
+    /// with files says what it is.
+    fn encoding_at(&self, method: &Method, path: &str) -> Option<Encoding> {
+        let is_another =
+            |encoding: Encoding| encoding != self.encoding && encoding != Encoding::Multipart;
+        if !self.routes.iter().any(|route| route.encoding.is_some_and(is_another)) {
+            return None;
+        }
+        let mut there = self.routes.iter();
+        let there = there.find(|one| one.method == *method && one.pattern.matches(path).is_some());
+        there?.encoding.filter(|encoding| is_another(*encoding))
     }
 
     /// The route of a request and the parameters of its path, still encoded. `path` has no query.

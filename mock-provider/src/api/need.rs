@@ -3,6 +3,7 @@
 //! Knows nothing of routes. **Invariant:** a check says what is wrong in words that need no context but
 //! the field's name.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
@@ -29,6 +30,8 @@ pub enum Kind {
     String,
     /// Text, perhaps empty.
     Text,
+    /// Text without a character, by which a form says that there is nothing.
+    Empty,
     /// A whole number.
     Integer,
     /// Any number.
@@ -43,9 +46,10 @@ pub enum Kind {
 
 impl Kind {
     /// All, by their words.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("string", Self::String),
         ("text", Self::Text),
+        ("empty", Self::Empty),
         ("integer", Self::Integer),
         ("number", Self::Number),
         ("boolean", Self::Boolean),
@@ -65,6 +69,7 @@ impl Kind {
         match self {
             Self::String => value.as_str().is_some_and(|text| !text.is_empty()),
             Self::Text => value.is_string(),
+            Self::Empty => value == "",
             Self::Integer => value.is_i64() || value.is_u64(),
             Self::Number => value.is_number(),
             Self::Boolean => value.is_boolean(),
@@ -84,7 +89,7 @@ impl Kind {
                 .ok(),
             Self::Number => serde_json::from_str::<Number>(text).map(Value::Number).ok(),
             Self::Boolean => text.parse::<bool>().map(Value::Bool).ok(),
-            Self::String | Self::Text | Self::List | Self::Object => None,
+            Self::String | Self::Text | Self::Empty | Self::List | Self::Object => None,
         }
     }
 }
@@ -126,29 +131,30 @@ impl Need {
             }
             Self::Equals(value) if same(value, found) => Ok(()),
             Self::Equals(value) => Err(format!("is {}, not {}", brief(found), brief(value))),
-            Self::Least(least) if reaches(found, least) => Ok(()),
+            Self::Least(least) if order(found, least).is_some_and(Ordering::is_ge) => Ok(()),
             Self::Least(least) => Err(format!("is {}, not at least {least}", brief(found))),
         }
     }
 }
 
-/// True for a number, perhaps written as text, that is not below another.
-fn reaches(found: &Value, least: &Number) -> bool {
+/// How a number, perhaps written as text, stands to another; nothing for what is no number.
+fn order(found: &Value, other: &Number) -> Option<Ordering> {
     let number = match found {
-        Value::Number(number) => Some(number.clone()),
-        Value::String(text) => serde_json::from_str(text).ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        Value::Number(number) => number.clone(),
+        Value::String(text) => serde_json::from_str(text).ok()?,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
-    number.is_some_and(|number| match (number.as_i64(), least.as_i64()) {
-        (Some(number), Some(least)) => number >= least,
-        (_, _) => number.as_f64() >= least.as_f64(),
-    })
+    match (number.as_i64(), other.as_i64()) {
+        (Some(number), Some(other)) => Some(number.cmp(&other)),
+        (_, _) => number.as_f64()?.partial_cmp(&other.as_f64()?),
+    }
 }
 
 fn article(kind: Kind) -> &'static str {
     match kind {
         Kind::String => "a string that is not empty",
         Kind::Text => "a string",
+        Kind::Empty => "an empty string",
         Kind::Integer => "an integer",
         Kind::Number => "a number",
         Kind::Boolean => "true or false",
@@ -203,18 +209,6 @@ pub enum Breach {
     UnknownCursor,
     /// Anything else.
     Other,
-}
-
-impl Breach {
-    /// Those that a file can have errors of its own for, by their words in it.
-    pub const NAMED: [(&'static str, Self); 6] = [
-        ("unreadable", Self::Unreadable),
-        ("empty_string", Self::EmptyString),
-        ("empty_list", Self::EmptyList),
-        ("not_an_integer", Self::NotAnInteger),
-        ("out_of_range", Self::OutOfRange),
-        ("both_cursors", Self::BothCursors),
-    ];
 }
 
 /// A field or a parameter of a request that is not as the API demands.
@@ -295,9 +289,7 @@ impl FieldRule {
             None | Some(Value::Null) => None,
             Some(found) => self.wrong(found),
         };
-        let Some(wrong) = wrong else { return Ok(()) };
-        let words = self.message.clone().unwrap_or(wrong.words);
-        Err(Wrong { words, ..wrong })
+        wrong.map_or(Ok(()), Err)
     }
 
     fn wrong(&self, found: &Value) -> Option<Wrong> {
@@ -316,12 +308,13 @@ impl FieldRule {
             return Some(wrong);
         }
         let range = |words| Some(Wrong::new(Breach::OutOfRange, words));
-        let number = found.as_i64();
-        if let Some(min) = self.min.filter(|min| number.is_some_and(|number| number < *min)) {
+        let stands = |bound: Option<i64>, how: Ordering| {
+            bound.filter(|bound| order(found, &(*bound).into()) == Some(how))
+        };
+        if let Some(min) = stands(self.min, Ordering::Less) {
             return range(format!("must be at least {min}"));
         }
-        let over = found.as_u64().map(|number| i64::try_from(number).unwrap_or(i64::MAX));
-        if let Some(max) = self.max.filter(|max| number.or(over).is_some_and(|it| it > *max)) {
+        if let Some(max) = stands(self.max, Ordering::Greater) {
             return range(format!("must be at most {max}"));
         }
         self.none_of(found)

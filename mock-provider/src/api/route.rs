@@ -177,7 +177,7 @@ impl Source {
         match self {
             Self::Body(pointer) => pointer.find(call.body.as_ref()?),
             Self::Path(name) => call.path.get(name),
-            Self::Query(name) => call.query.get(name),
+            Self::Query(name) => call.parameter(name),
         }
     }
 }
@@ -299,7 +299,7 @@ impl Lists {
     /// True when the query asks for this object.
     #[must_use]
     pub fn takes(&self, call: &Call, object: &Value) -> bool {
-        self.filters.iter().all(|(name, pointer)| match call.query.get(name) {
+        self.filters.iter().all(|(name, pointer)| match call.parameter(name) {
             None => true,
             Some(asked) => pointer.find(object).is_some_and(|found| same(found, asked)),
         })
@@ -390,7 +390,7 @@ impl Lists {
 
 /// A parameter of the query that is a plain string, where it is there.
 fn parameter<'c>(call: &'c Call, name: &str) -> Result<Option<&'c str>, WrongField> {
-    let Some(value) = call.query.get(name) else { return Ok(None) };
+    let Some(value) = call.parameter(name) else { return Ok(None) };
     value.as_str().map(Some).ok_or_else(|| {
         let message = format!("{name} must be one plain value");
         WrongField::new(Breach::Other, name.to_owned(), message)

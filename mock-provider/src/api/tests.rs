@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::document::{Diagnostic, Diagnostics};
+use crate::document::{Diagnostic, Diagnostics, Severity};
 use crate::seed::{RuleKey, Seed};
 
 mod asked;

@@ -125,6 +125,7 @@ fn said_in(route: &Route, source: &Source, open: &Value) -> Value {
     match rule.and_then(|(_, rule)| rule.kinds.first()) {
         Some(FieldKind::Integer | FieldKind::Number) => 1999.into(),
         Some(FieldKind::String | FieldKind::Text) => "order-3".into(),
+        Some(FieldKind::Empty) => "".into(),
         Some(FieldKind::Boolean) => true.into(),
         Some(FieldKind::List) => Value::Array(vec![open.clone()]),
         Some(FieldKind::Object) => Value::Object(Map::new()),
@@ -137,6 +138,7 @@ fn fitting(need: &Need) -> Value {
         Need::Present => "something".into(),
         Need::Kind(FieldKind::String | FieldKind::Text) => "id_Ab3".into(),
         Need::Kind(FieldKind::Integer | FieldKind::Number) => 7.into(),
+        Need::Kind(FieldKind::Empty) => "".into(),
         Need::Kind(FieldKind::Boolean) => true.into(),
         Need::Kind(FieldKind::List) => Value::Array(Vec::new()),
         Need::Kind(FieldKind::Object) => Value::Object(Map::new()),

@@ -359,7 +359,7 @@ impl Place {
                 .and_then(|text| text.split('-').nth(1))
                 .map(str::to_owned),
             Self::Body(pointer) => pointer.find(evidence.call.body.as_ref()?).and_then(text),
-            Self::Query(name) => evidence.call.query.get(name).and_then(text),
+            Self::Query(name) => evidence.call.parameter(name).and_then(text),
         };
         found.filter(|text| !text.is_empty())
     }

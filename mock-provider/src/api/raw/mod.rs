@@ -204,16 +204,33 @@ pub struct RawErrors {
     /// Errors by name: the standard ones changed, or the API's own.
     pub named: Option<BTreeMap<String, RawError>>,
     /// The name of the error for a field that is required and not there; `invalid_request` unless said otherwise.
+    /// What people read is the error's own `message`, where it has one, here and below.
     pub missing_field: Option<String>,
     /// The name of the error for a list that is to begin or end at an object which is not there; `invalid_request`
     /// unless said otherwise.
     pub unknown_cursor: Option<String>,
-    /// The names of the errors for other kinds of wrong; `invalid_request` unless said otherwise. Kinds are
-    /// `unreadable` (the body), `empty_string`, `empty_list`, `not_an_integer`, `out_of_range` and `both_cursors` (of
-    /// a list). What people read is the error's own `message`, where it has one.
-    pub wrong: Option<BTreeMap<String, String>>,
+    /// The names of the errors for other kinds of wrong.
+    pub wrong: Option<RawWrong>,
     /// The name of the error for a status (`"429"`), for `4xx`, and for all `other` statuses.
     pub statuses: Option<BTreeMap<String, String>>,
+}
+
+/// The names of the errors for kinds of wrong; `invalid_request` unless said otherwise.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawWrong {
+    /// For a body that cannot be read.
+    pub unreadable: Option<String>,
+    /// For an empty text where something else must be.
+    pub empty_string: Option<String>,
+    /// For a list that has no entries and must have some.
+    pub empty_list: Option<String>,
+    /// For what is no integer where only an integer can be.
+    pub not_an_integer: Option<String>,
+    /// For a number that is too small or too large.
+    pub out_of_range: Option<String>,
+    /// For a list that is to begin at one object and to end at another.
+    pub both_cursors: Option<String>,
 }
 
 /// One error.
@@ -424,8 +441,8 @@ pub struct RawRequest {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawField {
-    /// `string`, `text`, `integer`, `number`, `boolean`, `list` or `object`; a list of them where it may have one of
-    /// several.
+    /// `string` (not empty), `text`, `empty` (a text without a character), `integer`, `number`, `boolean`, `list` or
+    /// `object`; a list of them where it may have one of several.
     #[serde(rename = "type")]
     pub kind: Option<OneOrMany<String>>,
     /// True when it must be there.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::super::Breach;
-use super::super::error::{ERROR_NAMES, ErrorSpec, Errors, STANDARD, Standard};
-use super::super::raw::{RawError, RawErrors};
+use super::super::error::{ERROR_NAMES, ErrorSpec, Errors, STANDARD, Standard, WORDS};
+use super::super::raw::{RawError, RawErrors, RawWrong};
 use super::{header_templates, status, unknown};
 use crate::document::At;
 use crate::template::{Template, Tree};
@@ -43,22 +43,9 @@ pub(super) fn errors(raw: Option<&RawErrors>, at: &At<'_>) -> Option<Errors> {
         named,
         other_4xx: Standard::InvalidRequest.name().into(),
         other: Standard::ServerError.name().into(),
-        missing_field: Standard::InvalidRequest.name().into(),
-        unknown_cursor: Standard::InvalidRequest.name().into(),
         wrong: BTreeMap::new(),
     };
-    check_unused(raw, at);
-    errors.wrong = breaches(raw, &errors, &at.key("wrong"));
-    for (key, name, place) in [
-        ("missing_field", &raw.missing_field, &mut errors.missing_field),
-        ("unknown_cursor", &raw.unknown_cursor, &mut errors.unknown_cursor),
-    ] {
-        match name.as_deref().map(|name| (name, errors.named.get_key_value(name))) {
-            Some((_, Some((name, _)))) => *place = Arc::clone(name),
-            Some((name, None)) => unknown("error", name, errors.named.keys(), &at.key(key)),
-            None => {}
-        }
-    }
+    errors.wrong = wrong(raw, &errors, at);
     for (word, name) in raw.statuses.iter().flatten() {
         let at = at.key("statuses").key(word);
         let known: Vec<_> = errors.named.keys().map(|name| &**name).collect();
@@ -82,41 +69,43 @@ pub(super) fn errors(raw: Option<&RawErrors>, at: &At<'_>) -> Option<Errors> {
 }
 
 /// The errors for kinds of wrong that the file names.
-fn breaches(raw: &RawErrors, errors: &Errors, at: &At<'_>) -> BTreeMap<Breach, Arc<str>> {
+fn wrong(raw: &RawErrors, errors: &Errors, at: &At<'_>) -> BTreeMap<Breach, Arc<str>> {
+    let none = RawWrong::default();
+    let others = raw.wrong.as_ref().unwrap_or(&none);
+    let within = at.key("wrong");
+    let named = [
+        (at, "missing_field", Breach::Missing, &raw.missing_field),
+        (at, "unknown_cursor", Breach::UnknownCursor, &raw.unknown_cursor),
+        (&within, "unreadable", Breach::Unreadable, &others.unreadable),
+        (&within, "empty_string", Breach::EmptyString, &others.empty_string),
+        (&within, "empty_list", Breach::EmptyList, &others.empty_list),
+        (&within, "not_an_integer", Breach::NotAnInteger, &others.not_an_integer),
+        (&within, "out_of_range", Breach::OutOfRange, &others.out_of_range),
+        (&within, "both_cursors", Breach::BothCursors, &others.both_cursors),
+    ];
     let mut found = BTreeMap::new();
-    for (word, name) in raw.wrong.iter().flatten() {
-        let at = at.key(word);
-        let breach = Breach::NAMED.iter().find(|(known, _)| known == word);
-        match (breach, errors.named.get_key_value(name.as_str())) {
-            (Some((_, breach)), Some((name, _))) => {
-                found.insert(*breach, Arc::clone(name));
-            }
-            (Some(_), None) => unknown("error", name, errors.named.keys(), &at),
-            (None, _) => at.error(format!("there is no kind of wrong `{word}`"), |d| {
-                d.key().allowed(word, Breach::NAMED.iter().map(|(known, _)| *known))
-            }),
+    for (at, key, breach, name) in &named {
+        let Some(name) = name else { continue };
+        match errors.named.get_key_value(name.as_str()) {
+            Some((name, _)) => drop(found.insert(*breach, Arc::clone(name))),
+            None => unknown("error", name, errors.named.keys(), &at.key(key)),
         }
+    }
+    // Whoever gives an error the name of a use takes it for that one.
+    let is_own = |key: &str| raw.named.as_ref().is_some_and(|named| named.contains_key(key));
+    let is_used = |key: &str| found.values().any(|name| &**name == key);
+    for (place, key, ..) in named.iter().filter(|(_, key, ..)| is_own(key) && !is_used(key)) {
+        let line = if std::ptr::eq(*place, at) {
+            format!("`{key}: {key}` beside `named`")
+        } else {
+            format!("`wrong: {{{key}: {key}}}` beside `named`")
+        };
+        at.key("named").key(key).note(
+            format!("nothing under `errors` says that the error `{key}` is the one for that kind of wrong"),
+            |d| d.key().cure(format!("add {line}, or give the error another name")),
+        );
     }
     found
-}
-
-/// Reports an error that has the name of a use, and is not put to it: whoever writes it takes it for that one.
-fn check_unused(raw: &RawErrors, at: &At<'_>) {
-    for (key, said) in
-        [("missing_field", &raw.missing_field), ("unknown_cursor", &raw.unknown_cursor)]
-    {
-        let is_named = raw.named.as_ref().is_some_and(|named| named.contains_key(key));
-        if is_named && said.is_none() {
-            at.key("named").key(key).error(
-                format!("nothing says when the error `{key}` is meant"),
-                |d| {
-                    d.key().cure(format!(
-                        "add `{key}: {key}` beside `named`, or give the error another name"
-                    ))
-                },
-            );
-        }
-    }
 }
 
 /// The standard errors by their statuses; of two with one status the first in the table.
@@ -157,11 +146,7 @@ fn spec(
     Some(ErrorSpec {
         status,
         code: raw.code.clone().unwrap_or_else(|| name.into()),
-        message: Template::resolve(
-            message,
-            &["status", "field", "wrong", "key", "route"],
-            &at.key("message"),
-        )?,
+        message: Template::resolve(message, &WORDS, &at.key("message"))?,
         has_words: raw.message.is_some(),
         values: values.into_iter().collect(),
         headers,

@@ -4,6 +4,7 @@
 
 mod batch;
 mod error;
+mod field;
 mod job;
 mod limit;
 mod policy;

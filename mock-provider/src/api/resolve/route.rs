@@ -7,10 +7,10 @@ use http::Method;
 use serde_json::Value;
 
 use super::super::answer::CONTEXT_NAMES;
-use super::super::need::{FieldRule, Kind, Need};
+use super::super::need::{Kind, Need};
 use super::super::raw::{
-    RawCreates, RawEffect, RawField, RawId, RawIdempotent, RawLists, RawNeed, RawReceives,
-    RawRequest, RawRoute, RawSuccess, RawWhen,
+    RawCreates, RawEffect, RawId, RawIdempotent, RawLists, RawNeed, RawReceives, RawRequest,
+    RawRoute, RawSuccess, RawWhen,
 };
 use super::super::route::{
     Creates, Discriminator, EffectSpec, IdSpec, Lists, Pattern, Receives, RequestTemplate, Route,
@@ -18,10 +18,10 @@ use super::super::route::{
 };
 use super::super::{Pointer, Standard};
 use super::{
-    batch, encoding, header_name, header_templates, job, pointer, required, status, stream,
+    batch, encoding, field, header_name, header_templates, job, pointer, required, status, stream,
     unknown, upload,
 };
-use crate::document::{At, OneOrMany, ScalarOr};
+use crate::document::{At, ScalarOr};
 use crate::template::{Template, Tree};
 
 /// What routes are resolved against.
@@ -95,7 +95,7 @@ fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {
         discriminators: discriminators(raw.when.as_ref(), &at.key("when")),
         input: Tree::resolve(&input, &["n", "submit", "planted"], &at.key("input"))?,
         request: request(raw.request.as_ref(), &pattern, &at.key("request"))?,
-        fields: fields(raw.fields.as_ref(), with, &at.key("fields")),
+        fields: field::fields(raw.fields.as_ref(), with.errors, &at.key("fields")),
         creates,
         uses: used,
         lists,
@@ -241,83 +241,6 @@ fn request(raw: Option<&RawRequest>, pattern: &Pattern, at: &At<'_>) -> Option<R
     };
     let headers = header_templates(raw.headers.as_ref(), &INPUT_NAMES, &at.key("headers"));
     Some(RequestTemplate { path, query: templates(&raw.query, "query"), headers, body })
-}
-
-fn kinds(raw: Option<&OneOrMany<String>>, at: &At<'_>) -> Vec<Kind> {
-    raw.into_iter()
-        .flat_map(OneOrMany::iter)
-        .filter_map(|(index, word)| {
-            kind(word, &index.map_or_else(|| at.clone(), |index| at.index(index)))
-        })
-        .collect()
-}
-
-fn fields(
-    raw: Option<&BTreeMap<String, RawField>>,
-    with: &With<'_>,
-    at: &At<'_>,
-) -> Vec<(Pointer, FieldRule)> {
-    let resolved = raw.into_iter().flatten().filter_map(|(text, raw)| {
-        let at = at.key(text);
-        let pointer = pointer(text, &at)?;
-        let own = kinds(raw.kind.as_ref(), &at.key("type"));
-        check_items(raw, &own, &at);
-        if let Some(name) = raw.error.as_ref().filter(|name| !with.errors.contains(name)) {
-            unknown("error", name, with.errors, &at.key("error"));
-        }
-        if let (Some(min), Some(max)) = (raw.min, raw.max)
-            && min > max
-        {
-            at.key("min").error(format!("no number is at least {min} and at most {max}"), |d| d);
-        }
-        let rule = FieldRule {
-            required: raw.required.unwrap_or(false),
-            kinds: own,
-            min: raw.min,
-            max: raw.max,
-            min_items: raw.min_items.and_then(|items| usize::try_from(items).ok()),
-            max_items: raw.max_items.and_then(|items| usize::try_from(items).ok()),
-            items: kinds(raw.items.as_ref(), &at.key("items")),
-            has_one_of: raw.has_one_of.clone().unwrap_or_default(),
-            one_of: raw.one_of.clone(),
-            message: raw.message.clone(),
-            error: raw.error.as_deref().map(Arc::from),
-        };
-        Some((pointer, rule))
-    });
-    resolved.collect()
-}
-
-fn check_items(raw: &RawField, kinds: &[Kind], at: &At<'_>) {
-    if raw.has_one_of.is_some() && !kinds.is_empty() && !kinds.contains(&Kind::Object) {
-        at.key("has_one_of").error("only an object has fields", |d| {
-            d.key().cure("say `type: object`, or leave `has_one_of` out")
-        });
-    }
-    let key = match (raw.min_items, raw.max_items) {
-        (None, None) if raw.items.is_none() => return,
-        (None, None) => "items",
-        (Some(min), Some(max)) if min > max => {
-            at.key("min_items")
-                .error(format!("no list has at least {min} and at most {max} entries"), |d| d);
-            return;
-        }
-        (Some(_), _) => "min_items",
-        (None, Some(_)) => "max_items",
-    };
-    if !kinds.is_empty() && !kinds.contains(&Kind::List) {
-        at.key(key).error("only a list has entries", |d| {
-            d.key().cure(format!("say `type: list`, or leave `{key}` out"))
-        });
-    }
-}
-
-fn kind(word: &str, at: &At<'_>) -> Option<Kind> {
-    let found = Kind::ALL.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind);
-    if found.is_none() {
-        unknown("type", word, Kind::ALL.iter().map(|(name, _)| *name), at);
-    }
-    found
 }
 
 pub(super) fn needs(
@@ -505,17 +428,41 @@ fn lists(raw: &RawLists, at: &At<'_>) -> Option<Lists> {
             |d| d.cure(format!("use 1 to {limit}, or change `limit`")),
         );
     }
+    let size = raw.size.as_deref().unwrap_or("limit");
+    check_parameters(raw, size, at);
     Some(Lists {
         filters: filters.collect(),
         collection: collection?.into(),
         limit: usize::try_from(limit).ok()?,
         clamps: raw.clamp.unwrap_or(false),
-        size: raw.size.clone().unwrap_or_else(|| "limit".to_owned()),
+        size: size.to_owned(),
         usual: usize::try_from(usual).ok()?,
         newest_first: raw.newest_first.unwrap_or(false),
         after: raw.after.clone(),
         before: raw.before.clone(),
     })
+}
+
+/// Reports a query parameter without a name, or with one that another has: only one of the two would be read.
+fn check_parameters(raw: &RawLists, size: &str, at: &At<'_>) {
+    let named =
+        [("size", Some(size)), ("after", raw.after.as_deref()), ("before", raw.before.as_deref())];
+    let named = named.into_iter().filter_map(|(key, name)| Some((at.key(key), name?)));
+    let filters = raw.filters.iter().flatten();
+    let filters = filters.map(|(name, _)| (at.key("filters").key(name), name.as_str()));
+    let mut known: Vec<&str> = Vec::new();
+    for (at, name) in named.chain(filters) {
+        if name.is_empty() {
+            at.error("a query parameter has no name", |d| {
+                d.cure("write the name that clients send")
+            });
+        } else if known.contains(&name) {
+            at.error(format!("the query parameter `{name}` has another meaning already"), |d| {
+                d.cure("give each of `size` (`limit` unless said otherwise), `after`, `before` and `filters` a name of its own")
+            });
+        }
+        known.push(name);
+    }
 }
 
 fn receives(

@@ -7,15 +7,23 @@ fn an_error_of_ones_own_is_that_of_a_missing_field_only_where_the_file_says_so()
     let mut document = minimal();
     let named = json!({"lacks": {"status": 418}, "lost": {"status": 404}});
     document["errors"] = json!({"named": named});
-    let errors = |document: &Value| {
-        from_value(document, &Diagnostics::new().root()).expect("an API").errors.clone()
+    let meant = |document: &Value, breach: Breach| {
+        let api = from_value(document, &Diagnostics::new().root()).expect("an API");
+        match api.errors.of_breach(breach, None) {
+            (Which::Named(name), has_words) => (name.to_owned(), has_words),
+            (which, has_words) => (format!("{which:?}"), has_words),
+        }
     };
-    let usual = errors(&document);
-    assert_eq!([&*usual.missing_field, &*usual.unknown_cursor], ["invalid_request"; 2]);
+    let usual = ("Standard(InvalidRequest)".to_owned(), false);
+    for breach in [Breach::Missing, Breach::UnknownCursor] {
+        assert_eq!(meant(&document, breach), usual);
+    }
     document["errors"]["missing_field"] = json!("lacks");
     document["errors"]["unknown_cursor"] = json!("lost");
-    let own = errors(&document);
-    assert_eq!([&*own.missing_field, &*own.unknown_cursor], ["lacks", "lost"]);
+    assert_eq!(meant(&document, Breach::Missing), ("lacks".to_owned(), false));
+    assert_eq!(meant(&document, Breach::UnknownCursor), ("lost".to_owned(), false));
+    document["errors"]["named"]["lacks"]["message"] = json!("{{ field }} is not there");
+    assert_eq!(meant(&document, Breach::Missing), ("lacks".to_owned(), true));
 }
 
 #[test]
@@ -214,19 +222,60 @@ fn a_request_that_breaks_a_rule_is_told_which_field() {
 }
 
 #[test]
+fn a_number_is_measured_whether_it_is_whole_or_not() {
+    let mut document = minimal();
+    document["routes"][0]["fields"] = json!({"/heat": {"type": "number", "min": 0, "max": 2}});
+    let api = from_value(&document, &Diagnostics::new().root()).expect("an API");
+    let said = |heat: Value| {
+        let call = Call { body: Some(json!({"heat": heat})), ..Call::default() };
+        api.routes[0].validate(&call).err().map(|wrong| (wrong.breach, wrong.message))
+    };
+    for heat in [json!(0), json!(0.5), json!(2), json!(2.0), json!(-0.0)] {
+        assert_eq!(said(heat.clone()), None, "{heat}");
+    }
+    let range = |words: &str| Some((Breach::OutOfRange, words.to_owned()));
+    for heat in [json!(-1), json!(-0.1), json!(-1e300)] {
+        assert_eq!(said(heat.clone()), range("heat must be at least 0"), "{heat}");
+    }
+    for heat in [json!(3), json!(2.1), json!(1e300), json!(u64::MAX)] {
+        assert_eq!(said(heat.clone()), range("heat must be at most 2"), "{heat}");
+    }
+}
+
+#[test]
 fn rules_of_fields_and_lists_that_cannot_hold_are_refused_where_they_are_wrong() {
+    for (rule, place) in [
+        (json!({"type": ["text", "x"]}), "type[1]"),
+        (json!({"type": []}), "type"),
+        (json!({"min_items": 3, "max_items": 1}), "min_items"),
+        (json!({"type": "text", "max_items": 1}), "max_items"),
+        (json!({"min": 3, "max": 1}), "min"),
+        (json!({"type": ["text", "list"], "min": 3}), "min"),
+        (json!({"type": "text", "max": 3}), "max"),
+        (json!({"error": "no"}), "error"),
+        (json!({"items": "x"}), "items"),
+        (json!({"items": []}), "items"),
+        (json!({"type": "text", "items": "text"}), "items"),
+        (json!({"type": "list", "has_one_of": ["b"]}), "has_one_of"),
+        (json!({"has_one_of": []}), "has_one_of"),
+        (json!({"in": []}), "in"),
+    ] {
+        let place = format!("routes[0].fields./a.{place}");
+        refused_where_wrong(&[("/routes/0/fields", json!({"/a": rule}), &place)]);
+    }
+    for (names, place) in [
+        (json!({"size": "after", "after": "after"}), "after"),
+        (json!({"after": "limit"}), "after"),
+        (json!({"after": "id", "before": "id"}), "before"),
+        (json!({"size": ""}), "size"),
+        (json!({"filters": {"limit": "/limit"}}), "filters.limit"),
+    ] {
+        let place = format!("routes[0].lists.{place}");
+        let mut lists = names;
+        lists["collection"] = json!("x");
+        refused_where_wrong(&[("/routes/0/lists", lists, &place)]);
+    }
     refused_where_wrong(&[
-        ("/routes/0/fields", json!({"/a": {"type": ["text", "x"]}}), "routes[0].fields./a.type[1]"),
-        (
-            "/routes/0/fields",
-            json!({"/a": {"min_items": 3, "max_items": 1}}),
-            "routes[0].fields./a.min_items",
-        ),
-        (
-            "/routes/0/fields",
-            json!({"/a": {"type": "text", "max_items": 1}}),
-            "routes[0].fields./a.max_items",
-        ),
         ("/routes/0/lists", json!({"collection": "x", "limit": 0}), "routes[0].lists.limit"),
         ("/routes/0/lists", json!({"collection": "x", "usual": 0}), "routes[0].lists.usual"),
         ("/routes/0/lists", json!({"collection": "x", "usual": 101}), "routes[0].lists.usual"),
@@ -239,28 +288,191 @@ fn rules_of_fields_and_lists_that_cannot_hold_are_refused_where_they_are_wrong()
         ("/errors", json!({"unknown_cursor": "no"}), "errors.unknown_cursor"),
         ("/errors", json!({"wrong": {"empty_list": "no"}}), "errors.wrong.empty_list"),
         ("/errors", json!({"wrong": {"empty": "not_found"}}), "errors.wrong.empty"),
-        // Whoever gives an error this name takes it for the one of a field that is missing.
-        (
-            "/errors",
-            json!({"named": {"missing_field": {"status": 418}}}),
-            "errors.named.missing_field",
-        ),
-        (
-            "/errors",
-            json!({"named": {"unknown_cursor": {"status": 418}}}),
-            "errors.named.unknown_cursor",
-        ),
-        ("/routes/0/fields", json!({"/a": {"error": "no"}}), "routes[0].fields./a.error"),
-        ("/routes/0/fields", json!({"/a": {"items": "x"}}), "routes[0].fields./a.items"),
-        (
-            "/routes/0/fields",
-            json!({"/a": {"type": "text", "items": "text"}}),
-            "routes[0].fields./a.items",
-        ),
-        (
-            "/routes/0/fields",
-            json!({"/a": {"type": "list", "has_one_of": ["b"]}}),
-            "routes[0].fields./a.has_one_of",
-        ),
     ]);
+}
+
+#[test]
+fn an_error_that_has_the_name_of_a_use_and_none_is_noted() {
+    let noted = |errors: Value| {
+        let mut document = minimal();
+        document["errors"] = errors;
+        let problems = problems_of(&document).into_iter();
+        problems.map(|one| (one.severity, one.path)).collect::<Vec<_>>()
+    };
+    for name in ["missing_field", "unknown_cursor", "empty_list", "unreadable"] {
+        let named = json!({name: {"status": 418}});
+        let place = format!("errors.named.{name}");
+        assert_eq!(noted(json!({"named": named})), [(Severity::Note, place)]);
+        // It is put to a use, whichever it is.
+        for wrong in [name, "out_of_range"] {
+            let wrong = if ["missing_field", "unknown_cursor"].contains(&wrong) {
+                "empty_string"
+            } else {
+                wrong
+            };
+            assert_eq!(noted(json!({"named": named, "wrong": {wrong: name}})), []);
+        }
+        assert_eq!(noted(json!({"named": named, "missing_field": name})), []);
+    }
+}
+
+#[test]
+fn parameters_with_brackets_are_read_as_a_query_has_them() {
+    let mut document = minimal();
+    document["routes"][0] = json!({
+        "name": "list", "method": "GET", "path": "/things",
+        "lists": {
+            "collection": "things", "size": "page[size]", "after": "page[after]", "limit": 2,
+            "filters": {"only[kind]": "/kind"}
+        },
+        "success": {"body": {"data": "{{ objects }}"}}
+    });
+    let api = from_value(&document, &Diagnostics::new().root()).expect("an API");
+    let lists = api.routes[0].lists.clone().expect("it lists");
+    let objects: Vec<Value> = (0..4)
+        .map(|n| json!({"id": n.to_string(), "kind": if n % 2 == 0 { "a" } else { "b" }}))
+        .collect();
+    let page = |query: &str| {
+        let target = format!("/things?{query}");
+        let call = api.read(&Method::GET, &target, &HeaderMap::new(), b"").call;
+        let id = |one: &&Value| one["id"].as_str().map(str::to_owned);
+        let page = lists.page(
+            &call,
+            objects.iter().collect(),
+            |one| one["id"].as_str().expect("a text"),
+            |one| one,
+        );
+        let page = page.map(|page| page.objects.iter().filter_map(id).collect::<String>());
+        page.map_err(|wrong| (wrong.field, wrong.breach))
+    };
+    assert_eq!(page(""), Ok("01".to_owned()));
+    assert_eq!(page("page[size]=1"), Ok("0".to_owned()));
+    assert_eq!(page("page%5Bsize%5D=1&page%5Bafter%5D=1"), Ok("2".to_owned()));
+    assert_eq!(page("only[kind]=b"), Ok("13".to_owned()));
+    assert_eq!(page("page[size]=x"), Err(("page[size]".to_owned(), Breach::NotAnInteger)));
+    assert_eq!(page("page[after]=9"), Err(("page[after]".to_owned(), Breach::UnknownCursor)));
+}
+
+#[test]
+fn a_route_reads_the_encoding_that_it_says_whatever_the_api_has() {
+    for (of_api, of_route, body) in
+        [("json", "form", &b"a=1&b[]=2"[..]), ("form", "json", br#"{"a": 1, "b": [2]}"#)]
+    {
+        let mut document = minimal();
+        document["encoding"] = json!(of_api);
+        let fields = json!({
+            "/a": {"type": "integer", "required": true}, "/b": {"type": "list", "items": "integer"}
+        });
+        let mut other = document["routes"][0].clone();
+        (other["name"], other["path"]) = (json!("other"), json!("/others"));
+        (other["encoding"], other["fields"]) = (json!(of_route), fields.clone());
+        document["routes"][0]["fields"] = fields;
+        document["routes"].as_array_mut().expect("a list").push(other);
+        let api = from_value(&document, &Diagnostics::new().root()).expect("an API");
+        let asked = |path: &str, body: &[u8]| {
+            let reading = api.read(&Method::POST, path, &HeaderMap::new(), body);
+            let wrong = reading.route.expect("a route").validate(&reading.call).err();
+            wrong.map(|wrong| (wrong.field, wrong.breach))
+        };
+        assert_eq!(asked("/others", body), None, "{of_route}");
+        assert_ne!(asked("/things", body), None, "{of_api}");
+        assert_eq!(asked("/others", b""), Some(("a".to_owned(), Breach::Missing)), "{of_route}");
+        assert_eq!(asked("/things", b""), Some(("a".to_owned(), Breach::Missing)), "{of_api}");
+    }
+    let mut document = minimal();
+    document["encoding"] = json!("form");
+    let items = json!({"/b": {"type": "list", "items": ["integer", "boolean"]}});
+    document["routes"][0]["fields"] = items;
+    let api = from_value(&document, &Diagnostics::new().root()).expect("an API");
+    for (body, is_right) in [("b[]=1&b[]=true", true), ("b[]=1&b[]=x", false)] {
+        let reading = api.read(&Method::POST, "/things", &HeaderMap::new(), body.as_bytes());
+        assert_eq!(api.routes[0].validate(&reading.call).is_ok(), is_right, "{body}");
+    }
+}
+
+#[test]
+fn what_an_error_says_is_what_the_file_says() {
+    let mut document = minimal();
+    document["routes"][0]["fields"] = json!({
+        "/a": {"required": true, "message": "Give me an A."},
+        "/b": {"required": true},
+        "/c": {"required": true}
+    });
+    document["errors"] = json!({
+        "missing_field": "lacks",
+        "wrong": {"unreadable": "garbled"},
+        "named": {
+            "lacks": {"status": 400, "message": "'{{ field }}' is not there"},
+            "garbled": {"status": 400, "message": "garbled{{ field }}"}
+        }
+    });
+    let api = from_value(&document, &Diagnostics::new().root()).expect("an API");
+    let wrong = |body: &[u8]| {
+        let reading = api.read(&Method::POST, "/things", &HeaderMap::new(), body);
+        api.routes[0].validate(&reading.call).expect_err("is refused")
+    };
+    assert_eq!(wrong(b"{}").message, "Give me an A.");
+    assert_eq!(wrong(br#"{"a": 1}"#).message, "b is required");
+    let said = |field: Option<&str>, breach: Breach| {
+        let (which, has_words) = api.errors.of_breach(breach, None);
+        assert!(has_words);
+        let context = ErrorContext { field, ..ErrorContext::default() };
+        let body = api.errors.render(which, &context).expect("renders").body.expect("a body");
+        body["error"]["message"].as_str().expect("a text").to_owned()
+    };
+    assert_eq!(said(Some("b"), Breach::Missing), "'b' is not there");
+    assert_eq!(said(None, Breach::Unreadable), "garbled");
+}
+
+#[test]
+fn stripe_takes_metadata_that_is_an_object_or_an_empty_text_and_no_other() {
+    let api = shipped_api("stripe");
+    for (metadata, is_right) in [
+        ("", true),
+        ("&metadata[order]=order-1", true),
+        ("&metadata=", true),
+        ("&metadata=hello", false),
+        ("&metadata[]=hello", false),
+    ] {
+        let body = format!("amount=100&currency=usd&source=tok_visa{metadata}");
+        let reading = api.read(&Method::POST, "/v1/charges", &HeaderMap::new(), body.as_bytes());
+        let route = reading.route.expect("a route");
+        assert_eq!(route.validate(&reading.call).is_ok(), is_right, "{metadata}");
+    }
+}
+
+#[test]
+fn dynamodb_finds_an_item_by_its_key_whatever_else_stands_in_it() {
+    let api = shipped_api("dynamodb");
+    let id = |name: &str, part: &str, value: &Value| {
+        let route = api.route_named(name).expect("exists");
+        let body = json!({"TableName": "orders", part: value});
+        let call = Call { body: Some(body), ..Call::default() };
+        let context = Context::new(&call, 0);
+        (route.used_id(&context).expect("renders"), route.chosen_id(&context).expect("renders"))
+    };
+    let text = |value: &str| json!({"S": value});
+    for (item, key) in [
+        (json!({"id": text("1"), "sk": text("red"), "SK": text("red")}), json!({"id": text("1")})),
+        (json!({"pk": text("1"), "id": text("9")}), json!({"pk": text("1")})),
+        (
+            json!({"pk": text("1"), "sk": text("2"), "SK": text("3"), "id": text("9")}),
+            json!({"pk": text("1"), "sk": text("2")}),
+        ),
+        (
+            json!({"PK": text("1"), "SK": text("2"), "sk": text("3"), "pk": text("4")}),
+            json!({"PK": text("1"), "SK": text("2")}),
+        ),
+    ] {
+        let (found, made) = id("put_item", "Item", &item);
+        assert_eq!(found, made, "{item}");
+        assert_eq!(id("get_item", "Key", &key).0, made, "{item}");
+        assert_eq!(id("update_item", "Key", &key), (found, made), "{item}");
+    }
+    let of = |item: Value| id("put_item", "Item", &item).1.expect("it has one");
+    assert_eq!(of(json!({"id": text("1")})), r#"orders/{"S": "1"}"#);
+    assert_ne!(
+        of(json!({"pk": text("1"), "sk": text("2")})),
+        of(json!({"pk": text("1"), "sk": text("3")}))
+    );
 }

@@ -1,12 +1,13 @@
 //! Lists, page by page, as a client is given them.
 
 use super::*;
+use crate::api::Breach;
 
 /// A provider whose charges are listed two by two, with errors of its own, and the ids of three charges.
 fn listed(rules: Vec<Rule>) -> (Bench, Vec<String>) {
     let mut bench = Bench::with(rules, |api| {
         // Any named error of the API will do to tell it from the usual ones.
-        api.errors.unknown_cursor = "key_too_long".into();
+        api.errors.wrong.insert(Breach::UnknownCursor, "key_too_long".into());
         for route in api.routes.iter_mut().filter(|route| &*route.name == "list_charges") {
             let route = Arc::make_mut(route);
             let lists = route.lists.as_mut().expect("it lists");

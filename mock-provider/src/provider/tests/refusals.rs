@@ -80,7 +80,12 @@ fn openai_says_what_is_empty_and_has_no_field_for_a_body_that_cannot_be_read() {
         (embed("[\"\"]"), Value::Null, Value::Null, "'$.input' is invalid."),
         (embed("[\"cat\", null]"), Value::Null, Value::Null, "'$.input' is invalid."),
         (embed("\"\""), Value::Null, Value::Null, "'$.input' is invalid."),
-        (embed("null"), json!("missing_required_parameter"), json!("input"), "input is required"),
+        (
+            embed("null"),
+            json!("missing_required_parameter"),
+            json!("input"),
+            "Missing required parameter: 'input'.",
+        ),
         (
             chat(r#"{"model": "gpt-4o", "messages": "none"}"#),
             json!("invalid_value"),
@@ -92,7 +97,7 @@ fn openai_says_what_is_empty_and_has_no_field_for_a_body_that_cannot_be_read() {
             chat(" \n"),
             json!("missing_required_parameter"),
             json!("messages"),
-            "messages is required",
+            "Missing required parameter: 'messages'.",
         ),
     ] {
         let error = &body["error"];

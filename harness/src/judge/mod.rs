@@ -62,6 +62,10 @@ pub fn judge(trace: &Trace, scenario: &Scenario, control: Option<ControlResult>)
     let no_strike = matches!(doubt, Some(Doubt::NoStrike(_)));
     let doubt = doubt.map(Doubt::sentence);
     let verdict = verdict(&invariants, doubt.as_deref());
+    if verdict == Verdict::Failed {
+        // What failed was over before; that the rest is not judged is said beside it.
+        notes.extend(unmade::sentence(trace));
+    }
     ScenarioResult {
         name: scenario.name.clone(),
         file: trace.run.file.clone(),

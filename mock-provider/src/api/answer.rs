@@ -65,7 +65,7 @@ pub fn bytes(value: &Value) -> Bytes {
 /// What the templates of a route can ask for.
 #[derive(Clone, Debug)]
 pub struct Context<'a> {
-    /// The request: `request` (the body), `path` and `query`.
+    /// The request: `request` (the body), `path` and `query`, and what the user of the API chose: `settings`.
     pub call: &'a Call,
     /// The id of a new object: `id`.
     pub id: Value,
@@ -88,7 +88,7 @@ pub struct Context<'a> {
 }
 
 /// The names that a route's templates know.
-pub const CONTEXT_NAMES: [&str; 12] = [
+pub const CONTEXT_NAMES: [&str; 13] = [
     "request",
     "path",
     "query",
@@ -101,6 +101,7 @@ pub const CONTEXT_NAMES: [&str; 12] = [
     "request_id",
     "rate_limit",
     "results",
+    "settings",
 ];
 
 impl<'a> Context<'a> {
@@ -121,7 +122,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(crate) fn names(&self) -> [(&str, &Value); 12] {
+    pub(crate) fn names(&self) -> [(&str, &Value); 13] {
         [
             ("request", self.call.body()),
             ("object", self.object),
@@ -135,6 +136,7 @@ impl<'a> Context<'a> {
             ("request_id", &self.request_id),
             ("rate_limit", &self.rate_limit),
             ("results", &self.results),
+            ("settings", self.call.settings()),
         ]
     }
 }

@@ -4,6 +4,8 @@
 //! **Invariant:** no bytes make it panic, and the canonical form depends neither on the order of keys
 //! nor on white space.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Map, Value};
@@ -24,6 +26,8 @@ pub struct Call {
     /// True when the body is a form with files on a route that takes none, or the other way round, or cannot be
     /// read on a route that looks at bodies.
     pub is_foreign: bool,
+    /// What the user of the API chose; `None` for nothing.
+    pub settings: Option<Arc<Value>>,
 }
 
 /// A value that stands for nothing at all.
@@ -34,6 +38,12 @@ impl Call {
     #[must_use]
     pub fn body(&self) -> &Value {
         self.body.as_ref().unwrap_or(&NULL)
+    }
+
+    /// What the user of the API chose, or `null`.
+    #[must_use]
+    pub fn settings(&self) -> &Value {
+        self.settings.as_deref().unwrap_or(&NULL)
     }
 
     /// A query parameter by its name: `limit`, `page[size]`.

@@ -103,6 +103,8 @@ pub struct Api {
     /// Environment variables that point an unmodified program at the mock; templates that know `url`
     /// (with the operation's token in it), `key` (likewise), `token` and `seed`.
     pub client_env: Vec<(String, Template)>,
+    /// What its user chose; `None` where there is nothing to choose.
+    pub settings: Option<Arc<Value>>,
     /// The events that it tells its users of.
     pub webhooks: Option<Arc<Webhooks>>,
     /// What to change in this vendor's SDK, by invariant.
@@ -271,7 +273,8 @@ impl Api {
         };
         let query =
             if query.is_empty() { Value::Object(Map::new()) } else { read_form(query.as_bytes()) };
-        Reading { route, call: Call { path, query, body, is_foreign } }
+        let settings = self.settings.clone();
+        Reading { route, call: Call { path, query, body, is_foreign, settings } }
     }
 
     /// True when some route of it takes requests in this encoding.

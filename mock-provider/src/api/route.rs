@@ -235,6 +235,8 @@ pub struct Uses {
     pub collection: Arc<str>,
     /// Its id; a template over the request.
     pub id: Template,
+    /// The name of the error when the request lacks what the id asks for.
+    pub lacks: Option<Arc<str>>,
     /// True when the request is served without the object as well.
     pub optional: bool,
     /// Refuses the request where it gives true; a template over the request and the object.

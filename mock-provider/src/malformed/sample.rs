@@ -113,7 +113,7 @@ fn sample(route: &Route, field: Option<&Pointer>, open: &Value) -> Option<Sample
     if let Some(field) = field.filter(|field| field.find(&body).is_none()) {
         set(&mut body, field, open.clone());
     }
-    let call = Call { path, query, body: Some(asked), is_foreign: false };
+    let call = Call { path, query, body: Some(asked), ..Call::default() };
     let body = Bytes::from(if body.is_null() { empty() } else { body }.to_string());
     route.usable(&body, &call).is_ok().then_some(Sample { call, body })
 }

@@ -299,7 +299,12 @@ impl Provider {
         let target;
         let mut used = None;
         if let Some(uses) = &route.uses {
-            let id = route.used_id(&context)?.unwrap_or_default();
+            let id = match (route.used_id(&context), &uses.lacks) {
+                (Err(TemplateError::Undefined { .. }), Some(lacks)) => {
+                    return Err(Refused::Error(Arc::clone(lacks)));
+                }
+                (id, _) => id?.unwrap_or_default(),
+            };
             let object = self.object(open, uses, &id);
             let shown = object.and_then(|object| seen.of(object, uses.optional));
             is_stale =

@@ -65,7 +65,7 @@ impl Sent {
             path: self.path.clone(),
             query: crate::api::read_form(query.as_bytes()),
             body: self.body.clone(),
-            is_foreign: false,
+            ..Call::default()
         };
         let canonical = crate::api::canonical(call.body(), &[]);
         then(&Evidence {

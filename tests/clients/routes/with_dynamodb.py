@@ -35,6 +35,17 @@ def items():
     table.update_item(Key={"id": "order-3"}, UpdateExpression="SET paid = :yes", ExpressionAttributeValues={":yes": True})
 
 
+def keys_of_ones_own():
+    seats = boto3.resource("dynamodb", config=ONCE).Table("seats")
+    for seat in [1, 2]:
+        seats.put_item(Item={"row": "a", "seat": seat, "id": "the same", "sold": False})
+    seats.put_item(Item={"row": "a", "seat": 2, "sold": True})
+    same([seats.get_item(Key={"row": "a", "seat": n})["Item"]["sold"] for n in [1, 2]], [False, True])
+    assert "Item" not in seats.get_item(Key={"row": "b", "seat": 1})
+    for call, what in [(seats.put_item, {"Item": {"row": "a"}}), (seats.get_item, {"Key": {"row": "a"}})]:
+        same(told(refused(ClientError, call, **what)), (400, "ValidationException"))
+
+
 def conditions():
     absent = {"ConditionExpression": "attribute_not_exists(id)"}
     client.put_item(TableName="orders", Item={"id": {"S": "order-4"}}, **absent)
@@ -112,6 +123,7 @@ def errors():
 
 
 items()
+keys_of_ones_own()
 conditions()
 transactions()
 errors()

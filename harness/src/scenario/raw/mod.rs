@@ -111,6 +111,8 @@ pub struct RawProvider {
     /// How retry hints are spelled, over what the API says.
     #[schemars(with = "Option<RawHint>")]
     pub hint: Option<Map<String, Value>>,
+    /// What the API leaves to its user, over what it says: `{keys: {seats: [row, seat]}}` for `dynamodb`.
+    pub settings: Option<Map<String, Value>>,
 }
 
 /// A value under a key that the grammar has and this version does not carry out.

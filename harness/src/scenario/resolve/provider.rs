@@ -1,10 +1,11 @@
 //! The providers, their APIs, and the scenario's own policies over those of the API.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::discriminant;
 use std::path::Path;
 use std::sync::Arc;
 
-use brownout_provider::api::{self, Api};
+use brownout_provider::api::{self, Api, brief};
 use brownout_provider::document::{At, Diagnostics, Severity};
 use serde_json::{Map, Value};
 
@@ -194,6 +195,7 @@ fn with_policies(
         ("queue", &raw.queue),
         ("webhooks", &raw.webhooks),
         ("hint", &raw.hint),
+        ("settings", &raw.settings),
     ]
     .into_iter()
     .filter_map(|(key, policy)| Some((key, policy.as_ref()?)))
@@ -201,6 +203,7 @@ fn with_policies(
     if policies.is_empty() {
         return Some(api);
     }
+    check_settings(raw.settings.as_ref(), document.get("settings"), &at.key("settings"));
     let mut document = document.clone();
     for (key, policy) in &policies {
         let fields = document.as_object_mut()?.entry(*key).or_insert(Value::Null);
@@ -216,6 +219,27 @@ fn with_policies(
         }
     }
     changed
+}
+
+/// Reports what the API does not leave to its user, or not so.
+fn check_settings(chosen: Option<&Map<String, Value>>, known: Option<&Value>, at: &At<'_>) {
+    for (name, value) in chosen.into_iter().flatten() {
+        let at = at.key(name);
+        match known.and_then(|known| known.get(name)) {
+            None => at.error(format!("the API has no setting `{name}`"), |d| {
+                let names = known.and_then(Value::as_object).into_iter().flatten();
+                d.key()
+                    .allowed(name, names.map(|(name, _)| name.as_str()))
+                    .cure("name one of its settings, or write an API file that has this one")
+            }),
+            Some(usual) if discriminant(usual) != discriminant(value) => {
+                let message =
+                    format!("`{}` cannot stand where the API has `{}`", brief(value), brief(usual));
+                at.error(message, |d| d.cure("write it as the API does"));
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 /// Puts `over` on top of `under`, key by key.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::document::{OneOrMany, ScalarOr};
 use crate::hint::{LimitHeaders, ResetForm};
@@ -69,6 +69,9 @@ pub struct RawApi {
     /// Environment variables that point an unmodified program at the mock; templates that know `url`,
     /// `key`, `token` and `seed`.
     pub client_env: Option<BTreeMap<String, String>>,
+    /// What a user of the API chooses, such as the keys of tables: by name, with what holds unless a scenario says
+    /// otherwise (`provider: {settings: …}`). Templates of routes know it as `settings`.
+    pub settings: Option<Map<String, Value>>,
     /// What to change in the vendor's SDK, by invariant.
     pub cures: Option<BTreeMap<String, String>>,
     /// The events that it tells its users of by webhooks.
@@ -502,6 +505,8 @@ pub struct RawUses {
     pub collection: Option<String>,
     /// Its id: `/POINTER` into the body, `path:NAME`, `query:NAME`, or a template.
     pub id: Option<String>,
+    /// The error when the request lacks what its id asks for; `invalid_request` unless said otherwise.
+    pub lacks: Option<String>,
     /// True when the request is served without the object as well; templates then find `null` in its place.
     pub optional: Option<bool>,
     /// A template over the request and `target`; where it gives true, the answer is `otherwise`.

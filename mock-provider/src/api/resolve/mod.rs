@@ -18,6 +18,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
+use serde_json::Value;
 
 use super::policy::{Auth, HeaderTemplate};
 use super::raw::{RawApi, RawAuth, RawEncoding, RawSdk};
@@ -77,6 +78,7 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
             .and_then(|raw| webhooks::webhooks(raw, &routes, &at.key("webhooks")))
             .map(Arc::new),
         cures: raw.cures.clone().unwrap_or_default(),
+        settings: raw.settings.clone().map(|settings| Arc::new(Value::Object(settings))),
         routes,
     };
     api.wants_request_id |= api.errors.wants_request_id()

@@ -380,8 +380,10 @@ fn uses(
         Some(text) => reach.template(text, &at.key("unless")).map(Some),
     };
     let otherwise = raw.otherwise.as_deref().unwrap_or(Standard::Conflict.name());
-    if !with.errors.iter().any(|name| name == otherwise) {
-        unknown("error", otherwise, with.errors, &at.key("otherwise"));
+    for (key, name) in [("otherwise", Some(otherwise)), ("lacks", raw.lacks.as_deref())] {
+        if let Some(name) = name.filter(|name| with.errors.iter().all(|known| known != name)) {
+            unknown("error", name, with.errors, &at.key(key));
+        }
     }
     let collection = required(raw.collection.as_deref(), "collection", &at);
     let id =
@@ -400,6 +402,7 @@ fn uses(
         Some(Uses {
             collection: collection?.into(),
             id: id?,
+            lacks: raw.lacks.as_deref().map(Arc::from),
             optional: raw.optional.unwrap_or(false),
             unless: unless?,
             when: needs(raw.when.as_ref(), &at.key("when")),

@@ -447,7 +447,7 @@ fn dynamodb_finds_an_item_by_its_key_whatever_else_stands_in_it() {
     let id = |name: &str, part: &str, value: &Value| {
         let route = api.route_named(name).expect("exists");
         let body = json!({"TableName": "orders", part: value});
-        let call = Call { body: Some(body), ..Call::default() };
+        let call = Call { body: Some(body), settings: api.settings.clone(), ..Call::default() };
         let context = Context::new(&call, 0);
         (route.used_id(&context).expect("renders"), route.chosen_id(&context).expect("renders"))
     };
@@ -469,10 +469,20 @@ fn dynamodb_finds_an_item_by_its_key_whatever_else_stands_in_it() {
         assert_eq!(id("get_item", "Key", &key).0, made, "{item}");
         assert_eq!(id("update_item", "Key", &key), (found, made), "{item}");
     }
+    let own = Some(Arc::new(json!({"keys": {"seats": ["row", "seat"]}})));
+    let seat = json!({"row": text("a"), "seat": text("1"), "id": text("9")});
+    let seat = Call {
+        body: Some(json!({"TableName": "seats", "Item": seat})),
+        settings: own,
+        ..Call::default()
+    };
+    let put = api.route_named("put_item").expect("exists");
+    let found = put.used_id(&Context::new(&seat, 0)).expect("renders");
+    assert_eq!(found.as_deref(), Some("seats/{'S': 'a'}{'S': '1'}"));
     let of = |item: Value| id("put_item", "Item", &item).1.expect("it has one");
-    assert_eq!(of(json!({"id": text("1")})), r#"orders/{"S": "1"}"#);
-    assert_ne!(
-        of(json!({"pk": text("1"), "sk": text("2")})),
-        of(json!({"pk": text("1"), "sk": text("3")}))
-    );
+    assert_eq!(of(json!({"id": text("1")})), "orders/{'S': '1'}");
+    for (one, other) in [("2", "3"), ("'", "\""), ("\\'", "'"), ("'}{'S': '", ""), ("\n", "\\n")] {
+        let item = |sort: &str| of(json!({"pk": text("1"), "sk": text(sort)}));
+        assert_ne!(item(one), item(other));
+    }
 }

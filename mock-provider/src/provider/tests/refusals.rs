@@ -140,7 +140,8 @@ fn dynamodb_takes_no_item_and_no_key_without_the_key_of_its_table() {
     for own in ["id", "pk", "PK"] {
         assert_eq!(call("PutItem", item(json!({own: {"S": "1"}, "total": {"N": "5"}}))).0, 200);
     }
-    let lacks = "One or more parameter values were invalid: Missing the key id in the item";
+    let lacks =
+        "One or more parameter values were invalid: Missing the key of the table in the item.";
     let other = "The provided key element does not match the schema";
     for ((status, body), says) in [
         (call("PutItem", item(json!({"total": {"N": "5"}}))), lacks),
@@ -149,6 +150,7 @@ fn dynamodb_takes_no_item_and_no_key_without_the_key_of_its_table() {
         (call("UpdateItem", key(json!({}))), other),
     ] {
         let kind = "com.amazonaws.dynamodb.v20120810#ValidationException";
-        assert_eq!((status, &body["__type"], &body["message"]), (400, &json!(kind), &json!(says)));
+        assert_eq!((status, &body["__type"]), (400, &json!(kind)));
+        assert!(body["message"].as_str().expect("a text").starts_with(says), "{body}");
     }
 }

@@ -299,12 +299,7 @@ impl Provider {
         let target;
         let mut used = None;
         if let Some(uses) = &route.uses {
-            let id = match (route.used_id(&context), &uses.lacks) {
-                (Err(TemplateError::Undefined { .. }), Some(lacks)) => {
-                    return Err(Refused::Error(Arc::clone(lacks)));
-                }
-                (id, _) => id?.unwrap_or_default(),
-            };
+            let id = used_id(route, uses, &context)?;
             let object = self.object(open, uses, &id);
             let shown = object.and_then(|object| seen.of(object, uses.optional));
             is_stale =
@@ -572,5 +567,15 @@ fn lag(fault: OrderFault) -> Option<u64> {
     match fault {
         OrderFault::Stale { lag_us } => Some(lag_us),
         OrderFault::Held { .. } | OrderFault::Slow { .. } | OrderFault::Read { .. } => None,
+    }
+}
+
+/// The id of the object that a request uses; what it lacks for that may be an error of its own.
+fn used_id(route: &Route, uses: &Uses, context: &Context<'_>) -> Result<String, Refused> {
+    match (route.used_id(context), &uses.lacks) {
+        (Err(TemplateError::Undefined { .. }), Some(lacks)) => {
+            Err(Refused::Error(Arc::clone(lacks)))
+        }
+        (id, _) => Ok(id?.unwrap_or_default()),
     }
 }

@@ -10,7 +10,7 @@ use super::super::answer::CONTEXT_NAMES;
 use super::super::need::{Kind, Need};
 use super::super::raw::{
     RawCreates, RawEffect, RawId, RawIdempotent, RawLists, RawNeed, RawReceives, RawRequest,
-    RawRoute, RawSuccess, RawWhen,
+    RawRoute, RawSuccess, RawUses, RawWhen,
 };
 use super::super::route::{
     Creates, Discriminator, EffectSpec, IdSpec, Lists, Pattern, Receives, RequestTemplate, Route,
@@ -334,12 +334,8 @@ pub(super) fn id(raw: Option<&RawId>, at: &At<'_>) -> Option<IdSpec> {
 }
 
 /// The object that the route uses, and by which word.
-fn uses(
-    raw: &RawRoute,
-    reach: &Reach<'_>,
-    with: &With<'_>,
-    at: &At<'_>,
-) -> (Option<Uses>, Option<&'static str>) {
+/// The one object that a route uses, under the key that says what for.
+fn one_use<'r>(raw: &'r RawRoute, at: &At<'_>) -> Option<(&'static str, &'r RawUses)> {
     let given: Vec<_> = [
         ("reads", &raw.reads),
         ("changes", &raw.changes),
@@ -350,16 +346,25 @@ fn uses(
     .into_iter()
     .filter_map(|(key, raw)| Some((key, raw.as_ref()?)))
     .collect();
-    let (key, raw) = match given.as_slice() {
-        [] => return (None, None),
-        [one] => *one,
+    match given.as_slice() {
+        [] => None,
+        [one] => Some(*one),
         [_, (second, _), ..] => {
             at.key(second).error("a route uses one object", |d| {
                 d.key().cure("keep one of `reads`, `changes`, `reverses`, `cancels` and `removes`")
             });
-            return (None, None);
+            None
         }
-    };
+    }
+}
+
+fn uses(
+    raw: &RawRoute,
+    reach: &Reach<'_>,
+    with: &With<'_>,
+    at: &At<'_>,
+) -> (Option<Uses>, Option<&'static str>) {
+    let Some((key, raw)) = one_use(raw, at) else { return (None, None) };
     let at = at.key(key);
     if key == "reads" && raw.set.is_some() {
         at.key("set").error("a route that reads sets nothing", |d| {

@@ -333,7 +333,6 @@ pub(super) fn id(raw: Option<&RawId>, at: &At<'_>) -> Option<IdSpec> {
     })
 }
 
-/// The object that the route uses, and by which word.
 /// The one object that a route uses, under the key that says what for.
 fn one_use<'r>(raw: &'r RawRoute, at: &At<'_>) -> Option<(&'static str, &'r RawUses)> {
     let given: Vec<_> = [
@@ -358,6 +357,7 @@ fn one_use<'r>(raw: &'r RawRoute, at: &At<'_>) -> Option<(&'static str, &'r RawU
     }
 }
 
+/// The object that the route uses, and by which word.
 fn uses(
     raw: &RawRoute,
     reach: &Reach<'_>,

@@ -116,7 +116,12 @@ pub(super) fn effects(trace: &Trace) -> BTreeMap<String, u64> {
 /// Money by unit: what was billed, what of it reached the client, and what was beyond the first effect
 /// of an operation, kind and subject.
 pub(super) fn money(trace: &Trace) -> BTreeMap<String, Money> {
-    trace.money()
+    let mut money = trace.money();
+    if !trace.unmade.is_empty() {
+        // How much of it the client is to blame for is not known where the mock did not make every answer.
+        money.values_mut().for_each(|one| one.beyond_first = 0);
+    }
+    money
 }
 
 /// How many requests were recognised by which way.

@@ -296,7 +296,9 @@ fn what_was_over_before_an_answer_that_the_mock_did_not_make_stands() {
         {"at_us":500001,"event":"request_received","request":3,"operation":"op-0002"}
         {"at_us":500002,"event":"response_sent","request":3,"operation":"op-0002","status":400,"unmade":"too many values"}"#;
     let result = judged("[no_double_charges]", &format!("{STRUCK}\n{AGAIN}\n{unmade}"));
-    assert_eq!((result.verdict, result.invariants[0].violations.len()), (Verdict::Failed, 1));
+    let one = &result.invariants[0];
+    assert_eq!((result.verdict, one.violations.len(), one.exercised), (Verdict::Failed, 1, 1));
+    assert_eq!(result.money["usd"].beyond_first, 0, "what was too much is not known");
     let told = result.notes.iter().any(|note| note.starts_with("the mock refused 1 request"));
     assert!(told, "{:?}", result.notes);
     // Nobody has said yet that this is all there will be.

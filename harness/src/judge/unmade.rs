@@ -18,6 +18,8 @@ pub(super) fn take_back(trace: &Trace, invariants: &mut [InvariantResult]) {
         if one.violations.is_empty() {
             one.leave_unjudged("the mock did not make every answer that it was asked for");
         }
+        // Each that stands was a situation; which others were over is not known.
+        one.exercised = u64::try_from(one.violations.len()).unwrap_or(u64::MAX);
     }
 }
 
@@ -25,9 +27,11 @@ pub(super) fn take_back(trace: &Trace, invariants: &mut [InvariantResult]) {
 fn was_over(trace: &Trace, violation: &Violation, event: u32) -> bool {
     let operation = violation.operation.as_deref().and_then(|name| trace.find_operation(name));
     let is_claimed = operation.is_some_and(|operation| {
-        trace
-            .submits_of(operation)
-            .all(|(_, submit)| trace.claims(submit).first().is_some_and(|claim| claim.seq < event))
+        let mut submits = trace.submits_of(operation).peekable();
+        submits.peek().is_some()
+            && submits.all(|(_, submit)| {
+                trace.claims(submit).first().is_some_and(|claim| claim.seq < event)
+            })
     });
     is_claimed && violation.evidence.iter().all(|proof| *proof < u64::from(event))
 }

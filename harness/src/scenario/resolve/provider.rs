@@ -237,8 +237,27 @@ fn check_settings(chosen: Option<&Map<String, Value>>, known: Option<&Value>, at
                     format!("`{}` cannot stand where the API has `{}`", brief(value), brief(usual));
                 at.error(message, |d| d.cure("write it as the API does"));
             }
-            Some(_) => {}
+            Some(_) => check_filled(value, &at),
         }
+    }
+}
+
+/// Reports a setting that says nothing somewhere within: whoever writes it means something.
+fn check_filled(value: &Value, at: &At<'_>) {
+    match value {
+        Value::Null => at.error("this has no value", |d| d.cure("write one, or leave the key out")),
+        Value::Array(items) if items.is_empty() => {
+            at.error("this list names nothing", |d| {
+                d.cure("name at least one, or leave the key out")
+            });
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| check_filled(item, &at.index(index)));
+        }
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, field)| check_filled(field, &at.key(name)));
+        }
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -18,7 +18,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::policy::{Auth, HeaderTemplate};
 use super::raw::{RawApi, RawAuth, RawEncoding, RawSdk};
@@ -47,8 +47,12 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
         None => None,
         Some(raw) => Some(policy::queue(raw, &at.key("queue"))?),
     };
-    let with =
-        route::With { has_keys: idempotency.is_some(), has_queue: queue.is_some(), errors: &known };
+    let with = route::With {
+        has_keys: idempotency.is_some(),
+        has_queue: queue.is_some(),
+        encoding,
+        errors: &known,
+    };
     let routes = route::routes(raw.routes.as_deref().unwrap_or_default(), &with, at);
     let headers =
         header_templates(raw.headers.as_ref(), &["request_id", "now"], &at.key("headers"));
@@ -78,7 +82,7 @@ pub(super) fn resolve(raw: &RawApi, at: &At<'_>) -> Option<Api> {
             .and_then(|raw| webhooks::webhooks(raw, &routes, &at.key("webhooks")))
             .map(Arc::new),
         cures: raw.cures.clone().unwrap_or_default(),
-        settings: raw.settings.clone().map(|settings| Arc::new(Value::Object(settings))),
+        settings: settings(raw.settings.as_ref(), &at.key("settings")),
         routes,
     };
     api.wants_request_id |= api.errors.wants_request_id()
@@ -92,6 +96,18 @@ const fn encoding(raw: RawEncoding) -> Encoding {
         RawEncoding::Form => Encoding::Form,
         RawEncoding::Multipart => Encoding::Multipart,
     }
+}
+
+/// What is left to the API's user. Nothing can be said of the type of `null`, and a scenario keeps to the type.
+fn settings(raw: Option<&Map<String, Value>>, at: &At<'_>) -> Option<Arc<Value>> {
+    for (name, _) in raw.into_iter().flatten().filter(|(_, value)| value.is_null()) {
+        at.key(name).error(format!("the setting `{name}` has no value"), |d| {
+            d.cure(
+                "write what holds unless a scenario says otherwise, such as `{}`, `[]` or a text",
+            )
+        });
+    }
+    Some(Arc::new(Value::Object(raw?.clone())))
 }
 
 /// Runs `resolve` and gives what it gives only if it reported no error.

@@ -16,7 +16,7 @@ use super::super::route::{
     Creates, Discriminator, EffectSpec, IdSpec, Lists, Pattern, Receives, RequestTemplate, Route,
     Source, SuccessSpec, Uses,
 };
-use super::super::{Pointer, Standard};
+use super::super::{Encoding, Pointer, Standard};
 use super::{
     batch, encoding, field, header_name, header_templates, job, pointer, required, status, stream,
     unknown, upload,
@@ -30,6 +30,8 @@ pub(super) struct With<'a> {
     pub(super) has_keys: bool,
     /// True when the API has a queue.
     pub(super) has_queue: bool,
+    /// How the API encodes its requests.
+    pub(super) encoding: Encoding,
     /// The names of its errors.
     pub(super) errors: &'a [String],
 }
@@ -46,6 +48,12 @@ pub(super) fn routes(raw: &[RawRoute], with: &With<'_>, at: &At<'_>) -> Vec<Arc<
         if routes.iter().any(|old| old.name == new.name) {
             at.key("name").error(format!("there are two routes `{}`", new.name), |d| d);
         }
+        if let Some(old) = routes.iter().find(|old| is_read_otherwise(old, &new, with.encoding)) {
+            at.key("encoding").error(
+                format!("`{}` has the same method and path, and is read in another encoding", old.name),
+                |d| d.cure("give both the same `encoding`, or `multipart` to one; what a client says of itself tells only that apart"),
+            );
+        }
         if let Some(old) = routes.iter().find(|old| hides(old, &new)) {
             at.key("path").error(
                 format!("`{}` is never reached; `{}` takes its requests", new.name, old.name),
@@ -61,6 +69,18 @@ pub(super) fn routes(raw: &[RawRoute], with: &With<'_>, at: &At<'_>) -> Vec<Arc<
 
 /// True when `old` takes every request that `new` could take.
 fn hides(old: &Route, new: &Route) -> bool {
+    stands_before(old, new) && old.discriminators.iter().all(|one| new.discriminators.contains(one))
+}
+
+/// True when the body of a request for `new` would be read as one for `old`.
+fn is_read_otherwise(old: &Route, new: &Route, of_api: Encoding) -> bool {
+    let [old_is, new_is] = [old, new].map(|route| route.encoding.unwrap_or(of_api));
+    let is_said = |encoding: Encoding| encoding == Encoding::Multipart;
+    stands_before(old, new) && old_is != new_is && !is_said(old_is) && !is_said(new_is)
+}
+
+/// True when every method and path of `new` is one of `old`.
+fn stands_before(old: &Route, new: &Route) -> bool {
     use super::super::route::Segment;
     let covers = |(old, new): (&Segment, &Segment)| match (old, new) {
         (Segment::Parameter(_), _) => true,
@@ -70,7 +90,6 @@ fn hides(old: &Route, new: &Route) -> bool {
     old.method == new.method
         && old.pattern.segments.len() == new.pattern.segments.len()
         && old.pattern.segments.iter().zip(&new.pattern.segments).all(covers)
-        && old.discriminators.iter().all(|one| new.discriminators.contains(one))
 }
 
 fn route(raw: &RawRoute, with: &With<'_>, at: &At<'_>) -> Option<Route> {

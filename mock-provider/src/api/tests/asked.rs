@@ -379,6 +379,21 @@ fn a_route_reads_the_encoding_that_it_says_whatever_the_api_has() {
         assert_eq!(asked("/others", b""), Some(("a".to_owned(), Breach::Missing)), "{of_route}");
         assert_eq!(asked("/things", b""), Some(("a".to_owned(), Breach::Missing)), "{of_api}");
     }
+    // Only a form with files says of itself what it is.
+    let other = |encoding: &str| {
+        json!([
+            {"name": "one", "method": "POST", "path": "/rows/{id}", "encoding": encoding,
+             "when": {"headers": {"x-op": "one"}}, "success": {"body": {}}},
+            {"name": "two", "method": "POST", "path": "/rows/{name}", "success": {"body": {}}}
+        ])
+    };
+    refused_where_wrong(&[
+        ("/routes", other("form"), "routes[1].encoding"),
+        ("/settings", json!({"region": null}), "settings.region"),
+    ]);
+    let mut document = minimal();
+    document["routes"] = other("multipart");
+    assert_eq!(problems_of(&document), []);
     let mut document = minimal();
     document["encoding"] = json!("form");
     let items = json!({"/b": {"type": "list", "items": ["integer", "boolean"]}});
@@ -469,16 +484,14 @@ fn dynamodb_finds_an_item_by_its_key_whatever_else_stands_in_it() {
         assert_eq!(id("get_item", "Key", &key).0, made, "{item}");
         assert_eq!(id("update_item", "Key", &key), (found, made), "{item}");
     }
-    let own = Some(Arc::new(json!({"keys": {"seats": ["row", "seat"]}})));
+    let own = Some(Arc::new(json!({"keys": {"seats": ["row", "seat"], "rows": "row"}})));
     let seat = json!({"row": text("a"), "seat": text("1"), "id": text("9")});
-    let seat = Call {
-        body: Some(json!({"TableName": "seats", "Item": seat})),
-        settings: own,
-        ..Call::default()
-    };
-    let put = api.route_named("put_item").expect("exists");
-    let found = put.used_id(&Context::new(&seat, 0)).expect("renders");
-    assert_eq!(found.as_deref(), Some("seats/{'S': 'a'}{'S': '1'}"));
+    for (table, found) in [("seats", "seats/{'S': 'a'}{'S': '1'}"), ("rows", "rows/{'S': 'a'}")] {
+        let body = Some(json!({"TableName": table, "Item": seat}));
+        let call = Call { body, settings: own.clone(), ..Call::default() };
+        let put = api.route_named("put_item").expect("exists");
+        assert_eq!(put.used_id(&Context::new(&call, 0)).expect("renders").as_deref(), Some(found));
+    }
     let of = |item: Value| id("put_item", "Item", &item).1.expect("it has one");
     assert_eq!(of(json!({"id": text("1")})), "orders/{'S': '1'}");
     for (one, other) in [("2", "3"), ("'", "\""), ("\\'", "'"), ("'}{'S': '", ""), ("\n", "\\n")] {

@@ -275,6 +275,31 @@ fn the_reference_pages_are_those_of_the_registries() {
     }
 }
 
+/// The README has the tables of incidents as their own page does, from where it stands. `BROWNOUT_BLESS=1` writes them.
+#[test]
+fn the_readme_has_the_tables_of_incidents() {
+    const BEGIN: &str = "<!-- incidents: written by BROWNOUT_BLESS=1 tests -->\n";
+    const END: &str = "<!-- end of incidents -->\n";
+    let said = brownout(&["list", "incidents", "--markdown"]);
+    let themes = said.out.split("\n## ").skip(1).filter(|part| part.contains("| what happened |"));
+    let tables: String =
+        themes.map(|part| format!("\n**{}", part.replacen('\n', "**\n", 1))).collect();
+    let tables = format!("{}\n", tables.replace("](", "](scenarios/incidents/"));
+    let page = root().join("README.md");
+    let readme = fs::read_to_string(&page).expect("the README is there");
+    let (before, rest) = readme.split_once(BEGIN).expect("the tables begin in the README");
+    let (committed, after) = rest.split_once(END).expect("they end");
+    if std::env::var_os("BROWNOUT_BLESS").is_some() {
+        fs::write(&page, [before, BEGIN, &tables, END, after].concat()).expect("it can be written");
+    } else {
+        assert_eq!(
+            committed, tables,
+            "the README's tables of incidents are old; write them again with BROWNOUT_BLESS=1"
+        );
+    }
+    assert_eq!(tables.matches("](scenarios/incidents/").count(), 81);
+}
+
 #[test]
 fn the_schema_is_one_json_document() {
     let said = brownout(&["schema"]);

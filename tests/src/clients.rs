@@ -350,29 +350,33 @@ fn the_careful_client_is_as_careful_in_one_long_lived_process() {
 
 /// A test for each API, so that they can run side by side.
 macro_rules! careful_programs {
-    ($($test:ident: $api:literal, $extra:expr, $policy:expr;)*) => {
+    ($($test:ident: $api:literal, $package:literal, $extra:expr, $policy:expr;)*) => {
         $(#[test]
         fn $test() {
-            check_careful_program($api, $extra, $policy);
+            check_careful_program($api, $package, $extra, $policy);
         })*
     };
 }
 
 careful_programs! {
-    a_careful_program_around_openai_passes_every_scenario: "openai", &[], Some("openai_client");
-    a_careful_program_around_stripe_passes_every_scenario: "stripe", &["policies-never-answered"], Some("stripe_client");
-    a_careful_program_around_anthropic_passes_every_scenario: "anthropic", &[], Some("anthropic_client");
-    a_careful_program_around_boto3_passes_every_scenario: "dynamodb", &[], None;
+    a_careful_program_around_openai_passes_every_scenario: "openai", "openai", &[], Some("openai_client");
+    a_careful_program_around_stripe_passes_every_scenario: "stripe", "stripe", &["policies-never-answered"], Some("stripe_client");
+    a_careful_program_around_anthropic_passes_every_scenario: "anthropic", "anthropic", &[], Some("anthropic_client");
+    a_careful_program_around_boto3_passes_every_scenario: "dynamodb", "boto3", &[], None;
 }
 
+/// The program is run anew for each operation, by a process that has imported the package once.
 /// No control runs: each folder has a calm scenario of its own.
-fn check_careful_program(api: &str, extra: &[&str], policy: Option<&str>) {
+fn check_careful_program(api: &str, package: &str, extra: &[&str], policy: Option<&str>) {
     let folder = format!("scenarios/{api}");
     let flags = policy.map(|policy| ["--policy", policy]);
-    let words = [folder.as_str(), "--no-control"].into_iter().chain(extra.iter().copied());
+    let words = [folder.as_str(), "--no-control", "--mode", "stdio"];
+    let words = words.into_iter().chain(extra.iter().copied());
     let words: Vec<&str> = words.chain(flags.iter().flatten().copied()).collect();
     assert!(root().join(&folder).join("calm.yaml").is_file(), "{folder} has no fair weather");
-    let run = run(&words, &client(&format!("{api}_careful.py")), &[]);
+    let mut command = client("warm_stdio.py");
+    command.extend([package.into(), format!("tests/clients/{api}_careful.py").into()]);
+    let run = run(&words, &command, &[]);
     assert_eq!(run.entries().len(), files_in(&folder) + extra.len());
     check_all_passed(&run);
     if let Some(policy) = policy {

@@ -77,6 +77,17 @@ pub fn policy(policy: &Policy) -> String {
     let scenarios: Vec<String> =
         policy.scenarios().map(|shipped| format!("`{}`", shipped.name())).collect();
     fact(&mut text, "Put to the test by", &scenarios.join(", "));
+    let long_lived: Vec<String> =
+        policy.long_lived().map(|shipped| format!("`{}`", shipped.name())).collect();
+    if !long_lived.is_empty() {
+        let rest =
+            "whose client lives for all operations, so that it can share a quota between them";
+        fact(
+            &mut text,
+            "With `--mode stdio` also by",
+            &format!("{}, {rest}", long_lived.join(", ")),
+        );
+    }
     text.push_str("- **Expects:**\n");
     for (name, parameters) in policy.expect() {
         let line = if parameters.is_null() {
@@ -144,7 +155,12 @@ fn happened(invariant: &str) -> String {
         .collect();
     let others: Vec<String> =
         caught.iter().skip(INCIDENTS).map(|one| format!("`{}`", one.name)).collect();
-    let told = told.join("; ");
+    let told = match told.join("; ") {
+        none if none.is_empty() => {
+            "None of the incidents that come with brownout is about this.".to_owned()
+        }
+        told => told,
+    };
     if others.is_empty() { told } else { format!("{told}; also {}", others.join(", ")) }
 }
 

@@ -21,7 +21,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     exercised_by: "A permanent answer that was delivered whole.",
     parameters: &[],
     tolerates: "A corrected request; another credential after a 401; another idempotency key after a \
-                refused one; asking again by a read whether an earlier request has taken effect.",
+                refused one; asking again by a read whether an earlier request has taken effect; a repeat by a \
+                client that was started anew in between, or that was asked for the same work once more.",
     cure: "Retry by an allow-list: connection errors, 408, 409, 425, 429 and 5xx; give every other 4xx to \
            the caller at once.",
     why: "What was refused for good is refused each time: the repeats cost time and limit, and hide the \

@@ -27,6 +27,9 @@ pub struct Policy {
     pub source: String,
     expect: Vec<Value>,
     scenarios: Vec<String>,
+    /// What only a client can be put to that lives for all operations.
+    #[serde(default)]
+    long_lived: Vec<String>,
 }
 
 impl Policy {
@@ -44,6 +47,11 @@ impl Policy {
     /// The scenarios that put all of it to the test.
     pub fn scenarios(&self) -> impl Iterator<Item = &'static Shipped> {
         self.scenarios.iter().filter_map(|path| shipped::find(path))
+    }
+
+    /// Further scenarios, for a client that lives for all operations: what all its retries share is seen nowhere else.
+    pub fn long_lived(&self) -> impl Iterator<Item = &'static Shipped> {
+        self.long_lived.iter().filter_map(|path| shipped::find(path))
     }
 }
 
@@ -106,6 +114,7 @@ mod tests {
         for policy in all() {
             assert!(policy.source.len() > 20 && policy.summary.ends_with('.'), "{}", policy.name);
             assert_eq!(policy.scenarios().count(), policy.scenarios.len(), "{}", policy.name);
+            assert_eq!(policy.long_lived().count(), policy.long_lived.len(), "{}", policy.name);
             assert_eq!(policy.expect().count(), policy.expect.len(), "{}", policy.name);
             for (name, parameters) in policy.expect() {
                 let kind = registry::find(name).unwrap_or_else(|| panic!("`{name}`"));

@@ -42,7 +42,13 @@ def keys_of_ones_own():
     seats.put_item(Item={"row": "a", "seat": 2, "sold": True})
     same([seats.get_item(Key={"row": "a", "seat": n})["Item"]["sold"] for n in [1, 2]], [False, True])
     assert "Item" not in seats.get_item(Key={"row": "b", "seat": 1})
-    for call, what in [(seats.put_item, {"Item": {"row": "a"}}), (seats.get_item, {"Key": {"row": "a"}})]:
+    wrong = [
+        (seats.put_item, {"Item": {"row": "a"}}),
+        (seats.get_item, {"Key": {"row": "a"}}),
+        (seats.get_item, {"Key": {"row": "a", "seat": 1, "id": "the same"}}),
+        (boto3.resource("dynamodb", config=ONCE).Table("orders").get_item, {"Key": {"id": "order-1", "line": 1}}),
+    ]
+    for call, what in wrong:
         same(told(refused(ClientError, call, **what)), (400, "ValidationException"))
 
 

@@ -225,7 +225,7 @@ fn heard(operation: &Operation, answer: shop::Answer, rules: &Rules) -> Heard {
     }
     let hint = match rules.hints {
         Hints::Amazon => amazon(&headers),
-        Hints::Ignored | Hints::Obeyed => shop::hint(&headers, &body),
+        Hints::Ignored | Hints::Obeyed => shop::hint(&headers, &body).or_else(|| amazon(&headers)),
     };
     let failure = match status {
         _ if is_throttled => Failure::Throttled,

@@ -68,14 +68,18 @@ fn judged(shipped: &Shipped, policy: &Policy, rules: &Rules) -> Judged {
         .expect("it runs")
 }
 
+/// All its scenarios: the client in process lives for all operations.
+fn every(policy: &Policy) -> impl Iterator<Item = &'static Shipped> {
+    policy.scenarios().chain(policy.long_lived())
+}
+
 /// What became of each invariant of a policy over all its scenarios.
 fn over_all(
     policy: &Policy,
     rules: &Rules,
 ) -> (BTreeMap<String, BTreeSet<&'static str>>, Vec<Judged>) {
     let mut all: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
-    let runs: Vec<Judged> =
-        policy.scenarios().map(|shipped| judged(shipped, policy, rules)).collect();
+    let runs: Vec<Judged> = every(policy).map(|shipped| judged(shipped, policy, rules)).collect();
     for one in runs.iter().flat_map(|run| &run.result.invariants) {
         if policy.expect().any(|(name, _)| name == one.name) {
             let word = match one.verdict {
@@ -119,6 +123,41 @@ fn who_follows_a_policy_passes_and_all_of_it_is_exercised() {
                 "{name}: {invariant} {said:?}"
             );
         }
+    }
+}
+
+/// The rest of the policy is kept, so that nothing but the scenario's own check can tell.
+#[test]
+fn who_has_no_quota_is_caught_by_a_client_that_lives_for_all_operations() {
+    for (name, rules) in [("aws_standard", smithy::NEW), ("aws_standard_classic", smithy::CLASSIC)]
+    {
+        let policy = policy::find(name).expect(name);
+        let shipped = policy.long_lived().next().expect("one scenario is about the quota");
+        for (rules, expected) in
+            [(Rules { quota: NO_QUOTA, ..rules.clone() }, vec!["check"]), (rules, vec![])]
+        {
+            let run = judged(shipped, policy, &rules);
+            let failed = run.result.invariants.iter();
+            let failed = failed.filter(|one| one.verdict == InvariantVerdict::Failed);
+            let failed: Vec<&str> = failed.map(|one| one.name).collect();
+            assert_eq!(failed, expected, "{name}: {}", run.report());
+        }
+    }
+}
+
+/// A hint is for five seconds at most, as the policy has it.
+#[test]
+fn who_obeys_any_hint_waits_too_long_for_amazon() {
+    let policy = policy::find("aws_standard").expect("it comes with brownout");
+    let shipped = policy.scenarios().find(|one| one.path == "policies/aws-retry-after.yaml");
+    let shipped = shipped.expect("one scenario is about hints");
+    let obedient = Rules { hints: Hints::Obeyed, ..smithy::NEW };
+    for (rules, expected) in
+        [(obedient, InvariantVerdict::Failed), (smithy::NEW, InvariantVerdict::Passed)]
+    {
+        let run = judged(shipped, policy, &rules);
+        let check = run.result.invariants.iter().find(|one| one.name == "check");
+        assert_eq!(check.map(|one| one.verdict), Some(expected), "{}", run.report());
     }
 }
 

@@ -12,7 +12,7 @@ use brownout_provider::document::closest;
 use brownout_provider::event::{ClockKind, Mode};
 use brownout_provider::seed::Seed;
 
-use super::arguments::{ClientWord, RunArguments};
+use super::arguments::{ClientWord, ModeWord, RunArguments};
 use crate::cli::client::{Clients, Named};
 use crate::cli::load::{self, Loaded};
 use crate::cli::refusal::Refusal;
@@ -108,7 +108,11 @@ pub fn plan(arguments: &RunArguments, terminal: Terminal) -> Result<Plan, Refusa
 fn named(arguments: &RunArguments) -> Result<Vec<Source>, Refusal> {
     let policy = arguments.policy.as_deref().and_then(policy::find);
     match policy.filter(|_| arguments.scenarios.is_empty()) {
-        Some(policy) => Ok(policy.scenarios().map(Source::shipped).collect()),
+        Some(policy) => {
+            let lives = arguments.mode == Some(ModeWord::Stdio);
+            let long_lived = policy.long_lived().filter(|_| lives);
+            Ok(policy.scenarios().chain(long_lived).map(Source::shipped).collect())
+        }
         None => sources::read(&arguments.scenarios),
     }
 }

@@ -171,7 +171,7 @@ fn one(raw: &RawProvider, name: &str, apis: Apis<'_>, at: &At<'_>) -> Option<Pro
             (api::from_value(document, &at_api)?, Value::clone(document))
         }
     };
-    let api = with_policies(raw, api, &api_source, at)?;
+    let api = with_changes(raw, api, &api_source, at)?;
     Some(ProviderSpec {
         api,
         api_name,
@@ -182,14 +182,14 @@ fn one(raw: &RawProvider, name: &str, apis: Apis<'_>, at: &At<'_>) -> Option<Pro
     })
 }
 
-/// The API with the scenario's own policies over those of its file.
-fn with_policies(
+/// The API with what the scenario says over what its file says.
+fn with_changes(
     raw: &RawProvider,
     api: Arc<Api>,
     document: &Value,
     at: &At<'_>,
 ) -> Option<Arc<Api>> {
-    let policies: Vec<(&str, &Map<String, Value>)> = [
+    let changes: Vec<(&str, &Map<String, Value>)> = [
         ("idempotency", &raw.idempotency),
         ("rate_limit", &raw.rate_limit),
         ("queue", &raw.queue),
@@ -198,18 +198,18 @@ fn with_policies(
         ("settings", &raw.settings),
     ]
     .into_iter()
-    .filter_map(|(key, policy)| Some((key, policy.as_ref()?)))
+    .filter_map(|(key, change)| Some((key, change.as_ref()?)))
     .collect();
-    if policies.is_empty() {
+    if changes.is_empty() {
         return Some(api);
     }
     check_settings(raw.settings.as_ref(), document.get("settings"), &at.key("settings"));
     let mut document = document.clone();
-    for (key, policy) in &policies {
+    for (key, change) in &changes {
         let fields = document.as_object_mut()?.entry(*key).or_insert(Value::Null);
-        merge(fields, &Value::Object((*policy).clone()));
+        merge(fields, &Value::Object((*change).clone()));
     }
-    // The file alone was right, so whatever is wrong now came with the policies.
+    // The file alone was right, so whatever is wrong now came with the changes.
     let problems = Diagnostics::new();
     let changed = api::from_value(&document, &problems.root());
     let mut reported = BTreeSet::new();

@@ -40,7 +40,7 @@ def write(job):
             answer = error.response
             status = answer["ResponseMetadata"]["HTTPStatusCode"]
             code, problem = answer["Error"]["Code"], error
-            asked = float(answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-retry-after", 0)) / 1000
+            asked = asked_wait(answer)
             if status >= 500 or code in TRANSIENT:
                 may_have_happened = True
             elif code not in THROTTLING:
@@ -54,6 +54,12 @@ def write(job):
         time.sleep(pause)
     print(problem)
     sys.exit(EXIT_UNKNOWN if may_have_happened else 1)
+
+
+def asked_wait(answer):
+    """The seconds that the answer asks for; 0 where it asks for none, or for nothing that can be understood."""
+    text = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-retry-after", "")
+    return int(text) / 1000 if text.isascii() and text.isdigit() else 0.0
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 //! **Invariant:** clients are told apart by one thing only: what they do when the first provider fails.
 
 mod fallback;
+mod fifty;
 mod fleet;
 mod providers;
 mod shipped;

@@ -1,7 +1,7 @@
 //! Fifty copies of one client behind one quota: they come back together, they get shut out, and a stranger uses up
 //! what is theirs.
 //!
-//! **Invariant:** a wrong fleet differs from the right one in one habit, and each invariant is put to the test by both.
+//! **Invariant:** a wrong fleet differs from the right one in its waits alone, and both put the invariant to the test.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -272,10 +272,12 @@ impl Provider {
         let own = self.refuse_with(open, Which::Standard(Standard::InvalidRequest), &context, None);
         let unmade = match error {
             TemplateError::TooMuch { reason, .. } => Some(Arc::from(&**reason)),
-            // The request may be what does not fit.
+            // A provider would have made something of it, and nobody knows what.
             TemplateError::Syntax { .. }
-            | TemplateError::Undefined { .. }
-            | TemplateError::Render { .. } => None,
+            | TemplateError::Unknown { .. }
+            | TemplateError::Render { .. } => Some(Arc::from(error.to_string())),
+            // The request lacks it: that is what providers refuse.
+            TemplateError::Undefined { .. } => None,
         };
         Own { unmade, ..own }
     }

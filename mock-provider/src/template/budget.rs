@@ -1,10 +1,10 @@
 //! How much one answer may become.
 //!
 //! A small template makes lists of lists, each as long as the one before is large; what it makes is counted before
-//! it stands in an answer. What one expression of a template holds while it is worked out is not counted here.
+//! it stands in an answer. What one expression holds while it is worked out is bounded where its language is.
 
 use std::cell::Cell;
-use std::{fmt, io};
+use std::fmt;
 
 use minijinja::value::ValueKind;
 use serde_json::Value;
@@ -97,18 +97,6 @@ impl Bounded<'_> {
 
     fn takes(&self, more: usize) -> bool {
         self.0.len().saturating_add(more) <= LONGEST_TEXT
-    }
-}
-
-impl io::Write for Bounded<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = std::str::from_utf8(bytes).ok().filter(|text| self.takes(text.len()));
-        self.0.push_str(text.ok_or_else(|| io::Error::other(Self::FULL))?);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,19 +1,20 @@
 //! Templates: strict minijinja, compiled once, with a short way past it for what is simple.
 //!
-//! A template is cut into literal text and expressions when it is compiled. An expression that is a
-//! plain path (`{{ input.amount }}`) is walked over the values directly, because that is what nearly
-//! every answer is made of; everything else goes through minijinja, with undefined names as errors and
-//! a bound on work. Knows nothing about APIs or scenarios.
+//! A template is cut into literal text and expressions when it is compiled; it has no statements, which would let
+//! an API file make anything of anything. An expression that is a plain path (`{{ input.amount }}`) is walked over
+//! the values directly, because that is what nearly every answer is made of; everything else goes through
+//! minijinja, with undefined names as errors and a bound on work. Knows nothing about APIs or scenarios.
 //! **Invariant:** the short way never differs from minijinja: where it is not sure, it does not answer.
 
 mod budget;
+mod language;
 mod tree;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
+use minijinja::{ErrorKind, Expression};
 use serde_json::{Map, Value};
 
 pub use budget::Budget;
@@ -21,34 +22,16 @@ pub use tree::{Field, Tree};
 
 use crate::document::At;
 use budget::Bounded;
+use language::{ENVIRONMENT, Wrong};
 
 /// The names that a template can use, and what they stand for. An earlier name hides a later one.
 pub type Names<'a> = [(&'a str, &'a Value)];
-
-/// The longest expression, in bytes: it is read recursively.
-const LONGEST_EXPRESSION: usize = 4_096;
-
-/// The most steps that one expression may take.
-const FUEL: u64 = 100_000;
 
 /// Words that are no names at the head of a path.
 const RESERVED: [&str; 14] = [
     "true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else",
     "loop",
 ];
-
-/// The one environment of all expressions.
-static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
-
-fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    let mut syntax = minijinja::syntax::SyntaxConfig::builder();
-    syntax.keep_trailing_newline(true);
-    environment.set_syntax(syntax.build().expect("the default delimiters are legal"));
-    environment.set_fuel(Some(FUEL));
-    environment
-}
 
 /// Why a template gave nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,8 +41,18 @@ pub enum TemplateError {
     Syntax {
         /// The template.
         template: String,
-        /// What minijinja says.
+        /// What is wrong.
         reason: String,
+    },
+    /// It names a filter or a test that is not there.
+    #[error("`{template}` names the {what} `{name}`, and there is none of that name")]
+    Unknown {
+        /// The template.
+        template: String,
+        /// `filter` or `test`.
+        what: &'static str,
+        /// The name.
+        name: String,
     },
     /// It asks for something that is not there.
     #[error("`{template}` asks for something that is not there")]
@@ -102,8 +95,6 @@ enum Parts {
     One(Piece),
     /// Text and expressions.
     Several(Vec<Segment>),
-    /// It has blocks or trims white space: minijinja does it all.
-    Whole(Environment<'static>),
 }
 
 impl Parts {
@@ -121,10 +112,6 @@ impl Parts {
                 })
                 .flatten()
                 .collect(),
-            Self::Whole(environment) => environment
-                .get_template(WHOLE)
-                .map(|template| template.undeclared_variables(false).into_iter().collect())
-                .unwrap_or_default(),
         }
     }
 }
@@ -167,10 +154,7 @@ impl Template {
         let parts = if !source.contains("{{") && !source.contains("{%") && !source.contains("{#") {
             Parts::Literal(Value::String(source.to_owned()))
         } else {
-            match cut(source) {
-                Some(chunks) => pieces(source, chunks)?,
-                None => whole(source)?,
-            }
+            pieces(source, cut(source)?)?
         };
         let names = parts.names();
         Ok(Self(Arc::new(Compiled { source: source.to_owned(), parts, names })))
@@ -181,8 +165,13 @@ impl Template {
     pub fn resolve(source: &str, names: &[&str], at: &At<'_>) -> Option<Self> {
         let template = Self::compile(source)
             .map_err(|error| {
-                at.error(error.to_string(), |d| {
-                    d.cure("write expressions as `{{ name.field }}`, and text outside of them")
+                at.error(error.to_string(), |d| match &error {
+                    TemplateError::Unknown { what, name, .. } => {
+                        d.allowed(name, language::names_of(what))
+                    }
+                    _ => {
+                        d.cure("write expressions as `{{ name.field }}`, and text outside of them")
+                    }
                 });
             })
             .ok()?;
@@ -267,7 +256,7 @@ impl Template {
                     serde_json::to_value(&value).map_err(|error| self.failed(&error))
                 }
             },
-            Parts::Several(_) | Parts::Whole(_) => {
+            Parts::Several(_) => {
                 let text = self.text(names)?;
                 budget.spend_one(text.len()).map_err(|error| self.too_much(&error))?;
                 Ok(Value::String(text))
@@ -299,22 +288,6 @@ impl Template {
                 }
                 Ok(out)
             }
-            Parts::Whole(environment) => {
-                let mut out = String::new();
-                environment
-                    .get_template(WHOLE)
-                    .and_then(|template| {
-                        template.render_captured_to(values(names), Bounded(&mut out)).map(drop)
-                    })
-                    .map_err(|error| {
-                        if error.kind() == ErrorKind::WriteFailure {
-                            self.too_much(&Bounded::FULL)
-                        } else {
-                            self.error(&error)
-                        }
-                    })?;
-                Ok(out)
-            }
         }
     }
 
@@ -339,7 +312,7 @@ impl Template {
         match &self.0.parts {
             Parts::Literal(value) => Some(value),
             Parts::One(piece) => piece.find(names),
-            Parts::Several(_) | Parts::Whole(_) => None,
+            Parts::Several(_) => None,
         }
     }
 
@@ -356,7 +329,7 @@ impl Template {
         if error.kind() == ErrorKind::UndefinedError {
             self.undefined()
         } else if error.kind() == ErrorKind::OutOfFuel {
-            self.too_much(&error)
+            self.too_much(&error.detail().unwrap_or_default())
         } else {
             self.failed(&error)
         }
@@ -375,39 +348,34 @@ impl Template {
     }
 }
 
-/// The name of the one template of an environment of its own.
-const WHOLE: &str = "template";
-
-fn whole(source: &str) -> Result<Parts, TemplateError> {
-    bounded(source, source)?;
-    let mut environment = environment();
-    environment
-        .add_template_owned(WHOLE, source.to_owned())
-        .map_err(|error| syntax(source, &error))?;
-    Ok(Parts::Whole(environment))
-}
-
-/// Refuses what is too long to be read recursively.
-fn bounded(source: &str, text: &str) -> Result<(), TemplateError> {
-    if text.len() <= LONGEST_EXPRESSION {
-        return Ok(());
-    }
-    let start: String = source.chars().take(40).collect();
-    let reason =
-        format!("an expression of {} bytes; at most {LONGEST_EXPRESSION} are read", text.len());
-    Err(TemplateError::Syntax { template: format!("{start}…"), reason })
-}
-
 fn syntax(source: &str, error: &minijinja::Error) -> TemplateError {
     let reason = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    TemplateError::Syntax { template: source.to_owned(), reason }
+    refused(source, reason)
+}
+
+fn refused(source: &str, reason: impl Into<String>) -> TemplateError {
+    TemplateError::Syntax { template: brief(source), reason: reason.into() }
+}
+
+/// A template as messages name it.
+fn brief(text: &str) -> String {
+    const MOST: usize = 60;
+    if text.chars().count() <= MOST {
+        return text.to_owned();
+    }
+    text.chars().take(MOST).chain("…".chars()).collect()
 }
 
 fn pieces(source: &str, chunks: Vec<Chunk<'_>>) -> Result<Parts, TemplateError> {
     let mut segments = Vec::with_capacity(chunks.len());
     for chunk in chunks {
         if let Chunk::Expression(text) = &chunk {
-            bounded(source, text)?;
+            language::check(text).map_err(|wrong| match wrong {
+                Wrong::Refused(reason) => refused(source, reason),
+                Wrong::Unknown { what, name } => {
+                    TemplateError::Unknown { template: brief(source), what, name }
+                }
+            })?;
         }
         segments.push(match chunk {
             Chunk::Text(text) => Segment::Text(text.to_owned()),
@@ -432,15 +400,16 @@ enum Chunk<'s> {
     Expression(&'s str),
 }
 
-/// Cuts a template into text and expressions; `None` where only minijinja knows how (blocks, comments,
-/// trimming of white space, an expression that does not end).
-fn cut(source: &str) -> Option<Vec<Chunk<'_>>> {
+/// Cuts a template into text and expressions.
+fn cut(source: &str) -> Result<Vec<Chunk<'_>>, TemplateError> {
+    const STATEMENT: &str = "`{%` and `{#` mean nothing here: a template is text and expressions; \
+                             a choice is written `{{ this if that else other }}`";
     let mut chunks = Vec::new();
     let mut rest = source;
     while let Some(start) = rest.find('{') {
         let after = &rest[start + 1..];
         match after.as_bytes().first() {
-            Some(b'%' | b'#') => return None,
+            Some(b'%' | b'#') => return Err(refused(source, STATEMENT)),
             Some(b'{') => {}
             _ => {
                 // A single brace is text, and stays with the text behind it.
@@ -451,12 +420,13 @@ fn cut(source: &str) -> Option<Vec<Chunk<'_>>> {
             }
         }
         let inside = &after[1..];
-        let end = end_of_expression(inside)?;
+        let end = end_of_expression(inside)
+            .ok_or_else(|| refused(source, "an expression has no end: `}}` is missing"))?;
         let expression = &inside[..end];
-        // By itself an expression may end with a sign that means nothing in it, where a template may not.
-        let is_odd = expression.contains('#');
-        if is_odd || expression.starts_with(['-', '+']) || expression.ends_with(['-', '+']) {
-            return None;
+        if expression.starts_with(['-', '+']) || expression.ends_with(['-', '+']) {
+            let reason = "a sign at the end of an expression trims white space, which is not done \
+                          here; write a space before a number's sign";
+            return Err(refused(source, reason));
         }
         if start > 0 {
             chunks.push(Chunk::Text(&rest[..start]));
@@ -467,25 +437,24 @@ fn cut(source: &str) -> Option<Vec<Chunk<'_>>> {
     if !rest.is_empty() {
         chunks.push(Chunk::Text(rest));
     }
-    Some(chunks)
+    Ok(chunks)
 }
 
 /// Where the `}}` of an expression stands. Braces of a map and quoted text do not end it.
 fn end_of_expression(inside: &str) -> Option<usize> {
     let bytes = inside.as_bytes();
-    let mut quote = None;
     let mut depth = 0_usize;
     let mut index = 0;
     while index < bytes.len() {
-        match (quote, bytes[index]) {
-            (Some(_), b'\\') => index += 1,
-            (Some(open), byte) if byte == open => quote = None,
-            (Some(_), _) => {}
-            (None, byte @ (b'"' | b'\'')) => quote = Some(byte),
-            (None, b'{') => depth += 1,
-            (None, b'}') if depth > 0 => depth -= 1,
-            (None, b'}') if bytes.get(index + 1) == Some(&b'}') => return Some(index),
-            (None, _) => {}
+        match bytes[index] {
+            quote @ (b'"' | b'\'') => {
+                index += language::quoted(&inside[index..], char::from(quote));
+                continue;
+            }
+            b'{' => depth += 1,
+            b'}' if depth > 0 => depth -= 1,
+            b'}' if bytes.get(index + 1) == Some(&b'}') => return Some(index),
+            _ => {}
         }
         index += 1;
     }

@@ -24,8 +24,9 @@ fn one_expression_keeps_its_type_and_text_around_it_makes_text() {
         ("{{ input.text }}{{ input.amount }}", json!("x1999")),
         ("{{ \"}}\" }}", json!("}}")),
         ("{{ {'a': {'b': 1}}.a }}", json!({"b": 1})),
-        ("{% if input.amount > 5 %}big{% endif %}", json!("big")),
-        (" {{- input.text -}} ", json!("x")),
+        ("{{ 'big' if input.amount > 5 else 'small' }}", json!("big")),
+        ("{{ -1 }}", json!(-1)),
+        ("{{ input['amount'] * 2 }}", json!(3998)),
         ("plain {text}", json!("plain {text}")),
         ("{ {{ input.text }} }", json!("{ x }")),
         ("a\n", json!("a\n")),
@@ -122,17 +123,73 @@ fn no_template_makes_an_answer_that_is_larger_than_any_may_be() {
 #[test]
 fn no_text_is_longer_than_any_may_be() {
     let text = Value::from("x".repeat(1 << 20));
-    for source in ["{% for _ in range(9999) %}{{ text }}{% endfor %}", "x{{ [text] * 9999 }}"] {
-        let error = value(source, &[("text", &text)]).expect_err("too long").to_string();
-        assert!(error.contains("longer than 64 MiB"), "{error}");
+    let error = value("x{{ [text] * 9999 }}", &[("text", &text)]).expect_err("too long");
+    assert!(error.to_string().contains("longer than 64 MiB"), "{error}");
+}
+
+#[test]
+fn filters_are_given_and_make_no_more_than_they_may() {
+    let text = Value::from("x".repeat(1 << 20));
+    let list = json!(["a", "b", "c"]);
+    let names = [("text", &text), ("list", &list)];
+    for (source, says) in [
+        ("{{ text | replace('', text) }}", "256 MiB"),
+        ("{{ text | replace('x', text) }}", "256 MiB"),
+        ("{{ range(9999) | join(text) }}", "256 MiB"),
+        ("{{ range(9999) | map('replace', 1, text) | list }}", "256 MiB"),
+        ("{{ '%s%s%s' | format(text, text, text) | replace('x', '%s%s%s') | length }}", "18874368"),
+        ("{{ ([[[text, text], [text, text]]] * 9999999) | tojson }}", "256 MiB"),
+        ("{{ ([text] * 9999999) | length }}", "256 MiB"),
+        ("{{ ([text] * 9999999) | list }}", "256 MiB"),
+        ("{{ ([text] * 9999999) == [text] }}", "False"),
+        ("{{ (text ~ text ~ text ~ text ~ text) | list | length }}", "5242880"),
+        ("{{ range(999) | map('list') | list }}", "cannot convert value to list"),
+        ("{{ '%99999999999s' | format('a') }}", "three digits"),
+        ("{{ '%.99999999999f' | format(1) }}", "three digits"),
+        ("{{ '%*d' | format(9999999999, 1) }}", "three digits"),
+        ("{{ list | tojson(indent=9999999999) }}", "takes nothing"),
+        ("{{ range(99999999) }}", "range"),
+        ("{{ text * 99999999 }}", "too large"),
+        ("{{ text[([1] * 99999999)] }}", "is not there"),
+        ("{{ 10 ** 99999 }}", "cannot be rendered"),
+        ("{{ list | join(', ') }}", "a, b, c"),
+        ("{{ 'ab' * 4 }}", "abababab"),
+        ("{{ list | map('upper') | join }}", "ABC"),
+        ("{{ '%05.1f' | format(7) }}", "007.0"),
+        ("{{ list | select('in', 'abx') | list | length }}", "2"),
+        ("{{ list | replace('a', 'b') }}", "['b', 'b', 'c']"),
+    ] {
+        let answer = Template::compile(source).expect(source).text(&names);
+        let said = answer.unwrap_or_else(|error| error.to_string());
+        assert!(said.contains(says), "{source}: {:.200}", said);
     }
 }
 
 #[test]
-fn an_endless_template_is_stopped() {
-    let source = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
-    let error = value(source, &[]).expect_err("takes too long");
-    assert!(matches!(error, TemplateError::TooMuch { .. }), "{error}");
+fn an_expression_that_grows_without_a_filter_is_refused() {
+    let sum = |count: usize| format!("{{{{ a{} }}}}", " ~ a".repeat(count));
+    let product = |count: usize| format!("{{{{ a{} }}}}", " * a".repeat(count));
+    assert!(Template::compile(&sum(64)).is_ok() && Template::compile(&product(4)).is_ok());
+    for (source, says) in [
+        (sum(65), "at most 64"),
+        (product(5), "at most 4"),
+        ("{{ 'a' * 99999999 }}".to_owned(), "numbers alone, and has no text"),
+        ("{{ n * ['a'][0] }}".to_owned(), "has no text"),
+        ("{{ 'a' * 9999 * 9999 }}".to_owned(), "numbers alone, and has no text"),
+        ("{{ 1 if n else ['a'][0] * 99999999 }}".to_owned(), "has no text"),
+        ("{{ n['a' * 99999999] }}".to_owned(), "has no text"),
+        ("{{ [a] * 99999999 ~ a }}".to_owned(), "has no `~`"),
+        ("{{ [a] * 99999999 in a }}".to_owned(), "has no `in`"),
+        (format!("{{{{ [{}] }}}}", "a,".repeat(65)), "at most 64"),
+        (format!("{{{{ {} }}}}", "a".repeat(4_096)), "at most 4096"),
+        ("{% set x = 1 %}".to_owned(), "`{%` and `{#` mean nothing here"),
+        ("{# x #}".to_owned(), "`{%` and `{#` mean nothing here"),
+        ("{{- a }}".to_owned(), "trims white space"),
+        ("{{ a -}}".to_owned(), "trims white space"),
+    ] {
+        let error = Template::compile(&source).expect_err(&source).to_string();
+        assert!(error.contains(says), "{source}: {error}");
+    }
 }
 
 #[test]
@@ -140,9 +197,10 @@ fn wrong_templates_and_unknown_names_are_reported() {
     for (source, says) in [
         ("{{ input. }}", "is no template"),
         ("{{ input", "is no template"),
-        ("{% if %}", "is no template"),
         ("{{ inptu.a }}", "does not know `inptu`"),
-        ("{% for a in inptu %}{{ a }}{% endfor %}", "does not know `inptu`"),
+        ("{{ inptu.a | upper }}", "does not know `inptu`"),
+        ("{{ input.a | defualt(1) }}", "the filter `defualt`"),
+        ("{{ input.a is not defned }}", "the test `defned`"),
     ] {
         let problems = Diagnostics::new();
         assert!(Template::resolve(source, &["input"], &problems.root()).is_none());
@@ -150,7 +208,7 @@ fn wrong_templates_and_unknown_names_are_reported() {
         assert!(problems[0].message.contains(says), "{source}: {problems:?}");
     }
     let problems = Diagnostics::new();
-    let good = "{% for a in range(3) %}{{ a }}{% endfor %}{{ input }}";
+    let good = "{{ range(3) | list }}{{ input is not none }}{{ input | default('| x') }}";
     assert!(Template::resolve(good, &["input"], &problems.root()).is_some());
     assert!(problems.into_vec().is_empty());
 }
@@ -165,8 +223,7 @@ fn a_path_reaches_fields_of_any_name() {
 
 /// What minijinja alone makes of a template.
 fn by_minijinja(source: &str, names: &Names<'_>) -> Option<String> {
-    let environment = environment();
-    environment.render_str(source, values(names)).ok()
+    ENVIRONMENT.render_str(source, values(names)).ok()
 }
 
 fn leaf() -> impl Strategy<Value = Value> {
@@ -219,8 +276,7 @@ proptest! {
 
         let source = format!("{{{{ input{path} }}}}");
         let whole = Template::compile(&source).expect("compiles");
-        let expression = environment();
-        let expression = expression.compile_expression(source[2..source.len() - 2].trim());
+        let expression = ENVIRONMENT.compile_expression(source[2..source.len() - 2].trim());
         let expected = expression.expect("compiles").eval(values(&names)).ok();
         let expected = expected.filter(|value| !value.is_undefined());
         let expected = expected.map(|value| serde_json::to_value(value).expect("is JSON"));
@@ -242,6 +298,10 @@ proptest! {
         let a = json!("x");
         let names = [("a", &a)];
         let ours = Template::compile(&source).and_then(|template| template.text(&names)).ok();
-        prop_assert_eq!(ours, by_minijinja(&source, &names));
+        // What only minijinja has: statements, comments, and signs that trim white space.
+        let only_there = ["{%", "{#", "{{-", "-}}"].iter().any(|sign| source.contains(sign));
+        if ours.is_some() || !only_there {
+            prop_assert_eq!(ours, by_minijinja(&source, &names));
+        }
     }
 }

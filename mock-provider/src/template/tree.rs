@@ -165,7 +165,7 @@ impl Tree {
     ) -> Result<Value, TemplateError> {
         let within = |spent: Result<(), TooMuch>| {
             spent.map_err(|error| TemplateError::TooMuch {
-                template: brief(&self.source()),
+                template: super::brief(&self.source().to_string()),
                 reason: error.to_string(),
             })
         };
@@ -218,14 +218,4 @@ impl Tree {
             Self::List(_) | Self::Object(_) | Self::Each(_) => None,
         }
     }
-}
-
-/// A value in a few characters.
-fn brief(value: &Value) -> String {
-    const MOST: usize = 60;
-    let text = value.to_string();
-    if text.chars().count() <= MOST {
-        return text;
-    }
-    text.chars().take(MOST).chain("…".chars()).collect()
 }

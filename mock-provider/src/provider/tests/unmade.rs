@@ -28,9 +28,11 @@ fn unmade(bench: &mut Bench) -> (Option<String>, usize) {
 fn an_answer_that_the_mock_does_not_make_is_marked_and_has_no_effect() {
     let list = "{{ [request.amount] * 2000000 }}";
     let text = "{{ request.order * 99000000 }} and so on";
-    let work =
-        "{% for n in range(99999) %}{% if n > request.amount %}{{ n }}{% endif %}{% endfor %}";
-    for (body, why) in [(list, "values"), (text, "64 MiB"), (work, "fuel")] {
+    let work = "{{ (request.order * 29000000) | list | length }}";
+    let failing = "{{ request.amount + request.order }}";
+    for (body, why) in
+        [(list, "values"), (text, "64 MiB"), (work, "256 MiB"), (failing, "request.order }}")]
+    {
         let mut bench = answering(&json!({"id": "1", "made": body}));
         let exchange = bench.charge("x", None);
         let (status, body) = bench.answer(exchange);

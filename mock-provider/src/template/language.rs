@@ -228,14 +228,14 @@ pub(super) fn check(expression: &str) -> Result<(), Wrong> {
         return refused(format!("an expression of {bytes} bytes; at most {LONGEST} are read"));
     }
     let (mut parts, mut products) = (0, 0);
-    let mut makes_text = None;
+    let mut makes_more = None;
     // The filter or test that the next word names.
     let mut awaits = None;
     let tokens: Vec<_> = tokens(expression).collect();
     for (index, token) in tokens.iter().enumerate() {
         match *token {
             Token::Text if is_name_of_field(&tokens, index) => {}
-            Token::Text => makes_text = makes_text.or(Some("text")),
+            Token::Text => makes_more = makes_more.or(Some("text")),
             Token::Word(word) => match (awaits.take(), word) {
                 (Some("test"), "not") => awaits = Some("test"),
                 (Some(what), name) if !names_of(what).contains(&name) => {
@@ -243,17 +243,22 @@ pub(super) fn check(expression: &str) -> Result<(), Wrong> {
                 }
                 (Some(_), _) => {}
                 (None, "is") => awaits = Some("test"),
-                (None, "in") => makes_text = makes_text.or(Some("`in`")),
+                (None, "in") => makes_more = makes_more.or(Some("`in`")),
                 (None, _) => {}
             },
             Token::Sign('|') => awaits = Some("filter"),
             Token::Sign('#') => return refused("`#` means nothing in an expression".to_owned()),
+            // A list that is repeated has no end for who looks for one of its entries, or turns it round.
+            Token::Sign('[') if !is_index(&tokens, index) => {
+                makes_more = makes_more.or(Some("list"));
+            }
+            Token::Sign(':') => makes_more = makes_more.or(Some("`:`")),
             Token::Sign('*') if repeats_text(&tokens, index) => {}
             Token::Sign('*') => products += 1,
             Token::Sign(sign @ ('~' | '+' | ',')) => {
                 parts += 1;
                 if sign == '~' {
-                    makes_text = makes_text.or(Some("`~`"));
+                    makes_more = makes_more.or(Some("`~`"));
                 }
             }
             Token::Sign(_) => {}
@@ -264,7 +269,7 @@ pub(super) fn check(expression: &str) -> Result<(), Wrong> {
             "an expression of {parts} operators and commas; at most {MOST_PARTS} are read"
         ));
     }
-    match makes_text {
+    match makes_more {
         _ if products > MOST_PRODUCTS => {
             refused(format!("an expression multiplies at most {MOST_PRODUCTS} times"))
         }
@@ -275,19 +280,26 @@ pub(super) fn check(expression: &str) -> Result<(), Wrong> {
     }
 }
 
+/// True for the bracket of `prices[0]`, which picks out of what a name stands for.
+fn is_index(tokens: &[Token<'_>], index: usize) -> bool {
+    match before(tokens, index) {
+        Some(Token::Word(word)) => !super::RESERVED.contains(word),
+        Some(Token::Sign(sign)) => *sign == ']',
+        Some(Token::Text) | None => false,
+    }
+}
+
 /// True for the text of `amounts['of goods']`, which is the name of a field.
 fn is_name_of_field(tokens: &[Token<'_>], index: usize) -> bool {
-    let before = |count: usize| index.checked_sub(count).and_then(|index| tokens.get(index));
-    let is_indexed = match before(2) {
-        Some(Token::Word(word)) => !super::RESERVED.contains(word),
-        Some(Token::Sign(sign)) => matches!(sign, ')' | ']'),
-        Some(Token::Text) | None => false,
-    };
     let is_alone = matches!(
-        (before(1), tokens.get(index + 1)),
+        (before(tokens, index), tokens.get(index + 1)),
         (Some(Token::Sign('[')), Some(Token::Sign(']')))
     );
-    is_indexed && is_alone
+    is_alone && is_index(tokens, index - 1)
+}
+
+fn before<'t, 'e>(tokens: &'t [Token<'e>], index: usize) -> Option<&'t Token<'e>> {
+    index.checked_sub(1).and_then(|index| tokens.get(index))
 }
 
 /// True for the sign of `'a text' * 400`, which is at most so often as long as the expression.

@@ -93,7 +93,7 @@ fn no_template_makes_an_answer_that_is_larger_than_any_may_be() {
     });
     let ones = |count: usize| json!({"$each": format!("{{{{ range({count}) }}}}"), "$item": 1});
     let long = json!({"$each": "{{ range(1000) }}", "$item": "x".repeat(1 << 20)});
-    let shared = json!({"$each": "{{ [[[item, item], [item, item]]] * 9999999 }}", "$item": 1});
+    let shared = json!({"$each": "{{ list * 9999999 }}", "$item": 1});
     let each_of = |tree| json!({"$each": "{{ list }}", "$item": tree});
     let embedding =
         json!({"object": "embedding", "index": "{{ index }}", "embedding": [0.25, -0.5]});
@@ -102,7 +102,7 @@ fn no_template_makes_an_answer_that_is_larger_than_any_may_be() {
         (nested(40), 1, false),
         (ones(99_999), 1, true),
         (long, 1, false),
-        (each_of(shared), 1, false),
+        (shared, 1, false),
         (each_of(embedding.clone()), 1_000_000, false),
         (json!("{{ list }}"), 1_000_000, false),
         (json!("{{ list }}"), 300_000, true),
@@ -123,7 +123,7 @@ fn no_template_makes_an_answer_that_is_larger_than_any_may_be() {
 #[test]
 fn no_text_is_longer_than_any_may_be() {
     let text = Value::from("x".repeat(1 << 20));
-    let error = value("x{{ [text] * 9999 }}", &[("text", &text)]).expect_err("too long");
+    let error = value("x{{ texts * 9999 }}", &[("texts", &json!([text]))]).expect_err("too long");
     assert!(error.to_string().contains("longer than 64 MiB"), "{error}");
 }
 
@@ -131,17 +131,18 @@ fn no_text_is_longer_than_any_may_be() {
 fn filters_are_given_and_make_no_more_than_they_may() {
     let text = Value::from("x".repeat(1 << 20));
     let list = json!(["a", "b", "c"]);
-    let names = [("text", &text), ("list", &list)];
+    let texts = json!([[[text, text], [text, text]]]);
+    let names = [("text", &text), ("list", &list), ("texts", &texts)];
     for (source, says) in [
         ("{{ text | replace('', text) }}", "256 MiB"),
         ("{{ text | replace('x', text) }}", "256 MiB"),
         ("{{ range(9999) | join(text) }}", "256 MiB"),
         ("{{ range(9999) | map('replace', 1, text) | list }}", "256 MiB"),
         ("{{ '%s%s%s' | format(text, text, text) | replace('x', '%s%s%s') | length }}", "18874368"),
-        ("{{ ([[[text, text], [text, text]]] * 9999999) | tojson }}", "256 MiB"),
-        ("{{ ([text] * 9999999) | length }}", "256 MiB"),
-        ("{{ ([text] * 9999999) | list }}", "256 MiB"),
-        ("{{ ([text] * 9999999) == [text] }}", "False"),
+        ("{{ (texts * 9999999) | tojson }}", "256 MiB"),
+        ("{{ (texts * 9999999) | length }}", "256 MiB"),
+        ("{{ (texts * 9999999) | list }}", "256 MiB"),
+        ("{{ texts * 9999999 == texts }}", "False"),
         ("{{ (text ~ text ~ text ~ text ~ text) | list | length }}", "5242880"),
         ("{{ range(999) | map('list') | list }}", "cannot convert value to list"),
         ("{{ '%99999999999s' | format('a') }}", "three digits"),
@@ -150,7 +151,7 @@ fn filters_are_given_and_make_no_more_than_they_may() {
         ("{{ list | tojson(indent=9999999999) }}", "takes nothing"),
         ("{{ range(99999999) }}", "range"),
         ("{{ text * 99999999 }}", "too large"),
-        ("{{ text[([1] * 99999999)] }}", "is not there"),
+        ("{{ text[list] }}", "is not there"),
         ("{{ 10 ** 99999 }}", "cannot be rendered"),
         ("{{ list | join(', ') }}", "a, b, c"),
         ("{{ 'ab' * 4 }}", "abababab"),
@@ -174,12 +175,14 @@ fn an_expression_that_grows_without_a_filter_is_refused() {
         (sum(65), "at most 64"),
         (product(5), "at most 4"),
         ("{{ 'a' * 99999999 }}".to_owned(), "numbers alone, and has no text"),
-        ("{{ n * ['a'][0] }}".to_owned(), "has no text"),
         ("{{ 'a' * 9999 * 9999 }}".to_owned(), "numbers alone, and has no text"),
-        ("{{ 1 if n else ['a'][0] * 99999999 }}".to_owned(), "has no text"),
         ("{{ n['a' * 99999999] }}".to_owned(), "has no text"),
-        ("{{ [a] * 99999999 ~ a }}".to_owned(), "has no `~`"),
-        ("{{ [a] * 99999999 in a }}".to_owned(), "has no `in`"),
+        ("{{ a * 99999999 ~ a }}".to_owned(), "has no `~`"),
+        ("{{ a * 99999999 in a }}".to_owned(), "has no `in`"),
+        ("{{ [a] * 99999999 }}".to_owned(), "has no list"),
+        ("{{ 1 if n else ['a'][0] * 99999999 }}".to_owned(), "has no list"),
+        ("{{ (a * 99999999)[99999998] }}".to_owned(), "has no list"),
+        ("{{ a[0:] * 99999999 }}".to_owned(), "has no `:`"),
         (format!("{{{{ [{}] }}}}", "a,".repeat(65)), "at most 64"),
         (format!("{{{{ {} }}}}", "a".repeat(4_096)), "at most 4096"),
         ("{% set x = 1 %}".to_owned(), "`{%` and `{#` mean nothing here"),

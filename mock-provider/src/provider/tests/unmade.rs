@@ -26,10 +26,11 @@ fn unmade(bench: &mut Bench) -> (Option<String>, usize) {
 
 #[test]
 fn an_answer_that_the_mock_does_not_make_is_marked_and_has_no_effect() {
-    let list = "{{ [request.amount] * 2000000 }}";
-    let text = "{{ request.order * 99000000 }} and so on";
-    let work = "{{ (request.order * 29000000) | list | length }}";
-    let failing = "{{ request.amount + request.order }}";
+    let many = json!({"$each": "{{ range(99999) }}", "$item": "{{ index }}"});
+    let list = json!({"$each": "{{ range(99) }}", "$item": many});
+    let text = json!("{{ request.order * 99000000 }} and so on");
+    let work = json!("{{ (request.order * 29000000) | list | length }}");
+    let failing = json!("{{ request.amount + request.order }}");
     for (body, why) in
         [(list, "values"), (text, "64 MiB"), (work, "256 MiB"), (failing, "request.order }}")]
     {

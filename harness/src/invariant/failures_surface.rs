@@ -12,7 +12,7 @@ use super::support::{
 };
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{OperationId, Submit, Trace};
+use crate::trace::{OperationId, Request, RequestId, Submit, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -72,20 +72,24 @@ impl Invariant for FailuresSurface {
 }
 
 fn cannot_have_succeeded(trace: &Trace, id: OperationId) -> bool {
-    // A read that was answered well does nothing for an operation that wants an effect.
-    let wants_effect = trace.wants_effect(id);
-    let mut attempts =
-        trace.attempts_of(id).filter(|(_, one)| one.effectful || !wants_effect).peekable();
-    attempts.peek().is_some()
-        && attempts.all(|(id, _)| trace.failed(id))
+    let mut tried = tried(trace, id).peekable();
+    tried.peek().is_some()
+        && tried.all(|id| trace.failed(id))
         && trace.effects_of(id).next().is_none()
         && !trace.is_done(id)
+}
+
+/// The attempts at what the operation wants: a read does nothing for one that wants an effect.
+fn tried(trace: &Trace, id: OperationId) -> impl Iterator<Item = RequestId> {
+    let wants_effect = trace.wants_effect(id);
+    let counts = move |one: &Request| one.effectful || !wants_effect;
+    trace.attempts_of(id).filter(move |(_, one)| counts(one)).map(|(id, _)| id)
 }
 
 /// `None` when nothing can be said of the submit, else the violation, if it is one.
 fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
     let claim = trace.final_claim(submit);
-    let attempts: Vec<_> = trace.attempts_of(submit.operation).map(|(id, _)| id).collect();
+    let attempts: Vec<RequestId> = tried(trace, submit.operation).collect();
     let tried = match attempts.len() {
         1 => "the only attempt".to_owned(),
         2 => "both attempts".to_owned(),
@@ -117,13 +121,15 @@ fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
         let message = format!("{tried} failed, and the client claimed `succeeded`");
         return Some(found(message, Some(claim.seq)));
     }
+    // What is said in time surfaces, whether or not it is put more exactly later.
+    let first = trace.claims(submit).iter().find(|one| one.by == ClaimBy::Client)?;
     let late = trace.gives_up_at_us(submit).and_then(|gives_up_at_us| {
         let latest = gives_up_at_us.saturating_add(trace.upper_slack_us());
-        (claim.at_us > latest).then(|| claim.at_us.saturating_sub(gives_up_at_us))
+        (first.at_us > latest).then(|| first.at_us.saturating_sub(gives_up_at_us))
     });
     Some(late.and_then(|late| {
         let message = format!("{tried} failed, and the client said so {} too late", in_words(late));
-        found(message, Some(claim.seq))
+        found(message, Some(first.seq))
     }))
 }
 
@@ -131,8 +137,8 @@ fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::invariant::testing::{in_short, invariant, verdict, verdict_on_real_clock};
-    use crate::trace::testing::trace_with;
+    use crate::invariant::testing::{in_short, invariant, message, verdict, verdict_on_real_clock};
+    use crate::trace::testing::{trace, trace_with};
 
     fn check(lines: &str) -> String {
         verdict("failures_surface", &Value::Null, lines)
@@ -169,6 +175,29 @@ mod tests {
         assert_eq!(
             verdict_on_real_clock("failures_surface", &Value::Null, &late(1_001_001)),
             "failed op-0001"
+        );
+    }
+
+    #[test]
+    fn what_is_said_in_time_may_be_put_more_exactly_later() {
+        let said = |claim: &str, at: u64| {
+            format!(r#"{{"at_us":{at},"event":"operation_finished","claim":"{claim}"}}"#)
+        };
+        let both = |first_us| {
+            format!("{HOPELESS}\n{}\n{}", said("unknown", first_us), said("failed", 5_000))
+        };
+        assert_eq!(check(&both(900)), "passed");
+        assert_eq!(check(&both(1_001)), "failed op-0001");
+    }
+
+    #[test]
+    fn reads_are_no_attempts_at_an_effect() {
+        let read = r#"{"at_us":8,"event":"request_received","request":2,"route":"list_charges","unsafe":false}
+            {"at_us":9,"event":"response_sent","request":2,"status":200}
+            {"at_us":10,"event":"operation_finished","claim":"succeeded"}"#;
+        assert_eq!(
+            message("failures_surface", &Value::Null, &trace(&format!("{HOPELESS}\n{read}"))),
+            "the only attempt failed, and the client claimed `succeeded`"
         );
     }
 

@@ -26,7 +26,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     headline: "went to the backup without need, or to both",
     rule: "A request with an effect to any provider but `primary` comes after an attempt of the operation at \
            `primary` that failed, or while the latest attempt of the client there has failed; no two providers \
-           hold a live effect of the operation; and a claim of `succeeded` names the provider that holds it.",
+           hold a live effect of the operation; and a claim of `succeeded` names the provider that holds it, where \
+           claims can: a service's status and a message's end name nobody.",
     exercised_by: "An operation that asked a provider other than `primary` to do its work.",
     parameters: &[(
         "primary",
@@ -222,6 +223,8 @@ fn unnamed(trace: &Trace, id: OperationId, roles: &Roles) -> Option<Violation> {
         .collect();
     claims.filter(|claim| claim.claim == Claim::Succeeded).find_map(|claim| {
         let message = match claim.provider {
+            // A status or the end of a message is all that such a client says of its work.
+            None if trace.is_service() || !trace.messages_of(id).is_empty() => return None,
             None => "the claim does not say which provider did the work".to_owned(),
             Some(said) if !holders.is_empty() && !holders.contains(&said) => {
                 let did: Vec<&str> = holders.iter().map(|name| trace.text(*name)).collect();
@@ -254,6 +257,23 @@ mod tests {
         {"at_us":10,"event":"response_sent","request":1,"provider":"backup","status":201,"effects":[1]}"#;
     const NAMED: &str =
         r#"{"at_us":20,"event":"operation_finished","claim":"succeeded","provider":"backup"}"#;
+
+    #[test]
+    fn a_claim_names_who_did_it_where_it_can() {
+        let claim = NAMED.replace(r#","provider":"backup""#, "");
+        let lines = format!("{FAILED}\n{DONE}\n{claim}");
+        assert_eq!(check(&lines), "failed op-0001");
+        let message = r#"{"at_us":0,"event":"message_moved","request":9,"provider":"primary","operation":"op-0001","message":"m","receives":1,"state":"received"}"#;
+        let queued = format!("{message}\n{lines}");
+        let service =
+            json!({"mode": "http", "scenario": {"providers": {"primary": {}, "backup": {}}}});
+        let invariant = invariant("fallback_only_on_failure", &json!(null));
+        assert_eq!(check(&queued), "passed");
+        assert_eq!(in_short(&invariant.check(&trace_with(&service, &lines))), "passed");
+        let elsewhere =
+            lines.replace(r#""claim":"succeeded""#, r#""claim":"succeeded","provider":"primary""#);
+        assert_eq!(in_short(&invariant.check(&trace_with(&service, &elsewhere))), "failed op-0001");
+    }
 
     #[test]
     fn a_read_that_found_nothing_is_no_failure_and_one_that_worked_closes_no_breaker() {

@@ -12,7 +12,7 @@ use super::support::{
 };
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{OperationId, Request, RequestId, Submit, Trace};
+use crate::trace::{OperationId, RequestId, Submit, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -72,24 +72,17 @@ impl Invariant for FailuresSurface {
 }
 
 fn cannot_have_succeeded(trace: &Trace, id: OperationId) -> bool {
-    let mut tried = tried(trace, id).peekable();
-    tried.peek().is_some()
-        && tried.all(|id| trace.failed(id))
+    let mut tries = trace.tries_of(id).peekable();
+    tries.peek().is_some()
+        && tries.all(|(id, _)| trace.failed(id))
         && trace.effects_of(id).next().is_none()
         && !trace.is_done(id)
-}
-
-/// The attempts at what the operation wants: a read does nothing for one that wants an effect.
-fn tried(trace: &Trace, id: OperationId) -> impl Iterator<Item = RequestId> {
-    let wants_effect = trace.wants_effect(id);
-    let counts = move |one: &Request| one.effectful || !wants_effect;
-    trace.attempts_of(id).filter(move |(_, one)| counts(one)).map(|(id, _)| id)
 }
 
 /// `None` when nothing can be said of the submit, else the violation, if it is one.
 fn judge(trace: &Trace, submit: &Submit) -> Option<Option<Violation>> {
     let claim = trace.final_claim(submit);
-    let attempts: Vec<RequestId> = tried(trace, submit.operation).collect();
+    let attempts: Vec<RequestId> = trace.tries_of(submit.operation).map(|(id, _)| id).collect();
     let tried = match attempts.len() {
         1 => "the only attempt".to_owned(),
         2 => "both attempts".to_owned(),
@@ -198,6 +191,24 @@ mod tests {
         assert_eq!(
             message("failures_surface", &Value::Null, &trace(&format!("{HOPELESS}\n{read}"))),
             "the only attempt failed, and the client claimed `succeeded`"
+        );
+    }
+
+    #[test]
+    fn a_refund_that_fails_is_an_attempt_at_what_was_asked_for() {
+        let apis = json!({"provider": {"routes": [
+            {"name": "refund_charge", "method": "POST", "path": "/v1/refunds", "reverses": {"kind": "charge"}}]}});
+        let lines = HOPELESS
+            .replace(r#""deadline_us":1000"#, r#""deadline_us":1000,"call":"refund_charge""#)
+            .replace(r#""request":1}"#, r#""request":1,"route":"refund_charge"}"#);
+        let check = |claim: &str| {
+            let claim = format!(r#"{{"at_us":9,"event":"operation_finished","claim":"{claim}"}}"#);
+            let trace = trace_with(&json!({"apis": apis}), &format!("{lines}\n{claim}"));
+            in_short(&invariant("failures_surface", &Value::Null).check(&trace))
+        };
+        assert_eq!(
+            (check("failed"), check("succeeded")),
+            ("passed".to_owned(), "failed op-0001".to_owned())
         );
     }
 

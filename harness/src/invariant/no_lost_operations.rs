@@ -180,9 +180,13 @@ fn empty_claim(trace: &Trace, id: OperationId) -> Option<Violation> {
 
 /// The operation was not done by the end, and nothing about it forbade it.
 fn undone(trace: &Trace, id: OperationId) -> Option<Violation> {
-    // That a message cannot be deleted any more says nothing of its work.
-    let asked = trace.attempts_of(id).filter(|(_, request)| !request.removes);
-    let rejected = asked.into_iter().any(|(_, request)| {
+    // That a message cannot be deleted any more says nothing of its work, and that a read finds nothing says it only
+    // of who then does not even try.
+    let asked: Vec<_> = match trace.tries_of(id).next() {
+        Some(_) => trace.tries_of(id).collect(),
+        None => trace.attempts_of(id).collect(),
+    };
+    let rejected = asked.iter().filter(|(_, request)| !request.removes).any(|(_, request)| {
         request.response.is_some_and(|response| {
             response.complete && response.class == Class::Permanent && !response.refuses_key
         })
@@ -234,6 +238,22 @@ mod tests {
         let failed = r#"{"at_us":9,"event":"operation_finished","claim":"failed"}"#;
         assert_eq!(check(&format!("{STRUCK}\n{failed}")), "passed");
         assert_eq!(check_all(&format!("{STRUCK}\n{failed}")), "failed op-0001", "all must be done");
+    }
+
+    #[test]
+    fn a_read_that_finds_nothing_excuses_only_who_then_does_not_try() {
+        let read = r#"{"at_us":5,"event":"request_received","request":2,"route":"read_charge","unsafe":false}
+            {"at_us":6,"event":"response_sent","request":2,"status":404,"class":"permanent"}
+            {"at_us":9,"event":"operation_finished","claim":"failed"}"#;
+        assert_eq!(check_all(&format!("{STRUCK}\n{read}")), "failed op-0001");
+        let untried = STRUCK.replace(
+            r#""event":"request_received","request":1"#,
+            r#""event":"request_received","request":1,"route":"list_charges","unsafe":false"#,
+        );
+        assert_eq!(check_all(&format!("{untried}\n{read}")), "passed");
+        let refused = r#"{"at_us":6,"event":"response_sent","request":1,"status":402,"class":"permanent"}
+            {"at_us":9,"event":"operation_finished","claim":"failed"}"#;
+        assert_eq!(check_all(&format!("{STRUCK}\n{refused}")), "passed");
     }
 
     #[test]

@@ -346,6 +346,14 @@ impl Trace {
                 .any(|submitted| self.is_unsafe(submitted.call) || self.works_on_messages())
     }
 
+    /// The attempts at what an operation wants: a read does nothing for one that wants an effect.
+    pub fn tries_of(&self, id: OperationId) -> impl Iterator<Item = (RequestId, &Request)> {
+        let wants_effect = self.wants_effect(id);
+        self.attempts_of(id).filter(move |(_, request)| {
+            !wants_effect || request.effectful || self.is_reversal(request)
+        })
+    }
+
     /// True where operations reach the client as messages of a queue, and some route has an effect.
     fn works_on_messages(&self) -> bool {
         let queue = self.of_workload("deliver").and_then(|deliver| deliver.get("queue"));

@@ -11,15 +11,15 @@ use super::message_handled_once::needs_queue;
 use super::support::{NEEDS_WORKER, NoParameters, bare, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
-use crate::trace::{OperationId, RequestId, Trace};
+use crate::trace::{OperationId, Request, RequestId, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
     name: "message_acknowledged",
     summary: "A message whose work is done is deleted, so that it does not come back.",
     headline: "were done and never acknowledged",
-    rule: "After the client was answered that the work of a message is done, it asks for the message to be \
-           deleted before it comes back, dies, or its time is over.",
+    rule: "After the client was answered that the work of a message is done (the last of its steps, if it has \
+           several), it asks for the message to be deleted before it comes back, dies, or its time is over.",
     exercised_by: "A message whose work the client was told to be done.",
     parameters: &[],
     tolerates: "A delete that failed or was too late; a client that was killed, or stood still, before it could \
@@ -60,12 +60,18 @@ impl Invariant for MessageAcknowledged {
     }
 }
 
-/// The first request by whose answer the client knows that the work of a message is done.
+/// The request by whose answer the client knows that the work of a message is done: the last that it sent before the
+/// message came back, or at all. What takes several steps is not done with the first.
 fn told(trace: &Trace, id: OperationId) -> Option<RequestId> {
-    let mut messages = trace.messages_of(id).iter();
-    messages.find(|one| one.state == MessageState::Received)?;
-    let mut asked = trace.attempts_of(id).filter(|(_, request)| request.effectful);
-    asked.find(|(one, _)| trace.confirms(*one)).map(|(one, _)| one)
+    let received = trace.messages_of(id).iter().filter(|one| one.state == MessageState::Received);
+    let received: Vec<u32> = received.map(|one| one.seq).collect();
+    let mut ends = received.iter().skip(1).copied().chain([u32::MAX]);
+    received.iter().find_map(|from| {
+        let to = ends.next()?;
+        let is_of_this_time = |one: &Request| (*from..to).contains(&one.seq);
+        let asked = trace.attempts_of(id).filter(|(_, one)| one.effectful && is_of_this_time(one));
+        asked.last().map(|(last, _)| last).filter(|last| trace.confirms(*last))
+    })
 }
 
 /// A message whose work is done, and that came to an end without anybody asking for it to be deleted.
@@ -132,6 +138,27 @@ mod tests {
         assert_eq!(check(&format!("{DONE}\n{dead}")), "failed op-0001");
         let late = r#"{"at_us":9,"event":"operation_finished","claim":"unknown","by":"driver","detail":"deadline"}"#;
         assert_eq!(check(&format!("{DONE}\n{late}")), "failed op-0001");
+    }
+
+    #[test]
+    fn work_of_several_steps_is_done_with_the_last() {
+        let second = |status: u16| {
+            format!(
+                r#"{DONE}
+                {{"at_us":5,"event":"request_received","request":4,"route":"create_refund"}}
+                {{"at_us":6,"event":"response_sent","request":4,"status":{status},"effects":[]}}
+                {AGAIN}"#
+            )
+        };
+        assert_eq!(check(&second(422)), "not exercised");
+        assert_eq!(check(&second(201)), "failed op-0001");
+        let next = r#"{"at_us":10,"event":"request_received","request":6}
+            {"at_us":11,"event":"response_sent","request":6,"status":500}"#;
+        assert_eq!(
+            check(&format!("{DONE}\n{AGAIN}\n{next}")),
+            "failed op-0001",
+            "it was done before"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! costs.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use brownout_provider::document::{At, decode};
@@ -84,25 +85,37 @@ impl Invariant for AdaptsToTightenedLimit {
             return Judgement::new(0, Vec::new(), NO_UPPER_BOUND);
         }
         let tighten = trace.name(TIGHTEN);
-        let under =
-            |id: RequestId| trace.strikes_at(id).iter().any(|one| Some(one.fault) == tighten);
+        // Each lowering is learned anew.
+        let lowered = |id: RequestId| -> Vec<Name> {
+            let strikes = trace.strikes_at(id).iter();
+            strikes.filter(|one| Some(one.fault) == tighten).map(|one| one.rule).collect()
+        };
         let why_not =
             "no request was refused under a lowered limit, with others after the time to learn";
         let time_us =
             self.within_us.saturating_add(trace.upper_slack_us().max(trace.reaction_us()));
         // By whom the limit may be counted, and when each was first refused.
-        let mut firsts = BTreeMap::<Who, &Request>::new();
-        let mut later: Vec<&Request> = Vec::new();
-        for (_, one) in trace.requests().filter(|(id, one)| one.by.is_client() && under(*id)) {
-            match firsts.get(&who(trace, one)) {
-                Some(first) if one.at_us > first.at_us.saturating_add(time_us) => later.push(one),
-                None if one.limited => {
-                    firsts.insert(who(trace, one), one);
+        let mut firsts = BTreeMap::<(Vec<Name>, Who), &Request>::new();
+        // Each with the first refusal that it should have learned from.
+        let mut later: Vec<(&Request, &Request)> = Vec::new();
+        for (id, one) in trace.requests().filter(|(_, one)| one.by.is_client()) {
+            let rules = lowered(id);
+            if rules.is_empty() {
+                continue;
+            }
+            match firsts.entry((rules, who(trace, one))) {
+                Entry::Occupied(first) => {
+                    if one.at_us > first.get().at_us.saturating_add(time_us) {
+                        later.push((one, first.get()));
+                    }
                 }
-                Some(_) | None => {}
+                Entry::Vacant(place) if one.limited => {
+                    place.insert(one);
+                }
+                Entry::Vacant(_) => {}
             }
         }
-        let refused: Vec<&Request> = later.iter().copied().filter(|one| one.limited).collect();
+        let refused: Vec<_> = later.iter().copied().filter(|(one, _)| one.limited).collect();
         let forgiven = FORGIVEN.saturating_mul(firsts.len().max(1));
         let is_wrong = refused.len() > forgiven && refused.len() * PROBES > later.len();
         let violation = is_wrong.then(|| {
@@ -113,8 +126,8 @@ impl Invariant for AdaptsToTightenedLimit {
                 refused.len(),
                 plural(later.len(), "request")
             );
-            let first = refused.first().and_then(|one| firsts.get(&who(trace, one)));
-            let proof = first.into_iter().chain(&refused).map(|one| one.seq);
+            let first = refused.first().map(|(_, first)| first.seq);
+            let proof = first.into_iter().chain(refused.iter().map(|(one, _)| one.seq));
             Violation::of_run(message, few_of(proof))
         });
         Judgement::new(later.len(), violation.into_iter().collect(), why_not)
@@ -178,6 +191,26 @@ mod tests {
              10 requests, found 50 in 100 requests"
         );
         assert_eq!(verdict(NAME, &json!({"within": "2m"}), &lines(2)), "not exercised");
+    }
+
+    #[test]
+    fn what_is_lowered_again_is_learned_again() {
+        let refused = |n: usize, rule: &str| {
+            format!(
+                r#"{{"at_us":{at},"event":"request_received","request":{n}}}
+                {{"at_us":{at},"event":"fault_injected","request":{n},"fault":"tighten","rule":"{rule}"}}
+                {{"at_us":{at},"event":"rate_limited","request":{n}}}
+                "#,
+                at = (n + 1) * 1_000_000
+            )
+        };
+        let then = |rule: &str| (20..24).map(|n| refused(n, rule)).collect::<String>();
+        let check = |rule: &str| {
+            let lines = format!("{}{}", refused(0, "first"), then(rule));
+            verdict(NAME, &json!({"within": "10s"}), &lines)
+        };
+        assert_eq!(check("first"), "failed run");
+        assert_eq!(check("second"), "not exercised");
     }
 
     #[test]

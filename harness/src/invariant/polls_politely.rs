@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::support::{begins_jobs, cannot, events_of, few_of, schema};
 use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
+use crate::trace::reading::Fate;
 use crate::trace::{Hint, JobSeen, Name, OperationId, RequestId, Trace};
 
 /// The entry of the registry.
@@ -23,8 +24,8 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     summary: "Whoever waits for a job does not ask sooner than it was told to, nor without end.",
     headline: "asked for their job too often",
     rule: "Between the answer that accepted a job, or one that told how far it is, and the next look at it lie \
-           at least `min_interval` and what the hint in that answer asks for (of the first look, the hint \
-           alone); and no submit looks at one job more than `max_polls` times. Of a job that it was told has \
+           at least `min_interval` and what the hint in that answer asks for (of the first look, and of one \
+           after a look that failed, the hint alone); and no submit looks at one job more than `max_polls` times. Of a job that it was told has \
            ended nobody asks for a wait.",
     exercised_by: "A look at a job that another look, or an answer with a hint, came before.",
     parameters: &[
@@ -164,10 +165,9 @@ impl PollsPolitely {
         };
         let hinted = trace.earliest_allowed(before).filter(|(hint, _)| counts(hint));
         let hinted_us = hinted.map(|(_, at_us)| at_us.saturating_sub(response.head_at_us));
-        let least_us = match seen.step {
-            JobStep::Accepted => hinted_us?,
-            JobStep::Polled | JobStep::Changed => hinted_us.unwrap_or(0).max(self.min_us),
-        };
+        // Who was not told how far it is has only failed to look, and looks again as after any failure.
+        let is_look = seen.step != JobStep::Accepted && trace.fate(before) == Fate::Usable;
+        let least_us = if is_look { hinted_us.unwrap_or(0).max(self.min_us) } else { hinted_us? };
         Some(Asked { before, next, waited_us: trace.waited_us(before, next), least_us })
     }
 
@@ -237,6 +237,15 @@ mod tests {
         let slow = json!({"min_interval": "51ms"});
         assert_eq!(verdict(NAME, &slow, &looks(0, 50_000, "")), "failed op-0001");
         assert_eq!(verdict_on_real_clock(NAME, &slow, &looks(0, 50_000, "")), "passed", "slack");
+    }
+
+    #[test]
+    fn a_look_that_failed_tells_nothing_and_only_its_hint_binds() {
+        let failed =
+            |hint| looks(60_000, 1_000, hint).replace(r#""status":200"#, r#""status":503"#);
+        assert_eq!(verdict(NAME, &Value::Null, &failed("")), "not exercised");
+        let hinted = failed(HINT).replacen(HINT, "", 1);
+        assert_eq!(verdict(NAME, &Value::Null, &hinted), "failed op-0001");
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub fn invariants() -> String {
         "# Invariants\n\n\
          Written by `brownout list invariants --markdown`; do not edit.\n\n\
          An invariant stands under `expect:`, as `name` or as `name: {parameters}`.\n\
-         It is passed, failed, or not exercised when the run never met what it is about.\n",
+         It is passed, failed, or not exercised when the run never met what it is about.\n\
+         What a queue hands out again, or a sender of events tells again, begins anew: what follows is no retry.\n",
     );
     for kind in INVARIANTS {
         page.push('\n');

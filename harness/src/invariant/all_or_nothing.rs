@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** reads the ledger as it stands at the end of the run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use brownout_provider::document::{At, decode};
@@ -165,12 +165,14 @@ fn reversals(trace: &Trace, operation: OperationId) -> Vec<RequestId> {
         .collect()
 }
 
-/// True when the client tried to undo what stands, every attempt failed, and it says that it does not know.
+/// True when the client tried to undo what stands, could not undo some of it to the last, and says that it does not
+/// know.
 fn is_stuck(trace: &Trace, operation: OperationId, undoing: &[RequestId]) -> bool {
     let mut claims =
         trace.submits_of(operation).filter_map(|(_, submit)| trace.final_claim(submit));
-    !undoing.is_empty()
-        && undoing.iter().all(|id| trace.failed(*id) || trace.over_at_us(*id).is_none())
+    let place = |id: RequestId| (trace.request(id).provider, trace.request(id).route);
+    let last: BTreeMap<_, RequestId> = undoing.iter().map(|id| (place(*id), *id)).collect();
+    last.into_values().any(|id| trace.failed(id) || trace.over_at_us(id).is_none())
         && claims.all(|claim| claim.claim == Claim::Unknown)
 }
 
@@ -235,8 +237,7 @@ mod tests {
         let tried = r#"{"at_us":5,"event":"request_received","request":3,"route":"void","unsafe":false}
             {"at_us":6,"event":"response_sent","request":3,"status":503}
             {"at_us":9,"event":"operation_finished","claim":"unknown"}"#;
-        let apis =
-            json!({"payments": {"routes": [{"name": "void", "reverses": {"collection": "a"}}]}});
+        let apis = json!({"payments": {"routes": [{"name": "void", "reverses": {"collection": "a"}}, {"name": "refund", "reverses": {"collection": "b"}}]}});
         let judged = |rest: &str| {
             let lines = format!("{AUTHORIZED}\n{REFUSED}\n{rest}");
             let trace = trace_with(&json!({"apis": apis}), &lines);
@@ -249,5 +250,18 @@ mod tests {
         assert_eq!(judged(tried), "passed");
         assert_eq!(judged(&tried.replace("unknown", "failed")), "failed op-0001");
         assert_eq!(judged(tried.lines().last().unwrap()), "failed op-0001", "it did not try");
+        let undone = |route: &str| {
+            let other = format!(
+                r#"{{"at_us":7,"event":"request_received","request":4,"route":"{route}","unsafe":false}}
+                {{"at_us":8,"event":"response_sent","request":4,"status":201}}"#
+            );
+            judged(&tried.replace(r#"{"at_us":9,"#, &format!("{other}\n{}", r#"{"at_us":9,"#)))
+        };
+        assert_eq!(undone("refund"), "passed", "another step was undone");
+        assert_eq!(
+            undone("void"),
+            "failed op-0001",
+            "it was told that nothing stands, and not that it cannot know"
+        );
     }
 }

@@ -22,7 +22,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     parameters: &[],
     tolerates: "A corrected request; another credential after a 401; another idempotency key after a \
                 refused one; asking again by a read whether an earlier request has taken effect; a repeat by a \
-                client that was started anew in between, or that was asked for the same work once more.",
+                client that was started anew in between, or that was asked for, or given, the same work once more.",
     cure: "Retry by an allow-list: connection errors, 408, 409, 425, 429 and 5xx; give every other 4xx to \
            the caller at once.",
     why: "What was refused for good is refused each time: the repeats cost time and limit, and hide the \
@@ -89,6 +89,7 @@ fn repeat(
             && (later.call == refused.call || is_borrowed(later, refused))
             && !(response.refuses_key && later.key != refused.key)
             && !trace.was_asked_again(operation, refused.at_us, later.at_us)
+            && !trace.was_given_again(operation, refused.seq, later.seq)
             && !trace.restarted_between(operation, refused.at_us, later.at_us)
             && !looks_again(trace, operation, refused, response)
     })?;
@@ -129,9 +130,10 @@ fn looks_again(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
-    use crate::invariant::testing::verdict;
+    use crate::invariant::testing::{in_short, invariant, verdict};
+    use crate::trace::testing::trace_with;
 
     fn check(answer: &str, then: &str) -> String {
         let lines = format!(
@@ -147,6 +149,25 @@ mod tests {
         assert_eq!(check(r#""status":400"#, ""), "failed op-0001");
         assert_eq!(check(r#""status":503"#, ""), "not exercised");
         assert_eq!(check(r#""status":400,"complete":false"#, ""), "not exercised", "it was cut");
+    }
+
+    #[test]
+    fn what_a_queue_hands_out_again_is_no_retry() {
+        let moved = r#"{"at_us":50,"event":"message_moved","request":9,"provider":"provider","operation":"op-0001","message":"m","receives":2,"state":"received"}"#;
+        let lines = |between: &str| {
+            format!(
+                r#"{{"at_us":1,"event":"request_received","request":1,"key":"k"}}
+                {{"at_us":2,"event":"response_sent","request":1,"status":422}}
+                {between}
+                {{"at_us":90,"event":"request_received","request":2,"attempt":2,"key":"k"}}"#
+            )
+        };
+        let check = |between| {
+            let scenario = json!({"workload": {"deliver": {"queue": "messages"}}});
+            let trace = trace_with(&json!({"scenario": scenario}), &lines(between));
+            in_short(&invariant("no_retry_on_permanent_errors", &Value::Null).check(&trace))
+        };
+        assert_eq!((check(""), check(moved)), ("failed op-0001".to_owned(), "passed".to_owned()));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) static KIND: InvariantKind = InvariantKind {
     exercised_by: "A claim of `failed`.",
     parameters: &[],
     tolerates: "Reads; refunds and the like; a repeat that the HTTP stack made by itself; whatever \
-                follows an `unknown`, which may still be cleared up.",
+                follows an `unknown`, which may still be cleared up; work that the client was given again.",
     cure: "Cancel what is in flight and every scheduled retry before you report an outcome: a time-out \
            around a retry loop must end the loop, not only the wait for it.",
     why: "A request that goes out after the caller heard \"failed\" takes effect behind everybody's back, \
@@ -62,6 +62,7 @@ impl Invariant for NothingAfterClaim {
                 .filter(|(_, request)| {
                     request.at_us > claim.at_us.saturating_add(trace.reaction_us())
                         && !is_for_another(trace, submit, request)
+                        && !trace.was_given_again(submit.operation, claim.seq, request.seq)
                 })
                 .map(|(_, request)| request)
                 .collect();
@@ -116,6 +117,19 @@ mod tests {
 
     fn check(then: &str) -> String {
         verdict("nothing_after_claim", &Value::Null, &format!("{CLAIMED}\n{then}"))
+    }
+
+    #[test]
+    fn a_message_that_comes_again_is_worked_on_again() {
+        let moved = r#"{"at_us":50,"event":"message_moved","request":9,"provider":"provider","operation":"op-0001","message":"m","receives":2,"state":"received"}"#;
+        let again = r#"{"at_us":90,"event":"request_received","request":2,"attempt":2}"#;
+        let check = |between: &str| {
+            let scenario = json!({"workload": {"deliver": {"queue": "messages"}}});
+            let lines = format!("{CLAIMED}\n{between}\n{again}");
+            let trace = trace_with(&json!({"scenario": scenario}), &lines);
+            in_short(&invariant("nothing_after_claim", &Value::Null).check(&trace))
+        };
+        assert_eq!((check(""), check(moved)), ("failed op-0001".to_owned(), "passed".to_owned()));
     }
 
     #[test]

@@ -734,10 +734,11 @@ fn link(trace: &mut Trace) {
         // Which of two submits at work a request is for nobody can say, nor does the next one go on with
         // what an earlier one began.
         let goes_on = |previous: &RequestId| {
-            let since_us = trace.request(*previous).at_us;
-            !unnamed.1
-                || (!trace.was_asked_again(operation, since_us, request.at_us)
-                    && trace.submits_at_work(operation, request.at_us).nth(1).is_none())
+            let before = trace.request(*previous);
+            let is_asked_for = unnamed.1
+                && (trace.was_asked_again(operation, before.at_us, request.at_us)
+                    || trace.submits_at_work(operation, request.at_us).nth(1).is_some());
+            !is_asked_for && !trace.was_given_again(operation, before.seq, request.seq)
         };
         if let Some(previous) = previous.filter(goes_on) {
             trace.chain[place(previous.0)].next = Some(id);

@@ -9,7 +9,7 @@
 //! **Invariant:** each reading is a pure function of the trace, and where the trace leaves something
 //! open it reads in favour of the client.
 
-use brownout_provider::event::{Claim, ClaimBy, Mode, Recognized};
+use brownout_provider::event::{Claim, ClaimBy, MessageState, Mode, Recognized};
 use serde_json::Value;
 
 use super::{ClaimMade, OperationId, Request, Submit, Trace, Webhook};
@@ -142,5 +142,20 @@ impl Trace {
                 .submits_of(id)
                 .filter_map(|(_, submit)| submit.submitted.as_ref())
                 .any(|submitted| between(submitted.at_us))
+    }
+
+    /// True when the client was given the work of an operation once more between two events: a queue handed the
+    /// message out again, or an event was sent again. What follows is done because of that, and is no retry.
+    #[must_use]
+    pub fn was_given_again(&self, id: OperationId, from_seq: u32, to_seq: u32) -> bool {
+        let is_between = |seq: u32| from_seq < seq && seq < to_seq;
+        match self.delivers() {
+            Delivers::Calls => false,
+            Delivers::Events => self.webhooks_of(id).iter().any(|one| is_between(one.seq)),
+            Delivers::Messages => self
+                .messages_of(id)
+                .iter()
+                .any(|one| one.state == MessageState::Received && is_between(one.seq)),
+        }
     }
 }

@@ -62,6 +62,26 @@ fn what_is_no_trace_is_refused_with_the_line_and_a_cure() {
 }
 
 #[test]
+fn what_is_handed_out_again_begins_anew() {
+    let moved = r#"{"at_us":5,"event":"message_moved","request":9,"provider":"provider","operation":"op-0001","message":"m","receives":2,"state":"received"}"#;
+    let told = r#"{"at_us":5,"event":"webhook_sent","provider":"provider","delivery":1,"webhook":"m","kind":"a","operation":"op-0001"}"#;
+    let goes_on = |between: &str, deliver: &Value| {
+        let lines = format!(
+            r#"{{"at_us":0,"event":"request_received","request":1}}
+            {between}
+            {{"at_us":9,"event":"request_received","request":2,"attempt":2}}"#
+        );
+        let scenario = json!({"workload": {"deliver": deliver}});
+        trace_with(&json!({"scenario": scenario}), &lines).next(id(0)).is_some()
+    };
+    let (queue, webhook) = (json!({"queue": "messages"}), json!({"webhook": {"path": "/hooks"}}));
+    assert_eq!((goes_on(moved, &queue), goes_on(told, &webhook)), (false, false));
+    assert!(goes_on("", &queue) && goes_on("", &webhook), "by itself");
+    assert!(goes_on(&moved.replace("op-0001", "op-0002"), &queue), "another message");
+    assert!(goes_on(told, &Value::Null), "who made the call is only told of it");
+}
+
+#[test]
 fn the_same_attempts_are_neighbours_whatever_lies_between() {
     let trace = trace(
         r#"{"at_us":0,"event":"request_received","request":1}

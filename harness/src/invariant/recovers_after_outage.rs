@@ -15,7 +15,7 @@ use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::outage::Outage;
 use crate::trace::reading::Fate;
-use crate::trace::{RequestId, Submit, Trace};
+use crate::trace::{Delivers, RequestId, Submit, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -155,7 +155,14 @@ impl RecoversAfterOutage {
     /// From when a submit was work that a client had to do after an outage.
     fn work_from_us(&self, trace: &Trace, submit: &Submit, free_us: u64) -> Option<u64> {
         let asked_us = submit.submitted.as_ref()?.at_us;
-        let from_us = free_us.max(asked_us);
+        // Who is given its work has work when it is given some.
+        let from_us = match trace.delivers() {
+            Delivers::Calls => free_us.max(asked_us),
+            Delivers::Messages | Delivers::Events => {
+                let mut given = trace.given(submit.operation).map(|(_, at_us)| at_us);
+                given.find(|at_us| *at_us >= free_us)?
+            }
+        };
         let until_us =
             from_us.saturating_add(self.within_us).saturating_add(trace.upper_slack_us());
         let over_us = trace.claims(submit).first().map_or(u64::MAX, |claim| claim.at_us);
@@ -224,6 +231,19 @@ mod tests {
             "expected a success within 5 s after the outage `outage` and its last hint, found the first \
              after 10 s"
         );
+    }
+
+    #[test]
+    fn a_worker_has_work_again_when_it_is_handed_some() {
+        let moved = r#"{"at_us":25000000,"event":"message_moved","request":9,"provider":"provider","operation":"op-0001","message":"m","receives":2,"state":"received"}"#;
+        let mut run = run();
+        run["scenario"]["workload"]["deliver"] = json!({"queue": "messages"});
+        let judged = |rest: &str| {
+            let trace = trace_with(&run, &lines(&format!("{moved}\n{rest}")));
+            in_short(&invariant(NAME, &json!({"within": "5s"})).check(&trace))
+        };
+        assert_eq!(judged(&success(30_000_000)), "passed");
+        assert_eq!(judged(&success(30_000_001)), "failed run");
     }
 
     #[test]

@@ -148,14 +148,16 @@ impl Trace {
     /// message out again, or an event was sent again. What follows is done because of that, and is no retry.
     #[must_use]
     pub fn was_given_again(&self, id: OperationId, from_seq: u32, to_seq: u32) -> bool {
-        let is_between = |seq: u32| from_seq < seq && seq < to_seq;
-        match self.delivers() {
-            Delivers::Calls => false,
-            Delivers::Events => self.webhooks_of(id).iter().any(|one| is_between(one.seq)),
-            Delivers::Messages => self
-                .messages_of(id)
-                .iter()
-                .any(|one| one.state == MessageState::Received && is_between(one.seq)),
-        }
+        self.given(id).any(|(seq, _)| from_seq < seq && seq < to_seq)
+    }
+
+    /// Each time that a queue or a sender of events gave the client the work of an operation: the event and the time.
+    pub fn given(&self, id: OperationId) -> impl Iterator<Item = (u32, u64)> {
+        let delivers = self.delivers();
+        let messages = self.messages_of(id).iter().filter(move |one| {
+            delivers == Delivers::Messages && one.state == MessageState::Received
+        });
+        let events = self.webhooks_of(id).iter().filter(move |_| delivers == Delivers::Events);
+        messages.map(|one| (one.seq, one.at_us)).chain(events.map(|one| (one.seq, one.at_us)))
     }
 }

@@ -165,11 +165,10 @@ impl Template {
     pub fn resolve(source: &str, names: &[&str], at: &At<'_>) -> Option<Self> {
         let template = Self::compile(source)
             .map_err(|error| {
-                at.error(error.to_string(), |d| match &error {
-                    TemplateError::Unknown { what, name, .. } => {
+                at.error(error.to_string(), |d| {
+                    if let TemplateError::Unknown { what, name, .. } = &error {
                         d.allowed(name, language::names_of(what))
-                    }
-                    _ => {
+                    } else {
                         d.cure("write expressions as `{{ name.field }}`, and text outside of them")
                     }
                 });

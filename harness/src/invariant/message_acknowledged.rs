@@ -69,8 +69,9 @@ fn told(trace: &Trace, id: OperationId) -> Option<RequestId> {
     received.iter().find_map(|from| {
         let to = ends.next()?;
         let is_of_this_time = |one: &Request| (*from..to).contains(&one.seq);
-        let asked = trace.attempts_of(id).filter(|(_, one)| one.effectful && is_of_this_time(one));
-        asked.last().map(|(last, _)| last).filter(|last| trace.confirms(*last))
+        let mut asked =
+            trace.attempts_of(id).filter(|(_, one)| one.effectful && is_of_this_time(one));
+        asked.next_back().map(|(last, _)| last).filter(|last| trace.confirms(*last))
     })
 }
 

@@ -15,7 +15,7 @@ use super::{Invariant, InvariantKind, Judgement, Violation};
 use crate::scenario::Scenario;
 use crate::trace::outage::Outage;
 use crate::trace::reading::Fate;
-use crate::trace::{Delivers, RequestId, Submit, Trace};
+use crate::trace::{RequestId, Submit, Trace};
 
 /// The entry of the registry.
 pub(super) static KIND: InvariantKind = InvariantKind {
@@ -155,14 +155,10 @@ impl RecoversAfterOutage {
     /// From when a submit was work that a client had to do after an outage.
     fn work_from_us(&self, trace: &Trace, submit: &Submit, free_us: u64) -> Option<u64> {
         let asked_us = submit.submitted.as_ref()?.at_us;
-        // Who is given its work has work when it is given some.
-        let from_us = match trace.delivers() {
-            Delivers::Calls => free_us.max(asked_us),
-            Delivers::Messages | Delivers::Events => {
-                let mut given = trace.given(submit.operation).map(|(_, at_us)| at_us);
-                given.find(|at_us| *at_us >= free_us)?
-            }
-        };
+        // Who is given its work has work when it is given some; nobody is given any who asks for none.
+        let given = trace.given(submit.operation).map(|(_, at_us)| at_us);
+        let from_us =
+            given.filter(|at_us| *at_us >= free_us).min().unwrap_or(free_us.max(asked_us));
         let until_us =
             from_us.saturating_add(self.within_us).saturating_add(trace.upper_slack_us());
         let over_us = trace.claims(submit).first().map_or(u64::MAX, |claim| claim.at_us);
@@ -244,6 +240,9 @@ mod tests {
         };
         assert_eq!(judged(&success(30_000_000)), "passed");
         assert_eq!(judged(&success(30_000_001)), "failed run");
+        let silent = trace_with(&run, &lines(""));
+        let silent = in_short(&invariant(NAME, &json!({"within": "5s"})).check(&silent));
+        assert_eq!(silent, "failed run", "who asks for no message any more");
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Trace {
         let messages = self.messages_of(id).iter().filter(move |one| {
             delivers == Delivers::Messages && one.state == MessageState::Received
         });
-        let events = self.webhooks_of(id).iter().filter(move |_| delivers == Delivers::Events);
+        let events = self.genuine(id).filter(move |_| delivers == Delivers::Events);
         messages.map(|one| (one.seq, one.at_us)).chain(events.map(|one| (one.seq, one.at_us)))
     }
 }

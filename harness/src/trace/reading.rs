@@ -346,11 +346,13 @@ impl Trace {
                 .any(|submitted| self.is_unsafe(submitted.call) || self.works_on_messages())
     }
 
-    /// The attempts at what an operation wants: a read does nothing for one that wants an effect.
+    /// The attempts at what an operation wants: a read does nothing for one that wants an effect, nor does undoing
+    /// for one that asked for something to be done.
     pub fn tries_of(&self, id: OperationId) -> impl Iterator<Item = (RequestId, &Request)> {
         let wants_effect = self.wants_effect(id);
+        let only_undoes = !self.attempts_of(id).any(|(_, request)| request.effectful);
         self.attempts_of(id).filter(move |(_, request)| {
-            !wants_effect || request.effectful || self.is_reversal(request)
+            !wants_effect || request.effectful || (only_undoes && self.is_reversal(request))
         })
     }
 

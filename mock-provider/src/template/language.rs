@@ -22,7 +22,7 @@ const MOST_PRODUCTS: usize = 4;
 /// The most digits of a width in what `format` is given.
 const MOST_DIGITS: usize = 3;
 
-/// What the filters of one expression may be given and make together, in bytes.
+/// What the filters and tests of one expression may be given and make together, in bytes.
 const MOST_WORK: usize = 256 << 20;
 
 /// What a value counts for, beside the text that it is.
@@ -103,6 +103,9 @@ fn environment() -> Environment<'static> {
     }
     for (name, test) in known_tests() {
         environment.add_test(name, move |state: &mut State<'_, '_>, arguments: Rest<Value>| {
+            for argument in &*arguments {
+                work(state).charge_for(argument)?;
+            }
             test.call(state, &arguments).map(|answer| answer.is_true())
         });
     }
@@ -145,6 +148,11 @@ impl Work {
     }
 }
 
+/// The work of this expression. Others may be at it meanwhile: `map` calls the filter that it is given.
+fn work<'s>(state: &'s mut State<'_, '_>) -> &'s mut Work {
+    state.get_or_insert_extension(Work(MOST_WORK))
+}
+
 /// Applies a filter, where what it is given and what it makes is not too much.
 fn charged(
     name: &str,
@@ -152,10 +160,6 @@ fn charged(
     state: &mut State<'_, '_>,
     arguments: &[Value],
 ) -> Result<Value, Error> {
-    // Others may be at work in this expression meanwhile: `map` calls the filter that it is given.
-    fn work<'s>(state: &'s mut State<'_, '_>) -> &'s mut Work {
-        state.get_or_insert_extension(Work(MOST_WORK))
-    }
     let mut given = 0_usize;
     for argument in arguments {
         given = given.saturating_add(work(state).charge_for(argument)?);

@@ -141,6 +141,7 @@ fn filters_are_given_and_make_no_more_than_they_may() {
         ("{{ '%s%s%s' | format(text, text, text) | replace('x', '%s%s%s') | length }}", "18874368"),
         ("{{ (texts * 9999999) | tojson }}", "256 MiB"),
         ("{{ (texts * 9999999) | length }}", "256 MiB"),
+        ("{{ range(99999) | select('in', range(99999)) | list | length }}", "256 MiB"),
         ("{{ (texts * 9999999) | list }}", "256 MiB"),
         ("{{ texts * 9999999 == texts }}", "False"),
         ("{{ (text ~ text ~ text ~ text ~ text) | list | length }}", "5242880"),
